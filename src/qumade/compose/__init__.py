@@ -1,0 +1,1 @@
+"""How a sample is drawn: the pixel kernel, the pyramid, layered depth."""

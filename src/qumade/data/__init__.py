@@ -1,0 +1,1 @@
+"""Reading datasets back: layout, statistics, preview."""

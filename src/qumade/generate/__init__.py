@@ -1,0 +1,1 @@
+"""The engine: workers, writers, resume, audit."""

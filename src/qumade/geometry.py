@@ -1,0 +1,251 @@
+"""Horizon, ground plane and perspective scale: pure functions over numbers and arrays.
+
+Pixel coordinates are continuous: (0, 0) is the top left corner of the picture, the pixel in column x and row y has its
+centre at (u, v) = (x + 0.5, y + 0.5). Depth is inverse depth: larger is nearer, 0 infinitely far, NaN unknown. Nothing
+here knows of files: a caller that has a file adds its name to the error.
+"""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qumade.errors import QumadeError
+
+__all__ = [
+    "GroundFit",
+    "GroundPlane",
+    "fit_ground_plane",
+    "flat_ground_prior",
+    "inverse_depth_map",
+    "object_height_px",
+    "shift_from_horizon",
+    "shift_from_sky",
+]
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Number = TypeVar("Number", float, Floats)
+
+INLIER_TOLERANCE = 0.05
+"""A pixel agrees with a plane when its inverse depth is within this relative distance of the plane's."""
+
+_MIN_PIXELS = 100
+_MIN_SPREAD_PX = 1.0
+_FIT_PIXELS = 40_000
+_LMEDS_PIXELS = 2_000
+_LMEDS_TRIPLETS = 400
+# Near the horizon inverse depth is all noise in relative terms: below this share of the near ground's it counts
+# absolutely.
+_FAR_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class GroundPlane:
+    """The ground as inverse depth that is linear in pixel coordinates: 1/Z = a u + b v + c.
+
+    Over flat ground at height h (metres), with focal length f (pixels) and small pitch,
+    (a, b) = (sin, cos)(roll) / (f h).
+    The unit is that of the inverse depth: 1/m for metric depth. `b` must be positive: ground comes nearer towards the
+    bottom of a picture.
+    """
+
+    a: float
+    b: float
+    c: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite([self.a, self.b, self.c]).all() and self.b > 0):
+            raise QumadeError(
+                f"Invalid ground plane: got 1/Z = {self.a:.6g} u + {self.b:.6g} v + {self.c:.6g}; "
+                "must be finite and come nearer towards the bottom of the picture (positive factor of v)"
+            )
+
+    def inverse_depth(self, u: Number, v: Number) -> Number:
+        """Inverse depth at points; negative above the horizon."""
+        return self.a * u + self.b * v + self.c
+
+    def horizon_row(self, u: Number) -> Number:
+        """The row v0 at which column u meets the horizon (may lie outside the picture)."""
+        return -(self.a * u + self.c) / self.b
+
+    def cropped(self, left: float, top: float) -> "GroundPlane":
+        """The same ground in a crop whose top left corner was at (left, top)."""
+        return GroundPlane(self.a, self.b, self.c + self.a * left + self.b * top)
+
+    def resized(self, sx: float, sy: float) -> "GroundPlane":
+        """The same ground after columns are multiplied by sx and rows by sy."""
+        return GroundPlane(self.a / sx, self.b / sy, self.c)
+
+    def mirrored(self, width: float) -> "GroundPlane":
+        """The same ground in the mirror image of a picture of that width."""
+        return GroundPlane(-self.a, self.b, self.c + self.a * width)
+
+
+@dataclass(frozen=True)
+class GroundFit:
+    """A fitted plane and how far to believe it.
+
+    `inlier_share` is the share of the ground pixels whose inverse depth is within `INLIER_TOLERANCE` of the plane's,
+    `median_relative_residual` the median of |d - plane| / plane over all of them, `pixels` how many have known depth.
+    """
+
+    plane: GroundPlane
+    inlier_share: float
+    median_relative_residual: float
+    pixels: int
+
+
+def flat_ground_prior(horizon_row_px: float, height_px: float) -> GroundPlane:
+    """Flat ground below a level horizon, with inverse depth 1 at the lower edge of a photo `height_px` high.
+
+    The unit is unknown: depth of kind `scaled`. Raises QumadeError when the horizon is not above the lower edge.
+    """
+    if not (np.isfinite(horizon_row_px) and horizon_row_px < height_px):
+        raise QumadeError(
+            f"Invalid horizon: got row {horizon_row_px:g}; must be above the lower edge, row {height_px:g}"
+        )
+    below = height_px - horizon_row_px
+    return GroundPlane(0.0, 1.0 / below, -horizon_row_px / below)
+
+
+def inverse_depth_map(plane: GroundPlane, width: int, height: int) -> NDArray[np.float32]:
+    """The plane at every pixel centre, float32 [H, W]; 0 on and above the horizon."""
+    row = plane.a * (np.arange(width) + 0.5)
+    column = plane.b * (np.arange(height) + 0.5) + plane.c
+    return np.maximum(row[None, :] + column[:, None], 0.0).astype(np.float32)
+
+
+def object_height_px(contact_v: float, horizon_v: float, height_ratio: float) -> float:
+    """Height in pixels of an upright object that stands at row `contact_v`: (v - v0) H / h.
+
+    `horizon_v` is the horizon at the contact's column, `height_ratio` the object's height over the camera's. For small
+    pitch (Hoiem, Efros, Hebert 2008, "Putting objects in perspective"). Raises QumadeError on and above the horizon.
+    """
+    if not contact_v > horizon_v:
+        raise QumadeError(f"Invalid contact: got row {contact_v:g}; must be below the horizon, row {horizon_v:g}")
+    return (contact_v - horizon_v) * height_ratio
+
+
+def fit_ground_plane(inverse_depth: NDArray[np.floating], ground: Bools) -> GroundFit:
+    """Fit 1/Z = a u + b v + c to the ground pixels [H, W] of an inverse depth map [H, W], minding outliers.
+
+    Residuals are relative to the plane, so that far ground counts as much as near ground. Least median of squares over
+    fixed random triplets (Rousseeuw 1984) finds the plane of the majority, reweighted least squares with Tukey's
+    biweight refines it. The same input always gives the same plane. Pixels of unknown depth are left out, and those
+    infinitely far: sky is no ground.
+
+    Raises QumadeError with fewer than 100 ground pixels of known depth, when they lie in a line, or when they do not
+    come nearer downwards.
+    """
+    u, v, depth, pixels = _ground_points(inverse_depth, ground, positive=True)
+    coefficients, residual = _robust_plane(u, v, depth, relative=True)
+    plane = GroundPlane(*coefficients)
+    return GroundFit(plane, float(np.mean(residual < INLIER_TOLERANCE)), float(np.median(residual)), pixels)
+
+
+def shift_from_sky(inverse_depth: NDArray[np.floating], sky: Bools) -> float:
+    """What to subtract from affine inverse depth [H, W] so that the sky [H, W] is infinitely far: the sky's median.
+
+    Raises QumadeError with fewer than 100 sky pixels of known depth.
+    """
+    _same_shape(inverse_depth, sky, "sky")
+    values = inverse_depth[sky]
+    values = values[np.isfinite(values)]
+    if values.size < _MIN_PIXELS:
+        raise QumadeError(f"Invalid sky: got {values.size} pixels with known depth; must be at least {_MIN_PIXELS}")
+    return float(np.median(values))
+
+
+def shift_from_horizon(inverse_depth: NDArray[np.floating], ground: Bools, horizon_row_px: float) -> float:
+    """What to subtract from affine inverse depth [H, W] so that its ground [H, W] meets a given horizon.
+
+    `horizon_row_px` is the horizon in the middle column. Raises QumadeError as `fit_ground_plane` does.
+    """
+    u, v, depth, _ = _ground_points(inverse_depth, ground, positive=False)
+    coefficients, _ = _robust_plane(u, v, depth, relative=False)
+    return float(GroundPlane(*coefficients).inverse_depth(inverse_depth.shape[1] / 2, horizon_row_px))
+
+
+def _same_shape(inverse_depth: NDArray[np.floating], mask: Bools, name: str) -> None:
+    if inverse_depth.ndim != 2 or mask.shape != inverse_depth.shape:
+        raise QumadeError(
+            f"Invalid {name} mask: got shape {mask.shape}; must be that of the depth map, {inverse_depth.shape}"
+        )
+
+
+def _ground_points(
+    inverse_depth: NDArray[np.floating], ground: Bools, *, positive: bool
+) -> tuple[Floats, Floats, Floats, int]:
+    """Centres u, v and inverse depth of ground pixels, evenly thinned, and how many there were."""
+    _same_shape(inverse_depth, ground, "ground")
+    known = ground & np.isfinite(inverse_depth)
+    if positive:
+        known &= inverse_depth > 0
+    index = np.flatnonzero(known)
+    pixels = index.size
+    if pixels < _MIN_PIXELS:
+        raise QumadeError(f"Invalid ground: got {pixels} pixels with known depth; must be at least {_MIN_PIXELS}")
+    if pixels > _FIT_PIXELS:
+        index = index[np.arange(_FIT_PIXELS) * pixels // _FIT_PIXELS]
+    v, u = np.divmod(index, inverse_depth.shape[1])
+    points = np.stack([u + 0.5, v + 0.5])
+    spread = float(np.sqrt(np.linalg.eigvalsh(np.cov(points))[0]))
+    if spread < _MIN_SPREAD_PX:
+        raise QumadeError(
+            f"Invalid ground: got pixels in a line (spread across it {spread:.2g} px); "
+            f"must spread at least {_MIN_SPREAD_PX:g} px in both directions"
+        )
+    return points[0], points[1], inverse_depth.ravel()[index].astype(np.float64), pixels
+
+
+def _robust_plane(u: Floats, v: Floats, depth: Floats, *, relative: bool) -> tuple[tuple[float, float, float], Floats]:
+    """Coefficients (a, b, c) and the absolute residual of each point (relative to the plane where asked)."""
+    # Centred and scaled coordinates and depth keep the normal equations well conditioned at any size and unit.
+    centre = np.array([u.mean(), v.mean()])
+    size = np.array([u.std(), v.std()])
+    unit = float(np.quantile(np.abs(depth), 0.95)) or 1.0
+    design = np.stack([(u - centre[0]) / size[0], (v - centre[1]) / size[1], np.ones_like(u)], axis=1)
+    target = depth / unit
+
+    def denominator(value: Floats) -> Floats:
+        return np.maximum(value, _FAR_SHARE) if relative else np.ones_like(value)
+
+    solution = _least_median_plane(design, target, denominator(target))
+    for _ in range(20):
+        plane_value = design @ solution
+        scale = denominator(plane_value)
+        residual = (target - plane_value) / scale
+        # 1.4826 MAD is the standard deviation of normal noise; 4.685 gives the biweight 95 % efficiency on it.
+        reach = 4.685 * max(1.4826 * float(np.median(np.abs(residual))), 1e-6)
+        weight = np.clip(1 - (residual / reach) ** 2, 0, None) / scale
+        before = solution
+        solution = _least_squares(design * weight[:, None], target * weight)
+        if np.allclose(solution, before, rtol=0, atol=1e-9):
+            break
+    plane_value = design @ solution
+    residual = np.abs(target - plane_value) / denominator(plane_value)
+    a, b = unit * solution[:2] / size
+    c = unit * solution[2] - a * centre[0] - b * centre[1]
+    return (float(a), float(b), float(c)), residual
+
+
+def _least_median_plane(design: Floats, target: Floats, scale: Floats) -> Floats:
+    """The plane through three points, out of a fixed set of triplets, whose median residual is least."""
+    pick = np.random.default_rng(0)
+    some = np.arange(min(len(target), _LMEDS_PIXELS)) * len(target) // min(len(target), _LMEDS_PIXELS)
+    points, values = design[some], target[some]
+    triplets = pick.integers(len(some), size=(_LMEDS_TRIPLETS, 3))
+    systems = points[triplets]
+    wide = np.abs(np.linalg.det(systems)) > 1e-2  # slivers extrapolate noise
+    candidates = np.linalg.solve(systems[wide], values[triplets[wide]][..., None])[..., 0]
+    if not len(candidates):
+        return _least_squares(design, target)
+    residual = np.abs(candidates @ points.T - values) / scale[some]
+    best: Floats = candidates[np.argmin(np.median(residual, axis=1))]
+    return best
+
+
+def _least_squares(design: Floats, target: Floats) -> Floats:
+    return np.linalg.lstsq(design, target, rcond=None)[0].astype(np.float64)

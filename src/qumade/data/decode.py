@@ -5,6 +5,7 @@ may have been drawn either way round.
 """
 
 import io
+import os
 import struct
 import warnings
 from pathlib import Path
@@ -31,13 +32,14 @@ def read_bytes(path: Path) -> bytes:
     """Return the content of a picture file; QumadeError where it is missing, unreadable, empty or beyond 256 MiB."""
     try:
         with path.open("rb", buffering=0) as file:
-            data = file.read(MAX_BYTES + 1)
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                raise _refusal(path, f"{size} bytes", f"at most {MAX_BYTES} bytes")
+            data = file.readall()
     except OSError as error:
         raise QumadeError(f"Invalid picture: cannot read {path.absolute()}: {error.strerror}") from error
     if not data:
         raise _refusal(path, "an empty file", "a JPEG or PNG picture")
-    if len(data) > MAX_BYTES:
-        raise _refusal(path, f"more than {MAX_BYTES} bytes", "a smaller file")
     return data
 
 

@@ -94,7 +94,7 @@ class Dataset:
         if folder not in self.suffixes:
             raise QumadeError(f"Invalid dataset: got no folder {self.root / folder}; must exist to be read")
         position = self.index(key)
-        return self.root / folder / f"{self.stems[position]}{self.suffixes[folder][position]}"
+        return Path(f"{self.root}/{folder}/{self.stems[position]}{self.suffixes[folder][position]}")
 
     def take(self, positions: NDArray[np.integer] | slice) -> "Dataset":
         """Return the dataset of these samples only. Positions must ascend, so that stems stay sorted."""
@@ -154,21 +154,20 @@ class Dataset:
         )
         for folder, label in (("masks", triple.mask), ("depth", triple.inverse_depth), ("ignore", triple.ignore)):
             if label is not None:
-                require_equal_size(triple.image.shape, label.shape, self.path(folder, key), self.path("images", key))
+                self.require_equal_size(key, triple.image.shape, folder, label.shape)
         return triple
+
+    def require_equal_size(self, key: int | str, image: tuple[int, ...], folder: str, label: tuple[int, ...]) -> None:
+        """Raise QumadeError where a sample's picture in `folder` has not the height and width of its image."""
+        if label[:2] != image[:2]:
+            wanted = f"{image[1]}x{image[0]} as {self.path('images', key)}"
+            raise QumadeError(f"Invalid size: got {label[1]}x{label[0]} in {self.path(folder, key)}; must be {wanted}")
 
     def _require_size(self, shape: tuple[int, ...], path: Path) -> None:
         if self.meta is not None and self.meta.size is not None and shape[1::-1] != self.meta.size:
             width, height = self.meta.size
             wanted = f"{width}x{height} as {self.root / 'dataset.yaml'} says"
             raise QumadeError(f"Invalid size: got {shape[1]}x{shape[0]} in {path}; must be {wanted}")
-
-
-def require_equal_size(image: tuple[int, ...], label: tuple[int, ...], path: Path, image_path: Path) -> None:
-    """Refuse a label at `path` of another height or width than its image."""
-    if label[:2] != image[:2]:
-        wanted = f"{image[1]}x{image[0]} as {image_path}"
-        raise QumadeError(f"Invalid size: got {label[1]}x{label[0]} in {path}; must be {wanted}")
 
 
 def open_dataset(path: Path | str, *, allow_incomplete: bool = False) -> Dataset:

@@ -1,0 +1,216 @@
+"""Mean and standard deviation of images, masks and depth over a dataset, exact whatever the number of workers.
+
+Workers count how often each code occurs; whole numbers add up to the same in any order. Mean and standard deviation
+(of the population) then come from the counts by exact or correctly rounded sums.
+"""
+
+import json
+import math
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm.auto import tqdm
+
+from qumade.data.description import DepthCode, inverse_depth_table
+from qumade.data.layout import Dataset
+from qumade.errors import QumadeError
+
+__all__ = ["DepthStatistics", "ImageStatistics", "MaskStatistics", "Statistics", "statistics", "write_statistics"]
+
+CHUNK = 256  # samples a task: short enough to stop at once, long enough to hide what a task costs
+OBJECT_CODE = 128  # a pixel belongs to the object from half coverage on
+
+
+@dataclass(frozen=True)
+class ImageStatistics:
+    """R, G, B in [0, 1]."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    pixels: int
+
+
+@dataclass(frozen=True)
+class MaskStatistics:
+    """Coverage in [0, 1], and the share of pixels that are at least half covered."""
+
+    mean: float
+    std: float
+    object_share: float
+    pixels: int
+
+
+@dataclass(frozen=True)
+class DepthStatistics:
+    """Inverse depth over the known pixels, in 1/m for kind metric, and their stored codes as share of the largest code.
+
+    None where no pixel is known. `kind` is None where pictures do not share a range.
+    """
+
+    kind: str | None
+    source: str | None
+    mean: float | None
+    std: float | None
+    code_mean: float | None
+    code_std: float | None
+    unknown_share: float
+    pixels: int
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What `statistics` found in `samples` of the dataset's `samples_in_dataset`; pixels to be ignored count too."""
+
+    samples: int
+    samples_in_dataset: int
+    images: ImageStatistics
+    masks: MaskStatistics | None
+    depth: DepthStatistics | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain dicts, lists and numbers."""
+        return {"format": "qumade-statistics/1", **asdict(self)}
+
+
+Counts = dict[str, NDArray[np.int64]]  # folder -> [channels, codes]
+
+
+def statistics(
+    dataset: Dataset, *, fraction: float = 1.0, workers: int | None = None, progress: bool = True
+) -> Statistics:
+    """Return the statistics of a dataset, or of a `fraction` (0, 1] of its samples spread evenly over it.
+
+    All cores by default. QumadeError names the first picture that is torn or of another size than its image.
+    """
+    if not 0 < fraction <= 1:
+        raise QumadeError(f"Invalid fraction: got {fraction}; must be above 0 and at most 1")
+    if workers is not None and workers < 1:
+        raise QumadeError(f"Invalid workers: got {workers}; must be at least 1")
+    samples = max(1, round(len(dataset) * fraction))
+    chosen = dataset.take(np.arange(samples) * len(dataset) // samples)
+    chunks = [chosen.take(slice(start, start + CHUNK)) for start in range(0, samples, CHUNK)]
+    counts: Counts = {}
+    with (
+        tqdm(total=samples, unit=" samples", desc="statistics", disable=not progress) as bar,
+        _mapped(chunks, min(len(chunks), workers or _cores())) as counted,
+    ):
+        for chunk, chunk_counts in zip(chunks, counted, strict=True):
+            for folder, table in chunk_counts.items():
+                counts[folder] = counts[folder] + table if folder in counts else table
+            bar.update(len(chunk))
+    return Statistics(
+        samples=samples,
+        samples_in_dataset=len(dataset),
+        images=_image_statistics(counts["images"]),
+        masks=_mask_statistics(counts["masks"][0]) if "masks" in counts else None,
+        depth=_depth_statistics(counts["depth"][0], dataset.depth_code) if "depth" in counts else None,
+    )
+
+
+def write_statistics(dataset: Dataset, result: Statistics) -> Path:
+    """Write statistics.json into the dataset, whole or not at all, and return its path."""
+    path = dataset.root / "statistics.json"
+    partial = path.with_name(f".statistics.json.{os.getpid()}")
+    try:
+        partial.write_text(json.dumps(result.as_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise QumadeError(f"Invalid output: cannot write {path}: {error.strerror}") from error
+    return path
+
+
+@contextmanager
+def _mapped(chunks: list[Dataset], workers: int) -> Iterator[Iterator[Counts]]:
+    if workers == 1:
+        yield map(_count, chunks)
+        return
+    # workers leave Ctrl-C to this process, which then drops the tasks not yet begun
+    executor = ProcessPoolExecutor(
+        workers,
+        multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        yield executor.map(_count, chunks)
+    except BrokenProcessPool as error:
+        raise QumadeError("Invalid run: a worker process was killed, by want of memory perhaps; run again") from error
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _count(dataset: Dataset) -> Counts:
+    """Count the codes of all pictures in a dataset, int64 [3 or 1, codes] for each folder."""
+    counts = {"images": np.zeros((3, 256), np.int64)}
+    if dataset.has_masks:
+        counts["masks"] = np.zeros((1, 256), np.int64)
+    if dataset.has_depth:
+        counts["depth"] = np.zeros((1, 1 << dataset.depth_code.bits), np.int64)
+    for index in range(len(dataset)):
+        image = dataset.read_image(index)
+        counts["images"] += _histogram(image)
+        for folder, read in (("masks", dataset.read_mask), ("depth", dataset.read_depth_codes)):
+            if folder in counts:
+                codes = read(index)
+                dataset.require_equal_size(index, image.shape, folder, codes.shape)
+                counts[folder] += _histogram(codes)
+    return counts
+
+
+def _histogram(codes: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.int64]:
+    if codes.dtype == np.uint16:
+        return np.bincount(codes.ravel(), minlength=1 << 16)
+    # twice as fast as numpy on bytes
+    return np.array(Image.fromarray(codes).histogram(), np.int64).reshape(-1, 256)
+
+
+def _code_moments(counts: NDArray[np.int64]) -> tuple[float, float]:
+    """Return mean and standard deviation of code / max_code, exact but for the last rounding."""
+    occurrences = [int(count) for count in counts]
+    total = sum(occurrences)
+    first = sum(code * count for code, count in enumerate(occurrences))
+    second = sum(code * code * count for code, count in enumerate(occurrences))
+    scale = len(occurrences) - 1
+    variance = Fraction(total * second - first * first, (total * scale) ** 2)
+    return float(Fraction(first, total * scale)), math.sqrt(variance)
+
+
+def _image_statistics(counts: NDArray[np.int64]) -> ImageStatistics:
+    (red, red_std), (green, green_std), (blue, blue_std) = (_code_moments(channel) for channel in counts)
+    return ImageStatistics((red, green, blue), (red_std, green_std, blue_std), int(counts[0].sum()))
+
+
+def _mask_statistics(counts: NDArray[np.int64]) -> MaskStatistics:
+    mean, std = _code_moments(counts)
+    pixels = int(counts.sum())
+    return MaskStatistics(mean, std, int(counts[OBJECT_CODE:].sum()) / pixels, pixels)
+
+
+def _depth_statistics(counts: NDArray[np.int64], code: DepthCode) -> DepthStatistics:
+    values = inverse_depth_table(code)
+    known = np.isfinite(values)
+    pixels, total = int(counts.sum()), int(counts[known].sum())
+    mean = std = code_mean = code_std = None
+    if total:
+        mean = math.fsum(counts[known] * values[known]) / total
+        std = math.sqrt(math.fsum(counts[known] * (values[known] - mean) ** 2) / total)
+        code_mean, code_std = _code_moments(np.where(known, counts, 0))
+    kind = None if code.range == "image" else code.kind
+    return DepthStatistics(kind, code.source, mean, std, code_mean, code_std, (pixels - total) / pixels, pixels)

@@ -1,0 +1,210 @@
+"""Label maps: reading them, and where in them something may stand.
+
+Label maps are noisy in real life, predicted ones above all: clouds become road, a wet road becomes sky. What is left as
+ground after cleaning is always a part of what was labelled ground; nothing is ever added.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.PngImagePlugin import PngImageFile
+from scipy import ndimage
+
+from qumade.errors import QumadeError
+from qumade.geometry import GroundPlane
+
+__all__ = ["StandingTable", "read_labels", "standable", "standing_table", "target_pixels"]
+
+Bools = NDArray[np.bool_]
+Labels = NDArray[np.int32]
+
+MAX_PIXELS = 100_000_000
+TABLE_ENTRIES = 20_000
+
+# Shares of the picture: less connected ground is an island, less connected sky is no sky.
+_MIN_GROUND_SHARE = 0.002
+_MIN_SKY_SHARE = 0.005
+# Share of the height: predicted maps often have a frame of another class, ground that reaches this far is in the sky.
+_TOP_SHARE = 0.03
+# Share of the shorter side: narrower ground is a fringe between two classes.
+_FRINGE_SHARE = 0.008
+_DEPTH_LEVELS = 512
+
+
+def read_labels(path: Path, size: tuple[int, int] | None = None, background: Path | None = None) -> Labels:
+    """Ids of a label map, int32 [H, W]: 8 or 16-bit grey PNG, palette PNG (its indices), or .npy of whole numbers.
+
+    `size` is the (width, height) that it must have, that of the picture `background`. Raises QumadeError, naming the
+    file, when it is anything else or unreadable.
+    """
+    path = path.absolute()
+    try:
+        if path.suffix.lower() == ".npy":
+            return _read_npy(path, size, background)
+        return _read_png(path, size, background)
+    except (OSError, ValueError, SyntaxError, EOFError, OverflowError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise QumadeError(f"Invalid label map: got {reason!r} in {path}; must be a whole PNG or .npy file") from error
+
+
+def _read_png(path: Path, size: tuple[int, int] | None, background: Path | None) -> Labels:
+    with path.open("rb") as stream:
+        head = stream.read(26)
+    if not head.startswith(b"\x89PNG\r\n\x1a\n") or len(head) < 26:
+        raise QumadeError(f"Invalid label map: got no PNG in {path}; must be PNG or .npy (JPEG changes ids)")
+    bits, colour = head[24], head[25]
+    # Grey of fewer bits is stretched to 0..255 by PNG readers, which changes ids; palette indices are not.
+    if not (colour == 3 or (colour == 0 and bits in (8, 16))):
+        kind = {0: "grey", 2: "RGB", 4: "grey with alpha", 6: "RGBA"}.get(colour, f"colour type {colour}")
+        raise QumadeError(f"Invalid label map: got {bits}-bit {kind} in {path}; must be 8 or 16-bit grey or a palette")
+    # The reader itself, not Image.open: that one's limit on sizes belongs to the process; ours is checked here.
+    with PngImageFile(path) as image:
+        _check_size(image.size, path, size, background)
+        return np.asarray(image).astype(np.int32)
+
+
+def _read_npy(path: Path, size: tuple[int, int] | None, background: Path | None) -> Labels:
+    # Mapped, not read: a header that promises more than the file holds fails here and costs no memory. Never unpickles.
+    array = np.lib.format.open_memmap(path, mode="r")
+    if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
+        raise QumadeError(
+            f"Invalid label map: got {array.dtype} of shape {array.shape} in {path}; must be whole numbers [H, W]"
+        )
+    _check_size((array.shape[1], array.shape[0]), path, size, background)
+    if array.min() < -(2**31) or array.max() >= 2**31:
+        raise QumadeError(f"Invalid label map: got id {array.max()} in {path}; must fit 32 bits")
+    ids: Labels = array.astype(np.int32)
+    return ids
+
+
+def _check_size(got: tuple[int, int], path: Path, size: tuple[int, int] | None, background: Path | None) -> None:
+    if got[0] * got[1] > MAX_PIXELS or 0 in got:
+        raise QumadeError(
+            f"Invalid size of label map: got {got[0]}x{got[1]} in {path}; must be 1 to {MAX_PIXELS // 10**6} megapixels"
+        )
+    if size is not None and got != tuple(size):
+        whose = f" of {background.absolute()}" if background else ""
+        raise QumadeError(
+            f"Invalid size of label map: got {got[0]}x{got[1]} in {path}; must be {size[0]}x{size[1]}{whose}"
+        )
+
+
+def target_pixels(labels: Labels, ids: Iterable[int]) -> Bools:
+    """Where a label map [H, W] shows one of the ids, bool [H, W]."""
+    return np.isin(labels, list(ids))
+
+
+def standable(
+    labels: Labels, ground_ids: Iterable[int], sky_ids: Iterable[int], horizon: GroundPlane | float | None
+) -> Bools:
+    """Where something may stand, bool [H, W]: ground of a label map [H, W] without what cannot be ground.
+
+    Dropped are: ground on and above the horizon (a plane's, or a row), and patches that are mostly above it; ground
+    with sky below it in its column; fringes narrower than 0.8 % of the shorter side; patches smaller than 0.2 % of the
+    picture. Without a horizon, patches that are mostly in the upper half or come near the upper edge are dropped
+    instead. Sometimes nothing remains: this picture has nowhere to stand.
+    """
+    height, width = labels.shape
+    rows = np.arange(height)[:, None] + 0.5
+    if isinstance(horizon, GroundPlane):
+        columns: NDArray[np.float64] = np.arange(width, dtype=np.float64) + 0.5
+        horizon_rows = horizon.horizon_row(columns)[None, :]
+    else:
+        horizon_rows = np.full((1, width), height / 2 if horizon is None else horizon)
+    below = rows > horizon_rows
+
+    ground = target_pixels(labels, ground_ids)
+    ground &= ~_above_sky(target_pixels(labels, sky_ids), float(horizon_rows.mean()))
+    ground = _opened(ground, max(1, round(_FRINGE_SHARE * min(height, width) / 2)))
+    patches, sizes = _patches(ground)
+    keep = np.bincount(patches[below], minlength=sizes.size) > sizes / 2
+    if horizon is None:
+        keep[patches[: round(_TOP_SHARE * height) + 1]] = False
+    else:
+        ground &= below
+    keep[0] = False
+    patches, sizes = _patches(ground & keep[patches])
+    keep = sizes >= _MIN_GROUND_SHARE * labels.size
+    keep[0] = False
+    kept: Bools = keep[patches]
+    return kept
+
+
+def _patches(mask: Bools) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The number of the connected patch of every pixel (0 outside), and the pixels of each number."""
+    patches, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    return patches, np.bincount(patches.ravel())
+
+
+def _above_sky(sky: Bools, middle: float) -> Bools:
+    """What has sky below it in its column. Sky patches that are small or centred below the middle row are mistaken."""
+    patches, sizes = _patches(sky)
+    rows = np.repeat(np.arange(sky.shape[0]) + 0.5, sky.shape[1])
+    centres = np.bincount(patches.ravel(), rows) / np.maximum(sizes, 1)
+    solid = (sizes >= _MIN_SKY_SHARE * sky.size) & (centres < middle)
+    solid[0] = False
+    below: Bools = np.logical_or.accumulate(solid[patches][::-1], axis=0)[::-1]
+    return below
+
+
+def _opened(mask: Bools, reach: int) -> Bools:
+    """Morphological opening with a square of 2 reach + 1 pixels; the picture's edge does not eat into it."""
+    side = 2 * reach + 1
+    eroded = ndimage.minimum_filter(mask, side, mode="nearest")
+    opened: Bools = ndimage.maximum_filter(eroded, side, mode="nearest") & mask
+    return opened
+
+
+@dataclass(frozen=True, eq=False)
+class StandingTable:
+    """Pixels of a label map where something may stand, and how to draw one in O(log n).
+
+    `pixels` int32 [n] are flat row-major indices into the whole label map, ascending: a band of rows is a range of
+    entries. `uniform` and `distance` float64 [n] are cumulative weights that end at 1: the entry for a random number r
+    in [0, 1) is `searchsorted(weights, r, side="right")`. `uniform` gives every pixel the same chance, `distance`
+    every distance (None where no entry has known depth).
+    """
+
+    pixels: NDArray[np.int32]
+    uniform: NDArray[np.float64]
+    distance: NDArray[np.float64] | None
+
+
+def standing_table(where: Bools, inverse_depth: NDArray[np.floating] | None = None) -> StandingTable:
+    """The table of the pixels `where` [H, W], evenly thinned to 20 000, with their inverse depth [H, W] if known.
+
+    The law over distance makes Z = 1/d of the drawn pixels uniform between the nearest and the farthest entry. Where
+    entries have density n(d) in inverse depth, dZ = dd / d^2 gives an entry the weight 1 / (d^2 n(d)). In numbers:
+    entries are grouped in 512 equal steps of d (of rows, on flat ground), and a group shares its stretch of Z, from
+    halfway to the next nearer to halfway to the next farther one, among its members. Entries of unknown depth or
+    infinitely far weigh nothing. Narrow the band first: uniform up to 1 km is nearly all at the horizon.
+    """
+    pixels = np.flatnonzero(where)
+    if pixels.size > TABLE_ENTRIES:
+        pixels = pixels[np.arange(TABLE_ENTRIES) * pixels.size // TABLE_ENTRIES]
+    uniform = np.arange(1, pixels.size + 1) / max(pixels.size, 1)
+    distance = None if inverse_depth is None else _distance_law(inverse_depth.ravel()[pixels].astype(np.float64))
+    return StandingTable(pixels.astype(np.int32), uniform, distance)
+
+
+def _distance_law(depth: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    known = np.isfinite(depth) & (depth > 0)
+    if not known.any():
+        return None
+    near, far = depth[known].max(), depth[known].min()
+    step = (near - far) / _DEPTH_LEVELS or 1.0
+    level = np.minimum((depth[known] - far) / step, _DEPTH_LEVELS - 1).astype(np.int64)
+    members = np.bincount(level)
+    used = np.flatnonzero(members)
+    metres = 1 / (np.bincount(level, depth[known])[used] / members[used])  # falling, one a group
+    edges = np.concatenate([[1 / far], (metres[1:] + metres[:-1]) / 2, [1 / near]])
+    share = np.zeros(members.size)
+    share[used] = -np.diff(edges) / members[used]
+    weight = np.zeros(depth.size)
+    weight[known] = share[level] if used.size > 1 else 1.0
+    total: NDArray[np.float64] = np.cumsum(weight)
+    total /= total[-1]
+    return total

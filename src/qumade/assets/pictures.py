@@ -37,6 +37,8 @@ MAX_PIXELS = 100_000_000
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
+_ALLOWED = "be a whole JPEG, PNG or WebP picture"
+_SIZE_ALLOWED = f"have at most {MAX_PIXELS // 1_000_000} megapixels"
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 _EXIF_ORIENTATION = 0x0112
 _TRANSPOSE = {
@@ -53,16 +55,17 @@ _TRANSPOSE = {
 class UnusablePicture(QumadeError):
     """A picture that cannot be used, and why.
 
-    `path` is the file, `reason` a short code word, `message` one line for people. Code words of this module: "missing",
-    "unreadable" (the system refuses it), "empty" (no bytes), "type" (no JPEG, PNG or WebP), "truncated", "damaged",
-    "bomb" (too many pixels).
+    `path` is the file, `reason` a short code word, `detail` what was found and what is allowed without the file's name,
+    `message` one line for people that names it. Code words of this module: "missing", "unreadable" (the system refuses
+    it), "empty" (no bytes), "type" (no JPEG, PNG or WebP), "truncated", "damaged", "bomb" (too many pixels).
     """
 
-    def __init__(self, path: Path, reason: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, path: Path, reason: str, got: str, allowed: str, *, what: str = "picture") -> None:
         self.path = path
         self.reason = reason
-        self.message = message
+        self.detail = f"got {got}; must {allowed}"
+        self.message = f"Invalid {what}: got {got} in {printable(path)}; must {allowed}"
+        super().__init__(self.message)
 
 
 def printable(path: Path) -> str:
@@ -122,12 +125,8 @@ def read_rgba(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         if image.has_transparency_data:
             if "transparency" in image.info and any("16B" in str(tile) for tile in image.tile):
                 # Pillow keeps 8 of the 16 bits, after which the transparent colour can no longer be told.
-                raise UnusablePicture(
-                    path,
-                    "type",
-                    f"Invalid picture: got 16-bit colour with one transparent colour in {printable(path)}; "
-                    "must be 8-bit or have an alpha channel",
-                )
+                got = "16-bit colour with one colour declared transparent"
+                raise UnusablePicture(path, "type", got, "be 8-bit or have an alpha channel")
             pixels = np.asarray(_upright(image, image.convert("RGBA")))
             return np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3])
         return np.array(_upright(image, image.convert("RGB"))), None
@@ -168,7 +167,7 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
         Image.open(file, formats=_FORMATS) as image,
     ):
         if image.width * image.height > MAX_PIXELS:
-            raise UnusablePicture(path, "bomb", _bomb_message(path, f"{image.width}x{image.height} pixels"))
+            raise UnusablePicture(path, "bomb", f"{image.width}x{image.height} pixels", _SIZE_ALLOWED)
         yield image
 
 
@@ -196,14 +195,9 @@ def _regular_file(path: Path) -> Path:
     """The path, if it is a file with bytes in it: opening a pipe would wait for ever."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        raise UnusablePicture(
-            path, "type", f"Invalid picture: got {kind} at {printable(path)}; must be a JPEG, PNG or WebP file"
-        )
+        raise UnusablePicture(path, "type", "no regular file", _ALLOWED)
     if status.st_size == 0:
-        raise UnusablePicture(
-            path, "empty", f"Invalid picture: got 0 bytes in {printable(path)}; must be a JPEG, PNG or WebP picture"
-        )
+        raise UnusablePicture(path, "empty", "0 bytes", _ALLOWED)
     return path
 
 
@@ -215,14 +209,9 @@ def _named_failures(path: Path) -> Iterator[None]:
     except UnusablePicture:
         raise
     except Image.DecompressionBombError as error:
-        raise UnusablePicture(path, "bomb", _bomb_message(path, "a larger picture")) from error
-    except (
-        Exception
-    ) as error:  # OSError, SyntaxError, ValueError, struct.error, zlib.error, MemoryError, ...: no list is full
-        reason, got = _diagnosis(path, error)
-        raise UnusablePicture(
-            path, reason, f"Invalid picture: got {got} in {printable(path)}; must be a whole JPEG, PNG or WebP picture"
-        ) from error
+        raise UnusablePicture(path, "bomb", "too many pixels", _SIZE_ALLOWED) from error
+    except Exception as error:  # OSError, SyntaxError, ValueError, struct.error, zlib.error, MemoryError and others
+        raise UnusablePicture(path, *_diagnosis(path, error), _ALLOWED) from error
 
 
 def _diagnosis(path: Path, error: Exception) -> tuple[str, str]:
@@ -239,10 +228,6 @@ def _diagnosis(path: Path, error: Exception) -> tuple[str, str]:
     if "truncated" in str(error).lower():
         return "truncated", "truncated data"
     return "damaged", "damaged data"
-
-
-def _bomb_message(path: Path, got: str) -> str:
-    return f"Invalid picture: got {got} in {printable(path)}; must be at most {MAX_PIXELS // 1_000_000} megapixels"
 
 
 class _QuietPillow:

@@ -5,7 +5,6 @@ may have been drawn either way round.
 """
 
 import io
-import os
 import struct
 import warnings
 from pathlib import Path
@@ -17,30 +16,14 @@ from PIL import Image
 
 from qumade.errors import QumadeError
 
-__all__ = ["MAX_PIXELS", "decode_bilevel", "decode_grey", "decode_rgb", "read_bytes"]
+__all__ = ["decode_bilevel", "decode_grey", "decode_rgb"]
 
 MAX_PIXELS = 1 << 26  # 8192 x 8192: refused before any memory is taken for the pixels
-MAX_BYTES = 1 << 28
 COLOUR_TOLERANCE = 8  # how far apart the channels of a grey picture saved as RGB may lie: codecs round
 
 JPEG_MAGIC = b"\xff\xd8"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 EXIF_ORIENTATION = 0x0112
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a picture file; QumadeError where it is missing, unreadable, empty or beyond 256 MiB."""
-    try:
-        with path.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > MAX_BYTES:
-                raise _refusal(path, f"{size} bytes", f"at most {MAX_BYTES} bytes")
-            data = file.readall()
-    except OSError as error:
-        raise QumadeError(f"Invalid picture: cannot read {path.absolute()}: {error.strerror}") from error
-    if not data:
-        raise _refusal(path, "an empty file", "a JPEG or PNG picture")
-    return data
 
 
 def decode_rgb(data: bytes, path: Path) -> NDArray[np.uint8]:
@@ -116,6 +99,8 @@ def _jpeg(data: bytes, path: Path, colorspace: str) -> NDArray[np.uint8]:
 
 
 def _png(data: bytes, path: Path) -> Image.Image:
+    if not data:
+        raise _refusal(path, "an empty file", "a JPEG or PNG picture")
     if not data.startswith(PNG_MAGIC) or len(data) < 33 or data[12:16] != b"IHDR":
         raise _refusal(path, "neither JPEG nor PNG", "one of them")
     width, height = struct.unpack(">II", data[16:24])

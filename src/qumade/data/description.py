@@ -10,11 +10,11 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError, model_validator
 
+from qumade.data.files import read_bytes
 from qumade.errors import QumadeError
 
 __all__ = ["UNDESCRIBED_DEPTH", "DepthCode", "Description", "FolderCode", "inverse_depth_table", "read_description"]
 
-FORMAT = "qumade-dataset/1"
 MAX_BYTES = 1 << 25
 
 Count = Annotated[int, Field(strict=True, ge=0)]
@@ -86,13 +86,7 @@ UNDESCRIBED_DEPTH = DepthCode(code="inverse", bits=8, range="image")
 def read_description(path: Path) -> Description:
     """Return the checked content of a dataset.yaml; QumadeError naming the file and the first wrong key."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise QumadeError(f"Invalid dataset.yaml: got more than {MAX_BYTES} bytes in {path}; must be smaller")
-        content = yaml.safe_load(data)
-    except OSError as error:
-        raise QumadeError(f"Invalid dataset.yaml: cannot read {path}: {error.strerror}") from error
+        content = yaml.safe_load(read_bytes(path, MAX_BYTES))
     # besides YAMLError: dates that are none, nesting beyond the stack, bytes that are no text
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise QumadeError(f"Invalid dataset.yaml: {path} is not YAML: {' '.join(str(error).split())[:200]}") from error

@@ -171,8 +171,8 @@ def _draw_legend(draw: ImageDraw.ImageDraw, right: int, title: str, depth_range:
     far_left = bar_left - 6 - draw.textlength(far, font)
     left = far_left - 14 - draw.textlength(title, font)
     ramp = _coloured(np.linspace(0, 1, bar, dtype=np.float32)[None], (0.0, 1.0))[0]
-    for x, colour in enumerate(ramp):
-        draw.line((bar_left + x, middle - 7, bar_left + x, middle + 6), tuple(int(c) for c in colour))
+    for step, colour in enumerate(ramp):
+        draw.line((bar_left + step, middle - 7, bar_left + step, middle + 6), tuple(int(c) for c in colour))
     draw.rectangle((unknown_left, middle - 7, unknown_left + swatch, middle + 6), UNKNOWN)
     for x, text, ink in (
         (left, title, INK),

@@ -24,6 +24,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from qumade.data.description import DepthCode, inverse_depth_table
+from qumade.data.files import write_bytes
 from qumade.data.layout import Dataset
 from qumade.errors import QumadeError
 
@@ -122,13 +123,7 @@ def statistics(
 def write_statistics(dataset: Dataset, result: Statistics) -> Path:
     """Write statistics.json into the dataset, whole or not at all, and return its path."""
     path = dataset.root / "statistics.json"
-    partial = path.with_name(f".statistics.json.{os.getpid()}")
-    try:
-        partial.write_text(json.dumps(result.as_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise QumadeError(f"Invalid output: cannot write {path}: {error.strerror}") from error
+    write_bytes(path, (json.dumps(result.as_json(), indent=2, allow_nan=False) + "\n").encode())
     return path
 
 

@@ -1,0 +1,33 @@
+"""Whole files in and out: what is read is bounded, what is written appears under its name only when it is whole."""
+
+import os
+from pathlib import Path
+
+from qumade.errors import QumadeError
+
+__all__ = ["read_bytes", "write_bytes"]
+
+
+def read_bytes(path: Path, at_most: int) -> bytes:
+    """Return the content of a file; QumadeError where it is missing, unreadable or larger than `at_most` bytes."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > at_most:
+                raise QumadeError(f"Invalid file: got {size} bytes in {path.absolute()}; must be at most {at_most}")
+            return file.readall()
+    except OSError as error:
+        raise QumadeError(f"Invalid file: cannot read {path.absolute()}: {error.strerror}") from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file beside its place, then move it there; QumadeError where that fails, leaving nothing behind."""
+    path = path.absolute()
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        if partial.parent.is_dir():
+            partial.unlink(missing_ok=True)
+        raise QumadeError(f"Invalid output: cannot write {path}: {error.strerror}") from error

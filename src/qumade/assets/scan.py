@@ -1,0 +1,200 @@
+"""Looks at every picture of an asset folder once: what planning must know of it, and what is wrong with it."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from qumade.assets.cutouts import OPAQUE, contact, cut_off_sides, match_masks, read_cutout, silhouette
+from qumade.assets.identities import signature
+from qumade.assets.pictures import UnusablePicture, content_hash, list_pictures, printable, read_rgba
+
+__all__ = ["Finding", "ScannedBackground", "ScannedForeground", "scan_backgrounds", "scan_foregrounds"]
+
+Severity = Literal["error", "warning", "info"]
+Kind = Literal["background", "foreground", "mask"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about one file: an error (it cannot be used), a warning (it is used) or information.
+
+    `path` is absolute and printable, `reason` a short code word, `detail` words that do not repeat the path.
+    """
+
+    severity: Severity
+    kind: Kind
+    path: str
+    reason: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.kind} {self.path}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class ScannedBackground:
+    """A usable background: `width` x `height` upright pixels; `signature` as of `qumade.assets.identities`."""
+
+    path: Path
+    sha256: str
+    width: int
+    height: int
+    signature: NDArray[np.uint8]
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+@dataclass(frozen=True)
+class ScannedForeground:
+    """A usable cut-out: `width` x `height` is the crop to the object, at (`left`, `top`) of its file.
+
+    `contact`, in pixels of the crop, and `silhouette` are as of `qumade.assets.cutouts`; `opaque_px` counts pixels with
+    alpha of at least 128. `mask` and `mask_sha256` are None where the alpha is the file's own.
+    """
+
+    path: Path
+    sha256: str
+    mask: Path | None
+    mask_sha256: str | None
+    file_width: int
+    file_height: int
+    left: int
+    top: int
+    width: int
+    height: int
+    contact: tuple[float, float]
+    silhouette: NDArray[np.float32]
+    opaque_px: int
+    signature: NDArray[np.uint8]
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+Scanned = TypeVar("Scanned", ScannedBackground, ScannedForeground)
+
+
+def scan_backgrounds(
+    folder: Path, *, workers: int | None = None, progress: bool = False
+) -> tuple[list[ScannedBackground], list[Finding]]:
+    """All usable backgrounds of a folder by name, and findings: unusable ones are errors, transparency is a warning.
+
+    Decodes on `workers` threads (default: all cores); `progress` shows a bar on stderr. Raises QumadeError where the
+    folder cannot be listed.
+    """
+    paths = list_pictures(folder)
+    usable, findings = _scan(_scan_background, paths, "background", workers, progress)
+    return usable, findings + _ignored(folder, paths, "background")
+
+
+def scan_foregrounds(
+    folder: Path, masks: Path | None = None, *, workers: int | None = None, progress: bool = False
+) -> tuple[list[ScannedForeground], list[Finding]]:
+    """All usable cut-outs of a folder by name, and findings: unusable ones are errors, suspicious ones warnings.
+
+    Arguments and errors as of `scan_backgrounds`; `masks` is a folder as of `match_masks`.
+    """
+    paths = list_pictures(folder)
+    mask_of = match_masks(paths, masks) if masks is not None else {}
+
+    def scan_one(path: Path) -> tuple[ScannedForeground, list[Finding]]:
+        return _scan_foreground(path, mask_of.get(path))
+
+    usable, findings = _scan(scan_one, paths, "foreground", workers, progress)
+    findings += _ignored(folder, paths, "foreground")
+    if masks is not None:
+        mask_paths = list_pictures(masks)
+        used = set(mask_of.values())
+        findings += [
+            Finding(
+                "info", "mask", printable(path), "unmatched", "belongs to no cut-out by its stem or number; ignored"
+            )
+            for path in mask_paths
+            if path not in used
+        ]
+        findings += _ignored(masks, mask_paths, "mask")
+    return usable, findings
+
+
+def _scan(
+    scan_one: Callable[[Path], tuple[Scanned, list[Finding]]],
+    paths: Sequence[Path],
+    kind: Kind,
+    workers: int | None,
+    progress: bool,
+) -> tuple[list[Scanned], list[Finding]]:
+    """Scans files on threads, for Pillow decodes without the interpreter's lock; results are in the order of paths."""
+
+    def scan_safely(path: Path) -> tuple[Scanned | None, list[Finding]]:
+        try:
+            return scan_one(path)
+        except UnusablePicture as error:
+            return None, [Finding("error", kind, printable(path), error.reason, error.detail)]
+
+    usable: list[Scanned] = []
+    findings: list[Finding] = []
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        results = pool.map(scan_safely, paths)
+        for scanned, found in tqdm(results, f"{kind}s", len(paths), unit="file", disable=not progress, leave=False):
+            findings += found
+            if scanned is not None:
+                usable.append(scanned)
+    return usable, findings
+
+
+def _scan_background(path: Path) -> tuple[ScannedBackground, list[Finding]]:
+    rgb, alpha = read_rgba(path)
+    findings = []
+    if alpha is not None and alpha.min() < 255:
+        detail = "has transparent pixels, which are drawn in the colour stored under them"
+        findings.append(Finding("warning", "background", printable(path), "transparent", detail))
+    height, width, _ = rgb.shape
+    return ScannedBackground(path, content_hash(path), width, height, signature(rgb)), findings
+
+
+def _scan_foreground(path: Path, mask: Path | None) -> tuple[ScannedForeground, list[Finding]]:
+    cutout = read_cutout(path, mask)
+    findings = [Finding("warning", "foreground", printable(path), note.reason, note.detail) for note in cutout.notes]
+    sides = cut_off_sides(cutout)
+    if sides:
+        detail = f"is opaque along more than 20 % of the file's {' and '.join(sides)}: the object may be cut off there"
+        findings.append(Finding("warning", "foreground", printable(path), "cut-off", detail))
+    alpha = cutout.rgba[..., 3]
+    used_mask = mask if cutout.alpha_from == "mask" else None
+    scanned = ScannedForeground(
+        path=path,
+        sha256=content_hash(path),
+        mask=used_mask,
+        mask_sha256=content_hash(used_mask) if used_mask is not None else None,
+        file_width=cutout.file_width,
+        file_height=cutout.file_height,
+        left=cutout.left,
+        top=cutout.top,
+        width=alpha.shape[1],
+        height=alpha.shape[0],
+        contact=contact(alpha),
+        silhouette=silhouette(alpha),
+        opaque_px=int(np.count_nonzero(alpha >= OPAQUE)),
+        signature=signature(cutout.rgba),
+    )
+    return scanned, findings
+
+
+def _ignored(folder: Path, pictures: Sequence[Path], kind: Kind) -> list[Finding]:
+    """What else lies in a folder: an asset that the user thinks is used may be among it."""
+    known = set(pictures)
+    return [
+        Finding("info", kind, printable(path), "ignored", "is no JPEG, PNG or WebP file by its name; ignored")
+        for path in sorted(Path(folder).iterdir())
+        if path not in known and not path.name.startswith(".")
+    ]

@@ -221,13 +221,18 @@ def _diagnosis(path: Path, error: Exception) -> tuple[str, str]:
     if isinstance(error, OSError) and error.errno is not None:
         return "unreadable", f"'{error.strerror}'"
     if isinstance(error, UnidentifiedImageError):
-        with path.open("rb") as file:
-            if not file.read(16).startswith(_SIGNATURES):
-                return "type", "another type of file"
-        return "damaged", "a damaged header"
+        return ("damaged", "a damaged header") if _begins_like_a_picture(path) else ("type", "another type of file")
     if "truncated" in str(error).lower():
         return "truncated", "truncated data"
     return "damaged", "damaged data"
+
+
+def _begins_like_a_picture(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(16).startswith(_SIGNATURES)
+    except OSError:  # gone in the meantime
+        return False
 
 
 class _QuietPillow:

@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qumade.assets.cutouts import contact, silhouette
+from qumade.assets.identities import signature
+from qumade.assets.pictures import content_hash
+from qumade.assets.scan import scan_backgrounds, scan_foregrounds
+from qumade.errors import QumadeError
+
+
+def test_facts_of_a_background(tmp_path: Path, photo: np.ndarray) -> None:
+    for name in ("b.png", "a.png"):
+        Image.fromarray(photo).save(tmp_path / name)
+    scanned, findings = scan_backgrounds(tmp_path)
+    assert findings == [] and [each.name for each in scanned] == ["a.png", "b.png"]
+    first = scanned[0]
+    assert (first.path, first.width, first.height) == (tmp_path / "a.png", 200, 150)
+    assert first.sha256 == content_hash(tmp_path / "a.png")
+    np.testing.assert_array_equal(first.signature, signature(photo))
+
+
+def test_facts_of_a_cutout(tmp_path: Path, disc: np.ndarray) -> None:
+    """A disc of radius 15 around (30, 20), soft by one pixel, in a file of 60x40."""
+    Image.fromarray(disc).save(tmp_path / "disc.png")
+    (scanned,), findings = scan_foregrounds(tmp_path)
+    assert findings == []
+    assert (scanned.left, scanned.top, scanned.width, scanned.height) == (15, 5, 30, 30)
+    assert (scanned.file_width, scanned.file_height) == (60, 40)
+    assert (scanned.mask, scanned.mask_sha256) == (None, None)
+    assert scanned.contact == contact(disc[5:35, 15:45, 3]) == (15, 30)
+    assert scanned.opaque_px == pytest.approx(np.pi * 15**2, rel=0.02)
+    np.testing.assert_array_equal(scanned.silhouette, silhouette(disc[5:35, 15:45, 3]))
+    np.testing.assert_array_equal(scanned.signature, signature(disc[5:35, 15:45]))
+
+
+def test_masks(tmp_path: Path, photo: np.ndarray) -> None:
+    foregrounds, masks = tmp_path / "fg", tmp_path / "masks"
+    foregrounds.mkdir()
+    masks.mkdir()
+    mask = np.zeros(photo.shape[:2], np.uint8)
+    mask[50:100, 60:160] = 255
+    for number in (1, 2):
+        Image.fromarray(photo).save(foregrounds / f"fg_{number}.jpg")
+    Image.fromarray(mask).save(masks / "mask_001.png")
+    Image.fromarray(mask).save(masks / "mask_003.png")
+    (masks / "notes.txt").touch()
+    (scanned,), findings = scan_foregrounds(foregrounds, masks)
+    assert (scanned.name, scanned.mask) == ("fg_1.jpg", masks / "mask_001.png")
+    assert scanned.mask_sha256 == content_hash(masks / "mask_001.png")
+    assert (scanned.left, scanned.top, scanned.width, scanned.height) == (60, 50, 100, 50)
+    assert [(f.severity, f.kind, Path(f.path).name, f.reason) for f in findings] == [
+        ("error", "foreground", "fg_2.jpg", "no-alpha"),
+        ("info", "mask", "mask_003.png", "unmatched"),
+        ("info", "mask", "notes.txt", "ignored"),
+    ]
+
+
+def test_damaged_cutouts_are_named_and_the_good_one_is_used(damaged_folder: Path, damaged: dict[str, str]) -> None:
+    scanned, findings = scan_foregrounds(damaged_folder)
+    assert [each.name for each in scanned] == ["good.png"]
+    errors = {Path(f.path).name: f.reason for f in findings if f.severity == "error"}
+    assert errors == {name.replace("\n", "\\n"): reason for name, reason in damaged.items()}
+    others = [(f.severity, Path(f.path).name, f.reason) for f in findings if f.severity != "error"]
+    assert others == [("info", "folder.png", "ignored"), ("info", "readme.txt", "ignored")]
+    for finding in findings:
+        assert Path(finding.path).is_absolute() and "\n" not in str(finding) and finding.path in str(finding)
+
+
+def test_damaged_backgrounds(damaged_folder: Path, damaged: dict[str, str]) -> None:
+    """What only a cut-out must have is no fault of a background, but transparency is suspicious."""
+    scanned, findings = scan_backgrounds(damaged_folder)
+    only_cutouts = {name for name, reason in damaged.items() if reason in {"no-alpha", "clear", "full", "small"}}
+    assert {each.name for each in scanned} == only_cutouts | {"good.png"}
+    assert len([f for f in findings if f.severity == "error"]) == len(damaged) - len(only_cutouts)
+    transparent = {Path(f.path).name for f in findings if f.reason == "transparent"}
+    assert transparent == {"clear.png", "good.png", "small.png"}
+
+
+def test_results_do_not_depend_on_the_number_of_workers(damaged_folder: Path) -> None:
+    alone, alone_findings = scan_foregrounds(damaged_folder, workers=1)
+    many, many_findings = scan_foregrounds(damaged_folder, workers=8, progress=True)
+    assert alone_findings == many_findings
+    assert [each.sha256 for each in alone] == [each.sha256 for each in many]
+
+
+def test_progress_goes_to_stderr(tmp_path: Path, photo: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    scan_backgrounds(tmp_path)
+    assert capsys.readouterr() == ("", "")
+    scan_backgrounds(tmp_path, progress=True)
+    captured = capsys.readouterr()
+    assert captured.out == "" and "backgrounds" in captured.err
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    for scan in (scan_backgrounds, scan_foregrounds):
+        with pytest.raises(QumadeError, match="missing"):
+            scan(tmp_path / "missing")

@@ -23,6 +23,7 @@ COLOUR_TOLERANCE = 8  # how far apart the channels of a grey picture saved as RG
 
 JPEG_MAGIC = b"\xff\xd8"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+PNG_END = b"IEND\xaeB`\x82"
 EXIF_ORIENTATION = 0x0112
 
 
@@ -103,6 +104,8 @@ def _png(data: bytes, path: Path) -> Image.Image:
         raise _refusal(path, "an empty file", "a JPEG or PNG picture")
     if not data.startswith(PNG_MAGIC) or len(data) < 33 or data[12:16] != b"IHDR":
         raise _refusal(path, "neither JPEG nor PNG", "one of them")
+    if PNG_END not in data:
+        raise _refusal(path, "a torn PNG (its end is missing)", "a whole one")
     width, height = struct.unpack(">II", data[16:24])
     _require_size(width, height, path)
     picture = _pillow(data, path, "PNG")
@@ -112,7 +115,7 @@ def _png(data: bytes, path: Path) -> Image.Image:
 
 def _pillow(data: bytes, path: Path, format_name: str) -> Image.Image:
     try:
-        if format_name == "PNG":  # checks the sums and the end, which loading the pixels does not
+        if format_name == "PNG":  # checks the sums, which loading the pixels does not
             Image.open(io.BytesIO(data), formats=[format_name]).verify()
         picture = Image.open(io.BytesIO(data), formats=[format_name])
         picture.load()

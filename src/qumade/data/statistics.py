@@ -30,7 +30,7 @@ from qumade.errors import QumadeError
 
 __all__ = ["DepthStatistics", "ImageStatistics", "MaskStatistics", "Statistics", "statistics", "write_statistics"]
 
-CHUNK = 256  # samples a task: short enough to stop at once, long enough to hide what a task costs
+CHUNK = 128  # samples a task: short enough to stop at once, long enough to hide what a task costs
 OBJECT_CODE = 128  # a pixel belongs to the object from half coverage on
 
 
@@ -132,18 +132,17 @@ def _mapped(chunks: list[Dataset], workers: int) -> Iterator[Iterator[Counts]]:
     if workers == 1:
         yield map(_count, chunks)
         return
-    # workers leave Ctrl-C to this process, which then drops the tasks not yet begun
-    executor = ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    )
+    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    # Workers start while Ctrl-C is held back and inherit that: only this process hears it, and drops tasks not begun.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield executor.map(_count, chunks)
+        results = executor.map(_count, chunks)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        yield results
     except BrokenProcessPool as error:
         raise QumadeError("Invalid run: a worker process was killed, by want of memory perhaps; run again") from error
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         executor.shutdown(cancel_futures=True)
 
 

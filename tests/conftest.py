@@ -2,6 +2,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Just-in-time compilation makes a first example slow; runs must be repeatable.
+settings.register_profile("qumade", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("qumade")
 
 
 @pytest.fixture(scope="session")

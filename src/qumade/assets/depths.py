@@ -1,0 +1,105 @@
+"""Depth maps of backgrounds: 16-bit PNG in metres, or .npy of inverse depth."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from qumade.assets.catalog import DepthKind
+from qumade.assets.pictures import MAX_PIXELS, UnusablePicture
+from qumade.errors import QumadeError
+
+__all__ = ["DEPTH_SCALE", "coarse_mean", "match_depths", "read_inverse_depth"]
+
+DEPTH_SCALE = 256.0
+"""Levels of a 16-bit depth PNG a metre: the KITTI convention. 0 is unknown, 65535 farther than that."""
+
+_SUFFIXES = (".png", ".npy")
+_MAX_NPY_BYTES = MAX_PIXELS * 8 + 4096
+
+
+def match_depths(backgrounds: list[Path], folder: Path) -> dict[Path, Path]:
+    """The depth map of equal stem of each background that has one. Raises QumadeError where a stem has two, or where
+    PNG and .npy are mixed: a dataset has one kind of depth."""
+    if not folder.is_dir():
+        raise QumadeError(f"Invalid depths: {folder.absolute()} is no folder; must hold PNG or .npy depth maps")
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
+    by_stem: dict[str, Path] = {}
+    for path in files:
+        other = by_stem.setdefault(path.stem, path)
+        if other != path:
+            raise QumadeError(f"Invalid depths: got both {other.absolute()} and {path.name}; must be one file a stem")
+    found = {path: by_stem[path.stem] for path in backgrounds if path.stem in by_stem}
+    suffixes = {path.suffix.lower(): path for path in found.values()}
+    if len(suffixes) > 1:
+        png, npy = suffixes[".png"], suffixes[".npy"]
+        raise QumadeError(f"Invalid depths: got {png.absolute()} and {npy.name}; must be all PNG or all .npy")
+    return found
+
+
+def read_inverse_depth(path: Path, size: tuple[int, int], kind: DepthKind) -> NDArray[np.float32]:
+    """Inverse depth float32 [H, W] of a background of `size` (width, height): 0 infinitely far, NaN unknown.
+
+    Of kind "metric" and "scaled" as it stands in the file, in 1/m where that is a PNG; of kind "affine" normalised to
+    [0, 1] over the whole map. Raises UnusablePicture for any file that is not such a map of that size.
+    """
+    try:
+        inverse_depth = _read_npy(path) if path.suffix.lower() == ".npy" else _read_png(path)
+    except UnusablePicture:
+        raise
+    except Exception as error:  # a hostile file may raise anything
+        raise _unusable(path, f"{type(error).__name__} ({' '.join(str(error).split())})", "be a depth map") from None
+    if inverse_depth.shape[::-1] != size:
+        got = "x".join(map(str, inverse_depth.shape[::-1]))
+        raise _unusable(path, f"{got} pixels", f"be {size[0]}x{size[1]} as its background")
+    if np.isinf(inverse_depth).any() or (kind != "affine" and (inverse_depth < 0).any()):
+        raise _unusable(path, "negative or infinite inverse depth", "be finite and at least 0, or NaN")
+    if np.isnan(inverse_depth).all():
+        raise _unusable(path, "no known depth", "hold some")
+    if kind == "affine":
+        far, near = np.nanmin(inverse_depth), np.nanmax(inverse_depth)
+        if far == near:
+            raise _unusable(path, f"the one value {far:g}", "have a range, being affine")
+        inverse_depth = (inverse_depth - far) / (near - far)
+    return inverse_depth
+
+
+def coarse_mean(inverse_depth: NDArray[np.float32], most_cells: int = 96) -> NDArray[np.float32]:
+    """The mean of known inverse depth over the cells of a grid, float32 [h, w] with at most `most_cells` a side; NaN
+    where a cell has none. Cells are equal in size, and a plane's mean is its value at the cell's centre."""
+    height, width = inverse_depth.shape
+    cell = max(1, max(width, height) / most_cells)
+    size = max(1, round(width / cell)), max(1, round(height / cell))
+    known = np.isfinite(inverse_depth)
+    shares = Image.fromarray(known.astype(np.float32)).resize(size, Image.Resampling.BOX)
+    sums = Image.fromarray(np.where(known, inverse_depth, np.float32(0))).resize(size, Image.Resampling.BOX)
+    share = np.asarray(shares)
+    # Where half of a cell is unknown, what is known of it may be its far side only.
+    return np.where(share >= 0.5, np.asarray(sums) / np.maximum(share, 0.5), np.float32(np.nan)).astype(np.float32)
+
+
+def _read_npy(path: Path) -> NDArray[np.float32]:
+    if path.stat().st_size > _MAX_NPY_BYTES:
+        raise _unusable(path, f"{path.stat().st_size} bytes", f"be at most {_MAX_NPY_BYTES}")
+    values = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind != "f":
+        raise _unusable(path, "another array", "be 2-D, of floats")
+    return np.array(values, np.float32)
+
+
+def _read_png(path: Path) -> NDArray[np.float32]:
+    with Image.open(path, formats=("PNG",)) as picture:
+        if picture.width * picture.height > MAX_PIXELS:
+            raise _unusable(path, f"{picture.width}x{picture.height} pixels", f"be at most {MAX_PIXELS} in all")
+        if not picture.mode.startswith("I"):
+            raise _unusable(path, f"a PNG of mode {picture.mode}", f"be 16-bit grey, metres x {DEPTH_SCALE:g}")
+        codes = np.asarray(picture).astype(np.float32)
+    inverse_depth = np.full(codes.shape, np.nan, np.float32)
+    np.divide(np.float32(DEPTH_SCALE), codes, out=inverse_depth, where=codes > 0)
+    inverse_depth[codes == 65535] = 0.0
+    return inverse_depth
+
+
+def _unusable(path: Path, got: str, allowed: str) -> UnusablePicture:
+    return UnusablePicture(path, "depth", got, allowed, what="depth map")

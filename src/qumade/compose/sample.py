@@ -1,0 +1,80 @@
+"""sample(assets, plan): draws image, mask and inverse depth. A pure function of the plan and the assets' pixels."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qumade.compose.kernel import paste
+from qumade.compose.pyramid import Pyramid
+from qumade.plan.planner import Plan
+
+__all__ = ["PreparedBackground", "Sample", "draw_sample"]
+
+_NOTHING_HIDES = np.zeros((0, 0), np.float32)
+
+
+class PreparedBackground(NamedTuple):
+    """A background resized, and mirrored where the sample is, so that a crop of it is a window of pixels.
+
+    `image` uint8 [H, W, 3]; `inverse_depth` float32 [H, W]; `occluder` float32 [H, W], the inverse depth of what may
+    hide objects and 0 elsewhere, or None where nothing does.
+    """
+
+    image: NDArray[np.uint8]
+    inverse_depth: NDArray[np.float32]
+    occluder: NDArray[np.float32] | None
+
+
+class Sample(NamedTuple):
+    """One drawn triple and what only drawing can tell.
+
+    `image` uint8 [H, W, 3] sRGB; `mask` uint8 [H, W], coverage by visible objects, 255 whole; `inverse_depth` float32
+    [H, W]; `owner` uint8 [H, W], which object a pixel shows (1 the farthest, 0 none); `visible_fraction` float32
+    [objects], the share of an object's opaque pixels that is in the picture and not hidden.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    inverse_depth: NDArray[np.float32]
+    owner: NDArray[np.uint8]
+    visible_fraction: NDArray[np.float32]
+
+
+def draw_sample(
+    plan: Plan,
+    size: tuple[int, int],
+    background: Callable[[int, int, bool], PreparedBackground],
+    cutout: Callable[[int], Pyramid],
+    binary_mask: bool,
+) -> Sample:
+    """Draws a planned sample of `size` (width, height).
+
+    `background(number, crop_step, flip)` and `cutout(number)` give the assets of the catalog, however they are kept.
+    """
+    row = plan.sample
+    prepared = background(int(row["background"]), int(row["crop_step"]), bool(row["flip"]))
+    width, height = size
+    x, y = int(row["crop_x"]), int(row["crop_y"])
+    if row["flip"]:
+        x = prepared.image.shape[1] - width - x
+    window = np.s_[y : y + height, x : x + width]
+    image = prepared.image[window].copy()
+    inverse_depth = prepared.inverse_depth[window].copy()
+    occluder = _NOTHING_HIDES if prepared.occluder is None else prepared.occluder[window]
+    mask = np.zeros((height, width), np.uint8)
+    owner = np.zeros((height, width), np.uint8)
+    visible = np.zeros(len(plan.objects) + 1, np.int64)
+    whole = np.zeros(len(plan.objects), np.int64)
+    for number, thing in enumerate(plan.objects):
+        pyramid = cutout(int(thing["foreground"]))
+        whole[number] = paste(
+            image, mask, inverse_depth, owner, visible, occluder,
+            pyramid.pixels, pyramid.levels, number + 1,
+            thing["left"], thing["top"], thing["width"], thing["height"], thing["inverse_depth"],
+        )  # fmt: skip
+    if binary_mask:
+        mask = np.where(mask >= 128, np.uint8(255), np.uint8(0))
+    fraction = (visible[1:] / np.maximum(whole, 1)).astype(np.float32)
+    return Sample(image, mask, inverse_depth, owner, fraction)

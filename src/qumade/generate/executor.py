@@ -1,0 +1,90 @@
+"""Executors run ranges of indices somewhere. Nothing else knows where."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for_connection
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qumade.errors import QumadeError
+from qumade.generate.drawing import Drawer, Job, Stopped
+from qumade.generate.journal import Results
+from qumade.generate.writer import FolderWriter
+
+__all__ = ["Executor", "local_processes"]
+
+
+class Executor(Protocol):
+    """Draws the samples of each chunk of indices and gives what drawing told, chunk by chunk, in any order."""
+
+    def __call__(self, job: Job, chunks: Iterable[NDArray[np.int64]], workers: int) -> Iterator[Results]: ...
+
+
+def local_processes(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int) -> Iterator[Results]:
+    """Runs chunks in `workers` processes of this machine, in this one where `workers` is 1.
+
+    Closing the iterator stops the workers after the sample at hand. Errors of a worker are raised here.
+    """
+    if workers == 1:
+        with FolderWriter(job.root, job.suffixes) as writer:
+            drawer = Drawer(job.recipe, job.catalog)
+            for chunk in chunks:
+                yield drawer.write(chunk, writer, lambda: False)
+        return
+    # Spawned, not forked: a fork copies threads' locks, and a parent that is killed could leave forks waiting for ever.
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(job, stop))
+    remaining = iter(chunks)
+    running: set[Future[Results]] = set()
+    try:
+        for chunk in remaining:
+            running.add(pool.submit(_draw, chunk))
+            if len(running) >= 3 * workers:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    except BrokenProcessPool:
+        raise QumadeError(
+            "A worker process ended unexpectedly (killed, or out of memory); the same command goes on from here, "
+            "with fewer --workers where memory was short"
+        ) from None
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_state: dict[str, Any] = {}
+
+
+def _start(job: Job, stop: Any) -> None:
+    """Readies a worker process. Ctrl-C is the parent's business; a worker whose parent has gone ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _state["stop"] = stop
+    _state["drawer"] = Drawer(job.recipe, job.catalog)
+    _state["writer"] = FolderWriter(job.root, job.suffixes)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for_connection([parent.sentinel])
+        os._exit(1)
+
+
+def _draw(chunk: NDArray[np.int64]) -> Results:
+    try:
+        results: Results = _state["drawer"].write(chunk, _state["writer"], _state["stop"].is_set)
+    except Stopped:
+        raise QumadeError("stopped") from None
+    return results

@@ -1,0 +1,44 @@
+"""Index arithmetic: which pair a sample belongs to, its name, and which samples a limit takes."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qumade.errors import QumadeError
+
+__all__ = ["limited_indices", "sample_count", "stem", "triple"]
+
+
+def sample_count(backgrounds: int, foregrounds: int, per_pair: int) -> int:
+    """Number of samples of the triple loop."""
+    return backgrounds * foregrounds * per_pair
+
+
+def triple(index: int, foregrounds: int, per_pair: int) -> tuple[int, int, int]:
+    """(background, foreground, k) of a sample, in the order `for background: for foreground: for k`."""
+    pair, k = divmod(index, per_pair)
+    background, foreground = divmod(pair, foregrounds)
+    return background, foreground, k
+
+
+def stem(index: int, total: int) -> str:
+    """File stem of a sample: numbers start at 1 and have as many digits as `total` needs, at least six."""
+    return f"img{index + 1:0{max(6, len(str(total)))}d}"
+
+
+def limited_indices(limit: int | None, backgrounds: int, foregrounds: int, per_pair: int) -> NDArray[np.int64]:
+    """The samples that a limit takes, ascending; all of them where there is no limit.
+
+    Visit t takes background t mod B and foreground (t + t // lcm(B, F)) mod F, and after B x F visits the next k: all
+    assets appear soon, no pair twice before every pair once, and a larger limit holds the samples of a smaller one.
+    """
+    total = sample_count(backgrounds, foregrounds, per_pair)
+    if limit is None:
+        return np.arange(total, dtype=np.int64)
+    if limit < 1:
+        raise QumadeError(f"Invalid limit: got {limit}; must be at least 1")
+    k, visit = np.divmod(np.arange(min(limit, total), dtype=np.int64), backgrounds * foregrounds)
+    background = visit % backgrounds
+    foreground = (visit + visit // math.lcm(backgrounds, foregrounds)) % foregrounds
+    return np.sort((background * foregrounds + foreground) * per_pair + k)

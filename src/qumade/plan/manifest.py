@@ -1,0 +1,170 @@
+"""Plans and what drawing told as rows of manifest.parquet, and back."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from qumade.assets.catalog import Catalog
+from qumade.errors import QumadeError
+from qumade.plan.indices import sample_count, stem
+from qumade.plan.placement import POLICIES, crop_share, resized_size
+from qumade.plan.planner import Plans
+from qumade.plan.splits import SAMPLE_SPLITS, sample_split
+from qumade.plan.tables import OBJECT_ROW, REJECTIONS, SAMPLE_ROW
+from qumade.recipe import Recipe
+
+__all__ = ["MANIFEST_SCHEMA", "manifest_table", "plans_from_manifest"]
+
+_NAMES = pa.dictionary(pa.int32(), pa.string())
+_BOX = ("left", "top", "width", "height")
+_CONTACT = ("contact_u", "contact_v", "contact_background_u", "contact_background_v")
+_OBJECT_FIELDS = [
+    ("foreground", _NAMES),
+    ("flip", pa.bool_()),
+    *((name, pa.float64()) for name in (*_BOX, "scale", *_CONTACT)),
+    ("inverse_depth", pa.float32()),
+    ("blending", _NAMES),
+    ("visible_fraction", pa.float32()),
+    ("policy", _NAMES),
+    ("fallback", pa.bool_()),
+    ("rejected", pa.struct([(reason, pa.int32()) for reason in REJECTIONS])),
+]
+MANIFEST_SCHEMA = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("stem", pa.string()),
+        ("split", _NAMES),
+        ("background_split", _NAMES),
+        ("foreground_split", _NAMES),
+        ("background", _NAMES),
+        ("crop_left", pa.float64()),
+        ("crop_top", pa.float64()),
+        ("crop_width", pa.float64()),
+        ("crop_height", pa.float64()),
+        ("flip", pa.bool_()),
+        ("crop_step", pa.int32()),
+        ("crop_x", pa.int32()),
+        ("crop_y", pa.int32()),
+        ("crops_rejected", pa.int32()),
+        ("objects_wanted", pa.int32()),
+        ("depth_clipped_px", pa.int32()),
+        ("objects", pa.list_(pa.struct(_OBJECT_FIELDS))),
+    ]
+)
+"""A row a sample. `crop_*` in pixels of the original background; `crop_step`, `crop_x`, `crop_y`: the same as the
+planner holds it, a window of the resized background. Objects from far to near, their boxes in sample pixels; `blending` is
+"alpha": source over destination. `rejected` counts draws without ground at the contact, and too hidden ones."""
+
+
+def manifest_table(
+    recipe: Recipe,
+    catalog: Catalog,
+    plans: Plans,
+    visible_fraction: NDArray[np.float32],
+    depth_clipped_px: NDArray[np.int32],
+) -> pa.Table:
+    """The rows of planned and drawn samples."""
+    samples = plans.samples
+    total = sample_count(len(catalog.backgrounds), len(catalog.foregrounds), recipe.per_pair)
+    background_split = [b.split for b in catalog.backgrounds]
+    foreground_split = [f.split for f in catalog.foregrounds]
+    pairs = zip(samples["background"].tolist(), samples["foreground"].tolist(), strict=True)
+    splits = [sample_split(background_split[b], foreground_split[f]) for b, f in pairs]
+    columns = {
+        "index": samples["index"],
+        "stem": [stem(index, total) for index in samples["index"].tolist()],
+        "split": _chosen(SAMPLE_SPLITS, np.array([SAMPLE_SPLITS.index(split) for split in splits])),
+        "background_split": _chosen(background_split, samples["background"]),
+        "foreground_split": _chosen(foreground_split, samples["foreground"]),
+        "background": _chosen([b.name for b in catalog.backgrounds], samples["background"]),
+        "crop_left": samples["crop_x"] / samples["scale_x"],
+        "crop_top": samples["crop_y"] / samples["scale_y"],
+        "crop_width": recipe.size[0] / samples["scale_x"],
+        "crop_height": recipe.size[1] / samples["scale_y"],
+        "objects_wanted": samples["wanted"],
+        "depth_clipped_px": depth_clipped_px,
+        "objects": _objects(catalog, plans, visible_fraction),
+    }
+    for name in ("flip", "crop_step", "crop_x", "crop_y", "crops_rejected"):
+        columns[name] = samples[name]
+    return pa.table([pa.array(columns[f.name], f.type) for f in MANIFEST_SCHEMA], schema=MANIFEST_SCHEMA)
+
+
+def _objects(catalog: Catalog, plans: Plans, visible_fraction: NDArray[np.float32]) -> pa.Array:
+    counts = plans.samples["count"]
+    holds = np.arange(plans.objects.shape[1]) < counts[:, None]
+    rows = plans.objects[holds]
+    nothing = np.zeros(len(rows), np.int64)
+    columns = {
+        "foreground": _chosen([f.name for f in catalog.foregrounds], rows["foreground"]),
+        "flip": np.array([f.flip for f in catalog.foregrounds])[rows["foreground"]],
+        "blending": _chosen(["alpha"], nothing),
+        "visible_fraction": visible_fraction[holds],
+        "policy": _chosen(list(POLICIES), rows["policy"]),
+        "rejected": pa.StructArray.from_arrays(
+            [pa.array(rows[f"rejected_{reason}"]) for reason in REJECTIONS], list(REJECTIONS)
+        ),
+    }
+    fields = [pa.field(*field) for field in _OBJECT_FIELDS]
+    arrays = [pa.array(columns[f.name] if f.name in columns else rows[f.name], f.type) for f in fields]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays(arrays, fields=fields))
+
+
+def _chosen(names: Sequence[str | None], which: NDArray[np.integer]) -> pa.DictionaryArray:
+    """Names by number, as a dictionary of all of them: no file depends on which ones happen to occur in a row group."""
+    known = sorted({name for name in names if name is not None})
+    codes = np.array([-1 if name is None else known.index(name) for name in names], np.int32)[which]
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(known, pa.string()))
+
+
+def plans_from_manifest(recipe: Recipe, catalog: Catalog, rows: pa.Table) -> Plans:
+    """The plans that rows of a manifest record: enough to draw the samples again, without planning them.
+
+    Raises QumadeError where a row is not of this recipe and catalog.
+    """
+    if not rows.schema.equals(MANIFEST_SCHEMA):
+        raise QumadeError("Invalid manifest: its columns are not those of this version")
+    most = recipe.objects[1]
+    lists = rows["objects"].combine_chunks()
+    counts = np.diff(np.asarray(lists.offsets))
+    if counts.max(initial=0) > most:
+        raise QumadeError(f"Invalid manifest: got {counts.max()} objects in a sample; must be at most {most}")
+    samples = np.zeros(len(rows), SAMPLE_ROW)
+    for name in ("index", "flip", "crop_step", "crop_x", "crop_y", "crops_rejected"):
+        samples[name] = rows[name].to_numpy()
+    samples["wanted"], samples["count"] = rows["objects_wanted"].to_numpy(), counts
+    samples["foreground"] = samples["index"] // recipe.per_pair % len(catalog.foregrounds)
+    backgrounds = {b.name: n for n, b in enumerate(catalog.backgrounds)}
+    samples["background"] = _numbers(rows["background"].to_pylist(), backgrounds, "background")
+    for sample in samples:
+        background = catalog.backgrounds[sample["background"]]
+        share = crop_share(*recipe.crop, sample["crop_step"])
+        width, height = resized_size(background.width, background.height, *recipe.size, share)
+        sample["scale_x"], sample["scale_y"] = width / background.width, height / background.height
+    flat = lists.flatten()
+    things = np.zeros(len(flat), OBJECT_ROW)
+    for name in ("fallback", "inverse_depth", "scale", *_BOX, *_CONTACT):
+        things[name] = flat.field(name).to_numpy(zero_copy_only=False)
+    foregrounds = {(f.name, f.flip): n for n, f in enumerate(catalog.foregrounds)}
+    keys = zip(flat.field("foreground").to_pylist(), flat.field("flip").to_pylist(), strict=True)
+    things["foreground"] = _numbers(keys, foregrounds, "foreground")
+    policies = {name: n for n, name in enumerate(POLICIES)}
+    things["policy"] = _numbers(flat.field("policy").to_pylist(), policies, "policy")
+    for reason in REJECTIONS:
+        things[f"rejected_{reason}"] = flat.field("rejected").field(reason).to_numpy()
+    objects = np.zeros((len(rows), most), OBJECT_ROW)
+    objects[np.arange(most) < counts[:, None]] = things
+    return Plans(samples, objects)
+
+
+def _numbers(keys: Iterable[Any], known: Mapping[Any, int], what: str) -> list[int]:
+    try:
+        return [known[key] for key in keys]
+    except KeyError as error:
+        raise QumadeError(
+            f"Invalid manifest: got {what} {error.args[0]!r}; must be one of the recipe's {len(known)}"
+        ) from None

@@ -1,0 +1,264 @@
+"""Where and how large: crops, random placement, visibility. Compiled, over the arrays of PlanTables.
+
+Only + - * / and comparisons of doubles, which every machine rounds alike.
+"""
+
+import numpy as np
+from numba import njit
+
+from qumade.assets.catalog import SILHOUETTE_PX
+from qumade.plan.random_numbers import Stream, uniforms
+
+__all__ = ["CROP_STEPS", "POLICIES", "crop_share", "place_sample", "resized_size"]
+
+POLICIES = ("random",)
+
+CROP_STEPS = 16
+"""A range of crop sizes is drawn from this many steps, so that each background is resized that often at most."""
+
+_CROP, _OBJECT_COUNT = int(Stream.CROP), int(Stream.OBJECT_COUNT)
+_FOREGROUND, _PLACEMENT = int(Stream.FOREGROUND), int(Stream.PLACEMENT)
+_SEARCH = 16  # rows and columns of the grid on which a fallback looks for ground
+
+
+@njit(cache=True)
+def crop_share(low, high, step):  # type: ignore[no-untyped-def]
+    """Size of the crop of a step, as a share of the largest crop."""
+    return low + (high - low) * step / (CROP_STEPS - 1)
+
+
+@njit(cache=True)
+def resized_size(background_width, background_height, width, height, share):  # type: ignore[no-untyped-def]
+    """Size to which a background is resized for its crop of that share to be width x height pixels."""
+    scale = max(width / background_width, height / background_height) / share
+    return max(width, int(background_width * scale + 0.5)), max(height, int(background_height * scale + 0.5))
+
+
+@njit(cache=True)
+def _draw_crop(t, sample, attempt):  # type: ignore[no-untyped-def]
+    size, x, y, flip = uniforms(t.seed, _CROP, sample.index, 0, attempt)
+    width, height = t.background_size[sample.background]
+    steps = 1 if t.crop[0] == t.crop[1] else CROP_STEPS
+    sample.crop_step = int(size * steps)
+    share = crop_share(t.crop[0], t.crop[1], sample.crop_step)
+    resized_width, resized_height = resized_size(width, height, t.width, t.height, share)
+    sample.crop_x = int(x * (resized_width - t.width + 1))
+    sample.crop_y = int(y * (resized_height - t.height + 1))
+    sample.scale_x = resized_width / width
+    sample.scale_y = resized_height / height
+    sample.flip = t.mirror_backgrounds and flip < 0.5
+
+
+@njit(cache=True)
+def _to_background(t, sample, u, v):  # type: ignore[no-untyped-def]
+    """A point of the sample in pixels of the original background."""
+    if sample.flip:
+        u = t.width - u
+    return (u + sample.crop_x) / sample.scale_x, (v + sample.crop_y) / sample.scale_y
+
+
+@njit(cache=True)
+def _ground_inverse_depth(t, background, u, v):  # type: ignore[no-untyped-def]
+    """Inverse depth of the ground at a point of the background: the plane, also beyond the edges, else the coarse map
+    inside them; NaN where unknown. Bilinear in the map, which is exact for a plane."""
+    a, b, c = t.plane[background]
+    if b == b:  # not NaN: there is a plane
+        return a * u + b * v + c
+    width, height = t.background_size[background]
+    columns, rows = t.coarse_size[background]
+    if columns == 0 or not (0 <= u <= width and 0 <= v <= height):
+        return np.nan
+    x = min(max(u / width * columns - 0.5, 0.0), columns - 1.0)
+    y = min(max(v / height * rows - 0.5, 0.0), rows - 1.0)
+    x0, y0 = int(x), int(y)
+    x1, y1 = min(x0 + 1, columns - 1), min(y0 + 1, rows - 1)
+    x, y = x - x0, y - y0
+    start = t.coarse_start[background]
+    upper = t.coarse_depth[start + y0 * columns + x0] * (1 - x) + t.coarse_depth[start + y0 * columns + x1] * x
+    lower = t.coarse_depth[start + y1 * columns + x0] * (1 - x) + t.coarse_depth[start + y1 * columns + x1] * x
+    return upper * (1 - y) + lower * y
+
+
+@njit(cache=True)
+def _has_ground(t, sample):  # type: ignore[no-untyped-def]
+    """Whether a crop shows ground that something can stand on, on a grid of points."""
+    for row in range(_SEARCH, 0, -1):
+        for column in range(_SEARCH):
+            u, v = _to_background(t, sample, (column + 0.5) / _SEARCH * t.width, row / _SEARCH * t.height)
+            if _ground_inverse_depth(t, sample.background, u, v) > 0:
+                return True
+    return False
+
+
+@njit(cache=True)
+def _set_size(t, thing, scale):  # type: ignore[no-untyped-def]
+    width, height = t.foreground_size[thing.foreground]
+    factor = scale * np.sqrt(t.width * t.height / (width * height))
+    thing.scale = scale
+    thing.width = width * factor
+    thing.height = height * factor
+
+
+@njit(cache=True)
+def _set_position(t, sample, thing, left, top):  # type: ignore[no-untyped-def]
+    """Position, contact, and the contact's inverse depth; False where the contact has none."""
+    width, height = t.foreground_size[thing.foreground]
+    u, v = t.contact[thing.foreground]
+    thing.left, thing.top = left, top
+    thing.contact_u = left + u / width * thing.width
+    thing.contact_v = top + v / height * thing.height
+    background_u, background_v = _to_background(t, sample, thing.contact_u, thing.contact_v)
+    thing.contact_background_u, thing.contact_background_v = background_u, background_v
+    inverse_depth = np.float32(_ground_inverse_depth(t, sample.background, background_u, background_v))
+    thing.inverse_depth = inverse_depth
+    return inverse_depth > 0
+
+
+@njit(cache=True)
+def _coverage(t, thing, u, v):  # type: ignore[no-untyped-def]
+    """How far an object's silhouette covers a point of the sample, 0 to 1."""
+    column = int(np.floor((u - thing.left) / thing.width * SILHOUETTE_PX))
+    row = int(np.floor((v - thing.top) / thing.height * SILHOUETTE_PX))
+    if 0 <= column < SILHOUETTE_PX and 0 <= row < SILHOUETTE_PX:
+        return t.silhouette[thing.foreground, row, column]
+    return np.float32(0.0)
+
+
+@njit(cache=True)
+def _hides(things, other, which):  # type: ignore[no-untyped-def]
+    """Whether `other` lies in front of `which` and their boxes meet; of two at one depth the later is in front."""
+    front, back = things[other], things[which]
+    tied = front.inverse_depth == back.inverse_depth
+    if other == which or front.inverse_depth < back.inverse_depth or (tied and other < which):
+        return False
+    return (
+        front.left < back.left + back.width
+        and back.left < front.left + front.width
+        and front.top < back.top + back.height
+        and back.top < front.top + front.height
+    )
+
+
+@njit(cache=True)
+def _visible_share(t, things, count, which):  # type: ignore[no-untyped-def]
+    """Share of an object's silhouette inside the picture and not behind a nearer one of the first `count` objects."""
+    thing = things[which]
+    whole_box = (
+        thing.left >= 0
+        and thing.top >= 0
+        and thing.left + thing.width <= t.width
+        and thing.top + thing.height <= t.height
+    )
+    for other in range(count):
+        whole_box = whole_box and not _hides(things, other, which)
+    if whole_box:
+        return 1.0
+    whole, visible = 0.0, 0.0
+    for row in range(SILHOUETTE_PX):
+        v = thing.top + (row + 0.5) / SILHOUETTE_PX * thing.height
+        for column in range(SILHOUETTE_PX):
+            coverage = float(t.silhouette[thing.foreground, row, column])
+            whole += coverage
+            u = thing.left + (column + 0.5) / SILHOUETTE_PX * thing.width
+            if not (0 <= u < t.width and 0 <= v < t.height):
+                continue
+            for other in range(count):
+                if _hides(things, other, which):
+                    coverage *= 1.0 - _coverage(t, things[other], u, v)
+            visible += coverage
+    return visible / whole
+
+
+@njit(cache=True)
+def _all_visible(t, things, count):  # type: ignore[no-untyped-def]
+    for which in range(count):  # noqa: SIM110 - not compiled as a generator
+        if _visible_share(t, things, count, which) < t.min_visible:
+            return False
+    return True
+
+
+@njit(cache=True)
+def _place_random(t, sample, things, which):  # type: ignore[no-untyped-def]
+    """Random size and position, the centre in the recipe's rows, until the object stands on ground and is visible."""
+    thing = things[which]
+    low, high = t.scale[thing.foreground]
+    for attempt in range(t.retries):
+        size, x, y, _ = uniforms(t.seed, _PLACEMENT, sample.index, which, attempt)
+        _set_size(t, thing, low + (high - low) * size)
+        centre_v = (t.centre_row[0] + (t.centre_row[1] - t.centre_row[0]) * y) * t.height
+        left, top = x * t.width - thing.width / 2, centre_v - thing.height / 2
+        if not _set_position(t, sample, thing, left, top):
+            thing.rejected_horizon += 1
+        elif not _all_visible(t, things, which + 1):
+            thing.rejected_hidden += 1
+        else:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _place_fallback(t, sample, thing):  # type: ignore[no-untyped-def]
+    """The smallest size, at the lowest ground of the crop, inside the picture from side to side where it fits."""
+    x, _, _, _ = uniforms(t.seed, _PLACEMENT, sample.index, 0, t.retries)
+    thing.fallback = True
+    _set_size(t, thing, t.scale[thing.foreground, 0])
+    room = t.width - thing.width
+    for row in range(_SEARCH, 0, -1):
+        for column in range(_SEARCH):
+            left = room * ((x + column / _SEARCH) % 1.0)
+            contact_height = t.contact[thing.foreground, 1] / t.foreground_size[thing.foreground, 1] * thing.height
+            if _set_position(t, sample, thing, left, row / _SEARCH * t.height - contact_height):
+                return True
+    return False
+
+
+@njit(cache=True)
+def _draw_foregrounds(t, sample, things):  # type: ignore[no-untyped-def]
+    """The pair's cut-out, then others of its side of the split."""
+    side = t.side[sample.foreground]
+    start, stop = t.side_start[side], t.side_start[side + 1]
+    things[0].foreground = sample.foreground
+    for which in range(1, sample.wanted):
+        choice, _, _, _ = uniforms(t.seed, _FOREGROUND, sample.index, which, 0)
+        things[which].foreground = t.side_members[start + int(choice * (stop - start))]
+
+
+@njit(cache=True)
+def _sort_far_to_near(things, count):  # type: ignore[no-untyped-def]
+    """Insertion sort; ties keep their order."""
+    for end in range(1, count):
+        at = end
+        while at > 0 and things[at - 1].inverse_depth > things[at].inverse_depth:
+            nearer = things[at - 1 : at].copy()
+            things[at - 1 : at] = things[at : at + 1]
+            things[at : at + 1] = nearer
+            at -= 1
+
+
+@njit(cache=True)
+def place_sample(t, index, sample, things):  # type: ignore[no-untyped-def]
+    """Plans sample `index` into a SAMPLE_ROW and zeroed OBJECT_ROWs, far to near. False where nothing can stand.
+
+    Objects after the first that find no place are left out; the first falls back.
+    """
+    pair = index // t.per_pair
+    sample.index = index
+    sample.background = pair // len(t.foreground_size)
+    sample.foreground = pair % len(t.foreground_size)
+    for attempt in range(t.retries):
+        _draw_crop(t, sample, attempt)
+        if _has_ground(t, sample):
+            break
+        sample.crops_rejected += 1
+    number, _, _, _ = uniforms(t.seed, _OBJECT_COUNT, index, 0, 0)
+    sample.wanted = t.objects[0] + int(number * (t.objects[1] - t.objects[0] + 1))
+    _draw_foregrounds(t, sample, things)
+    if not _place_random(t, sample, things, 0) and not _place_fallback(t, sample, things[0]):
+        return False
+    count = 1
+    for _ in range(1, sample.wanted):
+        if _place_random(t, sample, things, count):
+            count += 1
+    sample.count = count
+    _sort_far_to_near(things, count)
+    return True

@@ -1,0 +1,69 @@
+"""plan(recipe, catalog, i): what sample i looks like. A pure function; see `place_sample` for how."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from qumade.assets.catalog import Catalog
+from qumade.errors import QumadeError
+from qumade.plan.placement import place_sample
+from qumade.plan.tables import OBJECT_ROW, SAMPLE_ROW, PlanTables, plan_tables
+from qumade.recipe import Recipe
+
+__all__ = ["Plan", "Plans", "plan", "plan_samples"]
+
+Rows = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Plan:
+    """One planned sample: a SAMPLE_ROW, and an OBJECT_ROW for each object, far to near."""
+
+    sample: np.void
+    objects: Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Plans:
+    """Planned samples: SAMPLE_ROWs [N], and OBJECT_ROWs [N, most objects] of which the first `count` hold."""
+
+    samples: Rows
+    objects: Rows
+
+    def __getitem__(self, position: int) -> Plan:
+        sample = self.samples[position]
+        return Plan(sample, self.objects[position, : sample["count"]])
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+def plan(recipe: Recipe, catalog: Catalog, index: int) -> Plan:
+    """What sample `index` looks like. For many samples, plan_samples does the same faster."""
+    return plan_samples(plan_tables(recipe, catalog), catalog, [index])[0]
+
+
+def plan_samples(tables: PlanTables, catalog: Catalog, indices: Sequence[int] | NDArray[np.int64]) -> Plans:
+    """What the samples of these indices look like. Raises QumadeError naming a background where nothing can stand."""
+    indices = np.asarray(indices, np.int64)
+    plans = Plans(np.zeros(len(indices), SAMPLE_ROW), np.zeros((len(indices), tables.objects[1]), OBJECT_ROW))
+    failed = _plan_many(tables, indices, plans.samples, plans.objects)
+    if failed >= 0:
+        background = catalog.backgrounds[plans.samples[failed]["background"]]
+        raise QumadeError(
+            f"Invalid background: got no crop with ground of known depth in {tables.retries} draws from "
+            f"{background.name}; its depth map must know the ground, or leave the background out"
+        )
+    return plans
+
+
+@njit(cache=True)
+def _plan_many(tables, indices, samples, objects):  # type: ignore[no-untyped-def]
+    for n in range(len(indices)):
+        if not place_sample(tables, indices[n], samples[n], objects[n]):
+            return n
+    return -1

@@ -1,0 +1,210 @@
+"""The recipe: everything that a dataset is made of, in one frozen object; YAML in and out.
+
+What changes a pixel or a label is a field here. Where the dataset lies, how many workers draw it and how many of its
+samples are drawn is not.
+"""
+
+import difflib
+import fnmatch
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from qumade.errors import QumadeError
+
+__all__ = ["DEFAULT", "Recipe", "load_recipe", "match_pattern", "recipe_from_dict", "recipe_to_dict", "save_recipe"]
+
+DEFAULT = "default"  # the key of a per-foreground table that holds for files no other key names
+
+_PATH_FIELDS = ("backgrounds", "foregrounds", "masks", "depths")
+_MAX_YAML_BYTES = 256 * 2**20
+
+
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError(f"the lower end {value[0]} is above the upper end {value[1]}")
+    return value
+
+
+def _as_table(value: Any) -> Any:
+    """A bare range stands for a table with a default only."""
+    return value if isinstance(value, Mapping) else {DEFAULT: value}
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path.expanduser()))
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveShare = Annotated[float, Field(gt=0.0, le=1.0)]
+Scale = Annotated[float, Field(gt=0.0, le=4.0)]
+ScaleRange = Annotated[tuple[Scale, Scale], AfterValidator(_ordered)]
+
+
+class Recipe(BaseModel):
+    """What a dataset is made of. Frozen; equal recipes over equal assets give equal datasets.
+
+    Ranges are (low, high), both ends included. Rows and lengths given as shares are shares of the height of the
+    sample, but for `horizon`, which is a share of the height of the whole background photo.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    backgrounds: Folder
+    """Folder of background photos."""
+    foregrounds: Folder
+    """Folder of cut-outs: RGBA, or RGB with a mask in `masks`."""
+    masks: Folder | None = None
+    """Folder of masks for cut-outs without alpha, by equal stem or equal number."""
+    depths: Folder | None = None
+    """Folder of depth maps of the backgrounds, by equal stem: 16-bit PNG (metres x 256), or .npy of inverse depth."""
+    depths_kind: Literal["metric", "scaled", "affine"] = "affine"
+    """What .npy depth maps mean: 1/m, true up to a factor, or true up to factor and shift. PNG is always metric."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    size: tuple[Annotated[int, Field(ge=16, le=8192)], Annotated[int, Field(ge=16, le=8192)]] = (224, 224)
+    """Width and height of a sample in pixels."""
+    per_pair: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    """Placements of each cut-out on each background."""
+
+    flip: bool = False
+    """Adds the mirror image of every cut-out whose mirror image is not in the folder."""
+    mirror_backgrounds: bool = True
+    """Mirrors half of the backgrounds' crops."""
+    crop: Annotated[tuple[PositiveShare, PositiveShare], AfterValidator(_ordered)] = (1.0, 1.0)
+    """Size of the background's crop, as a share of the largest crop of the sample's shape."""
+
+    objects: tuple[Annotated[int, Field(ge=1, le=16)], Annotated[int, Field(ge=1, le=16)]] = (1, 1)
+    """How many cut-outs a sample holds."""
+    scale: Annotated[Mapping[str, ScaleRange], BeforeValidator(_as_table)] = {DEFAULT: (0.1, 0.5)}
+    """sqrt(box of the object / picture), by file name or pattern of the cut-out; `default` for the rest."""
+    centre_row: Annotated[tuple[Share, Share], AfterValidator(_ordered)] = (0.5, 1.0)
+    """Rows in which the centre of an object may lie under random placement."""
+    min_visible: PositiveShare = 0.7
+    """Least share of an object that stays visible: inside the picture and not hidden by others."""
+    retries: Annotated[int, Field(ge=1, le=1000)] = 100
+    """Draws of a placement before it falls back to one that stands at the lower edge, inside the picture."""
+    horizon: Annotated[float, Field(ge=-1.0, lt=1.0)] = 0.45
+    """Row of the horizon of the flat-ground prior, used where there is no depth map."""
+
+    mask: Literal["soft", "binary"] = "soft"
+    """Masks hold coverage, or 0 and 255 with the edge at half coverage."""
+    encoding: Literal["jpeg", "lossless"] = "jpeg"
+    depth_near: Annotated[float, Field(gt=0.0)] | None = None
+    """Inverse depth that the nearest code stands for. None: 0.5 / m for metric depth, 1.5 for scaled, 1 for affine."""
+    depth_range: Literal["dataset", "image"] = "dataset"
+    """8-bit codes span the dataset's range, or each picture's own from minimum to maximum as in the original."""
+    split: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
+    """Shares of background and of foreground identities that are train, val and test."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.objects[0] > self.objects[1]:
+            raise ValueError(f"objects: the lower end {self.objects[0]} is above the upper end {self.objects[1]}")
+        if abs(sum(self.split) - 1.0) > 1e-9:
+            raise ValueError(f"split: the shares {list(self.split)} must add up to 1")
+        if DEFAULT not in self.scale:
+            object.__setattr__(self, "scale", {**self.scale, DEFAULT: (0.1, 0.5)})
+        if self.depth_range == "image" and self.encoding == "lossless":
+            raise ValueError("depth_range: 'image' is for 8-bit codes; encoding 'lossless' must have 'dataset'")
+        return self
+
+
+def match_pattern(name: str, table: Mapping[str, Any]) -> str:
+    """The key of `table` that holds for file `name`: the name itself, else the first fitting pattern, else default."""
+    if name in table:
+        return name
+    patterns = (key for key in table if key != DEFAULT and fnmatch.fnmatchcase(name, key))
+    return next(patterns, DEFAULT)
+
+
+def recipe_from_dict(values: object, source: str, folder: Path) -> Recipe:
+    """A recipe from parsed YAML; relative paths are relative to `folder`, `source` names the file in messages."""
+    if not isinstance(values, dict):
+        raise QumadeError(f"Invalid recipe: {source} holds {type(values).__name__}; must be a mapping of fields")
+    values = dict(values)
+    for key in values:
+        if key not in Recipe.model_fields:
+            raise QumadeError(f"Invalid recipe field: got {key!r} in {source}; {_nearest(str(key))}")
+    for key in _PATH_FIELDS:
+        if isinstance(values.get(key), str | os.PathLike):
+            values[key] = folder / Path(values[key]).expanduser()
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise QumadeError(_one_line(error, source)) from None
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Reads a recipe file, or the recipe in a dataset's dataset.yaml. Raises QumadeError naming the file and field."""
+    path = _absolute(path)
+    values = _read_yaml(path)
+    if isinstance(values, dict) and "recipe" in values and "format" in values:
+        values = values["recipe"]
+    return recipe_from_dict(values, str(path), path.parent)
+
+
+def recipe_to_dict(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Plain values for YAML, every field spelled out; paths relative to `folder`, where the file will lie."""
+    values = recipe.model_dump(mode="json")
+    for key in _PATH_FIELDS:
+        if values[key] is not None:
+            values[key] = _relative(Path(values[key]), folder)
+    return values
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Writes the recipe so that load_recipe(path) gives an equal one."""
+    path = _absolute(path)
+    path.write_text(yaml.safe_dump(recipe_to_dict(recipe, path.parent), sort_keys=False, allow_unicode=True), "utf-8")
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # another drive
+        return path.as_posix()
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice: the second would silently win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys: list[Any] = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        if path.stat().st_size > _MAX_YAML_BYTES:
+            raise QumadeError(f"Invalid recipe file: {path} has {path.stat().st_size} bytes; at most {_MAX_YAML_BYTES}")
+        return yaml.load(path.read_text("utf-8"), _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise QumadeError(f"Invalid recipe file: cannot read {path}: {error}") from None
+    except (yaml.YAMLError, RecursionError, TypeError) as error:
+        raise QumadeError(f"Invalid recipe file: {path} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _nearest(key: str) -> str:
+    names = list(Recipe.model_fields)
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"must be one of: {', '.join(names)}"
+
+
+def _one_line(error: ValidationError, source: str) -> str:
+    problems: Sequence[Any] = error.errors()
+    first = problems[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if not where:
+        return f"Invalid recipe in {source}: {message}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"Invalid {where}: got {first['input']!r} in {source}; {message}{more}"

@@ -1,0 +1,57 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qumade.errors import QumadeError
+from qumade.plan.indices import limited_indices, sample_count, stem, triple
+
+COUNTS = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 4))
+
+
+@given(COUNTS)
+def test_order_is_the_triple_loop(counts):
+    backgrounds, foregrounds, per_pair = counts
+    loop = itertools.product(range(backgrounds), range(foregrounds), range(per_pair))
+    assert [triple(i, foregrounds, per_pair) for i in range(sample_count(*counts))] == list(loop)
+
+
+@pytest.mark.parametrize(
+    ("index", "total", "expected"),
+    [(0, 1, "img000001"), (999_998, 999_999, "img999999"), (0, 1_000_000, "img0000001"), (399_999, 400_000, "img400000")],
+)
+def test_stem(index, total, expected):
+    assert stem(index, total) == expected
+
+
+@given(COUNTS, st.integers(1, 700))
+def test_a_limit_takes_that_many_different_samples_and_grows(counts, limit):
+    total = sample_count(*counts)
+    indices = limited_indices(limit, *counts)
+    assert len(indices) == len(set(indices.tolist())) == min(limit, total)
+    assert (np.diff(indices) > 0).all() and indices[0] >= 0 and indices[-1] < total
+    assert set(indices.tolist()) <= set(limited_indices(limit + 1, *counts).tolist())
+
+
+@given(COUNTS)
+def test_all_assets_appear_soon_and_every_pair_before_any_pair_twice(counts):
+    backgrounds, foregrounds, per_pair = counts
+    soon = [triple(int(i), foregrounds, per_pair) for i in limited_indices(max(backgrounds, foregrounds), *counts)]
+    if len(soon) == max(backgrounds, foregrounds):
+        assert {b for b, _, _ in soon} == set(range(backgrounds))
+        assert {f for _, f, _ in soon} == set(range(foregrounds))
+    pairs = [triple(int(i), foregrounds, per_pair) for i in limited_indices(backgrounds * foregrounds, *counts)]
+    assert len({(b, f) for b, f, _ in pairs}) == backgrounds * foregrounds
+    assert {k for _, _, k in pairs} == {0}
+
+
+def test_no_limit_takes_all():
+    assert limited_indices(None, 3, 4, 5).tolist() == list(range(60))
+
+
+@pytest.mark.parametrize("limit", [0, -3])
+def test_limit_below_one_is_refused(limit):
+    with pytest.raises(QumadeError, match=f"got {limit}"):
+        limited_indices(limit, 1, 1, 1)

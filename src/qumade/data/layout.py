@@ -4,7 +4,6 @@
 mismatched one by name.
 """
 
-import itertools
 import os
 import warnings
 from dataclasses import dataclass, replace
@@ -232,29 +231,29 @@ def _folders(root: Path, meta: Description | None) -> list[str]:
 
 def _list(folder: Path, partial: bool) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
     """Return the sorted stems of a folder's pictures and the suffix of each."""
-    names = []
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.startswith(".") or name.lower() in DESKTOP_FILES:
-                    continue
-                if name.lower().endswith(SUFFIXES) and entry.is_file():
-                    names.append(name.rpartition(".")[::2])
-                elif not partial:
-                    raise QumadeError(
-                        f"Invalid dataset: got {folder / name}; must be a file ending in {', '.join(SUFFIXES)}"
-                    )
+            files = {entry.name: entry.is_file() for entry in entries}
     except OSError as error:
         raise QumadeError(f"Invalid dataset: cannot list {folder}: {error.strerror}") from error
-    names.sort()
-    for (stem, suffix), (next_stem, next_suffix) in itertools.pairwise(names):
-        if stem == next_stem:
-            raise QumadeError(
-                f"Invalid dataset: got both {folder / stem}.{suffix} and .{next_suffix}; must be one picture a stem"
-            )
-    stems = np.array([stem for stem, _ in names], dtype=np.str_)
-    return stems, np.array([f".{suffix}" for _, suffix in names], dtype=np.str_)
+    names = [name for name, is_file in files.items() if is_file and name.lower().endswith(SUFFIXES) and name[0] != "."]
+    if len(names) < len(files) and not partial:
+        for name in sorted(files.keys() - set(names)):
+            if not name.startswith(".") and name.lower() not in DESKTOP_FILES:
+                wanted = f"a file ending in {', '.join(SUFFIXES)}"
+                raise QumadeError(f"Invalid dataset: got {folder / name}; must be {wanted}")
+    if not names:
+        return np.array([], np.str_), np.array([], np.str_)
+    # whole arrays at once: there may be half a million names
+    stems, dots, endings = np.strings.rpartition(np.array(names, dtype=np.str_), ".")
+    order = np.argsort(stems)
+    stems, suffixes = stems[order], np.strings.add(dots, endings)[order]
+    twice = np.flatnonzero(stems[1:] == stems[:-1])
+    if len(twice):
+        first = int(twice[0])
+        both = " and ".join(sorted(str(suffix) for suffix in suffixes[first : first + 2]))
+        raise QumadeError(f"Invalid dataset: got {folder / str(stems[first])} as {both}; must be one picture a stem")
+    return stems, suffixes
 
 
 def _unequal_stems(root: Path, folder: str, stems: NDArray[np.str_], found: NDArray[np.str_]) -> QumadeError:

@@ -97,6 +97,9 @@ def test_reuse_past_the_limit(assets: Path) -> None:
     assert at_limit.backgrounds.reuse <= MAX_REUSE and at_limit.findings == ()
     past = check_assets(assets / "bg", assets / "fg", size=(64, 48), per_pair=MAX_REUSE // 3 + 1)
     assert reasons(past) == [("warning", "bg", "reuse")]
+    cutouts_at_limit = check_assets(assets / "bg", assets / "fg", size=(64, 48), per_pair=MAX_REUSE // 2)
+    assert cutouts_at_limit.foregrounds.reuse == MAX_REUSE
+    assert reasons(cutouts_at_limit) == [("warning", "bg", "reuse")]
     far_past = check_assets(assets / "bg", assets / "fg", size=(64, 48), per_pair=MAX_REUSE)
     assert reasons(far_past) == [("warning", "bg", "reuse"), ("warning", "fg", "reuse")]
 

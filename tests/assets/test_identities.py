@@ -88,6 +88,7 @@ def test_low_contrast_pictures_are_told_apart() -> None:
 def test_the_shape_of_the_picture_counts() -> None:
     picture = scene(0)
     assert identities(picture, resized(picture, 160, 60)).identity == [0, 1]
+    assert identities(resized(picture, 160, 60), picture).identity == [0, 1]
 
 
 def test_groups_are_transitive() -> None:

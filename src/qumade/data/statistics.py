@@ -28,7 +28,15 @@ from qumade.data.files import write_bytes
 from qumade.data.layout import Dataset
 from qumade.errors import QumadeError
 
-__all__ = ["DepthStatistics", "ImageStatistics", "MaskStatistics", "Statistics", "statistics", "write_statistics"]
+__all__ = [
+    "DepthStatistics",
+    "ImageStatistics",
+    "MaskStatistics",
+    "Statistics",
+    "format_statistics",
+    "statistics",
+    "write_statistics",
+]
 
 CHUNK = 128  # samples a task: short enough to stop at once, long enough to hide what a task costs
 OBJECT_CODE = 128  # a pixel belongs to the object from half coverage on
@@ -125,6 +133,25 @@ def write_statistics(dataset: Dataset, result: Statistics) -> Path:
     path = dataset.root / "statistics.json"
     write_bytes(path, (json.dumps(result.as_json(), indent=2, allow_nan=False) + "\n").encode())
     return path
+
+
+def format_statistics(result: Statistics) -> str:
+    """Return the statistics as a table for people."""
+    images = result.images
+    lines = [f"{result.samples:,} of {result.samples_in_dataset:,} samples", f"{'':14}{'mean':>10}{'std':>10}"]
+    channels = zip(("red", "green", "blue"), images.mean, images.std, strict=True)
+    lines += [f"image {name:8}{mean:10.6f}{std:10.6f}" for name, mean, std in channels]
+    if result.masks is not None:
+        masks = result.masks
+        lines.append(
+            f"{'mask':14}{masks.mean:10.6f}{masks.std:10.6f}   {masks.object_share:.2%} of the pixels are object"
+        )
+    if result.depth is not None and result.depth.mean is not None:
+        depth = result.depth
+        unit = {"metric": "1/m", "scaled": "up to one factor", "affine": "up to factor and shift"}.get(depth.kind or "")
+        note = f"inverse depth, {unit or 'each picture over its own range'}; {depth.unknown_share:.2%} unknown"
+        lines.append(f"{'depth':14}{depth.mean:10.6f}{depth.std:10.6f}   {note}")
+    return "\n".join(lines)
 
 
 @contextmanager

@@ -55,8 +55,8 @@ MANIFEST_SCHEMA = pa.schema(
     ]
 )
 """A row a sample. `crop_*` in pixels of the original background; `crop_step`, `crop_x`, `crop_y`: the same as the
-planner holds it, a window of the resized background. Objects from far to near, their boxes in sample pixels; `blending` is
-"alpha": source over destination. `rejected` counts draws without ground at the contact, and too hidden ones."""
+planner holds it, a window of the resized background. Objects from far to near, their boxes in sample pixels.
+`blending` is "alpha": source over destination. `rejected` counts draws that were made anew, see REJECTIONS."""
 
 
 def manifest_table(

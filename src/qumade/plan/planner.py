@@ -38,6 +38,10 @@ class Plans:
         sample = self.samples[position]
         return Plan(sample, self.objects[position, : sample["count"]])
 
+    def at(self, where: slice) -> "Plans":
+        """The plans at these positions."""
+        return Plans(self.samples[where], self.objects[where])
+
     def __len__(self) -> int:
         return len(self.samples)
 

@@ -1,0 +1,414 @@
+"""The command line: parse, call, print. Libraries are imported by the verbs that need them, so that --help is quick."""
+
+import json
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from qumade import __version__
+from qumade.errors import QumadeError
+
+__all__ = ["main"]
+
+app = App(
+    name="qumade",
+    version=__version__,
+    help="Datasets of image, mask and depth, composed from a folder of background photos and a folder of cut-outs.",
+    default_parameter=Parameter(negative_iterable=()),
+)
+
+Json = Annotated[bool, Parameter(negative="")]
+Switch = Annotated[bool | None, Parameter()]
+
+
+def main() -> None:
+    """The `qumade` command. Exit 0 done, 1 the work could not be done, 2 wrong usage, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    warnings.showwarning = _show_warning
+    try:
+        code = app(exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        code = 2  # already told, with what is allowed
+    except QumadeError as error:
+        _say(f"Error: {error}")
+        code = 1
+    except OSError as error:
+        where = f": {os.path.abspath(error.filename)}" if isinstance(error.filename, str) else ""
+        _say(f"Error: {error.strerror or error}{where}; the same command goes on from here once that is mended")
+        code = 1
+    except KeyboardInterrupt:
+        _say("Interrupted; the same command goes on from here")
+        code = 130
+    sys.exit(code or 0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    _say(f"Note: {message}")
+
+
+def _say(text: object) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _finish(as_json: bool, result: Any, text: str) -> None:
+    """Prints a result: as one JSON object on stdout, the text then on stderr, else the text."""
+    if not as_json:
+        print(text)
+        return
+    _say(text)
+    values = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
+    print(json.dumps(values, default=str, allow_nan=False))
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Width and height from "224" or "320x240"."""
+    numbers = text.lower().split("x")
+    if len(numbers) > 2 or not all(number.isascii() and number.isdigit() for number in numbers):
+        raise QumadeError(f"Invalid --size: got {text!r}; must be a side as 224, or width x height as 320x240")
+    return int(numbers[0]), int(numbers[-1])
+
+
+def _range(flag: str, text: str, number: Callable[[str], Any] = float) -> tuple[Any, Any]:
+    """Low and high end from "0.3" or "0.1,0.5"."""
+    try:
+        ends = [number(part) for part in text.split(",")]
+    except ValueError:
+        ends = []
+    if len(ends) not in (1, 2):
+        raise QumadeError(f"Invalid {flag}: got {text!r}; must be a number, or a range as LOW,HIGH")
+    return ends[0], ends[-1]
+
+
+def _report_findings(findings: list[Any]) -> None:
+    for finding in findings:
+        if finding.severity != "info":
+            _say(finding)
+
+
+@app.command
+def demo(*, out: Path = Path("out/demo"), workers: int | None = None) -> None:
+    """The whole way on the bundled samples: pictures to look at end up in a folder.
+
+    Example: `qumade demo --out demo`
+
+    Parameters
+    ----------
+    out
+        Folder for the samples, the dataset made of them, and the pictures.
+    workers
+        Processes; all cores by default.
+    """
+    from qumade.demo import run_demo
+
+    run_demo(out, workers)
+
+
+@app.command
+def samples(folder: Path, /) -> None:
+    """Writes the bundled samples: backgrounds, cut-outs, their labels and depth, true scenes, and a recipe.yaml.
+
+    Example: `qumade samples samples`
+
+    Parameters
+    ----------
+    folder
+        A new or empty folder.
+    """
+    from qumade.assets.bundled import write_samples
+
+    write_samples(folder)
+    print(f"Samples in {folder.absolute()}; next: qumade generate --recipe {folder / 'recipe.yaml'} --out DATA_PATH")
+
+
+@app.command
+def check(
+    *,
+    backgrounds: Path,
+    foregrounds: Path,
+    masks: Path | None = None,
+    per_pair: int = 20,
+    size: str = "224",
+    flip: bool = False,
+    crop: str = "1",
+    json: Json = False,
+) -> int:
+    """Audits assets: names every file that cannot be used or looks wrong. Exit 1 where a file cannot be used.
+
+    Example: `qumade check --backgrounds samples/backgrounds --foregrounds samples/foregrounds`
+
+    Parameters
+    ----------
+    backgrounds
+        Folder of background photos.
+    foregrounds
+        Folder of cut-outs: RGBA, or RGB with `--masks`.
+    masks
+        Folder of masks, by equal stem or equal number.
+    per_pair
+        Placements of each cut-out on each background, to count how often each asset will be used.
+    size
+        Size of a sample in pixels: a side, or WIDTHxHEIGHT.
+    flip
+        Count mirror images of cut-outs too, where the folder does not hold them.
+    crop
+        Crop of the backgrounds as a share of the largest: a number, or LOW,HIGH.
+    json
+        One JSON object as the last line on stdout.
+    """
+    from qumade.assets.check import check_assets, format_report
+
+    report = check_assets(
+        backgrounds,
+        foregrounds,
+        masks=masks,
+        size=_size(size),
+        per_pair=per_pair,
+        flip=flip,
+        crop=_range("--crop", crop),
+        progress=True,
+    )
+    _finish(json, report, format_report(report))
+    return int(any(finding.severity == "error" for finding in report.findings))
+
+
+@app.command
+def generate(
+    *,
+    out: Path,
+    backgrounds: Path | None = None,
+    foregrounds: Path | None = None,
+    masks: Path | None = None,
+    depths: Path | None = None,
+    depths_kind: Literal["metric", "scaled", "affine"] | None = None,
+    recipe: Path | None = None,
+    per_pair: int | None = None,
+    size: str | None = None,
+    seed: int | None = None,
+    flip: Switch = None,
+    mirror_backgrounds: Switch = None,
+    crop: str | None = None,
+    objects: str | None = None,
+    scale: str | None = None,
+    centre_row: str | None = None,
+    min_visible: float | None = None,
+    horizon: float | None = None,
+    mask: Literal["soft", "binary"] | None = None,
+    encoding: Literal["jpeg", "lossless"] | None = None,
+    depth_near: float | None = None,
+    depth_range: Literal["dataset", "image"] | None = None,
+    limit: int | None = None,
+    workers: int | None = None,
+    strict: bool = False,
+    json: Json = False,
+) -> None:
+    """Composes a dataset of images, masks and depth. The same command finishes one that was interrupted.
+
+    Example: `qumade generate --backgrounds samples/backgrounds --foregrounds samples/foregrounds --out DATA_PATH`
+
+    Parameters
+    ----------
+    out
+        DATA_PATH, the folder of the dataset: new, empty, or begun with the same recipe.
+    backgrounds
+        Folder of background photos.
+    foregrounds
+        Folder of cut-outs: RGBA, or RGB with `--masks`.
+    masks
+        Folder of masks, by equal stem or equal number.
+    depths
+        Folder of depth maps of the backgrounds: 16-bit PNG (metres x 256) or .npy of inverse depth.
+    depths_kind
+        What .npy depth maps mean.
+    recipe
+        YAML file with any of these settings, and scale ranges for single cut-outs; flags win over it.
+    per_pair
+        Placements of each cut-out on each background (20).
+    size
+        Size of a sample in pixels: a side, or WIDTHxHEIGHT (224).
+    seed
+        Another seed gives another dataset of the same kind (0).
+    flip
+        Add mirror images of cut-outs where the folder does not hold them.
+    mirror_backgrounds
+        Mirror half of the backgrounds (yes).
+    crop
+        Crop of the background as a share of the largest: a number, or LOW,HIGH (1).
+    objects
+        Cut-outs in a sample: a number, or LOW,HIGH (1).
+    scale
+        sqrt(box of the object / picture): LOW,HIGH (0.1,0.5).
+    centre_row
+        Rows for the centre of an object as shares of the height: LOW,HIGH (0.5,1).
+    min_visible
+        Least visible share of an object (0.7).
+    horizon
+        Horizon of the flat-ground prior as a share of the photo's height (0.45), where there are no depth maps.
+    mask
+        Masks of soft coverage, or of 0 and 255 only (soft).
+    encoding
+        JPEG, or PNG in all folders (jpeg).
+    depth_near
+        Inverse depth that the nearest code stands for.
+    depth_range
+        8-bit depth over one range for the dataset, or over each image's own (dataset).
+    limit
+        Draw only that many samples, spread over all assets.
+    workers
+        Processes; all cores by default.
+    strict
+        Refuse at the first asset that cannot be used, instead of leaving it out.
+    json
+        One JSON object as the last line on stdout.
+    """
+    from qumade.assets.build import build_catalog
+    from qumade.generate.engine import generate as run
+    from qumade.recipe import load_recipe, recipe_from_dict
+
+    flags = {
+        "backgrounds": backgrounds,
+        "foregrounds": foregrounds,
+        "masks": masks,
+        "depths": depths,
+        "depths_kind": depths_kind,
+        "per_pair": per_pair,
+        "size": size and _size(size),
+        "seed": seed,
+        "flip": flip,
+        "mirror_backgrounds": mirror_backgrounds,
+        "crop": crop and _range("--crop", crop),
+        "objects": objects and _range("--objects", objects, int),
+        "scale": scale and _range("--scale", scale),
+        "centre_row": centre_row and _range("--centre-row", centre_row),
+        "min_visible": min_visible,
+        "horizon": horizon,
+        "mask": mask,
+        "encoding": encoding,
+        "depth_near": depth_near,
+        "depth_range": depth_range,
+    }
+    given = {name: value for name, value in flags.items() if value is not None}
+    if recipe is not None:
+        given = load_recipe(recipe).model_dump() | given
+    elif backgrounds is None or foregrounds is None:
+        _say("Error: qumade generate needs --backgrounds and --foregrounds, or a --recipe that names them")
+        raise SystemExit(2)
+    plan = recipe_from_dict(given, "the command line", Path.cwd())
+    catalog, findings = build_catalog(plan, strict=strict, progress=True)
+    _report_findings(findings)
+    summary = run(plan, catalog, out, limit=limit, workers=workers)
+    where = out.absolute()
+    if summary is None:
+        _finish(json, {"root": where, "drawn": 0}, f"{where} is finished already; nothing was drawn")
+        return
+    kind = "flat-ground prior" if catalog.depth_source == "prior" else "depth maps"
+    text = f"{summary.samples:,} samples in {where}, {summary.drawn:,} of them drawn now\n"
+    text += (
+        f"Depth: kind {catalog.depth_kind}, from {kind}; {summary.depth_clipped_px:,} pixels nearer than the range\n"
+    )
+    text += f"Placements drawn anew: {', '.join(f'{n:,} {reason}' for reason, n in summary.rejected.items())}; "
+    text += f"{summary.fallbacks:,} fell back, {summary.left_out:,} further objects found no room"
+    _finish(json, summary, text)
+
+
+@app.command
+def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) -> None:
+    """Draws a contact sheet of image, mask and depth: of a recipe before anything is generated, or of a dataset.
+
+    Example: `qumade preview samples/recipe.yaml --out sheet.png`
+
+    Parameters
+    ----------
+    path
+        A recipe file, or the folder of a dataset.
+    out
+        PNG file to write.
+    count
+        Number of samples.
+    """
+    if path.is_dir():
+        from qumade.data.layout import open_dataset
+        from qumade.data.preview import preview_dataset
+
+        sheet = preview_dataset(open_dataset(path), count)
+    else:
+        from qumade.assets.build import build_catalog
+        from qumade.generate.preview import preview_recipe
+        from qumade.recipe import load_recipe
+
+        plan = load_recipe(path)
+        catalog, findings = build_catalog(plan, progress=True)
+        _report_findings(findings)
+        sheet = preview_recipe(plan, catalog, count)
+    sheet.save(out, "png")
+    print(out.absolute())
+
+
+@app.command
+def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> int:
+    """Looks for missing, torn and strange files, and redraws samples and compares. Exit 1 where anything differs.
+
+    Example: `qumade audit DATA_PATH --fraction 0.05`
+
+    Parameters
+    ----------
+    data_path
+        The folder of a finished dataset.
+    fraction
+        Share of the samples to draw again.
+    json
+        One JSON object as the last line on stdout.
+    """
+    from qumade.generate.audit import audit_dataset
+
+    result = audit_dataset(data_path, fraction=fraction)
+    how = "compared byte by byte" if result.same_codecs else "compared within 2 levels, the codec being another version"
+    lines = [
+        *map(str, result.problems),
+        f"{result.root}: {result.files:,} files of {result.samples:,} samples looked at, ",
+    ]
+    lines[-1] += f"{result.redrawn:,} samples drawn again and {how}: {len(result.problems):,} problems"
+    _finish(json, result, "\n".join(lines))
+    return int(bool(result.problems))
+
+
+@app.command
+def stats(data_path: Path, /, *, fraction: float = 1.0, workers: int | None = None, json: Json = False) -> None:
+    """Mean and standard deviation of images, masks and depth, exact; and a picture of how the placements came out.
+
+    Writes statistics.json and placements.png into the dataset. Works on any folder with images/ and masks/ or depth/.
+
+    Example: `qumade stats DATA_PATH --json`
+
+    Parameters
+    ----------
+    data_path
+        The folder of a dataset.
+    fraction
+        Share of the samples to take, spread evenly.
+    workers
+        Processes; all cores by default.
+    json
+        One JSON object as the last line on stdout.
+    """
+    from qumade.data.layout import open_dataset
+    from qumade.data.placements import write_placements
+    from qumade.data.statistics import format_statistics, statistics, write_statistics
+
+    dataset = open_dataset(data_path)
+    result = statistics(dataset, fraction=fraction, workers=workers)
+    written = write_statistics(dataset, result)
+    picture = dataset.root / "placements.png"
+    write_placements(dataset, picture)
+    _finish(json, result.as_json(), f"{format_statistics(result)}\n{written}\n{picture}")

@@ -7,7 +7,8 @@ samples are drawn is not.
 import difflib
 import fnmatch
 import os
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -23,6 +24,10 @@ DEFAULT = "default"  # the key of a per-foreground table that holds for files no
 _PATH_FIELDS = ("backgrounds", "foregrounds", "masks", "depths")
 _MAX_YAML_BYTES = 256 * 2**20
 
+# Values in messages are cut short: aliases make a value of a few bytes print as gigabytes.
+_shown = reprlib.Repr()
+_shown.maxlevel, _shown.maxstring, _shown.maxother = 2, 100, 100
+
 
 def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     if value[0] > value[1]:
@@ -36,7 +41,7 @@ def _as_table(value: Any) -> Any:
 
 
 def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path.expanduser()))
+    return Path(os.path.abspath(os.path.expanduser(path)))
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
@@ -130,10 +135,10 @@ def recipe_from_dict(values: object, source: str, folder: Path) -> Recipe:
     values = dict(values)
     for key in values:
         if key not in Recipe.model_fields:
-            raise QumadeError(f"Invalid recipe field: got {key!r} in {source}; {_nearest(str(key))}")
+            raise QumadeError(f"Invalid recipe field: got {_shown.repr(key)} in {source}; {_nearest(key)}")
     for key in _PATH_FIELDS:
         if isinstance(values.get(key), str | os.PathLike):
-            values[key] = folder / Path(values[key]).expanduser()
+            values[key] = folder / os.path.expanduser(values[key])
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
@@ -166,7 +171,8 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
 
 def _relative(path: Path, folder: Path) -> str:
     try:
-        return Path(os.path.relpath(path, folder)).as_posix()
+        relative = Path(os.path.relpath(path, folder)).as_posix()
+        return f"./{relative}" if relative.startswith("~") else relative  # not somebody's home
     except ValueError:  # another drive
         return path.as_posix()
 
@@ -175,10 +181,15 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice: the second would silently win."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys: list[Any] = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable):  # others are refused below
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key!r} is given twice", key_node.start_mark
+                    )
+                seen.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -186,16 +197,18 @@ def _read_yaml(path: Path) -> object:
     try:
         if path.stat().st_size > _MAX_YAML_BYTES:
             raise QumadeError(f"Invalid recipe file: {path} has {path.stat().st_size} bytes; at most {_MAX_YAML_BYTES}")
-        return yaml.load(path.read_text("utf-8"), _Loader)
+        text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise QumadeError(f"Invalid recipe file: cannot read {path}: {error}") from None
-    except (yaml.YAMLError, RecursionError, TypeError) as error:
+    try:
+        return yaml.load(text, _Loader)
+    except Exception as error:  # a date that is none or a number of 5000 digits raise anything
         raise QumadeError(f"Invalid recipe file: {path} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def _nearest(key: str) -> str:
+def _nearest(key: object) -> str:
     names = list(Recipe.model_fields)
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5) if isinstance(key, str) else []
     return f"did you mean {near[0]!r}?" if near else f"must be one of: {', '.join(names)}"
 
 
@@ -207,4 +220,4 @@ def _one_line(error: ValidationError, source: str) -> str:
     if not where:
         return f"Invalid recipe in {source}: {message}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"Invalid {where}: got {first['input']!r} in {source}; {message}{more}"
+    return f"Invalid {where}: got {_shown.repr(first['input'])} in {source}; {message}{more}"

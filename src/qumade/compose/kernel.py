@@ -31,6 +31,14 @@ def _drawn_range(start, length, source_length):  # type: ignore[no-untyped-def]
     return int(np.ceil(start - margin - 0.5)), int(np.ceil(start + length + margin - 0.5))
 
 
+@njit(cache=True, nogil=True)
+def _position(pixel, start, step, source_length):  # type: ignore[no-untyped-def]
+    """Where a pixel's centre lies in the bordered source: 0 at the centre of its first column or row."""
+    position = (pixel + 0.5 - start) * step + 0.5
+    # Rounding may leave the range by an ulp, and would then read beyond the border.
+    return min(max(position, 0.0), np.nextafter(source_length + 1.0, 0.0))
+
+
 @njit(cache=True, nogil=True, inline="always")
 def _over(near, far, fraction, under, through):  # type: ignore[no-untyped-def]
     """One premultiplied channel between two columns, over eight bits, rounded."""
@@ -66,7 +74,7 @@ def paste(  # type: ignore[no-untyped-def]
     source = np.empty(drawn, np.uint32)
     fraction = np.empty(drawn, np.float32)
     for n in range(drawn):
-        u = (first_x + n + 0.5 - left) * step_x + 0.5  # in the bordered level, 0 at the centre of its first column
+        u = _position(first_x + n, left, step_x, level_width)
         source[n] = np.uint32(u) * np.uint32(4)
         fraction[n] = np.float32(u - np.floor(u))
     line = np.empty(stride * 4, np.float32)
@@ -74,7 +82,7 @@ def paste(  # type: ignore[no-untyped-def]
     limit = np.float32(depth * BEHIND)
     whole = 0
     for y in range(first_y, last_y):
-        v = (y + 0.5 - top) * step_y + 0.5
+        v = _position(y, top, step_y, level_height)
         upper = pixels[start + int(v) * stride : start + int(v) * stride + stride].reshape(-1)
         lower = pixels[start + (int(v) + 1) * stride : start + (int(v) + 2) * stride].reshape(-1)
         down = np.float32(v - np.floor(v))

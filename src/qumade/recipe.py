@@ -40,8 +40,13 @@ def _as_table(value: Any) -> Any:
     return value if isinstance(value, Mapping) else {DEFAULT: value}
 
 
+def _expanded(path: Path | str) -> str:
+    # Unlike Path.expanduser it leaves alone users that are not there, and "./~name".
+    return os.path.expanduser(path)  # noqa: PTH111
+
+
 def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(path)))
+    return Path(os.path.abspath(_expanded(path)))
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
@@ -138,7 +143,7 @@ def recipe_from_dict(values: object, source: str, folder: Path) -> Recipe:
             raise QumadeError(f"Invalid recipe field: got {_shown.repr(key)} in {source}; {_nearest(key)}")
     for key in _PATH_FIELDS:
         if isinstance(values.get(key), str | os.PathLike):
-            values[key] = folder / os.path.expanduser(values[key])
+            values[key] = folder / _expanded(values[key])
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:

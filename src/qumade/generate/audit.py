@@ -1,0 +1,203 @@
+"""Audits a dataset: are all files there and whole, and are their samples what the recipe says?"""
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm.auto import tqdm
+
+from qumade.assets.build import build_catalog
+from qumade.data.decode import decode_grey, decode_rgb
+from qumade.data.description import Description, read_description
+from qumade.errors import QumadeError
+from qumade.generate.description import DESCRIPTION, describe, read_own_description
+from qumade.generate.drawing import Drawer
+from qumade.generate.encode import folder_codes
+from qumade.generate.engine import MANIFEST
+from qumade.plan.manifest import MANIFEST_SCHEMA, manifest_table, plans_from_manifest
+from qumade.plan.planner import plan_samples
+from qumade.plan.random_numbers import Stream, uniforms
+from qumade.recipe import recipe_from_dict
+
+__all__ = ["Audit", "Problem", "audit_dataset"]
+
+_END = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
+_LEVELS = 2  # how far decoded pixels may differ between two versions of a codec
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: the sample's stem, the file, and what it is."""
+
+    stem: str
+    path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.stem}: {self.path}: {self.problem}"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit looked at and found. `same_codecs`: bytes were compared, else decoded pixels."""
+
+    root: Path
+    samples: int
+    files: int
+    redrawn: int
+    same_codecs: bool
+    problems: tuple[Problem, ...]
+
+
+def audit_dataset(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit:
+    """Looks for missing, empty, torn and strange files; redraws a `fraction` of the samples (0 to 1, at least one where
+    above 0) from the manifest and compares.
+
+    Redrawn files are compared byte by byte with the recorded settings; where the codec is of another version, decoded
+    pixels must agree within 2 levels. Raises QumadeError where there is nothing to audit: no finished dataset of this
+    package, or its assets are not what they were.
+    """
+    root = Path(os.path.abspath(root))
+    if not 0 <= fraction <= 1:
+        raise QumadeError(f"Invalid fraction: got {fraction}; must be between 0 and 1")
+    meta = _finished(root)
+    suffixes = {folder: code.suffix for folder, code in (meta.folders or {}).items()}
+    manifest = _read_manifest(root)
+    stems = manifest["stem"].to_pylist()
+    problems = list(_files(root, suffixes, stems, progress))
+    if meta.samples != len(stems):
+        problems.append(Problem("-", str(root / MANIFEST), f"has {len(stems)} rows; must have {meta.samples}"))
+    broken = {problem.stem for problem in problems}
+    chosen = [row for row in _chosen(len(stems), fraction) if stems[row] not in broken]
+    same_codecs = True
+    if chosen:
+        drawer, same_codecs = _drawer(root, meta)
+        bar = tqdm(total=len(chosen), desc="redrawn", unit="sample", disable=not progress, leave=False)
+        for at in range(0, len(chosen), _BATCH):
+            rows = manifest.take(chosen[at : at + _BATCH])
+            problems += _redraw(root, drawer, suffixes, rows, same_codecs)
+            bar.update(len(rows))
+        bar.close()
+    return Audit(root, len(stems), len(stems) * len(suffixes), len(chosen), same_codecs, tuple(problems))
+
+
+def _finished(root: Path) -> Description:
+    path = root / DESCRIPTION
+    if not path.exists():
+        raise QumadeError(f"Invalid dataset: got no {path}; must be a dataset that `qumade generate` made")
+    meta = read_description(path)
+    if not meta.complete:
+        raise QumadeError(f"Invalid dataset: got complete: false in {path}; finish it with the command that began it")
+    if not meta.folders or not meta.recipe:
+        raise QumadeError(f"Invalid dataset: got no recipe or no folders in {path}; only what they made can be redrawn")
+    return meta
+
+
+def _read_manifest(root: Path) -> pa.Table:
+    path = root / MANIFEST
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise QumadeError(f"Invalid manifest: cannot read {path}: {' '.join(str(error).split())}") from None
+    if not table.schema.equals(MANIFEST_SCHEMA):
+        raise QumadeError(f"Invalid manifest: {path} has other columns than this version writes")
+    return table
+
+
+def _chosen(samples: int, fraction: float) -> list[int]:
+    """Rows to redraw: a random choice that is the same at each audit."""
+    keys = np.array([uniforms(0, int(Stream.AUDIT), row, 0, 0)[0] for row in range(samples)])
+    return sorted(np.argsort(keys)[: int(np.ceil(samples * fraction))].tolist())
+
+
+def _files(root: Path, suffixes: Mapping[str, str], stems: list[str], progress: bool) -> Iterator[Problem]:
+    """Missing, empty, torn and strange files. Torn: without the mark that ends its format."""
+    for folder, suffix in suffixes.items():
+        names = {stem + suffix for stem in stems}
+        try:
+            there = {entry.name for entry in os.scandir(root / folder)}
+        except OSError as error:
+            yield Problem("-", str(root / folder), f"cannot be listed: {error.strerror}")
+            continue
+        for name in sorted(names - there):
+            yield Problem(name.removesuffix(suffix), str(root / folder / name), "is missing")
+        for name in sorted(there - names):
+            yield Problem(Path(name).stem, str(root / folder / name), "belongs to no sample of the manifest")
+        present = [root / folder / name for name in sorted(names & there)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = pool.map(_torn, present, chunksize=_BATCH)
+            bar = tqdm(found, folder, len(present), unit="file", disable=not progress, leave=False)
+            for path, problem in zip(present, bar, strict=True):
+                if problem is not None:
+                    yield Problem(path.stem, str(path), problem)
+
+
+def _torn(path: Path) -> str | None:
+    end = _END[path.suffix]
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size == 0:
+                return "is empty"
+            file.seek(max(0, size - len(end)))
+            return None if file.read(len(end)) == end else "is torn: it does not end as its format does"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _drawer(root: Path, meta: Description) -> tuple[Drawer, bool]:
+    """What draws the dataset's samples again, and whether its codecs are those that drew it."""
+    recipe = recipe_from_dict(dict(meta.recipe), str(root / DESCRIPTION), root)
+    catalog, _ = build_catalog(recipe)
+    now = describe(recipe, catalog, root, meta.samples or 0)
+    before = {folder: code.model_dump() for folder, code in (meta.folders or {}).items()}
+    # Versions may differ here, unlike when a dataset is gone on with; what it is made of may not.
+    now["package"], now["folders"] = dict(meta.package), before
+    read_own_description(root, now)
+    return Drawer(recipe, catalog), before == folder_codes(recipe)
+
+
+def _redraw(
+    root: Path, drawer: Drawer, suffixes: Mapping[str, str], rows: pa.Table, same_codecs: bool
+) -> Iterator[Problem]:
+    plans = plans_from_manifest(drawer.recipe, drawer.catalog, rows)
+    planned = plan_samples(drawer.tables, drawer.catalog, rows["index"].to_numpy())
+    for n, stem in enumerate(rows["stem"].to_pylist()):
+        sample = drawer.draw(plans[n])
+        encoded = drawer.encode(sample)
+        for folder, suffix in suffixes.items():
+            path = root / folder / f"{stem}{suffix}"
+            problem = _difference(path, encoded.files[folder], same_codecs)
+            if problem is not None:
+                yield Problem(stem, str(path), problem)
+        visible = np.full((1, drawer.recipe.objects[1]), np.nan, np.float32)
+        visible[0, : len(sample.visible_fraction)] = sample.visible_fraction
+        clipped = np.array([encoded.depth_clipped_px], np.int32)
+        row = manifest_table(drawer.recipe, drawer.catalog, planned.at(slice(n, n + 1)), visible, clipped)
+        if row.to_pylist() != rows.slice(n, 1).to_pylist():
+            yield Problem(stem, str(root / MANIFEST), "its row is not what the recipe plans and drawing gives")
+
+
+def _difference(path: Path, redrawn: bytes, same_codecs: bool) -> str | None:
+    try:
+        stored = path.read_bytes()
+        if stored == redrawn:
+            return None
+        if same_codecs:
+            return "differs from the sample drawn again"
+        decode = decode_rgb if path.parent.name == "images" else decode_grey
+        ours, theirs = decode(redrawn, path).astype(np.int64), decode(stored, path).astype(np.int64)
+    except (OSError, QumadeError) as error:
+        return f"cannot be compared: {error}"
+    if ours.shape != theirs.shape:
+        return f"has {theirs.shape[1]}x{theirs.shape[0]} pixels; must have {ours.shape[1]}x{ours.shape[0]}"
+    furthest = int(np.abs(ours - theirs).max())
+    return (
+        None if furthest <= _LEVELS else f"differs by {furthest} levels from the sample drawn again; at most {_LEVELS}"
+    )

@@ -1,0 +1,1 @@
+"""Networks that label pictures: depth and segmentation, through transformers or ONNX Runtime."""

@@ -202,12 +202,13 @@ def test_dataset_yaml_must_fit_the_folders(make_dataset: MakeDataset) -> None:
 def test_an_unfinished_dataset_opens_only_on_demand(make_dataset: MakeDataset) -> None:
     root = make_dataset(3, meta=SCALED | {"complete": False, "samples": 9})
     (root / "depth" / "img000002.png").unlink()
+    (root / "masks" / "img000003.png").rename(root / "masks" / "img000003.PNG")
     (root / "images" / "img000004.png.partial").write_bytes(b"half")
     with pytest.raises(QumadeError, match=rf"complete: false in .*`qumade generate ... --out {root}`"):
         open_dataset(root)
     dataset = open_dataset(root, allow_incomplete=True)
     assert list(dataset.stems) == ["img000001", "img000003"]
-    np.testing.assert_array_equal(dataset.read_mask(1), pixels(root / "masks" / "img000003.png"))
+    np.testing.assert_array_equal(dataset.read_mask(1), pixels(root / "masks" / "img000003.PNG"))
 
 
 def test_a_part_of_a_dataset_reads_the_same_samples_in_another_process(make_dataset: MakeDataset) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qumade.data.layout import open_dataset
-from qumade.data.statistics import statistics, write_statistics
+from qumade.data.statistics import format_statistics, statistics, write_statistics
 from qumade.errors import QumadeError
 
 MakeDataset = Callable[..., Path]
@@ -195,3 +195,14 @@ def test_real_frames(real_data: Path, tmp_path: Path) -> None:
     images, masks = decoded(tmp_path, "images").astype(np.float64), decoded(tmp_path, "masks")
     np.testing.assert_allclose(found.images.mean, images.mean((0, 1, 2)) / 255, rtol=1e-12)
     assert found.masks is not None and found.masks.object_share == np.mean(masks == 255)
+
+
+def test_the_table_for_people_says_what_the_numbers_mean(make_dataset: MakeDataset) -> None:
+    found = statistics(open_dataset(make_dataset(2, meta=SCALED)), progress=False)
+    assert found.masks is not None
+    lines = format_statistics(found).splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["image", "image", "image", "mask", "depth"]
+    assert f"{found.images.mean[0]:.6f}" in lines[2] and f"{found.masks.std:.6f}" in lines[5]
+    assert "up to one factor" in lines[6] and "1/m" not in lines[6]
+    plain = statistics(open_dataset(make_dataset(1, folders=("images", "masks"))), progress=False)
+    assert len(format_statistics(plain).splitlines()) == 6

@@ -1,8 +1,17 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
+from PIL import Image
+
+from qumade.assets.catalog import Background, Catalog, Foreground
+from qumade.assets.cutouts import contact, silhouette
+from qumade.geometry import GroundPlane
+from qumade.recipe import Recipe
 
 # Just-in-time compilation makes a first example slow; runs must be repeatable.
 settings.register_profile("qumade", deadline=None, derandomize=True, max_examples=60)
@@ -16,3 +25,84 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real pictures not found in {folder} (set QUMADE_TEST_DATA)")
     return folder
+
+
+def _alphas() -> dict[str, np.ndarray]:
+    v, u = np.mgrid[:48, :64] + 0.5
+    inside = {
+        "block": np.ones(u.shape, bool),
+        "disc": np.hypot((u - 32) / 32, (v - 24) / 24) <= 1,
+        "wedge": np.abs(u - 20) <= v * 0.4,
+        "ell": (u < 16) | (v > 36),
+    }
+    alphas = {name: np.where(where, np.uint8(255), np.uint8(0)) for name, where in inside.items()}
+    return {**alphas, "tall": np.ascontiguousarray(alphas["disc"][:, 16:48].repeat(3, axis=0))}
+
+
+@pytest.fixture(scope="session")
+def alphas() -> dict[str, np.ndarray]:
+    """Alpha uint8 [h, w] of cut-outs of simple shapes, by name."""
+    return _alphas()
+
+
+def _make_recipe(**fields: Any) -> Recipe:
+    return Recipe(**{"backgrounds": "backgrounds", "foregrounds": "foregrounds", **fields})
+
+
+@pytest.fixture(scope="session")
+def make_recipe() -> Callable[..., Recipe]:
+    """A recipe of folders that need not be there."""
+    return _make_recipe
+
+
+def _make_catalog(
+    sizes: tuple[tuple[int, int], ...] = ((120, 90),),
+    grounds: tuple[GroundPlane | np.ndarray, ...] = (GroundPlane(0.0, 0.02, -0.8),),
+    alphas: tuple[np.ndarray, ...] = (),
+    scale: tuple[float, float] = (0.1, 0.5),
+    splits: tuple[str | None, ...] = (None,),
+) -> Catalog:
+    return Catalog(
+        backgrounds=tuple(
+            Background(
+                name=f"photo_{n}.png", sha256="", width=size[0], height=size[1], identity=n, split=None,
+                plane=ground if isinstance(ground, GroundPlane) else None,
+                coarse_depth=None if isinstance(ground, GroundPlane) else ground,
+            )
+            for n, (size, ground) in enumerate(zip(sizes, grounds, strict=True))
+        ),
+        foregrounds=tuple(
+            Foreground(
+                name=f"thing_{n}.png", sha256="", width=alpha.shape[1], height=alpha.shape[0], flip=False, identity=n,
+                split=splits[n % len(splits)], contact=contact(alpha), silhouette=silhouette(alpha), scale=scale,
+            )
+            for n, alpha in enumerate(alphas or tuple(_alphas().values()))
+        ),
+        depth_kind="scaled",
+        depth_source="prior",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def make_catalog() -> Callable[..., Catalog]:
+    """A catalog without files: backgrounds of some sizes over planes or coarse grids, cut-outs of some alphas."""
+    return _make_catalog
+
+
+@pytest.fixture
+def asset_folders(tmp_path: Path) -> Path:
+    """A folder with backgrounds/ (three unlike photos of 60x45, 80x50 and 45x60 pixels) and foregrounds/ (the shapes of
+    `alphas`, each inside a clear margin of 4 pixels, the right half of each in another colour)."""
+    rng = np.random.default_rng(3)
+    (tmp_path / "backgrounds").mkdir()
+    for number, size in enumerate([(60, 45), (80, 50), (45, 60)]):
+        blots = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
+        blots.resize(size, Image.Resampling.BICUBIC).save(tmp_path / "backgrounds" / f"photo_{number}.png")
+    (tmp_path / "foregrounds").mkdir()
+    for name, alpha in _alphas().items():
+        pixels = np.zeros((alpha.shape[0] + 8, alpha.shape[1] + 8, 4), np.uint8)
+        left, right = rng.integers(0, 256, (2, 3))
+        pixels[..., :3] = np.where(np.arange(pixels.shape[1])[None, :, None] < pixels.shape[1] / 2, left, right)
+        pixels[4:-4, 4:-4, 3] = alpha
+        Image.fromarray(pixels).save(tmp_path / "foregrounds" / f"{name}.png")
+    return tmp_path

@@ -86,6 +86,11 @@ def generate(
         if before is not None and before["complete"] and before["samples"] >= len(indices):
             shutil.rmtree(out / STATE, ignore_errors=True)
             return None
+        if before is not None and before["samples"] > len(indices):
+            raise QumadeError(
+                f"Invalid limit: got {len(indices)} for {out}, which was begun with {before['samples']} samples; must "
+                "be at least as many, or go to another folder"
+            )
         write_description(out, {**description, "complete": False})
         remove_temporary_files(out, suffixes)
         most = recipe.objects[1]

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for_connection
 from typing import Any, Protocol
 
@@ -46,7 +47,8 @@ def local_processes(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int)
     running: set[Future[Results]] = set()
     try:
         for chunk in remaining:
-            running.add(pool.submit(_draw, chunk))
+            with _interrupts_held():  # the first one starts the workers
+                running.add(pool.submit(_draw, chunk))
             if len(running) >= 3 * workers:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
@@ -63,16 +65,23 @@ def local_processes(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int)
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C is the parent's business: it reaches no process started meanwhile, and this one afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _state: dict[str, Any] = {}
 
 
 def _start(job: Job, stop: Any) -> None:
-    """Readies a worker process. Ctrl-C is the parent's business; a worker whose parent has gone ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Readies a worker process; one whose parent has gone ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _state["stop"] = stop
-    _state["drawer"] = Drawer(job.recipe, job.catalog)
-    _state["writer"] = FolderWriter(job.root, job.suffixes)
+    _state["job"], _state["stop"] = job, stop
 
 
 def _end_with_parent() -> None:
@@ -83,6 +92,10 @@ def _end_with_parent() -> None:
 
 
 def _draw(chunk: NDArray[np.int64]) -> Results:
+    if "writer" not in _state:  # not in _start, whose errors nobody hears
+        job = _state["job"]
+        _state["drawer"] = Drawer(job.recipe, job.catalog)
+        _state["writer"] = FolderWriter(job.root, job.suffixes)
     try:
         results: Results = _state["drawer"].write(chunk, _state["writer"], _state["stop"].is_set)
     except Stopped:

@@ -1,0 +1,404 @@
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from qumade.assets.build import build_catalog
+from qumade.errors import QumadeError
+from qumade.generate import engine as engine_module
+from qumade.generate import journal as journal_module
+from qumade.generate.drawing import Job
+from qumade.generate.engine import generate
+from qumade.generate.executor import local_processes
+from qumade.generate.journal import Results, read_journal
+from qumade.plan.indices import limited_indices
+
+Tree = dict[str, bytes]
+ReadTree = Callable[[Path], Tree]
+Wait = Callable[..., None]
+SAMPLES = 3 * 4 * 100
+
+
+def stamps(root: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in [root, *root.rglob("*")]}
+
+
+def journaled(out: Path) -> NDArray[np.int64]:
+    parts = read_journal(out / ".qumade" / "journal", 2)
+    return np.concatenate([np.zeros(0, np.int64), *(part.indices for part in parts)])
+
+
+def written_since(moment_ns: int, out: Path) -> int:
+    folder = out / "images"
+    if not folder.is_dir():
+        return 0
+    with os.scandir(folder) as entries, suppress(FileNotFoundError):  # a temporary file may be gone again
+        return sum(entry.stat().st_mtime_ns >= moment_ns for entry in entries)
+    return 0
+
+
+# What a run makes
+
+
+def test_a_finished_folder_holds_the_samples_and_what_they_are_and_nothing_else(works: Any) -> None:
+    stems = [f"img{index + 1:06d}" for index in limited_indices(300, 3, 4, 100)]
+    expected = {f"{folder}/{stem}.jpg" for folder in ("images", "masks", "depth") for stem in stems}
+    expected |= {"images/", "masks/", "depth/", "dataset.yaml", "manifest.parquet"}
+    tree = works.reference(300)
+    assert tree.keys() == expected
+    assert all(content for name, content in tree.items() if not name.endswith("/"))
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_equal_bytes_at_any_number_of_workers(works: Any, read_tree: ReadTree, workers: int) -> None:
+    out = works.out()
+    summary = works.generate(out, workers=workers)
+    assert summary is not None and (summary.samples, summary.drawn) == (SAMPLES, SAMPLES)
+    assert read_tree(out) == works.reference()
+
+
+def test_equal_bytes_in_any_order_of_work(works: Any, read_tree: ReadTree) -> None:
+    def backwards(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int) -> Iterator[Results]:
+        yield from list(local_processes(job, [chunk[::-1] for chunk in chunks][::-1], workers))[::-1]
+
+    out = works.out()
+    works.generate(out, limit=300, executor=backwards)
+    assert read_tree(out) == works.reference(300)
+
+
+@pytest.mark.parametrize("most_objects", [1, 2])
+def test_the_summary_adds_up_what_the_manifest_records(works: Any, most_objects: int) -> None:
+    out = works.out()
+    change = {"objects": (1, most_objects), "depth_near": 0.5, "min_visible": 0.9, "retries": 1}
+    recipe = works.recipe.model_copy(update=change)
+    summary = generate(recipe, works.catalog, out, limit=300, workers=1, progress=False)
+    assert summary is not None
+    rows = pq.read_table(out / "manifest.parquet").to_pylist()
+    things = [thing for row in rows for thing in row["objects"]]
+    assert [row["index"] for row in rows] == limited_indices(300, 3, 4, 100).tolist()
+    assert all(0 <= thing["visible_fraction"] <= 1 for thing in things)
+    assert (summary.root, summary.samples, summary.drawn) == (out, 300, 300)
+    assert summary.depth_clipped_px == sum(row["depth_clipped_px"] for row in rows) > 0
+    assert summary.fallbacks == sum(thing["fallback"] for thing in things) > 0
+    assert summary.left_out == sum(row["objects_wanted"] - len(row["objects"]) for row in rows)
+    assert (summary.left_out > 0) == (most_objects > 1)
+    assert summary.rejected["crop"] == sum(row["crops_rejected"] for row in rows)
+    assert summary.rejected["hidden"] > 0
+    for reason in things[0]["rejected"]:
+        recorded = sum(thing["rejected"][reason] for thing in things)
+        # The summary also knows of draws for objects that were left out, which have no row.
+        assert summary.rejected[reason] == recorded if most_objects == 1 else summary.rejected[reason] >= recorded
+
+
+def test_memory_does_not_grow_with_the_samples(works: Any) -> None:
+    resident_bytes = []
+
+    def watched(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int) -> Iterator[Results]:
+        for results in local_processes(job, chunks, workers):
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            resident_bytes.append(pages * os.sysconf("SC_PAGE_SIZE"))
+            yield results
+
+    recipe = works.recipe.model_copy(update={"per_pair": 250})
+    generate(recipe, works.catalog, works.out(), workers=1, executor=watched, progress=False)
+    assert len(resident_bytes) == 24
+    # 2600 samples later. Each is 9 kB of pixels and files: one kept for every three drawn would show.
+    assert resident_bytes[-1] - resident_bytes[3] < 8 * 2**20
+
+
+# Going on
+
+
+def test_a_larger_limit_goes_on_from_a_smaller_one(works: Any, read_tree: ReadTree) -> None:
+    out = works.out()
+    drawn = []
+    for limit in (1, 130, 300):
+        drawn.append(works.generate(out, limit=limit).drawn)
+        assert read_tree(out) == works.reference(limit)
+    assert drawn == [1, 129, 170]
+
+
+@pytest.mark.parametrize("limit", [300, 299, 1])
+def test_a_finished_dataset_is_left_alone(works: Any, read_tree: ReadTree, limit: int) -> None:
+    out = works.out()
+    works.generate(out, limit=300)
+    before = stamps(out)
+    assert works.generate(out, limit=limit) is None
+    assert stamps(out) == before
+
+
+def interrupted(works: Any, wait_until: Wait, limit: int | None = None) -> Path:
+    """A dataset whose making broke off after five chunks, of which the journal has at least three."""
+    out: Path = works.out()
+
+    def breaking(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int) -> Iterator[Results]:
+        for number, results in enumerate(local_processes(job, chunks, workers)):
+            yield results
+            if number == 2:
+                wait_until(lambda: len(journaled(out)) == 3 * 128)
+            if number == 4:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        works.generate(out, limit=limit, executor=breaking)
+    return out
+
+
+def test_after_a_power_cut_only_what_was_synced_is_trusted(works: Any, wait_until: Wait, read_tree: ReadTree) -> None:
+    out = interrupted(works, wait_until)
+    safe = {f"img{index + 1:06d}.jpg" for index in journaled(out).tolist()}
+    lost = [path for folder in ("images", "masks", "depth") for path in (out / folder).iterdir()]
+    lost = [path for path in lost if path.name not in safe]
+    assert lost
+    for number, path in enumerate(lost):  # a name may reach the disk before its content does
+        if number % 2:
+            path.unlink()
+        else:
+            path.write_bytes(b"")
+    summary = works.generate(out)
+    assert summary.drawn == SAMPLES - len(safe)
+    assert read_tree(out) == works.reference()
+
+
+def test_a_torn_journal_is_trusted_up_to_the_tear(works: Any, wait_until: Wait, read_tree: ReadTree) -> None:
+    out = interrupted(works, wait_until)
+    path = out / ".qumade" / "journal"
+    record = 16 + 128 * (8 + 4 * 2 + 4)
+    path.write_bytes(path.read_bytes()[: 2 * record + record // 2])
+    assert works.generate(out).drawn == SAMPLES - 2 * 128
+    assert read_tree(out) == works.reference()
+
+
+def test_what_killed_writers_left_is_removed(works: Any, wait_until: Wait, read_tree: ReadTree) -> None:
+    out = interrupted(works, wait_until)
+    (out / "images" / ".tmp-4711-img000001.jpg").write_bytes(b"torn")
+    (out / "depth" / ".tmp-4711-img999999.jpg").write_bytes(b"")
+    (out / ".dataset.yaml.tmp").write_text("torn")
+    (out / ".qumade" / "manifest.parquet").write_bytes(b"torn")
+    works.generate(out)
+    assert read_tree(out) == works.reference()
+
+
+def test_a_smaller_limit_does_not_abandon_samples_of_a_larger_one(works: Any, wait_until: Wait) -> None:
+    out = interrupted(works, wait_until)
+    before = stamps(out)
+    with pytest.raises(QumadeError, match=rf"^Invalid limit: got 100 .*{out}.* {SAMPLES}"):
+        works.generate(out, limit=100)
+    assert stamps(out) == before
+
+
+@pytest.mark.parametrize("step", ["_write_manifest", "rmtree", "write_description"])
+def test_each_step_of_the_end_can_be_the_last_before_a_power_cut(
+    works: Any, read_tree: ReadTree, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    out = works.out()
+    works.generate(out, limit=130)
+
+    def cut(*args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.EIO, "cut")
+
+    with monkeypatch.context() as patch:
+        if step == "write_description":  # the second: the first says that the dataset is not complete
+            really_write = engine_module.write_description
+            writes = iter([really_write, cut])
+            patch.setattr(engine_module, step, lambda *args: next(writes)(*args))
+        else:
+            patch.setattr(shutil if step == "rmtree" else engine_module, step, cut)
+        with pytest.raises(OSError, match="cut"):
+            works.generate(out, limit=300)
+    assert works.generate(out, limit=300).drawn == 0
+    assert read_tree(out) == works.reference(300)
+
+
+# Refusing
+
+
+def test_another_recipe_is_refused_before_anything_is_touched(works: Any, read_tree: ReadTree) -> None:
+    out = works.out()
+    works.generate(out, limit=10)
+    before = stamps(out)
+    other = works.recipe.model_copy(update={"seed": 9})
+    with pytest.raises(
+        QumadeError, match=rf"^Invalid --out: {out} holds a dataset with recipe\.seed 0, this one has 9"
+    ):
+        generate(other, works.catalog, out, limit=20, workers=1, progress=False)
+    assert stamps(out) == before
+
+
+@pytest.fixture
+def changing_assets(works: Any, tmp_path: Path) -> Any:
+    """A recipe over assets of its own, which a test may change."""
+    for folder in ("backgrounds", "foregrounds"):
+        shutil.copytree(works.root / folder, tmp_path / folder)
+    folders = {folder: tmp_path / folder for folder in ("backgrounds", "foregrounds")}
+    return works.recipe.model_copy(update=folders)
+
+
+def test_a_changed_asset_is_refused(changing_assets: Any, tmp_path: Path) -> None:
+    recipe = changing_assets
+    generate(recipe, build_catalog(recipe)[0], tmp_path / "out", limit=10, workers=1, progress=False)
+    shutil.copy(recipe.foregrounds / "thing_1.png", recipe.foregrounds / "thing_2.png")
+    with pytest.raises(QumadeError, match=r"holds a dataset with assets\.foregrounds\[2\]\.sha256"):
+        generate(recipe, build_catalog(recipe)[0], tmp_path / "out", limit=10, workers=1, progress=False)
+
+
+def test_an_asset_that_changes_while_it_is_used_is_refused_by_name(changing_assets: Any, tmp_path: Path) -> None:
+    recipe = changing_assets
+    catalog = build_catalog(recipe)[0]
+    path = recipe.backgrounds / "photo_1.png"
+    shutil.copy(recipe.backgrounds / "photo_2.png", path)
+    with pytest.raises(QumadeError, match=rf"^Invalid asset: {path} has changed"):
+        generate(recipe, catalog, tmp_path / "out", limit=10, workers=1, progress=False)
+
+
+def test_a_foreign_folder_is_refused_untouched(works: Any) -> None:
+    out = works.out()
+    out.mkdir()
+    (out / "thesis.txt").write_text("mine")
+    before = stamps(out)
+    with pytest.raises(QumadeError, match=rf"^Invalid --out: {out} is not empty and holds no dataset\.yaml"):
+        works.generate(out)
+    assert stamps(out) == before
+
+
+# A disk that fails
+
+
+@pytest.mark.parametrize("writes", [0, 1, 200])
+def test_a_full_disk_is_said_and_leaves_what_can_be_gone_on_from(
+    works: Any, read_tree: ReadTree, full_disk: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    out = works.out()
+    with monkeypatch.context():
+        full_disk(writes)
+        with pytest.raises(OSError) as caught:
+            works.generate(out, limit=130)
+        monkeypatch.undo()
+    assert caught.value.errno == errno.ENOSPC
+    assert str(caught.value.filename).startswith(str(out))
+    assert not [name for name in read_tree(out) if ".tmp" in name]
+    works.generate(out, limit=130)
+    assert read_tree(out) == works.reference(130)
+
+
+def test_a_sync_that_fails_ends_the_work(works: Any, read_tree: ReadTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = works.out()
+
+    def fail(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module, "sync_filesystem", fail)
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            works.generate(out, limit=130)
+    assert len(journaled(out)) == 0
+    assert works.generate(out, limit=130).drawn == 130
+    assert read_tree(out) == works.reference(130)
+
+
+def test_a_really_full_disk(works: Any, read_tree: ReadTree) -> None:
+    out = works.out()
+    out.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "qumade-test", str(out)]
+    try:
+        if subprocess.run(mount, capture_output=True).returncode != 0:
+            pytest.skip("mounting a small file system is not allowed here")
+    except FileNotFoundError:
+        pytest.skip("there is no mount command here")
+    try:
+        _, stderr = (process := works.start(out)).communicate(timeout=120)
+        assert process.returncode == 1
+        assert stderr.startswith(f"OSError {errno.ENOSPC}: ")
+        assert str(out) in stderr
+        assert "Traceback" not in stderr
+        subprocess.run(["mount", "-o", "remount,size=64m", str(out)], check=True)
+        works.generate(out)
+        assert read_tree(out) == works.reference()
+    finally:
+        subprocess.run(["umount", str(out)], check=True)
+
+
+# Kills
+
+
+def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(
+    works: Any,
+    read_tree: ReadTree,
+    wait_until: Wait,
+    workers_of: Callable[[int], list[int]],
+    is_alive: Callable[[int], bool],
+) -> None:
+    out = works.out()
+    moments = random.Random(5)
+    met = []
+    for victim in ("all", "worker", "all", "alone"):
+        begin_ns, goal = time.time_ns(), moments.randrange(1, 150)
+        process = works.start(out, workers=1 if victim == "alone" else 2)
+        wait_until(lambda begin_ns=begin_ns, goal=goal: written_since(begin_ns, out) >= goal)
+        workers = workers_of(process.pid)
+        os.kill(moments.choice(workers) if victim == "worker" else process.pid, signal.SIGKILL)
+        _, stderr = process.communicate(timeout=60)
+        if victim == "worker":
+            assert process.returncode == 1
+            assert stderr.startswith("QumadeError: A worker process ended unexpectedly")
+        else:
+            assert process.returncode == -signal.SIGKILL
+        # Nobody is left who would write into what comes next.
+        wait_until(lambda workers=workers: not any(is_alive(pid) for pid in workers), 10)
+        met.append((written_since(0, out), len(journaled(out))))
+    assert met[0][0] < SAMPLES and met[-1][1] < SAMPLES, met
+    assert "complete: false" in (out / "dataset.yaml").read_text()
+    left = SAMPLES - len(journaled(out))
+    summary = works.generate(out)
+    assert summary.drawn == left
+    assert read_tree(out) == works.reference()
+
+
+def test_interrupted_it_ends_soon_and_goes_on_to_the_same_bytes(
+    works: Any, read_tree: ReadTree, wait_until: Wait, is_alive: Callable[[int], bool], workers_of: Any
+) -> None:
+    out = works.out()
+    process = works.start(out)
+    wait_until(lambda: written_since(0, out) >= 40)
+    workers = workers_of(process.pid)
+    with pytest.raises(QumadeError, match=rf"^Invalid --out: another process is generating into {out}"):
+        works.generate(out)
+    begin = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    took_s = time.monotonic() - begin
+    assert len(workers) == 2
+    assert not any(is_alive(pid) for pid in workers)
+    assert stderr.rstrip().endswith("KeyboardInterrupt")
+    assert stderr.count("Traceback") == 1, stderr  # that of the caller, none of the workers
+    print(f"ended {took_s:.2f} s after the interrupt")
+    assert took_s < 5
+    assert not [name for name in read_tree(out) if "/.tmp" in name]
+    works.generate(out)
+    assert read_tree(out) == works.reference()
+
+
+def test_interrupted_while_workers_start_only_the_caller_says_so(
+    works: Any, wait_until: Wait, is_alive: Callable[[int], bool], workers_of: Any
+) -> None:
+    process = works.start(works.out())
+    wait_until(lambda: len(workers_of(process.pid)) == 2)
+    workers = workers_of(process.pid)
+    time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert not any(is_alive(pid) for pid in workers)
+    assert stderr.rstrip().endswith("KeyboardInterrupt")
+    assert stderr.count("Traceback") == 1, stderr

@@ -192,7 +192,14 @@ def generate(
     masks: Path | None = None,
     depths: Path | None = None,
     depths_kind: Literal["metric", "scaled", "affine"] | None = None,
+    labels: Path | None = None,
+    label_names: str | None = None,
+    reliefs: Path | None = None,
     recipe: Path | None = None,
+    placement: Literal["random", "semantic", "perspective"] | None = None,
+    height_ratio: float | None = None,
+    present: Literal["ignore", "mask", "skip"] | None = None,
+    nowhere: Literal["skip", "random"] | None = None,
     per_pair: int | None = None,
     size: str | None = None,
     seed: int | None = None,
@@ -203,7 +210,7 @@ def generate(
     scale: str | None = None,
     centre_row: str | None = None,
     min_visible: float | None = None,
-    horizon: float | None = None,
+    horizon: str | None = None,
     mask: Literal["soft", "binary"] | None = None,
     encoding: Literal["jpeg", "lossless"] | None = None,
     depth_near: float | None = None,
@@ -231,8 +238,22 @@ def generate(
         Folder of depth maps of the backgrounds: 16-bit PNG (metres x 256) or .npy of inverse depth.
     depths_kind
         What .npy depth maps mean.
+    labels
+        Folder of label maps of the backgrounds, by equal stem: PNG of ids, or .npy.
+    label_names
+        What the ids mean: cityscapes, ade20k, camvid, or a YAML file of ids and names (cityscapes).
+    reliefs
+        Folder of relief maps of the cut-outs, by equal stem.
     recipe
-        YAML file with any of these settings, and scale ranges for single cut-outs; flags win over it.
+        YAML file with any of these settings and more: `qumade samples` writes one. Flags win over it.
+    placement
+        random: anywhere; semantic: on the ground of the label maps; perspective: there, as large as there (random).
+    height_ratio
+        Height of the objects over that of the camera, for perspective without known heights (1).
+    present
+        Objects that backgrounds show already: to be ignored, part of the mask, or left out with the background (ignore).
+    nowhere
+        Backgrounds with nowhere to stand: left out, or used with random placement (skip).
     per_pair
         Placements of each cut-out on each background (20).
     size
@@ -254,7 +275,7 @@ def generate(
     min_visible
         Least visible share of an object (0.7).
     horizon
-        Horizon of the flat-ground prior as a share of the photo's height (0.45), where there are no depth maps.
+        Row of the horizon as a share of the photo's height (0.45), or `labels` to estimate it from the label maps.
     mask
         Masks of soft coverage, or of 0 and 255 only (soft).
     encoding
@@ -282,6 +303,13 @@ def generate(
         "masks": masks,
         "depths": depths,
         "depths_kind": depths_kind,
+        "labels": labels,
+        "label_names": label_names,
+        "reliefs": reliefs,
+        "placement": placement,
+        "height_ratio": height_ratio,
+        "present": present,
+        "nowhere": nowhere,
         "per_pair": per_pair,
         "size": size and _size(size),
         "seed": seed,
@@ -292,7 +320,7 @@ def generate(
         "scale": scale and _range("--scale", scale),
         "centre_row": centre_row and _range("--centre-row", centre_row),
         "min_visible": min_visible,
-        "horizon": horizon,
+        "horizon": horizon if horizon in (None, "labels") else _range("--horizon", horizon)[0],
         "mask": mask,
         "encoding": encoding,
         "depth_near": depth_near,

@@ -6,16 +6,19 @@ here knows of files: a caller that has a file adds its name to the error.
 """
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from qumade.errors import QumadeError
 
 __all__ = [
+    "BEHIND",
     "GroundFit",
     "GroundPlane",
+    "estimate_horizon",
     "fit_ground_plane",
     "flat_ground_prior",
     "inverse_depth_map",
@@ -28,8 +31,16 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Number = TypeVar("Number", float, Floats)
 
+BEHIND = 1.03
+"""Something is hidden where what stands before it is nearer by more than this factor in inverse depth."""
+
 INLIER_TOLERANCE = 0.05
 """A pixel agrees with a plane when its inverse depth is within this relative distance of the plane's."""
+
+# Shares of the picture, of a row, of the width: less is no road, is no row of sky; an edge nearer the side is cut off.
+_MIN_ROAD_SHARE = 0.02
+_MIN_SKY_ROW_SHARE = 0.02
+_CLIPPED_SHARE = 0.01
 
 _MIN_PIXELS = 100
 _MIN_SPREAD_PX = 1.0
@@ -168,11 +179,74 @@ def shift_from_horizon(inverse_depth: NDArray[np.floating], ground: Bools, horiz
     return float(GroundPlane(*coefficients).inverse_depth(inverse_depth.shape[1] / 2, horizon_row_px))
 
 
-def _same_shape(inverse_depth: NDArray[np.floating], mask: Bools, name: str) -> None:
-    if inverse_depth.ndim != 2 or mask.shape != inverse_depth.shape:
-        raise QumadeError(
-            f"Invalid {name} mask: got shape {mask.shape}; must be that of the depth map, {inverse_depth.shape}"
-        )
+def estimate_horizon(road: Bools, sky: Bools) -> float | None:
+    """The horizon's row in the middle of the road, from the road [H, W] and sky [H, W] of a label map alone.
+
+    The edges of a road are parallel, so that its width on flat ground grows linearly from nothing at the horizon, in
+    bends and under roll too: a robust line through the widths gives the row, where both edges are in the picture, else
+    the crossing of lines through the edges. It must lie between the lowest sky and the highest road, give or take 2 %
+    of the height, and at most 10 % above the highest road. Failing that, the middle between the lowest sky and the
+    highest road where they are within 6 %. None where the map does not tell: no road to speak of that comes from the
+    lower quarter, or nothing that agrees.
+    """
+    _same_shape(road, sky, "sky", of="road mask")
+    height, width = road.shape
+    patches, count = ndimage.label(road)
+    if not count:
+        return None
+    sizes = np.bincount(patches.ravel())[1:]
+    patch = patches == 1 + np.argmax(sizes)
+    rows = np.flatnonzero(patch.any(axis=1))
+    if sizes.max() < _MIN_ROAD_SHARE * road.size or rows[-1] < 0.75 * height:
+        return None
+    centres: Floats = rows.astype(np.float64) + 0.5
+    left = patch[rows].argmax(axis=1).astype(np.float64)
+    right = width - patch[rows, ::-1].argmax(axis=1).astype(np.float64)
+    highest_road = float(rows[0])
+    sky_rows = np.flatnonzero(sky.mean(axis=1) > _MIN_SKY_ROW_SHARE)
+    lowest_sky = float(sky_rows[-1] + 1) if sky_rows.size else -np.inf
+
+    bounds = max(lowest_sky - 0.02 * height, highest_road - 0.1 * height), highest_road + 0.02 * height
+    margin = _CLIPPED_SHARE * width
+    left_seen, right_seen = left > margin, right < width - margin
+    for row in (
+        _vanishing_row(centres, right - left, left_seen & right_seen, height),
+        _crossing_row(centres, left, left_seen, right, right_seen, height),
+    ):
+        if row is not None and bounds[0] <= row <= bounds[1]:
+            return row
+    return (lowest_sky + highest_road) / 2 if abs(highest_road - lowest_sky) <= 0.06 * height else None
+
+
+def _vanishing_row(rows: Floats, widths: Floats, seen: Bools, height: int) -> float | None:
+    line = _robust_line(rows[seen], widths[seen], height)
+    return -line[1] / line[0] if line and line[0] > 0 else None
+
+
+def _crossing_row(
+    rows: Floats, left: Floats, left_seen: Bools, right: Floats, right_seen: Bools, height: int
+) -> float | None:
+    one = _robust_line(rows[left_seen], left[left_seen], height)
+    other = _robust_line(rows[right_seen], right[right_seen], height)
+    if one is None or other is None or other[0] - one[0] < 0.3:  # nearly parallel lines cross anywhere
+        return None
+    return (one[1] - other[1]) / (other[0] - one[0])
+
+
+def _robust_line(x: Floats, y: Floats, height: int) -> tuple[float, float] | None:
+    """Slope and offset by medians over pairs half the points apart (Theil 1950); None when few points or a bad fit."""
+    half = len(x) // 2
+    if len(x) < 0.06 * height or half < 3:
+        return None
+    slope = float(np.median((y[half : 2 * half] - y[:half]) / (x[half : 2 * half] - x[:half])))
+    offset = float(np.median(y - slope * x))
+    bad = float(np.median(np.abs(y - slope * x - offset))) > 0.05 * float(np.ptp(y))
+    return None if bad else (slope, offset)
+
+
+def _same_shape(one: NDArray[Any], mask: Bools, name: str, of: str = "depth map") -> None:
+    if one.ndim != 2 or mask.shape != one.shape:
+        raise QumadeError(f"Invalid {name} mask: got shape {mask.shape}; must be that of the {of}, {one.shape}")
 
 
 def _ground_points(

@@ -10,18 +10,27 @@ import os
 import reprlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from qumade.errors import QumadeError
 
-__all__ = ["DEFAULT", "Recipe", "load_recipe", "match_pattern", "recipe_from_dict", "recipe_to_dict", "save_recipe"]
+__all__ = [
+    "DEFAULT",
+    "Recipe",
+    "for_file",
+    "load_recipe",
+    "match_pattern",
+    "recipe_from_dict",
+    "recipe_to_dict",
+    "save_recipe",
+]
 
 DEFAULT = "default"  # the key of a per-foreground table that holds for files no other key names
 
-_PATH_FIELDS = ("backgrounds", "foregrounds", "masks", "depths")
+_PATH_FIELDS = ("backgrounds", "foregrounds", "masks", "depths", "labels", "reliefs")
 _MAX_YAML_BYTES = 256 * 2**20
 
 # Values in messages are cut short: aliases make a value of a few bytes print as gigabytes.
@@ -56,6 +65,13 @@ Scale = Annotated[float, Field(gt=0.0, le=4.0)]
 ScaleRange = Annotated[tuple[Scale, Scale], AfterValidator(_ordered)]
 
 
+Ends = Annotated[tuple[Share, Share], AfterValidator(_ordered)]
+Policy = Literal["random", "semantic", "perspective"]
+Horizon = Annotated[float, Field(ge=-1.0, lt=1.0)] | Literal["labels"]
+Metres = Annotated[float, Field(gt=0.0, le=1000.0)]
+Names = tuple[str, ...]
+
+
 class Recipe(BaseModel):
     """What a dataset is made of. Frozen; equal recipes over equal assets give equal datasets.
 
@@ -76,6 +92,13 @@ class Recipe(BaseModel):
     depths_kind: Literal["metric", "scaled", "affine"] = "affine"
     """What .npy depth maps mean: 1/m, true up to a factor, or true up to factor and shift. PNG is always metric."""
 
+    labels: Folder | None = None
+    """Folder of label maps of the backgrounds, by equal stem: PNG of ids, or .npy."""
+    label_names: str = "cityscapes"
+    """What the ids mean: cityscapes, ade20k, camvid, or a YAML file of ids and names."""
+    reliefs: Folder | None = None
+    """Folder of relief maps of the cut-outs, by equal stem: 16-bit PNG, 32768 + 1024 x metres behind the contact."""
+
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     size: tuple[Annotated[int, Field(ge=16, le=8192)], Annotated[int, Field(ge=16, le=8192)]] = (224, 224)
     """Width and height of a sample in pixels."""
@@ -93,14 +116,44 @@ class Recipe(BaseModel):
     """How many cut-outs a sample holds."""
     scale: Annotated[Mapping[str, ScaleRange], BeforeValidator(_as_table)] = {DEFAULT: (0.1, 0.5)}
     """sqrt(box of the object / picture), by file name or pattern of the cut-out; `default` for the rest."""
+    placement: Policy = "random"
+    """random: anywhere; semantic: on pixels of the right classes; perspective: there, at the size they have there."""
+    mix: Mapping[Policy, Annotated[float, Field(ge=0.0)]] | None = None
+    """Shares of samples by placement policy, instead of one policy for all."""
+    ground: Names = ("road", "sidewalk", "terrain")
+    """Classes of the ground, which a plane is fitted to and objects may stand on."""
+    place: Mapping[str, Names] = {}
+    """Classes to stand on, by file name or pattern of the cut-out, instead of `ground`."""
+    contact_rows: Ends = (0.0, 1.0)
+    """Rows of the photo in which contacts of semantic placement may lie."""
+    contact_distance: Annotated[tuple[Metres, Metres], AfterValidator(_ordered)] | None = None
+    """Distances of such contacts: metres where depth is metric, else multiples of the ground's at the lower edge."""
+    contact_law: Literal["picture", "distance"] = "picture"
+    """Contacts are uniform over the pixels where something may stand, or over their distance."""
+    nowhere: Literal["skip", "random"] = "skip"
+    """Backgrounds with nowhere to stand, or no horizon where perspective needs one: left out, or used at random."""
+    height_ratio: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
+    """Height of the objects over that of the camera, where the two heights are not known."""
+    height_m: Mapping[str, Metres] = {}
+    """Heights of the objects, by file name or pattern."""
+    camera_height_m: Annotated[Mapping[str, Metres], BeforeValidator(_as_table)] = {}
+    """Heights of the cameras above the ground, by file name or pattern of the background."""
+    size_jitter: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Sizes of perspective placement are true up to a factor within 1 - this and 1 + this."""
+    target: Names = ("car",)
+    """Classes of the label map that are the object itself; () for none."""
+    present: Literal["ignore", "mask", "skip"] = "ignore"
+    """Objects that backgrounds show already: to be ignored, part of the mask, or reason to leave the background out."""
+
     centre_row: Annotated[tuple[Share, Share], AfterValidator(_ordered)] = (0.5, 1.0)
     """Rows in which the centre of an object may lie under random placement."""
     min_visible: PositiveShare = 0.7
     """Least share of an object that stays visible: inside the picture and not hidden by others."""
     retries: Annotated[int, Field(ge=1, le=1000)] = 100
-    """Draws of a placement before it falls back to one that stands at the lower edge, inside the picture."""
-    horizon: Annotated[float, Field(ge=-1.0, lt=1.0)] = 0.45
-    """Row of the horizon of the flat-ground prior, used where there is no depth map."""
+    """Draws of a placement before it falls back: to random placement, then to the lower edge of the picture."""
+    horizon: Annotated[Mapping[str, Horizon], BeforeValidator(_as_table)] = {}
+    """Row of the horizon, or `labels` to estimate it from the label map; by file name or pattern of the background.
+    For the flat-ground prior where there is no depth map (0.45 where nothing is said), and for affine depth."""
 
     mask: Literal["soft", "binary"] = "soft"
     """Masks hold coverage, or 0 and 255 with the edge at half coverage."""
@@ -120,9 +173,26 @@ class Recipe(BaseModel):
             raise ValueError(f"split: the shares {list(self.split)} must add up to 1")
         if DEFAULT not in self.scale:
             object.__setattr__(self, "scale", {**self.scale, DEFAULT: (0.1, 0.5)})
+        if self.mix is not None and not sum(self.mix.values()) > 0:
+            raise ValueError(f"mix: the shares {dict(self.mix)} must add up to more than 0")
+        policies = set(self.policies) - {"random"}
+        if policies and self.labels is None:
+            raise ValueError(f"placement: {' and '.join(sorted(policies))} needs labels, a folder of label maps")
+        if self.labels is None and "labels" in self.horizon.values():
+            raise ValueError("horizon: 'labels' needs labels, a folder of label maps")
         if self.depth_range == "image" and self.encoding == "lossless":
             raise ValueError("depth_range: 'image' is for 8-bit codes; encoding 'lossless' must have 'dataset'")
         return self
+
+    @property
+    def policies(self) -> dict[str, float]:
+        """The share of samples of each placement policy that is used; they add up to 1."""
+        mix: Mapping[Policy, float] = {self.placement: 1.0} if self.mix is None else self.mix
+        total = sum(mix.values())
+        return {name: share / total for name, share in mix.items() if share > 0}
+
+
+Value = TypeVar("Value")
 
 
 def match_pattern(name: str, table: Mapping[str, Any]) -> str:
@@ -131,6 +201,11 @@ def match_pattern(name: str, table: Mapping[str, Any]) -> str:
         return name
     patterns = (key for key in table if key != DEFAULT and fnmatch.fnmatchcase(name, key))
     return next(patterns, DEFAULT)
+
+
+def for_file(name: str, table: Mapping[str, Value]) -> Value | None:
+    """What a per-file table of the recipe says of file `name`; None where it says nothing."""
+    return table.get(match_pattern(name, table))
 
 
 def recipe_from_dict(values: object, source: str, folder: Path) -> Recipe:

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.assets.labels import StandingTable
 from qumade.geometry import GroundPlane
 
 __all__ = ["SILHOUETTE_PX", "Background", "Catalog", "DepthKind", "DepthSource", "Foreground"]
@@ -21,7 +22,9 @@ class Background:
     """A photo to paste on. Geometry is in its own pixels.
 
     Contacts take their inverse depth from `plane`, else from `coarse_depth`: float32 [h, w], the mean inverse depth of
-    the cells of a grid stretched over the photo, NaN where unknown.
+    the cells of a grid stretched over the photo, NaN where unknown. `horizon_level` is the inverse depth infinitely
+    far: 0 but for affine depth, NaN where its shift is unknown. `coarse_occluder` is a grid of the same size, of what
+    may hide objects, 0 elsewhere. `standing` has a table for each of the catalog's `places`, None without label map.
     """
 
     name: str
@@ -31,9 +34,15 @@ class Background:
     identity: int
     split: str | None
     plane: GroundPlane | None
+    horizon_level: float = 0.0
     coarse_depth: NDArray[np.float32] | None = None
+    coarse_occluder: NDArray[np.float32] | None = None
+    standing: tuple[StandingTable, ...] | None = None
+    camera_height_m: float | None = None
     depth_name: str | None = None
     depth_sha256: str | None = None
+    labels_name: str | None = None
+    labels_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,8 @@ class Foreground:
     """A cut-out, cropped to the object; mirrored where `flip`.
 
     `contact` is the point where it stands in pixels of the crop, `silhouette` float32 [32, 32] the share of each cell
-    of a grid stretched over the crop that is opaque.
+    of a grid stretched over the crop that is opaque. `place` is the number of the classes to stand on in the
+    catalog's `places`.
     """
 
     name: str
@@ -54,8 +64,12 @@ class Foreground:
     contact: tuple[float, float]
     silhouette: NDArray[np.float32]
     scale: tuple[float, float]
+    place: int = 0
+    height_m: float | None = None
     mask_name: str | None = None
     mask_sha256: str | None = None
+    relief_name: str | None = None
+    relief_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,3 +80,4 @@ class Catalog:
     foregrounds: tuple[Foreground, ...]
     depth_kind: DepthKind
     depth_source: DepthSource
+    places: tuple[tuple[str, ...], ...] = ()

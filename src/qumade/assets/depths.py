@@ -1,5 +1,6 @@
 """Depth maps of backgrounds: 16-bit PNG in metres, or .npy of inverse depth."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from qumade.assets.catalog import DepthKind
 from qumade.assets.pictures import MAX_PIXELS, UnusablePicture
+from qumade.assets.stems import match_stems
 from qumade.errors import QumadeError
 
 __all__ = ["DEPTH_SCALE", "coarse_mean", "match_depths", "read_inverse_depth"]
@@ -19,18 +21,10 @@ _SUFFIXES = (".png", ".npy")
 _MAX_NPY_BYTES = MAX_PIXELS * 8 + 4096
 
 
-def match_depths(backgrounds: list[Path], folder: Path) -> dict[Path, Path]:
+def match_depths(backgrounds: Sequence[Path], folder: Path) -> dict[Path, Path]:
     """The depth map of equal stem of each background that has one. Raises QumadeError where a stem has two, or where
     PNG and .npy are mixed: a dataset has one kind of depth."""
-    if not folder.is_dir():
-        raise QumadeError(f"Invalid depths: {folder.absolute()} is no folder; must hold PNG or .npy depth maps")
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
-    by_stem: dict[str, Path] = {}
-    for path in files:
-        other = by_stem.setdefault(path.stem, path)
-        if other != path:
-            raise QumadeError(f"Invalid depths: got both {other.absolute()} and {path.name}; must be one file a stem")
-    found = {path: by_stem[path.stem] for path in backgrounds if path.stem in by_stem}
+    found = match_stems(backgrounds, folder, _SUFFIXES, "depths")
     suffixes = {path.suffix.lower(): path for path in found.values()}
     if len(suffixes) > 1:
         png, npy = suffixes[".png"], suffixes[".npy"]

@@ -14,7 +14,10 @@ from PIL import Image
 from qumade.assets.catalog import Catalog
 from qumade.assets.cutouts import read_cutout
 from qumade.assets.depths import read_inverse_depth
+from qumade.assets.labels import read_labels, target_pixels
 from qumade.assets.pictures import read_rgb
+from qumade.assets.reliefs import read_relief
+from qumade.assets.survey import label_scheme, occluding
 from qumade.compose.pyramid import Pyramid, build_pyramid
 from qumade.compose.sample import PreparedBackground
 from qumade.errors import QumadeError
@@ -57,6 +60,7 @@ class AssetStore:
     def __init__(self, recipe: Recipe, catalog: Catalog) -> None:
         self._recipe = recipe
         self._catalog = catalog
+        self._scheme = label_scheme(recipe)
         self._photos = _Kept(_ROOM_BYTES // 2)
         self._backgrounds = _Kept(_ROOM_BYTES)
         self._cutouts = _Kept(_ROOM_BYTES)
@@ -74,32 +78,37 @@ class AssetStore:
 
     def _prepare(self, number: int, crop_step: int, flip: bool) -> PreparedBackground:
         background = self._catalog.backgrounds[number]
-        photo, depth = self._photos.get(number, lambda: self._read(number))
+        photo, depth, labels = self._photos.get(number, lambda: self._read(number))
         share = crop_share(*self._recipe.crop, crop_step)
         size = resized_size(background.width, background.height, *self._recipe.size, share)
         image = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC))
-        occluder = None
+        scheme, occluder, present = self._scheme, None, None
         if depth is not None:
-            # Nearest: a depth between that of a pole and of the street behind it is nowhere in the scene.
-            inverse_depth = np.asarray(Image.fromarray(depth).resize(size, Image.Resampling.NEAREST))
-            occluder = inverse_depth
+            inverse_depth = _nearest(depth, size)
+            occluder = _nearest(occluding(depth, background.horizon_level, labels, scheme), size)
         elif background.plane is not None:
             plane = background.plane.resized(size[0] / background.width, size[1] / background.height)
             inverse_depth = inverse_depth_map(plane, *size)
         else:
             raise ValueError(f"background {background.name} has neither a plane nor a depth map")
-        layers = [image, inverse_depth, occluder]
-        if flip:
-            layers = [None if layer is None else np.ascontiguousarray(layer[:, ::-1]) for layer in layers]
-        return PreparedBackground(*layers)  # type: ignore[arg-type]
+        if labels is not None and scheme is not None and scheme.target:
+            present = _nearest(target_pixels(labels, scheme.target).astype(np.uint8), size).astype(np.bool_)
+        level = 0.0 if math.isnan(background.horizon_level) else background.horizon_level
+        prepared = PreparedBackground(image, inverse_depth, occluder, level, present)
+        return _mirrored(prepared) if flip else prepared
 
-    def _read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
+    def _read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.int32] | None]:
         background = self._catalog.backgrounds[number]
         photo = read_rgb(_unchanged(self._recipe.backgrounds / background.name, background.sha256))
-        if background.depth_name is None or self._recipe.depths is None:
-            return photo, None
-        path = _unchanged(self._recipe.depths / background.depth_name, background.depth_sha256)
-        return photo, read_inverse_depth(path, (background.width, background.height), self._catalog.depth_kind)
+        size = background.width, background.height
+        depth, labels = None, None
+        if background.depth_name is not None and self._recipe.depths is not None:
+            path = _unchanged(self._recipe.depths / background.depth_name, background.depth_sha256)
+            depth = read_inverse_depth(path, size, self._catalog.depth_kind)
+        if background.labels_name is not None and self._recipe.labels is not None:
+            path = _unchanged(self._recipe.labels / background.labels_name, background.labels_sha256)
+            labels = read_labels(path, size)
+        return photo, depth, labels
 
     def _build(self, number: int) -> Pyramid:
         foreground = self._catalog.foregrounds[number]
@@ -107,12 +116,32 @@ class AssetStore:
         mask = None
         if foreground.mask_name is not None and self._recipe.masks is not None:
             mask = _unchanged(self._recipe.masks / foreground.mask_name, foreground.mask_sha256)
-        rgba = read_cutout(path, mask).rgba
+        cutout = read_cutout(path, mask)
+        rgba, relief = cutout.rgba, None
+        if (
+            foreground.relief_name is not None
+            and self._recipe.reliefs is not None
+            and self._catalog.depth_kind == "metric"
+        ):
+            path = _unchanged(self._recipe.reliefs / foreground.relief_name, foreground.relief_sha256)
+            whole = read_relief(path, (cutout.file_width, cutout.file_height))
+            relief = whole[cutout.top : cutout.top + rgba.shape[0], cutout.left : cutout.left + rgba.shape[1]].copy()
         if foreground.flip:
             rgba = np.ascontiguousarray(rgba[:, ::-1])
+            relief = None if relief is None else np.ascontiguousarray(relief[:, ::-1])
         width, height = self._recipe.size
         aspect = max(foreground.width / foreground.height, foreground.height / foreground.width)
-        return build_pyramid(rgba, foreground.scale[1] * math.sqrt(width * height * aspect))
+        return build_pyramid(rgba, foreground.scale[1] * math.sqrt(width * height * aspect), relief)
+
+
+def _nearest(layer: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Resized without blending: a depth between a pole's and the street's behind it is nowhere in the scene."""
+    return np.asarray(Image.fromarray(layer).resize(size, Image.Resampling.NEAREST))
+
+
+def _mirrored(prepared: PreparedBackground) -> PreparedBackground:
+    flipped = [np.ascontiguousarray(part[:, ::-1]) if isinstance(part, np.ndarray) else part for part in prepared]
+    return PreparedBackground._make(flipped)
 
 
 def _unchanged(path: Path, sha256: str | None) -> Path:

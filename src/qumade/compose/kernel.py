@@ -3,14 +3,13 @@
 import numpy as np
 from numba import njit
 
-__all__ = ["BEHIND", "paste"]
+from qumade.geometry import BEHIND
 
-BEHIND = 1.03
-"""A pixel is hidden where the background is nearer than the object by more than this factor in inverse depth."""
-
+__all__ = ["paste"]
 
 GREEN, BLUE, ALPHA, NEXT = np.uint32(1), np.uint32(2), np.uint32(3), np.uint32(4)
 ONE, HALF = np.float32(1.0), np.float32(32767.5)
+LEAST_NEARING = np.float32(0.05)
 FROM_16_BITS, TO_8_BITS = np.float32(1.0 / 65535.0), np.float32(255.0 / 65535.0)
 
 
@@ -48,18 +47,19 @@ def _over(near, far, fraction, under, through):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def paste(  # type: ignore[no-untyped-def]
-    image, mask, inverse_depth, owner, visible, occluder, pixels, levels, number, left, top, width, height, depth
-):
+    image, mask, inverse_depth, owner, visible, occluder, horizon_level,
+    pixels, levels, relief, number, left, top, width, height, depth,
+):  # fmt: skip
     """Pastes object `number` (1, 2, ...; far to near) and returns how many pixels its opaque whole would have.
 
     In place: image uint8 [H, W, 3]; mask uint8 [H, W], coverage by all objects so far; inverse_depth float32 [H, W];
     owner uint8 [H, W], which object a pixel shows at half coverage or more, 0 none; visible int64 [objects + 1], pixels
-    that each one owns. `occluder` float32 [H, W] or [0, 0] for none: inverse depth of what may hide objects. `pixels`
-    and `levels` as in Pyramid; (left, top, width, height) the cut-out's box in sample pixels, `depth` its inverse
-    depth.
+    that each one owns. `occluder` float32 [H, W] or [0, 0] for none: inverse depth of what may hide objects,
+    counted from `horizon_level`, the inverse depth infinitely far. `pixels`, `levels` and `relief` as in Pyramid;
+    (left, top, width, height) the cut-out's box in sample pixels, `depth` the inverse depth of its contact.
 
     Source over destination on premultiplied colour (T. Porter, T. Duff, "Compositing digital images", SIGGRAPH 1984).
-    Depth is written where alpha is at least one half, never blended.
+    Depth is written where alpha is at least one half, never blended: 1 / (Z + r) at distance Z with relief r.
     """
     rows, columns = mask.shape
     level = _level_for(levels, width, height)
@@ -79,7 +79,10 @@ def paste(  # type: ignore[no-untyped-def]
         fraction[n] = np.float32(u - np.floor(u))
     line = np.empty(stride * 4, np.float32)
     hide = occluder.size > 0
-    limit = np.float32(depth * BEHIND)
+    solid = relief.size > 0
+    relief_x, relief_y = relief.shape[1] / width, relief.shape[0] / height
+    behind, level_zero = np.float32(BEHIND), np.float32(horizon_level)
+    own = depth
     whole = 0
     for y in range(first_y, last_y):
         v = _position(y, top, step_y, level_height)
@@ -99,7 +102,12 @@ def paste(  # type: ignore[no-untyped-def]
             x = first_x + n
             if alpha < ONE or not inside_row or x < 0 or x >= columns:
                 continue
-            if hide and occluder[y, x] > limit:
+            if solid:
+                relief_row = min(max(int((y + 0.5 - top) * relief_y), 0), relief.shape[0] - 1)
+                relief_column = min(max(int((x + 0.5 - left) * relief_x), 0), relief.shape[1] - 1)
+                # A relief that reaches to the camera, or behind it, belongs to an object standing farther away.
+                own = depth / max(ONE + depth * relief[relief_row, relief_column], LEAST_NEARING)
+            if hide and occluder[y, x] > (own - level_zero) * behind:
                 continue
             through = ONE - alpha * FROM_16_BITS
             pixel = image[y, x]
@@ -108,7 +116,7 @@ def paste(  # type: ignore[no-untyped-def]
             pixel[2] = _over(line[at + BLUE], line[at + NEXT + BLUE], right, pixel[2], through)
             mask[y, x] = _over(alpha, alpha, right, mask[y, x], through)
             if opaque:
-                inverse_depth[y, x] = depth
+                inverse_depth[y, x] = own
                 visible[owner[y, x]] -= 1
                 visible[number] += 1
                 owner[y, x] = number

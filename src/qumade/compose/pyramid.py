@@ -19,21 +19,23 @@ class Pyramid(NamedTuple):
     `pixels` uint16 [total, 4]: red, green, blue times alpha, and alpha, each 0 to 65535: sixteen bits, so that the
     coverage of a soft edge survives premultiplying, shrinking and blending to within half a level of eight bits.
     `levels` int64 [levels, 3]: start in `pixels`, width, height without border. `width`, `height`: size of level 0
-    before any reduction.
+    before any reduction. `relief` float32 [height, width]: metres along the view axis behind the contact, signed;
+    [0, 0] for a flat object.
     """
 
     pixels: NDArray[np.uint16]
     levels: NDArray[np.int64]
     width: int
     height: int
+    relief: NDArray[np.float32]
 
 
-def build_pyramid(rgba: NDArray[np.uint8], largest_px: float) -> Pyramid:
+def build_pyramid(rgba: NDArray[np.uint8], largest_px: float, relief: NDArray[np.float32] | None = None) -> Pyramid:
     """The pyramid of a straight-alpha cut-out uint8 [H, W, 4].
 
     `largest_px` is the longest side at which the cut-out will be drawn: levels that only larger ones would need are
-    left out. Levels are averages over areas of the full-resolution premultiplied colours, so what lies under
-    transparent pixels never reaches the rim.
+    left out. `relief` float32 [H, W], or None for a flat object. Levels are averages over areas of the full-resolution
+    premultiplied colours, so what lies under transparent pixels never reaches the rim.
     """
     height, width = rgba.shape[:2]
     premultiplied = rgba.astype(np.float32) * np.float32(257.0)
@@ -51,4 +53,7 @@ def build_pyramid(rgba: NDArray[np.uint8], largest_px: float) -> Pyramid:
         pixels.append(bordered.reshape(-1, 4))
         levels.append((start, *size))
         start += len(pixels[-1])
-    return Pyramid(np.concatenate(pixels), np.array(levels, np.int64), width, height)
+    flat = np.zeros((0, 0), np.float32)
+    return Pyramid(
+        np.concatenate(pixels), np.array(levels, np.int64), width, height, flat if relief is None else relief
+    )

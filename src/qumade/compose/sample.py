@@ -19,12 +19,15 @@ class PreparedBackground(NamedTuple):
     """A background resized, and mirrored where the sample is, so that a crop of it is a window of pixels.
 
     `image` uint8 [H, W, 3]; `inverse_depth` float32 [H, W]; `occluder` float32 [H, W], the inverse depth of what may
-    hide objects and 0 elsewhere, or None where nothing does.
+    hide objects, counted from `horizon_level`, and 0 elsewhere, or None where nothing does; `present` bool [H, W], what
+    shows the object's class already, or None where nobody knows.
     """
 
     image: NDArray[np.uint8]
     inverse_depth: NDArray[np.float32]
     occluder: NDArray[np.float32] | None
+    horizon_level: float = 0.0
+    present: NDArray[np.bool_] | None = None
 
 
 class Sample(NamedTuple):
@@ -32,7 +35,8 @@ class Sample(NamedTuple):
 
     `image` uint8 [H, W, 3] sRGB; `mask` uint8 [H, W], coverage by visible objects, 255 whole; `inverse_depth` float32
     [H, W]; `owner` uint8 [H, W], which object a pixel shows (1 the farthest, 0 none); `visible_fraction` float32
-    [objects], the share of an object's opaque pixels that is in the picture and not hidden.
+    [objects], the share of an object's opaque pixels that is in the picture and not hidden; `ignore` bool [H, W],
+    pixels that no loss and no metric counts, or None where nobody can tell.
     """
 
     image: NDArray[np.uint8]
@@ -40,6 +44,7 @@ class Sample(NamedTuple):
     inverse_depth: NDArray[np.float32]
     owner: NDArray[np.uint8]
     visible_fraction: NDArray[np.float32]
+    ignore: NDArray[np.bool_] | None = None
 
 
 def draw_sample(
@@ -47,11 +52,14 @@ def draw_sample(
     size: tuple[int, int],
     background: Callable[[int, int, bool], PreparedBackground],
     cutout: Callable[[int], Pyramid],
-    binary_mask: bool,
+    *,
+    binary_mask: bool = False,
+    present_in_mask: bool = False,
 ) -> Sample:
     """Draws a planned sample of `size` (width, height).
 
     `background(number, crop_step, flip)` and `cutout(number)` give the assets of the catalog, however they are kept.
+    What the background shows of the object's class already is ignored, or with `present_in_mask` part of the mask.
     """
     row = plan.sample
     prepared = background(int(row["background"]), int(row["crop_step"]), bool(row["flip"]))
@@ -70,11 +78,18 @@ def draw_sample(
     for number, thing in enumerate(plan.objects):
         pyramid = cutout(int(thing["foreground"]))
         whole[number] = paste(
-            image, mask, inverse_depth, owner, visible, occluder,
-            pyramid.pixels, pyramid.levels, number + 1,
+            image, mask, inverse_depth, owner, visible, occluder, prepared.horizon_level,
+            pyramid.pixels, pyramid.levels, pyramid.relief, number + 1,
             thing["left"], thing["top"], thing["width"], thing["height"], thing["inverse_depth"],
         )  # fmt: skip
+    ignore = None
+    if prepared.present is not None:
+        present = prepared.present[window] & (owner == 0)
+        if present_in_mask:
+            mask[present] = 255
+        else:
+            ignore = present
     if binary_mask:
         mask = np.where(mask >= 128, np.uint8(255), np.uint8(0))
     fraction = (visible[1:] / np.maximum(whole, 1)).astype(np.float32)
-    return Sample(image, mask, inverse_depth, owner, fraction)
+    return Sample(image, mask, inverse_depth, owner, fraction, ignore)

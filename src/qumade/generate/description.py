@@ -24,12 +24,26 @@ _MAY_GROW = ("complete", "samples")
 def describe(recipe: Recipe, catalog: Catalog, out: Path, samples: int) -> dict[str, Any]:
     """The content of dataset.yaml for a finished dataset of that many samples in `out`."""
     backgrounds = [
-        _present(name=b.name, sha256=b.sha256, depth=b.depth_name, depth_sha256=b.depth_sha256)
+        _present(
+            name=b.name,
+            sha256=b.sha256,
+            depth=b.depth_name,
+            depth_sha256=b.depth_sha256,
+            labels=b.labels_name,
+            labels_sha256=b.labels_sha256,
+        )
         | {"identity": b.identity, "split": b.split}
         for b in catalog.backgrounds
     ]
     foregrounds = [
-        _present(name=f.name, sha256=f.sha256, mask=f.mask_name, mask_sha256=f.mask_sha256)
+        _present(
+            name=f.name,
+            sha256=f.sha256,
+            mask=f.mask_name,
+            mask_sha256=f.mask_sha256,
+            relief=f.relief_name,
+            relief_sha256=f.relief_sha256,
+        )
         | {"flip": f.flip, "identity": f.identity, "split": f.split}
         for f in catalog.foregrounds
     ]

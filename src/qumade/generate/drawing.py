@@ -50,7 +50,12 @@ class Drawer:
     def draw(self, plan: Plan) -> Sample:
         """The sample of a plan."""
         return draw_sample(
-            plan, self.recipe.size, self._store.background, self._store.cutout, self.recipe.mask == "binary"
+            plan,
+            self.recipe.size,
+            self._store.background,
+            self._store.cutout,
+            binary_mask=self.recipe.mask == "binary",
+            present_in_mask=self.recipe.present == "mask",
         )
 
     def encode(self, sample: Sample) -> Encoded:

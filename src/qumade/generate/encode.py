@@ -50,10 +50,19 @@ def folder_codes(recipe: Recipe) -> dict[str, dict[str, Any]]:
             for folder, quality in _QUALITY.items()
         }
         codes["images"]["subsampling"] = "420"
-        return codes
+        return codes | _ignore_code(recipe)
+    return {folder: _png_code() for folder in _QUALITY} | _ignore_code(recipe)
+
+
+def _ignore_code(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """ignore/ is there where label maps tell what backgrounds show already, and the recipe has it ignored."""
+    ignored = recipe.labels is not None and recipe.target and recipe.present == "ignore"
+    return {"ignore": _png_code()} if ignored else {}
+
+
+def _png_code() -> dict[str, Any]:
     encoder = f"pillow {version('pillow')}, zlib {features.version('zlib')}"
-    png = {"suffix": ".png", "format": "png", "compress_level": _PNG_LEVEL, "encoder": encoder}
-    return {folder: dict(png) for folder in _QUALITY}
+    return {"suffix": ".png", "format": "png", "compress_level": _PNG_LEVEL, "encoder": encoder}
 
 
 def encode_sample(sample: Sample, code: DepthCode, encoding: str) -> Encoded:
@@ -67,6 +76,8 @@ def encode_sample(sample: Sample, code: DepthCode, encoding: str) -> Encoded:
         }
     else:
         files = {"images": _png(sample.image), "masks": _png(sample.mask), "depth": _png(codes)}
+    if sample.ignore is not None:
+        files["ignore"] = _png(sample.ignore)
     return Encoded(files, clipped)
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from qumade.assets.catalog import Catalog
 from qumade.errors import QumadeError
 from qumade.plan.indices import sample_count, stem
-from qumade.plan.placement import POLICIES, crop_share, resized_size
+from qumade.plan.placement import crop_share, resized_size
 from qumade.plan.planner import Plans
 from qumade.plan.splits import SAMPLE_SPLITS, sample_split
-from qumade.plan.tables import OBJECT_ROW, REJECTIONS, SAMPLE_ROW
+from qumade.plan.tables import OBJECT_ROW, POLICIES, REJECTIONS, SAMPLE_ROW
 from qumade.recipe import Recipe
 
 __all__ = ["MANIFEST_SCHEMA", "manifest_table", "plans_from_manifest"]

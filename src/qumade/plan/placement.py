@@ -1,4 +1,4 @@
-"""Where and how large: crops, random placement, visibility. Compiled, over the arrays of PlanTables.
+"""Where and how large: crops, placement policies, visibility. Compiled, over the arrays of PlanTables.
 
 Only + - * / and comparisons of doubles, which every machine rounds alike.
 """
@@ -7,18 +7,21 @@ import numpy as np
 from numba import njit
 
 from qumade.assets.catalog import SILHOUETTE_PX
+from qumade.geometry import BEHIND
 from qumade.plan.random_numbers import Stream, uniforms
+from qumade.plan.tables import POLICIES
 
-__all__ = ["CROP_STEPS", "POLICIES", "crop_share", "place_sample", "resized_size"]
-
-POLICIES = ("random",)
+__all__ = ["CROP_STEPS", "crop_share", "place_sample", "resized_size"]
 
 CROP_STEPS = 16
 """A range of crop sizes is drawn from this many steps, so that each background is resized that often at most."""
 
 _CROP, _OBJECT_COUNT = int(Stream.CROP), int(Stream.OBJECT_COUNT)
 _FOREGROUND, _PLACEMENT = int(Stream.FOREGROUND), int(Stream.PLACEMENT)
+_POLICY, _STANDING = int(Stream.POLICY), int(Stream.STANDING)
+_RANDOM, _PERSPECTIVE = POLICIES.index("random"), POLICIES.index("perspective")
 _SEARCH = 16  # rows and columns of the grid on which a fallback looks for ground
+_PROBES = 64  # pixels to stand on that are tried to see whether a crop holds any
 
 
 @njit(cache=True)
@@ -80,12 +83,19 @@ def _ground_inverse_depth(t, background, u, v):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _stands(t, background, inverse_depth):  # type: ignore[no-untyped-def]
+    """Whether ground of that inverse depth is known and below the horizon, where the horizon is known."""
+    level = t.horizon_level[background]
+    return inverse_depth > level if level == level else inverse_depth == inverse_depth
+
+
+@njit(cache=True)
 def _has_ground(t, sample):  # type: ignore[no-untyped-def]
     """Whether a crop shows ground that something can stand on, on a grid of points."""
     for row in range(_SEARCH, 0, -1):
         for column in range(_SEARCH):
             u, v = _to_background(t, sample, (column + 0.5) / _SEARCH * t.width, row / _SEARCH * t.height)
-            if _ground_inverse_depth(t, sample.background, u, v) > 0:
+            if _stands(t, sample.background, _ground_inverse_depth(t, sample.background, u, v)):
                 return True
     return False
 
@@ -111,7 +121,7 @@ def _set_position(t, sample, thing, left, top):  # type: ignore[no-untyped-def]
     thing.contact_background_u, thing.contact_background_v = background_u, background_v
     inverse_depth = np.float32(_ground_inverse_depth(t, sample.background, background_u, background_v))
     thing.inverse_depth = inverse_depth
-    return inverse_depth > 0
+    return _stands(t, sample.background, inverse_depth)
 
 
 @njit(cache=True)
@@ -140,14 +150,32 @@ def _hides(things, other, which):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _visible_share(t, things, count, which):  # type: ignore[no-untyped-def]
-    """Share of an object's silhouette inside the picture and not behind a nearer one of the first `count` objects."""
+def _behind_background(t, sample, u, v, inverse_depth):  # type: ignore[no-untyped-def]
+    """Whether the background hides an object of that inverse depth at a point, as far as the grid tells."""
+    background = sample.background
+    columns, rows = t.coarse_size[background]
+    if columns == 0:
+        return False
+    width, height = t.background_size[background]
+    background_u, background_v = _to_background(t, sample, u, v)
+    column = min(max(int(background_u / width * columns), 0), columns - 1)
+    row = min(max(int(background_v / height * rows), 0), rows - 1)
+    level = t.horizon_level[background] if t.horizon_level[background] == t.horizon_level[background] else 0.0
+    nearer = t.coarse_occluder[t.coarse_start[background] + row * columns + column]
+    return nearer > (inverse_depth - level) * BEHIND
+
+
+@njit(cache=True)
+def _visible_share(t, sample, things, count, which):  # type: ignore[no-untyped-def]
+    """Share of an object's silhouette inside the picture, and neither behind the background nor behind a nearer one of
+    the first `count` objects."""
     thing = things[which]
     whole_box = (
         thing.left >= 0
         and thing.top >= 0
         and thing.left + thing.width <= t.width
         and thing.top + thing.height <= t.height
+        and t.coarse_size[sample.background, 0] == 0
     )
     for other in range(count):
         whole_box = whole_box and not _hides(things, other, which)
@@ -162,6 +190,8 @@ def _visible_share(t, things, count, which):  # type: ignore[no-untyped-def]
             u = thing.left + (column + 0.5) / SILHOUETTE_PX * thing.width
             if not (0 <= u < t.width and 0 <= v < t.height):
                 continue
+            if coverage == 0.0 or _behind_background(t, sample, u, v, thing.inverse_depth):
+                continue
             for other in range(count):
                 if _hides(things, other, which):
                     coverage *= 1.0 - _coverage(t, things[other], u, v)
@@ -170,9 +200,9 @@ def _visible_share(t, things, count, which):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _all_visible(t, things, count):  # type: ignore[no-untyped-def]
+def _all_visible(t, sample, things, count):  # type: ignore[no-untyped-def]
     for which in range(count):  # noqa: SIM110 - not compiled as a generator
-        if _visible_share(t, things, count, which) < t.min_visible:
+        if _visible_share(t, sample, things, count, which) < t.min_visible:
             return False
     return True
 
@@ -189,11 +219,119 @@ def _place_random(t, sample, things, which):  # type: ignore[no-untyped-def]
         left, top = x * t.width - thing.width / 2, centre_v - thing.height / 2
         if not _set_position(t, sample, thing, left, top):
             thing.rejected_horizon += 1
-        elif not _all_visible(t, things, which + 1):
+        elif not _all_visible(t, sample, things, which + 1):
             thing.rejected_hidden += 1
         else:
             return True
     return False
+
+
+@njit(cache=True)
+def _standing_range(t, sample, foreground):  # type: ignore[no-untyped-def]
+    """The entries of standing_pixels where a cut-out may stand on the sample's background."""
+    starts = t.standing_start[sample.background]
+    return starts[t.place[foreground]], starts[t.place[foreground] + 1]
+
+
+@njit(cache=True)
+def _draw_entry(t, start, stop, r):  # type: ignore[no-untyped-def]
+    if len(t.standing_weights) == 0:
+        return start + int(r * (stop - start))
+    return start + np.searchsorted(t.standing_weights[start : stop - 1], r, side="right")
+
+
+@njit(cache=True)
+def _to_sample(t, sample, u, v):  # type: ignore[no-untyped-def]
+    """A point of the original background in pixels of the sample."""
+    u, v = u * sample.scale_x - sample.crop_x, v * sample.scale_y - sample.crop_y
+    return (t.width - u if sample.flip else u), v
+
+
+@njit(cache=True)
+def _crop_holds_standing(t, sample):  # type: ignore[no-untyped-def]
+    """Whether the first cut-out may stand somewhere in a crop; tried on pixels spread over all where it may."""
+    start, stop = _standing_range(t, sample, sample.foreground)
+    width = t.background_size[sample.background, 0]
+    for probe in range(min(_PROBES, stop - start)):
+        pixel = t.standing_pixels[start + probe * (stop - start) // min(_PROBES, stop - start)]
+        u, v = _to_sample(t, sample, pixel % width + 0.5, pixel // width + 0.5)
+        if 0 <= u < t.width and 0 <= v < t.height:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _perspective_scale(t, sample, foreground, u, v, jitter):  # type: ignore[no-untyped-def]
+    """The scale of an upright object in contact at a point of the background: (v - v0) H / h pixels high.
+
+    See `geometry.object_height_px`. Not positive on or above the horizon.
+    """
+    a, b, c = t.plane[sample.background]
+    horizon_v = -(a * u + c - t.horizon_level[sample.background]) / b
+    ratio = t.object_height_m[foreground] / t.camera_height_m[sample.background]
+    if not ratio > 0:  # one of the heights is not known
+        ratio = t.height_ratio
+    height_px = (v - horizon_v) * ratio * sample.scale_y * jitter
+    width, height = t.foreground_size[foreground]
+    factor = height_px / t.contact[foreground, 1]
+    return factor * np.sqrt(width * height / (t.width * t.height))
+
+
+@njit(cache=True)
+def _place_standing(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
+    """On a pixel of the classes to stand on; of random size, or of the size that perspective gives there."""
+    thing = things[which]
+    low, high = t.scale[thing.foreground]
+    start, stop = _standing_range(t, sample, thing.foreground)
+    if start == stop:
+        return False
+    photo_width = t.background_size[sample.background, 0]
+    width, height = t.foreground_size[thing.foreground]
+    contact_u, contact_v = t.contact[thing.foreground]
+    for attempt in range(t.retries):
+        r, in_column, in_row, size = uniforms(t.seed, _STANDING, sample.index, which, attempt)
+        pixel = t.standing_pixels[_draw_entry(t, start, stop, r)]
+        # Anywhere in the pixel but at its very edge, so that rounding never takes the contact into the next one.
+        background_u = pixel % photo_width + 0.001 + 0.998 * in_column
+        background_v = pixel // photo_width + 0.001 + 0.998 * in_row
+        if policy == _PERSPECTIVE:
+            jitter = 1.0 + t.size_jitter * (2.0 * size - 1.0)
+            scale = _perspective_scale(t, sample, thing.foreground, background_u, background_v, jitter)
+            if not low <= scale <= high:
+                thing.rejected_size += 1
+                continue
+        else:
+            scale = low + (high - low) * size
+        _set_size(t, thing, scale)
+        u, v = _to_sample(t, sample, background_u, background_v)
+        left, top = u - contact_u / width * thing.width, v - contact_v / height * thing.height
+        if not _set_position(t, sample, thing, left, top):
+            thing.rejected_horizon += 1
+        elif not _all_visible(t, sample, things, which + 1):
+            thing.rejected_hidden += 1
+        else:
+            thing.policy = policy
+            return True
+    return False
+
+
+@njit(cache=True)
+def _place(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
+    """By the sample's policy, else at random."""
+    if policy != _RANDOM:
+        if _place_standing(t, sample, things, which, policy):
+            return True
+        things[which].fallback = True
+    return _place_random(t, sample, things, which)
+
+
+@njit(cache=True)
+def _draw_policy(t, index):  # type: ignore[no-untyped-def]
+    draw, _, _, _ = uniforms(t.seed, _POLICY, index, 0, 0)
+    policy = 0
+    while policy < len(t.policy_end) - 1 and draw >= t.policy_end[policy]:
+        policy += 1
+    return policy
 
 
 @njit(cache=True)
@@ -245,19 +383,21 @@ def place_sample(t, index, sample, things):  # type: ignore[no-untyped-def]
     sample.index = index
     sample.background = pair // len(t.foreground_size)
     sample.foreground = pair % len(t.foreground_size)
+    policy = _draw_policy(t, index)
+    start, stop = _standing_range(t, sample, sample.foreground)
     for attempt in range(t.retries):
         _draw_crop(t, sample, attempt)
-        if _has_ground(t, sample):
+        if _crop_holds_standing(t, sample) if policy != _RANDOM and start < stop else _has_ground(t, sample):
             break
         sample.crops_rejected += 1
     number, _, _, _ = uniforms(t.seed, _OBJECT_COUNT, index, 0, 0)
     sample.wanted = t.objects[0] + int(number * (t.objects[1] - t.objects[0] + 1))
     _draw_foregrounds(t, sample, things)
-    if not _place_random(t, sample, things, 0) and not _place_fallback(t, sample, things[0]):
+    if not _place(t, sample, things, 0, policy) and not _place_fallback(t, sample, things[0]):
         return False
     count = 1
     for _ in range(1, sample.wanted):
-        if _place_random(t, sample, things, count):
+        if _place(t, sample, things, count, policy):
             count += 1
     sample.count = count
     _sort_far_to_near(things, count)

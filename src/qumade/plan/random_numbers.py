@@ -22,6 +22,8 @@ class Stream(IntEnum):
     SPLIT_BACKGROUND = 4
     SPLIT_FOREGROUND = 5
     AUDIT = 6
+    POLICY = 7
+    STANDING = 8
 
 
 _M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)

@@ -6,14 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.catalog import SILHOUETTE_PX, Catalog
+from qumade.assets.labels import StandingTable
 from qumade.plan.splits import SPLITS
 from qumade.recipe import Recipe
 
-__all__ = ["OBJECT_ROW", "REJECTIONS", "SAMPLE_ROW", "PlanTables", "plan_tables"]
+__all__ = ["OBJECT_ROW", "POLICIES", "REJECTIONS", "SAMPLE_ROW", "PlanTables", "plan_tables"]
 
-REJECTIONS = ("horizon", "hidden")
+REJECTIONS = ("horizon", "hidden", "size")
 """Why a draw of a placement was rejected. horizon: no ground at the contact, which is on or above the horizon, or of
-unknown depth; hidden: the object, or one that it hides, would be too little visible."""
+unknown depth; hidden: the object, or one that it hides, would be too little visible; size: the size that perspective
+gives it is out of its range."""
+
+POLICIES = ("random", "semantic", "perspective")
 
 SAMPLE_ROW = np.dtype(
     [
@@ -65,17 +69,31 @@ class PlanTables(NamedTuple):
     min_visible: float
     retries: int
     background_size: NDArray[np.int64]  # [B, 2] width, height
+    policy_end: NDArray[np.float64]  # [3] cumulative shares of the policies
+    height_ratio: float
+    size_jitter: float
     plane: NDArray[np.float64]  # [B, 3]; NaN where there is none
+    horizon_level: NDArray[np.float64]  # [B]; NaN where unknown
+    camera_height_m: NDArray[np.float64]  # [B]; NaN where unknown
+    standing_start: NDArray[np.int64]  # [B, places + 1] into standing_pixels; equal where nothing can stand
+    standing_pixels: NDArray[np.int32]  # flat indices into the photos
+    standing_weights: NDArray[np.float64]  # cumulative, for each table; none for the uniform law
     coarse_start: NDArray[np.int64]  # [B] into coarse_depth
     coarse_size: NDArray[np.int64]  # [B, 2] width, height
     coarse_depth: NDArray[np.float32]  # all grids, one after another
+    coarse_occluder: NDArray[np.float32]  # likewise
     foreground_size: NDArray[np.float64]  # [F, 2] width, height
     contact: NDArray[np.float64]  # [F, 2]
     silhouette: NDArray[np.float32]  # [F, 32, 32]
     scale: NDArray[np.float64]  # [F, 2]
+    place: NDArray[np.int64]  # [F]
+    object_height_m: NDArray[np.float64]  # [F]; NaN where unknown
     side: NDArray[np.int64]  # [F] which part of the split
     side_start: NDArray[np.int64]  # [5] into side_members
     side_members: NDArray[np.int64]  # [F] foregrounds, by side
+
+
+_NOWHERE = StandingTable(np.zeros(0, np.int32), np.zeros(0), None)
 
 
 def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
@@ -83,6 +101,11 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
     backgrounds, foregrounds = catalog.backgrounds, catalog.foregrounds
     nothing = np.zeros((0, 0), np.float32)
     grids = [nothing if b.coarse_depth is None else b.coarse_depth for b in backgrounds]
+    occluders = [nothing if b.coarse_occluder is None else b.coarse_occluder for b in backgrounds]
+    standing = [table for b in backgrounds for table in (b.standing or [_NOWHERE] * max(1, len(catalog.places)))]
+    ends = np.cumsum([0] + [table.pixels.size for table in standing], dtype=np.int64)
+    places = len(standing) // len(backgrounds)
+    by_distance = recipe.contact_law == "distance"
     sides = np.array([SPLITS.index(f.split) if f.split else len(SPLITS) for f in foregrounds], np.int64)
     return PlanTables(
         seed=recipe.seed,
@@ -95,17 +118,32 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
         centre_row=recipe.centre_row,
         min_visible=recipe.min_visible,
         retries=recipe.retries,
+        policy_end=np.cumsum([recipe.policies.get(name, 0.0) for name in POLICIES]),
+        height_ratio=recipe.height_ratio,
+        size_jitter=recipe.size_jitter,
         background_size=np.array([(b.width, b.height) for b in backgrounds], np.int64),
         plane=np.array(
             [(b.plane.a, b.plane.b, b.plane.c) if b.plane else (np.nan,) * 3 for b in backgrounds], np.float64
         ),
+        horizon_level=np.array([b.horizon_level for b in backgrounds], np.float64),
+        camera_height_m=np.array([b.camera_height_m or np.nan for b in backgrounds], np.float64),
+        standing_start=np.array([ends[n * places : (n + 1) * places + 1] for n in range(len(backgrounds))]),
+        standing_pixels=np.concatenate([table.pixels for table in standing]),
+        standing_weights=np.concatenate(
+            [np.ones(table.pixels.size) if table.distance is None else table.distance for table in standing]
+            if by_distance
+            else [np.zeros(0)]
+        ),
         coarse_start=np.cumsum([0] + [grid.size for grid in grids[:-1]], dtype=np.int64),
         coarse_size=np.array([grid.shape[::-1] for grid in grids], np.int64),
         coarse_depth=np.concatenate([grid.ravel() for grid in grids]).astype(np.float32),
+        coarse_occluder=np.concatenate([grid.ravel() for grid in occluders]).astype(np.float32),
         foreground_size=np.array([(f.width, f.height) for f in foregrounds], np.float64),
         contact=np.array([f.contact for f in foregrounds], np.float64),
         silhouette=np.stack([f.silhouette for f in foregrounds]).reshape(-1, SILHOUETTE_PX, SILHOUETTE_PX),
         scale=np.array([f.scale for f in foregrounds], np.float64),
+        place=np.array([f.place for f in foregrounds], np.int64),
+        object_height_m=np.array([f.height_m or np.nan for f in foregrounds], np.float64),
         side=sides,
         side_start=np.searchsorted(np.sort(sides), np.arange(len(SPLITS) + 2)).astype(np.int64),
         side_members=np.argsort(sides, kind="stable").astype(np.int64),

@@ -1,0 +1,68 @@
+"""Cut-outs of the catalog, with what the recipe says of each."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from qumade.assets.catalog import Foreground
+from qumade.assets.identities import group_identities
+from qumade.assets.pictures import UnusablePicture, content_hash, printable
+from qumade.assets.reliefs import read_relief
+from qumade.assets.scan import Finding, ScannedForeground
+from qumade.assets.stems import match_stems
+from qumade.assets.survey import LabelScheme
+from qumade.recipe import Recipe, for_file
+
+__all__ = ["catalog_foregrounds"]
+
+
+def catalog_foregrounds(
+    recipe: Recipe, scanned: Sequence[ScannedForeground], scheme: LabelScheme | None, findings: list[Finding]
+) -> list[Foreground]:
+    """The cut-outs by name, then the mirror images that `flip` adds; relief maps that cannot be used are findings."""
+    groups = group_identities([s.signature for s in scanned], [s.width / s.height for s in scanned])
+    reliefs = {}
+    if recipe.reliefs is not None:
+        reliefs = match_stems([scan.path for scan in scanned], recipe.reliefs, (".png",), "reliefs")
+    made, mirrors = [], []
+    for scan, identity, mirror in zip(scanned, groups.identity, groups.mirror_of, strict=True):
+        relief = reliefs.get(scan.path)
+        if relief is not None:
+            try:
+                read_relief(relief, (scan.file_width, scan.file_height))
+            except UnusablePicture as error:
+                detail = f"{error.message}; the object is flat"
+                findings.append(Finding("warning", "foreground", printable(scan.path), "relief", detail))
+                relief = None
+        scale = for_file(scan.name, recipe.scale)
+        if scale is None:
+            raise ValueError("a recipe's scale has a default")
+        foreground = Foreground(
+            name=scan.name,
+            sha256=scan.sha256,
+            width=scan.width,
+            height=scan.height,
+            flip=False,
+            identity=identity,
+            split=None,
+            contact=scan.contact,
+            silhouette=scan.silhouette,
+            scale=scale,
+            place=0 if scheme is None else scheme.place_of(recipe.place, scan.name),
+            height_m=for_file(scan.name, recipe.height_m),
+            mask_name=None if scan.mask is None else scan.mask.name,
+            mask_sha256=scan.mask_sha256,
+            relief_name=None if relief is None else relief.name,
+            relief_sha256=None if relief is None else content_hash(relief),
+        )
+        made.append(foreground)
+        if recipe.flip and mirror is None:
+            mirrors.append(_mirrored(foreground))
+    return made + mirrors
+
+
+def _mirrored(foreground: Foreground) -> Foreground:
+    u, v = foreground.contact
+    silhouette = np.ascontiguousarray(foreground.silhouette[:, ::-1])
+    return replace(foreground, flip=True, contact=(foreground.width - u, v), silhouette=silhouette)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import qumade
 from qumade.errors import QumadeError
 from qumade.geometry import (
     GroundPlane,
+    estimate_horizon,
     fit_ground_plane,
     flat_ground_prior,
     inverse_depth_map,
@@ -212,3 +215,95 @@ def test_lidar_ground_of_a_known_camera(real_data: Path) -> None:
         assert fit.plane.b * focal_px * camera_m == pytest.approx(1, abs=0.05)
         assert fit.median_relative_residual < 0.01
         assert abs(fit.plane.horizon_row(cx) - 180.5) < 20  # the road is not quite level with the camera
+
+
+def road_map(
+    horizon: float, *, cx: float = 160, left_m: float = -3, right_m: float = 4, roll: float = 0, top: float = 4
+) -> np.ndarray:
+    """A straight road, `left_m` to `right_m` beside a camera 1.5 m high, that ends `top` px below the horizon."""
+    v, u = np.mgrid[:240, :320] + 0.5
+    below = (v - horizon) * np.cos(roll) + (u - cx) * np.sin(roll)
+    across = (u - cx) * np.cos(roll) - (v - horizon) * np.sin(roll)
+    return (below > top) & (across > left_m / 1.5 * below) & (across < right_m / 1.5 * below)
+
+
+def sky_map(row: int) -> np.ndarray:
+    return np.arange(240)[:, None].repeat(320, 1) < row
+
+
+@pytest.mark.parametrize("horizon", [60, 101.3, 140])
+@pytest.mark.parametrize("edges", [(-3, 4), (-1, 2.5), (1, 3), (-9, 5)])
+def test_horizon_of_a_straight_road(horizon: float, edges: tuple[float, float]) -> None:
+    road = road_map(horizon, left_m=edges[0], right_m=edges[1])
+    estimate = estimate_horizon(road, sky_map(int(horizon) - 10))
+    assert estimate == pytest.approx(horizon, abs=1.5)
+
+
+@pytest.mark.parametrize("roll", [-0.05, 0.05])
+def test_horizon_of_a_rolled_road(roll: float) -> None:
+    estimate = estimate_horizon(road_map(100, roll=roll), sky_map(80))
+    assert estimate == pytest.approx(100, abs=2)
+
+
+def test_horizon_with_a_car_on_the_road_and_an_edge_cut_off() -> None:
+    road = road_map(100, cx=40, left_m=-2)
+    road[150:190, 60:120] = False
+    assert estimate_horizon(road, sky_map(90)) == pytest.approx(100, abs=2)
+
+
+def test_horizon_between_sky_and_a_plain_that_fills_the_width() -> None:
+    plain = np.arange(240)[:, None].repeat(320, 1) >= 106
+    assert estimate_horizon(plain, sky_map(98)) == 102
+
+
+@pytest.mark.parametrize(
+    ("road", "sky"),
+    [
+        (np.zeros((240, 320), bool), sky_map(90)),
+        (road_map(100) & (sky_map(125)), sky_map(90)),  # a speck far away
+        (sky_map(60), sky_map(0)),  # the sky, labelled road
+        (np.arange(240)[:, None].repeat(320, 1) >= 160, sky_map(80)),  # a square: its far edge may be anywhere
+        (np.abs(np.arange(320) - 160)[None, :].repeat(240, 0) < 40, sky_map(0)),  # seen from above: never converges
+    ],
+)
+def test_no_horizon_where_the_map_does_not_tell(road: np.ndarray, sky: np.ndarray) -> None:
+    assert estimate_horizon(road, sky) is None
+
+
+@pytest.fixture
+def bundled() -> Path:
+    folder = Path(qumade.__file__).parent / "assets" / "bundled"
+    if not (folder / "cameras.json").is_file():
+        pytest.skip("the bundled scenes are not there")
+    return folder
+
+
+def test_bundled_planes_are_found(bundled: Path) -> None:
+    cameras = json.loads((bundled / "cameras.json").read_text())["backgrounds"]
+    assert len(cameras) >= 4
+    for name, camera in cameras.items():
+        code = np.asarray(Image.open(bundled / "depths" / f"{name}.png"), np.float32)
+        labels = np.asarray(Image.open(bundled / "labels" / f"{name}.png"))
+        depth = np.where((code > 0) & (code < 65535), 256 / np.maximum(code, 1), np.nan)
+        fit = fit_ground_plane(depth, labels == 0)
+        truth = GroundPlane(*camera["plane"])
+        assert fit.plane.b == pytest.approx(truth.b, rel=0.01), name
+        for column in (0.0, 256.0, 512.0):
+            assert fit.plane.horizon_row(column) == pytest.approx(truth.horizon_row(column), abs=2), name
+        assert fit.median_relative_residual < 0.01, name
+        sky = labels == 10
+        affine = np.nan_to_num(depth) * 3 + 0.7
+        if sky.sum() >= 100:
+            assert shift_from_sky(affine, sky) == pytest.approx(0.7, abs=1e-3), name
+
+
+def test_bundled_horizons_are_estimated(bundled: Path) -> None:
+    cameras = json.loads((bundled / "cameras.json").read_text())["backgrounds"]
+    errors = []
+    for name, camera in cameras.items():
+        labels = np.asarray(Image.open(bundled / "labels" / f"{name}.png"))
+        estimate = estimate_horizon(labels == 0, labels == 10)
+        if estimate is not None:
+            errors.append(abs(estimate - np.mean([row for _, row in camera["horizon"]])) / labels.shape[0])
+    assert len(errors) >= len(cameras) / 2
+    assert np.median(errors) < 0.01 and max(errors) < 0.05

@@ -251,7 +251,7 @@ def generate(
     height_ratio
         Height of the objects over that of the camera, for perspective without known heights (1).
     present
-        Objects that backgrounds show already: to be ignored, part of the mask, or left out with the background (ignore).
+        Objects that backgrounds show already: ignored, part of the mask, or left out with the background (ignore).
     nowhere
         Backgrounds with nowhere to stand: left out, or used with random placement (skip).
     per_pair
@@ -365,6 +365,8 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
     count
         Number of samples.
     """
+    if not path.exists():
+        raise QumadeError(f"Invalid path: got nothing at {path.absolute()}; must be a recipe file or a dataset")
     if path.is_dir():
         from qumade.data.layout import open_dataset
         from qumade.data.preview import preview_dataset

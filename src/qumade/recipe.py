@@ -10,7 +10,7 @@ import os
 import reprlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -66,6 +66,7 @@ ScaleRange = Annotated[tuple[Scale, Scale], AfterValidator(_ordered)]
 
 
 Ends = Annotated[tuple[Share, Share], AfterValidator(_ordered)]
+LabelNames = Literal["cityscapes", "ade20k", "camvid"]
 Policy = Literal["random", "semantic", "perspective"]
 Horizon = Annotated[float, Field(ge=-1.0, lt=1.0)] | Literal["labels"]
 Metres = Annotated[float, Field(gt=0.0, le=1000.0)]
@@ -94,7 +95,7 @@ class Recipe(BaseModel):
 
     labels: Folder | None = None
     """Folder of label maps of the backgrounds, by equal stem: PNG of ids, or .npy."""
-    label_names: str = "cityscapes"
+    label_names: LabelNames | Folder = "cityscapes"
     """What the ids mean: cityscapes, ade20k, camvid, or a YAML file of ids and names."""
     reliefs: Folder | None = None
     """Folder of relief maps of the cut-outs, by equal stem: 16-bit PNG, 32768 + 1024 x metres behind the contact."""
@@ -216,8 +217,8 @@ def recipe_from_dict(values: object, source: str, folder: Path) -> Recipe:
     for key in values:
         if key not in Recipe.model_fields:
             raise QumadeError(f"Invalid recipe field: got {_shown.repr(key)} in {source}; {_nearest(key)}")
-    for key in _PATH_FIELDS:
-        if isinstance(values.get(key), str | os.PathLike):
+    for key in (*_PATH_FIELDS, "label_names"):
+        if isinstance(values.get(key), str | os.PathLike) and values[key] not in get_args(LabelNames):
             values[key] = folder / _expanded(values[key])
     try:
         return Recipe.model_validate(values)
@@ -237,8 +238,8 @@ def load_recipe(path: Path) -> Recipe:
 def recipe_to_dict(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Plain values for YAML, every field spelled out; paths relative to `folder`, where the file will lie."""
     values = recipe.model_dump(mode="json")
-    for key in _PATH_FIELDS:
-        if values[key] is not None:
+    for key in (*_PATH_FIELDS, "label_names"):
+        if isinstance(getattr(recipe, key), Path):
             values[key] = _relative(Path(values[key]), folder)
     return values
 

@@ -34,7 +34,7 @@ def build_pyramid(rgba: NDArray[np.uint8], largest_px: float, relief: NDArray[np
     """The pyramid of a straight-alpha cut-out uint8 [H, W, 4].
 
     `largest_px` is the longest side at which the cut-out will be drawn: levels that only larger ones would need are
-    left out. `relief` float32 [H, W], or None for a flat object. Levels are averages over areas of the full-resolution
+    left out. `relief` float32 [H, W], or None for a flat object. Levels are made of the full-resolution
     premultiplied colours, so what lies under transparent pixels never reaches the rim.
     """
     height, width = rgba.shape[:2]
@@ -47,7 +47,9 @@ def build_pyramid(rgba: NDArray[np.uint8], largest_px: float, relief: NDArray[np
     for level in range(first, last + 1):
         factor = LEVEL_STEP**level
         size = max(1, math.ceil(width / factor)), max(1, math.ceil(height / factor))
-        shrunk = planes if level == 0 else [plane.resize(size, Image.Resampling.BOX) for plane in planes]
+        # Hamming's window never overshoots. Pillow's box takes whole pixels only: between two sizes it shifts edges by up
+        # to half a pixel, and lets fine patterns through at full contrast.
+        shrunk = planes if level == 0 else [plane.resize(size, Image.Resampling.HAMMING) for plane in planes]
         bordered = np.zeros((size[1] + 2, size[0] + 2, 4), np.uint16)
         bordered[1:-1, 1:-1] = np.clip(np.rint(np.stack([np.asarray(plane) for plane in shrunk], -1)), 0, 65535)
         pixels.append(bordered.reshape(-1, 4))

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from qumade.assets.catalog import Catalog
+from qumade.assets.pictures import content_hash
 from qumade.errors import QumadeError
 from qumade.generate.encode import depth_code, folder_codes
 from qumade.recipe import Recipe, recipe_to_dict
@@ -47,6 +48,8 @@ def describe(recipe: Recipe, catalog: Catalog, out: Path, samples: int) -> dict[
         | {"flip": f.flip, "identity": f.identity, "split": f.split}
         for f in catalog.foregrounds
     ]
+    # A file of class names decides where things stand, as the pictures do.
+    names = {"label_names_sha256": content_hash(recipe.label_names)} if isinstance(recipe.label_names, Path) else {}
     return {
         "format": "qumade-dataset/1",
         "complete": True,
@@ -56,7 +59,7 @@ def describe(recipe: Recipe, catalog: Catalog, out: Path, samples: int) -> dict[
         "depth": depth_code(recipe, catalog).model_dump(mode="json", exclude_none=True),
         "folders": folder_codes(recipe),
         "recipe": recipe_to_dict(recipe, out),
-        "assets": {"backgrounds": backgrounds, "foregrounds": foregrounds},
+        "assets": {"backgrounds": backgrounds, "foregrounds": foregrounds} | names,
     }
 
 

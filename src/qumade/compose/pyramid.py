@@ -47,8 +47,8 @@ def build_pyramid(rgba: NDArray[np.uint8], largest_px: float, relief: NDArray[np
     for level in range(first, last + 1):
         factor = LEVEL_STEP**level
         size = max(1, math.ceil(width / factor)), max(1, math.ceil(height / factor))
-        # Hamming's window never overshoots. Pillow's box takes whole pixels only: between two sizes it shifts edges by up
-        # to half a pixel, and lets fine patterns through at full contrast.
+        # Hamming's window never overshoots. Pillow's box takes whole pixels only: between two sizes it shifts edges by
+        # up to half a pixel, and lets fine patterns through at full contrast.
         shrunk = planes if level == 0 else [plane.resize(size, Image.Resampling.HAMMING) for plane in planes]
         bordered = np.zeros((size[1] + 2, size[0] + 2, 4), np.uint16)
         bordered[1:-1, 1:-1] = np.clip(np.rint(np.stack([np.asarray(plane) for plane in shrunk], -1)), 0, 65535)

@@ -166,30 +166,34 @@ def _behind_background(t, sample, u, v, inverse_depth):  # type: ignore[no-untyp
 
 
 @njit(cache=True)
+def _first_inside(start, length, limit):  # type: ignore[no-untyped-def]
+    """First and end of the cells of a silhouette, drawn from `start` over `length`, with centres in 0 .. limit."""
+    cell = length / SILHOUETTE_PX
+    first = int(np.ceil(-start / cell - 0.5))
+    end = int(np.ceil((limit - start) / cell - 0.5))
+    return min(max(first, 0), SILHOUETTE_PX), min(max(end, 0), SILHOUETTE_PX)
+
+
+@njit(cache=True)
 def _visible_share(t, sample, things, count, which):  # type: ignore[no-untyped-def]
     """Share of an object's silhouette inside the picture, and neither behind the background nor behind a nearer one of
-    the first `count` objects."""
+    the first `count` objects. Cells of the silhouette count by their centres."""
     thing = things[which]
-    whole_box = (
-        thing.left >= 0
-        and thing.top >= 0
-        and thing.left + thing.width <= t.width
-        and thing.top + thing.height <= t.height
-        and t.coarse_size[sample.background, 0] == 0
-    )
+    left, right = _first_inside(thing.left, thing.width, t.width)
+    top, bottom = _first_inside(thing.top, thing.height, t.height)
+    sums = t.silhouette_sums[thing.foreground]
+    whole = sums[SILHOUETTE_PX, SILHOUETTE_PX]
+    hidden = t.coarse_size[sample.background, 0] > 0
     for other in range(count):
-        whole_box = whole_box and not _hides(things, other, which)
-    if whole_box:
-        return 1.0
-    whole, visible = 0.0, 0.0
-    for row in range(SILHOUETTE_PX):
+        hidden = hidden or _hides(things, other, which)
+    if not hidden:
+        return (sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]) / whole
+    visible = 0.0
+    for row in range(top, bottom):
         v = thing.top + (row + 0.5) / SILHOUETTE_PX * thing.height
-        for column in range(SILHOUETTE_PX):
+        for column in range(left, right):
             coverage = float(t.silhouette[thing.foreground, row, column])
-            whole += coverage
             u = thing.left + (column + 0.5) / SILHOUETTE_PX * thing.width
-            if not (0 <= u < t.width and 0 <= v < t.height):
-                continue
             if coverage == 0.0 or _behind_background(t, sample, u, v, thing.inverse_depth):
                 continue
             for other in range(count):

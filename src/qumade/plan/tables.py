@@ -85,6 +85,7 @@ class PlanTables(NamedTuple):
     foreground_size: NDArray[np.float64]  # [F, 2] width, height
     contact: NDArray[np.float64]  # [F, 2]
     silhouette: NDArray[np.float32]  # [F, 32, 32]
+    silhouette_sums: NDArray[np.float64]  # [F, 33, 33] over all cells above and to the left
     scale: NDArray[np.float64]  # [F, 2]
     place: NDArray[np.int64]  # [F]
     object_height_m: NDArray[np.float64]  # [F]; NaN where unknown
@@ -141,6 +142,9 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
         foreground_size=np.array([(f.width, f.height) for f in foregrounds], np.float64),
         contact=np.array([f.contact for f in foregrounds], np.float64),
         silhouette=np.stack([f.silhouette for f in foregrounds]).reshape(-1, SILHOUETTE_PX, SILHOUETTE_PX),
+        silhouette_sums=np.pad(
+            np.stack([f.silhouette for f in foregrounds]).cumsum(1, np.float64).cumsum(2), ((0, 0), (1, 0), (1, 0))
+        ),
         scale=np.array([f.scale for f in foregrounds], np.float64),
         place=np.array([f.place for f in foregrounds], np.int64),
         object_height_m=np.array([f.height_m or np.nan for f in foregrounds], np.float64),

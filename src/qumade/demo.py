@@ -24,7 +24,7 @@ def run_demo(out: Path, workers: int | None = None) -> None:
     write_samples(samples)
     recipe = load_recipe(samples / "recipe.yaml")
     _step("2. Check them", samples)
-    report = check_assets(recipe.backgrounds, recipe.foregrounds, size=recipe.size, per_pair=recipe.per_pair)
+    report = check_assets(recipe)
     print(format_report(report))
     _step("3. Compose a dataset: images, masks and depth", dataset_path)
     catalog, _ = build_catalog(recipe)

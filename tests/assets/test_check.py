@@ -1,6 +1,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,11 @@ from PIL import Image
 
 from qumade.assets.check import MAX_REUSE, AssetReport, check_assets, format_report
 from qumade.errors import QumadeError
+from qumade.recipe import Recipe
+
+
+def check(backgrounds: Path, foregrounds: Path, *, workers: int | None = None, **fields: Any) -> AssetReport:
+    return check_assets(Recipe(backgrounds=backgrounds, foregrounds=foregrounds, **fields), workers=workers)
 
 
 @pytest.fixture
@@ -32,7 +38,7 @@ def reasons(report: AssetReport) -> list[tuple[str, str, str]]:
 
 
 def test_nothing_to_report(assets: Path) -> None:
-    report = check_assets(assets / "bg", assets / "fg", size=(64, 48), per_pair=20)
+    report = check(assets / "bg", assets / "fg", size=(64, 48), per_pair=20)
     assert report.findings == ()
     assert (report.backgrounds.files, report.backgrounds.usable, report.backgrounds.identities) == (2, 2, 2)
     assert (report.foregrounds.files, report.foregrounds.usable, report.foregrounds.identities) == (3, 3, 2)
@@ -42,7 +48,7 @@ def test_nothing_to_report(assets: Path) -> None:
 
 
 def test_flipping_adds_only_mirror_images_that_are_missing(assets: Path) -> None:
-    report = check_assets(assets / "bg", assets / "fg", size=(64, 48), per_pair=20, flip=True)
+    report = check(assets / "bg", assets / "fg", size=(64, 48), per_pair=20, flip=True)
     assert report.added_mirrors == 1
     assert report.samples == 2 * (3 + 1) * 20
     assert (report.backgrounds.reuse, report.foregrounds.reuse) == (4 * 20, 2 * 20)
@@ -52,7 +58,7 @@ def test_same_picture_twice(assets: Path, photo: np.ndarray) -> None:
     (assets / "bg" / "c.png").write_bytes((assets / "bg" / "a.png").read_bytes())
     Image.fromarray(photo).save(assets / "bg" / "d.jpg", quality=80)
     Image.fromarray(photo[:, ::-1]).save(assets / "bg" / "e.jpg", quality=80)
-    report = check_assets(assets / "bg", assets / "fg", size=(64, 48))
+    report = check(assets / "bg", assets / "fg", size=(64, 48))
     assert reasons(report) == [("warning", "c.png", "copy"), ("warning", "d.jpg", "near-copy")]
     assert str(assets / "bg" / "a.png") in report.findings[0].detail
     assert report.backgrounds.identities == 2 and report.backgrounds.usable == 5
@@ -67,7 +73,7 @@ def test_same_photo_with_another_mask_is_another_cutout(assets: Path, photo: np.
         mask = np.zeros(photo.shape[:2], np.uint8)
         mask[30:120, left : left + 80] = 255
         Image.fromarray(mask).save(masks / f"{name}.png")
-    report = check_assets(assets / "bg", assets / "fg", masks=masks, size=(64, 48))
+    report = check(assets / "bg", assets / "fg", masks=masks, size=(64, 48))
     assert report.findings == () and report.foregrounds.identities == 4
 
 
@@ -84,7 +90,7 @@ def test_same_photo_with_another_mask_is_another_cutout(assets: Path, photo: np.
 def test_backgrounds_that_must_be_enlarged(
     assets: Path, size: tuple[int, int], crop: tuple[float, float], times: float | None
 ) -> None:
-    report = check_assets(assets / "bg", assets / "fg", size=size, crop=crop)
+    report = check(assets / "bg", assets / "fg", size=size, crop=crop)
     if times is None:
         assert report.findings == ()
     else:
@@ -93,14 +99,14 @@ def test_backgrounds_that_must_be_enlarged(
 
 
 def test_reuse_past_the_limit(assets: Path) -> None:
-    at_limit = check_assets(assets / "bg", assets / "fg", size=(64, 48), per_pair=MAX_REUSE // 3)
+    at_limit = check(assets / "bg", assets / "fg", size=(64, 48), per_pair=MAX_REUSE // 3)
     assert at_limit.backgrounds.reuse <= MAX_REUSE and at_limit.findings == ()
-    past = check_assets(assets / "bg", assets / "fg", size=(64, 48), per_pair=MAX_REUSE // 3 + 1)
+    past = check(assets / "bg", assets / "fg", size=(64, 48), per_pair=MAX_REUSE // 3 + 1)
     assert reasons(past) == [("warning", "bg", "reuse")]
-    cutouts_at_limit = check_assets(assets / "bg", assets / "fg", size=(64, 48), per_pair=MAX_REUSE // 2)
+    cutouts_at_limit = check(assets / "bg", assets / "fg", size=(64, 48), per_pair=MAX_REUSE // 2)
     assert cutouts_at_limit.foregrounds.reuse == MAX_REUSE
     assert reasons(cutouts_at_limit) == [("warning", "bg", "reuse")]
-    far_past = check_assets(assets / "bg", assets / "fg", size=(64, 48), per_pair=MAX_REUSE)
+    far_past = check(assets / "bg", assets / "fg", size=(64, 48), per_pair=MAX_REUSE)
     assert reasons(far_past) == [("warning", "bg", "reuse"), ("warning", "fg", "reuse")]
 
 
@@ -111,13 +117,13 @@ def test_suspicious_cutouts(assets: Path) -> None:
     cut[20:, 10:50] = [90, 80, 10, 255]
     Image.fromarray(cut).save(assets / "fg" / "cut.png")
     Image.fromarray(cut[::-1, :, 3].copy()).save(masks / "cut.png")
-    report = check_assets(assets / "bg", assets / "fg", masks=masks, size=(64, 48))
+    report = check(assets / "bg", assets / "fg", masks=masks, size=(64, 48))
     assert reasons(report) == [("warning", "cut.png", "cut-off"), ("warning", "cut.png", "mask-differs")]
     assert report.foregrounds.usable == 4
 
 
 def test_a_folder_of_damaged_assets(assets: Path, damaged_folder: Path, damaged: dict[str, str]) -> None:
-    report = check_assets(assets / "bg", damaged_folder, size=(64, 48), workers=3)
+    report = check(assets / "bg", damaged_folder, size=(64, 48), workers=3)
     assert (report.foregrounds.files, report.foregrounds.usable) == (len(damaged) + 1, 1)
     assert report.samples == 2 * 1 * 20
     severities = [f.severity for f in report.findings]
@@ -126,22 +132,22 @@ def test_a_folder_of_damaged_assets(assets: Path, damaged_folder: Path, damaged:
     for finding in report.findings:
         assert Path(finding.path).name in text and finding.detail in text
     assert json.loads(json.dumps(asdict(report)))["foregrounds"]["usable"] == 1
-    assert check_assets(assets / "bg", damaged_folder, size=(64, 48), workers=1) == report
+    assert check(assets / "bg", damaged_folder, size=(64, 48), workers=1) == report
 
 
 def test_nothing_usable(assets: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    report = check_assets(tmp_path / "empty", assets / "fg")
+    report = check(tmp_path / "empty", assets / "fg")
     assert (report.samples, report.backgrounds.reuse, report.foregrounds.reuse) == (0, 0, 0)
     assert "0 usable" in format_report(report)
     with pytest.raises(QumadeError, match="missing"):
-        check_assets(tmp_path / "missing", assets / "fg")
+        check(tmp_path / "missing", assets / "fg")
 
 
 def test_report_counts_first_and_groups_findings(assets: Path) -> None:
     (assets / "bg" / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0")
     (assets / "bg" / "nothing.png").touch()
-    lines = format_report(check_assets(assets / "bg", assets / "fg", size=(400, 100))).splitlines()
+    lines = format_report(check(assets / "bg", assets / "fg", size=(400, 100))).splitlines()
     assert lines[:5] == [
         f"Backgrounds  4 files, 2 usable, 2 different  ({assets / 'bg'})",
         f"Cut-outs     3 files, 3 usable, 2 different, 2 with their mirror image  ({assets / 'fg'})",
@@ -159,7 +165,7 @@ def test_report_counts_first_and_groups_findings(assets: Path) -> None:
 
 def test_real_assets(real_data: Path) -> None:
     folder = real_data / "qumade"
-    report = check_assets(folder / "bgImages", folder / "fgImages", masks=folder / "masks", flip=True)
+    report = check(folder / "bgImages", folder / "fgImages", masks=folder / "masks", flip=True)
     assert (report.samples, report.added_mirrors) == (400_000, 0)
     assert (report.backgrounds.usable, report.backgrounds.identities) == (100, 99)
     assert (report.foregrounds.usable, report.foregrounds.identities, report.foregrounds.mirrored) == (200, 100, 200)

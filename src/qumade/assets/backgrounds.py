@@ -1,7 +1,7 @@
 """Backgrounds of the catalog: each photo with what its depth map and its label map tell."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,43 @@ from qumade.assets.labels import read_labels
 from qumade.assets.pictures import UnusablePicture, content_hash, printable
 from qumade.assets.scan import Finding, ScannedBackground
 from qumade.assets.stems import match_stems
-from qumade.assets.survey import LabelScheme, survey_background
+from qumade.assets.survey import LabelScheme, Survey, survey_background
 from qumade.errors import QumadeError
 from qumade.recipe import Recipe, for_file
 
-__all__ = ["catalog_backgrounds", "depth_kind"]
+__all__ = ["Maps", "SurveyedBackground", "catalog_backgrounds", "depth_kind", "match_maps", "survey_photo"]
 
 LABEL_SUFFIXES = (".png", ".npy")
 _PRESENT_SHARE = 0.001  # less of the target class than this is noise of the label map
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The depth map and the label map of each photo that has one, and what the depth means."""
+
+    depths: dict[Path, Path]
+    labels: dict[Path, Path]
+    kind: DepthKind
+
+
+@dataclass(frozen=True, eq=False)
+class SurveyedBackground:
+    """A photo with its maps, labels int32 [H, W] and inverse depth float32 [H, W], and what they tell.
+
+    `survey` is None where a map is missing or cannot be read. With an error among the findings it is left out.
+    """
+
+    scan: ScannedBackground
+    labels_path: Path | None
+    depth_path: Path | None
+    labels: NDArray[np.int32] | None
+    inverse_depth: NDArray[np.float32] | None
+    survey: Survey | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def usable(self) -> bool:
+        return all(finding.severity != "error" for finding in self.findings)
 
 
 def depth_kind(recipe: Recipe, depths: dict[Path, Path]) -> DepthKind:
@@ -30,6 +59,14 @@ def depth_kind(recipe: Recipe, depths: dict[Path, Path]) -> DepthKind:
     if recipe.depths is None:
         return "scaled"
     return "metric" if any(path.suffix.lower() == ".png" for path in depths.values()) else recipe.depths_kind
+
+
+def match_maps(recipe: Recipe, scanned: Sequence[ScannedBackground]) -> Maps:
+    """The maps of equal stem of each photo. Raises QumadeError where that cannot be told."""
+    paths = [scan.path for scan in scanned]
+    depths = {} if recipe.depths is None else match_depths(paths, recipe.depths)
+    labels = {} if recipe.labels is None else match_stems(paths, recipe.labels, LABEL_SUFFIXES, "labels")
+    return Maps(depths, labels, depth_kind(recipe, depths))
 
 
 def catalog_backgrounds(
@@ -41,21 +78,47 @@ def catalog_backgrounds(
     progress: bool = False,
 ) -> tuple[list[Background], DepthKind]:
     """The usable backgrounds and the kind of their depth; what is wrong with others is added to the findings."""
-    paths = [scan.path for scan in scanned]
-    depths = {} if recipe.depths is None else match_depths(paths, recipe.depths)
-    labels = {} if recipe.labels is None else match_stems(paths, recipe.labels, LABEL_SUFFIXES, "labels")
-    kind = depth_kind(recipe, depths)
+    maps = match_maps(recipe, scanned)
     identities = group_identities([s.signature for s in scanned], [s.width / s.height for s in scanned]).identity
     backgrounds = []
-    bar = tqdm(scanned, "ground", unit="file", disable=not progress or not (depths or labels), leave=False)
+    bar = tqdm(scanned, "ground", unit="file", disable=not progress or not (maps.depths or maps.labels), leave=False)
     for scan, identity in zip(bar, identities, strict=True):
-        try:
-            made = _background(recipe, scan, scheme, depths.get(scan.path), labels.get(scan.path), kind, findings)
-        except _Unusable as error:
-            findings.append(Finding("error", "background", printable(scan.path), error.reason, str(error)))
-        else:
-            backgrounds.append(replace(made, identity=identity))
-    return backgrounds, kind
+        surveyed = survey_photo(recipe, scan, scheme, maps)
+        findings += surveyed.findings
+        if surveyed.usable and surveyed.survey is not None:
+            backgrounds.append(_background(recipe, surveyed, surveyed.survey, identity))
+    return backgrounds, maps.kind
+
+
+def survey_photo(recipe: Recipe, scan: ScannedBackground, scheme: LabelScheme | None, maps: Maps) -> SurveyedBackground:
+    """Reads the maps of one photo and surveys its ground. Whatever is wrong with a map is a finding.
+
+    Raises QumadeError for unknown depth that the recipe's encoding has no code for.
+    """
+    depth_path, labels_path = maps.depths.get(scan.path), maps.labels.get(scan.path)
+    labels, inverse_depth, survey = None, None, None
+    where = printable(scan.path)
+    findings = []
+    try:
+        labels = _labels(recipe, scan, labels_path)
+        inverse_depth = _inverse_depth(recipe, scan, depth_path, maps.kind)
+        survey = survey_background(
+            recipe, scan.name, (scan.width, scan.height), labels, scheme, inverse_depth, maps.kind
+        )
+        findings += [Finding("warning", "background", where, "ground", note) for note in survey.notes]
+        if recipe.present == "skip" and survey.present_share > _PRESENT_SHARE:
+            detail = f"shows {', '.join(recipe.target)} on {survey.present_share:.1%} of its pixels"
+            raise _Unusable("present", f"{detail}; left out as the recipe says")
+        problem = _problem(recipe, survey)
+        if problem is not None and recipe.nowhere == "skip":
+            raise _Unusable("nowhere", f"{problem}; left out as the recipe says (nowhere: skip)")
+        if problem is not None:
+            detail = f"{problem}; objects are placed at random"
+            findings.append(Finding("warning", "background", where, "nowhere", detail))
+            survey = replace(survey, standing=None)
+    except _Unusable as error:
+        findings.append(Finding("error", "background", where, error.reason, str(error)))
+    return SurveyedBackground(scan, labels_path, depth_path, labels, inverse_depth, survey, tuple(findings))
 
 
 class _Unusable(Exception):
@@ -64,62 +127,57 @@ class _Unusable(Exception):
         self.reason = reason
 
 
-def _background(
-    recipe: Recipe,
-    scan: ScannedBackground,
-    scheme: LabelScheme | None,
-    depth_path: Path | None,
-    labels_path: Path | None,
-    kind: DepthKind,
-    findings: list[Finding],
-) -> Background:
-    size = scan.width, scan.height
-    labels, inverse_depth = None, None
-    if recipe.labels is not None:
-        if labels_path is None:
-            raise _Unusable("no-labels", f"has no label map of equal stem in {printable(recipe.labels)}")
-        try:
-            labels = read_labels(labels_path, size, scan.path)
-        except QumadeError as error:
-            raise _Unusable("labels", str(error)) from None
-    if recipe.depths is not None:
-        if depth_path is None:
-            raise _Unusable("no-depth", f"has no depth map of equal stem in {printable(recipe.depths)}")
-        try:
-            inverse_depth = read_inverse_depth(depth_path, size, kind)
-        except UnusablePicture as error:
-            raise _Unusable(error.reason, error.message) from None
-        _refuse_unknown(recipe, depth_path, inverse_depth, kind)
-    survey = survey_background(recipe, scan.name, size, labels, scheme, inverse_depth, kind)
-    where = printable(scan.path)
-    findings += [Finding("warning", "background", where, "ground", note) for note in survey.notes]
-    if recipe.present == "skip" and survey.present_share > _PRESENT_SHARE:
-        detail = f"shows {', '.join(recipe.target)} on {survey.present_share:.1%} of its pixels"
-        raise _Unusable("present", f"{detail}; left out as the recipe says")
-    standing = survey.standing
-    problem = None
-    if standing is not None and set(recipe.policies) - {"random"}:
-        if not any(table.pixels.size for table in standing):
-            problem = f"has nowhere to stand: no clean patch of {', '.join(recipe.ground)}"
-        elif "perspective" in recipe.policies and (survey.plane is None or np.isnan(survey.horizon_level)):
-            problem = "has no known horizon, which perspective placement needs"
-    if problem is not None:
-        if recipe.nowhere == "skip":
-            raise _Unusable("nowhere", f"{problem}; left out as the recipe says (nowhere: skip)")
-        findings.append(Finding("warning", "background", where, "nowhere", f"{problem}; objects are placed at random"))
-        standing = None
+def _labels(recipe: Recipe, scan: ScannedBackground, path: Path | None) -> NDArray[np.int32] | None:
+    if recipe.labels is None:
+        return None
+    if path is None:
+        raise _Unusable("no-labels", f"has no label map of equal stem in {printable(recipe.labels)}")
+    try:
+        return read_labels(path, (scan.width, scan.height), scan.path)
+    except QumadeError as error:
+        raise _Unusable("labels", str(error)) from None
+
+
+def _inverse_depth(
+    recipe: Recipe, scan: ScannedBackground, path: Path | None, kind: DepthKind
+) -> NDArray[np.float32] | None:
+    if recipe.depths is None:
+        return None
+    if path is None:
+        raise _Unusable("no-depth", f"has no depth map of equal stem in {printable(recipe.depths)}")
+    try:
+        inverse_depth = read_inverse_depth(path, (scan.width, scan.height), kind)
+    except UnusablePicture as error:
+        raise _Unusable(error.reason, error.message) from None
+    _refuse_unknown(recipe, path, inverse_depth, kind)
+    return inverse_depth
+
+
+def _problem(recipe: Recipe, survey: Survey) -> str | None:
+    """Why objects cannot be placed on the ground as the recipe's policies want, None where they can."""
+    if survey.standing is None or not set(recipe.policies) - {"random"}:
+        return None
+    if not any(table.pixels.size for table in survey.standing):
+        return f"has nowhere to stand: no clean patch of {', '.join(recipe.ground)}"
+    if "perspective" in recipe.policies and (survey.plane is None or np.isnan(survey.horizon_level)):
+        return "has no known horizon, which perspective placement needs"
+    return None
+
+
+def _background(recipe: Recipe, surveyed: SurveyedBackground, survey: Survey, identity: int) -> Background:
+    scan, depth_path, labels_path = surveyed.scan, surveyed.depth_path, surveyed.labels_path
     return Background(
         name=scan.name,
         sha256=scan.sha256,
         width=scan.width,
         height=scan.height,
-        identity=0,
+        identity=identity,
         split=None,
         plane=survey.plane,
         horizon_level=survey.horizon_level,
         coarse_depth=survey.coarse_depth,
         coarse_occluder=survey.coarse_occluder,
-        standing=standing,
+        standing=survey.standing,
         camera_height_m=for_file(scan.name, recipe.camera_height_m),
         depth_name=None if depth_path is None else depth_path.name,
         depth_sha256=None if depth_path is None else content_hash(depth_path),

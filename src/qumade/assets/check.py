@@ -1,11 +1,14 @@
 """The audit of asset folders: what cannot be used, what is suspicious, and how often each asset will be reused."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
+from qumade.assets.backgrounds import SurveyedBackground, match_maps, survey_photo
 from qumade.assets.identities import Identities, group_identities
 from qumade.assets.pictures import printable
 from qumade.assets.scan import (
@@ -16,6 +19,8 @@ from qumade.assets.scan import (
     scan_backgrounds,
     scan_foregrounds,
 )
+from qumade.assets.survey import label_scheme
+from qumade.recipe import Recipe
 
 __all__ = ["MAX_REUSE", "AssetReport", "FolderReport", "check_assets", "format_report"]
 
@@ -59,44 +64,43 @@ class AssetReport:
 
 
 def check_assets(
-    backgrounds: Path,
-    foregrounds: Path,
+    recipe: Recipe,
     *,
-    masks: Path | None = None,
-    size: tuple[int, int] = (224, 224),
-    per_pair: int = 20,
-    flip: bool = False,
-    crop: tuple[float, float] = (1.0, 1.0),
     workers: int | None = None,
     progress: bool = False,
+    look: Callable[[SurveyedBackground], None] | None = None,
 ) -> AssetReport:
-    """Reads every asset and reports what a dataset made of them would suffer from.
+    """Reads every asset of a recipe and reports what a dataset made of them would suffer from.
 
-    `size` is width and height of a sample; `crop` the range of background crops, as shares of the largest crop of that
-    shape; `flip` adds mirror images of cut-outs whose mirror image is not there. Raises QumadeError only where a folder
-    cannot be listed or masks cannot be told apart: whatever is wrong with a file is a finding.
+    With label or depth maps the ground of every background is surveyed, and those that the recipe leaves out for it are
+    unusable; `look` is called with each survey. Raises QumadeError only where a folder cannot be listed or files cannot
+    be told apart, and for unknown depth without a code: whatever else is wrong with a file is a finding.
     """
-    photos, findings = scan_backgrounds(backgrounds, workers=workers, progress=progress)
-    cutouts, more = scan_foregrounds(foregrounds, masks, workers=workers, progress=progress)
+    photos, findings = scan_backgrounds(recipe.backgrounds, workers=workers, progress=progress)
+    if recipe.labels is not None or recipe.depths is not None:
+        photos, more = _with_ground(recipe, photos, progress, look)
+        findings += more
+    cutouts, more = scan_foregrounds(recipe.foregrounds, recipe.masks, workers=workers, progress=progress)
     findings += more
     photo_groups, cutout_groups = _identities(photos), _identities(cutouts)
     findings += _repeated(photos, photo_groups, "background") + _repeated(cutouts, cutout_groups, "foreground")
-    findings += [finding for photo in photos for finding in _enlarged(photo, size, crop[0])]
+    findings += [finding for photo in photos for finding in _enlarged(photo, recipe.size, recipe.crop[0])]
 
-    added_mirrors = cutout_groups.mirror_of.count(None) if flip else 0
+    added_mirrors = cutout_groups.mirror_of.count(None) if recipe.flip else 0
     drawn = len(cutouts) + added_mirrors
-    photo_report = _folder_report(backgrounds, "background", photos, photo_groups, drawn * per_pair, findings)
-    cutout_report = _folder_report(foregrounds, "foreground", cutouts, cutout_groups, len(photos) * per_pair, findings)
+    reuse = drawn * recipe.per_pair, len(photos) * recipe.per_pair
+    photo_report = _folder_report(recipe.backgrounds, "background", photos, photo_groups, reuse[0], findings)
+    cutout_report = _folder_report(recipe.foregrounds, "foreground", cutouts, cutout_groups, reuse[1], findings)
     findings += _overused(photo_report, "background") + _overused(cutout_report, "foreground")
     order = ["background", "foreground", "mask", "error", "warning", "info"]
     findings.sort(key=lambda found: (order.index(found.kind), order.index(found.severity), found.path, found.reason))
     return AssetReport(
         backgrounds=photo_report,
         foregrounds=cutout_report,
-        size=size,
-        per_pair=per_pair,
+        size=recipe.size,
+        per_pair=recipe.per_pair,
         added_mirrors=added_mirrors,
-        samples=len(photos) * drawn * per_pair,
+        samples=len(photos) * drawn * recipe.per_pair,
         findings=tuple(findings),
     )
 
@@ -133,6 +137,26 @@ def _counts(folder: FolderReport) -> str:
 
 def _section(found: Finding) -> tuple[str, str]:
     return found.kind, found.reason
+
+
+def _with_ground(
+    recipe: Recipe,
+    photos: Sequence[ScannedBackground],
+    progress: bool,
+    look: Callable[[SurveyedBackground], None] | None,
+) -> tuple[list[ScannedBackground], list[Finding]]:
+    """The photos whose ground the recipe can use, and what was found of all."""
+    scheme, maps = label_scheme(recipe), match_maps(recipe, photos)
+    usable: list[ScannedBackground] = []
+    findings: list[Finding] = []
+    for photo in tqdm(photos, "ground", unit="file", disable=not progress, leave=False):
+        surveyed = survey_photo(recipe, photo, scheme, maps)
+        findings += surveyed.findings
+        if surveyed.usable:
+            usable.append(photo)
+        if look is not None:
+            look(surveyed)
+    return usable, findings
 
 
 def _identities(scanned: Sequence[Scanned]) -> Identities:

@@ -13,6 +13,7 @@ from qumade.assets.label_names import LabelTable, label_table, resolve_ids
 from qumade.assets.labels import StandingTable, standable, standing_table, target_pixels
 from qumade.errors import QumadeError
 from qumade.geometry import (
+    GroundFit,
     GroundPlane,
     fit_ground_plane,
     flat_ground_prior,
@@ -69,7 +70,8 @@ def label_scheme(recipe: Recipe) -> LabelScheme | None:
 @dataclass(frozen=True, eq=False)
 class Survey:
     """What was found; the fields are those of `Background`. `present_share` is the share of pixels that show the target
-    already, `notes` what a person should know."""
+    already, `notes` what a person should know. `fit` is what the plane, or its refusal, comes from, in inverse depth
+    above `horizon_level`; `standable` bool [H, W] is where the tables' pixels come from, of all places together."""
 
     plane: GroundPlane | None
     horizon_level: float
@@ -78,6 +80,8 @@ class Survey:
     standing: tuple[StandingTable, ...] | None
     present_share: float
     notes: tuple[str, ...]
+    fit: GroundFit | None = None
+    standable: Bools | None = None
 
 
 def survey_background(
@@ -91,19 +95,20 @@ def survey_background(
 ) -> Survey:
     """Surveys the background `name` of `size` (width, height), with its label map and inverse depth [H, W] if known."""
     notes: list[str] = []
-    level, coarse, occluder = 0.0, None, None
+    level, coarse, occluder, fit = 0.0, None, None, None
     if inverse_depth is None:
         plane: GroundPlane | None = _prior(recipe, name, size, labels, scheme, notes)
     else:
         level = _level(recipe, name, labels, scheme, inverse_depth, kind, notes)
-        plane = _plane(labels, scheme, inverse_depth, level, notes)
+        fit = _fit(labels, scheme, inverse_depth, level, notes)
+        plane = _plane(fit, level, notes)
         coarse = coarse_mean(inverse_depth)
         occluder = np.nan_to_num(coarse_mean(occluding(inverse_depth, level, labels, scheme)))
     if labels is None or scheme is None:
         return Survey(plane, level, coarse, occluder, None, 0.0, tuple(notes))
     present = float(target_pixels(labels, scheme.target).mean())
-    standing = _standing(recipe, size, labels, scheme, plane, level, inverse_depth, kind)
-    return Survey(plane, level, coarse, occluder, standing, present, tuple(notes))
+    standing, where = _standing(recipe, size, labels, scheme, plane, level, inverse_depth, kind)
+    return Survey(plane, level, coarse, occluder, standing, present, tuple(notes), fit, where)
 
 
 def occluding(
@@ -166,20 +171,26 @@ def _level(
         return float("nan")
 
 
-def _plane(
+def _fit(
     labels: Labels | None,
     scheme: LabelScheme | None,
     inverse_depth: NDArray[np.float32],
     level: float,
     notes: list[str],
-) -> GroundPlane | None:
-    """The plane of the ground in the map's own unit, None where it is not flat, not seen, or its horizon unknown."""
+) -> GroundFit | None:
+    """The fit of a plane to the ground's inverse depth above the level, None where it or its horizon is not seen."""
     if labels is None or scheme is None or np.isnan(level):
         return None
     try:
-        fit = fit_ground_plane(inverse_depth - np.float32(level), target_pixels(labels, scheme.ground))
+        return fit_ground_plane(inverse_depth - np.float32(level), target_pixels(labels, scheme.ground))
     except QumadeError as error:
         notes.append(f"no ground plane: {error}")
+        return None
+
+
+def _plane(fit: GroundFit | None, level: float, notes: list[str]) -> GroundPlane | None:
+    """The plane of the ground in the map's own unit, None where there is none or it is not flat."""
+    if fit is None:
         return None
     if fit.inlier_share < _LEAST_INLIERS:
         notes.append(f"no ground plane: only {fit.inlier_share:.0%} of the ground lie on the best one")
@@ -196,8 +207,8 @@ def _standing(
     level: float,
     inverse_depth: NDArray[np.float32] | None,
     kind: DepthKind,
-) -> tuple[StandingTable, ...]:
-    """Where something may stand, for each of the scheme's places."""
+) -> tuple[tuple[StandingTable, ...], Bools]:
+    """Where something may stand, for each of the scheme's places; and for all of them, bool [H, W]."""
     width, height = size
     far = 0.0 if np.isnan(level) else level
     # The prior's plane is only as good as its horizon: a clean label map may know better where the ground ends.
@@ -216,8 +227,9 @@ def _standing(
         with np.errstate(divide="ignore"):
             distance = nearest / depth
         allowed &= (distance >= recipe.contact_distance[0]) & (distance <= recipe.contact_distance[1])
-    tables = []
+    tables, anywhere = [], np.zeros((height, width), np.bool_)
     for names in scheme.places:
         where = standable(labels, resolve_ids(scheme.table, names), scheme.sky, horizon) & allowed
+        anywhere |= where
         tables.append(standing_table(where, depth if recipe.contact_law == "distance" else None))
-    return tuple(tables)
+    return tuple(tables), anywhere

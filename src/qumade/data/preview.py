@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from qumade.data.layout import Dataset
 from qumade.errors import QumadeError
 
-__all__ = ["SheetRow", "contact_sheet", "depth_legend", "preview_dataset"]
+__all__ = ["SheetRow", "coloured_depth", "contact_sheet", "depth_legend", "fitted_text", "preview_dataset"]
 
 CELL = 192  # side of the square that each picture is fitted into
 SHEET_WIDTH = 1840
@@ -65,12 +65,12 @@ def contact_sheet(
         left = MARGIN + column * (strip_width + MARGIN)
         top = HEADER + line * (strip_height + CAPTION)
         sheet.paste(strip, (left, top + strip_height - strip.height))
-        draw.text((left, top + strip_height + 2), _fitted(row.caption, strip_width, font), INK, font)
+        draw.text((left, top + strip_height + 2), fitted_text(row.caption, strip_width, font), INK, font)
     legend_left = width
     if any(row.inverse_depth is not None for row in rows):
         legend_left = _draw_legend(draw, width - MARGIN, legend, depth_range)
     title_font = ImageFont.load_default(18)
-    draw.text((MARGIN, HEADER // 2), _fitted(title, legend_left - 2 * MARGIN, title_font), INK, title_font, anchor="lm")
+    draw.text((MARGIN, HEADER // 2), fitted_text(title, legend_left - 2 * MARGIN, title_font), INK, title_font, anchor="lm")
     return sheet
 
 
@@ -127,7 +127,7 @@ def _strip(row: SheetRow, depth_range: tuple[float, float] | None, outline: bool
         cells.append(mask.convert("RGB"))
     if row.inverse_depth is not None:
         # nearest: a mean over a depth edge is a depth that is nowhere
-        cells.append(Image.fromarray(_coloured(row.inverse_depth, depth_range)).resize(size, nearest))
+        cells.append(Image.fromarray(coloured_depth(row.inverse_depth, depth_range)).resize(size, nearest))
     strip = Image.new("RGB", (len(cells) * (size[0] + GAP) - GAP, size[1]), PAPER)
     for position, cell in enumerate(cells):
         strip.paste(cell, (position * (size[0] + GAP), 0))
@@ -141,7 +141,9 @@ def _rim(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return inside & ~core
 
 
-def _coloured(inverse_depth: NDArray[np.float32], depth_range: tuple[float, float] | None) -> NDArray[np.uint8]:
+def coloured_depth(inverse_depth: NDArray[np.float32], depth_range: tuple[float, float] | None) -> NDArray[np.uint8]:
+    """Return inverse depth [H, W] in colours, uint8 [H, W, 3]: black at the far end of the range, or of the values,
+    bright at the near end, slate where unknown."""
     known = np.isfinite(inverse_depth)
     far, near = depth_range or (0.0, 1.0)
     if depth_range is None and known.any():
@@ -170,7 +172,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, right: int, title: str, depth_range:
     bar_left = near_left - 6 - bar
     far_left = bar_left - 6 - draw.textlength(far, font)
     left = far_left - 14 - draw.textlength(title, font)
-    ramp = _coloured(np.linspace(0, 1, bar, dtype=np.float32)[None], (0.0, 1.0))[0]
+    ramp = coloured_depth(np.linspace(0, 1, bar, dtype=np.float32)[None], (0.0, 1.0))[0]
     for step, colour in enumerate(ramp):
         draw.line((bar_left + step, middle - 7, bar_left + step, middle + 6), tuple(int(c) for c in colour))
     draw.rectangle((unknown_left, middle - 7, unknown_left + swatch, middle + 6), UNKNOWN)
@@ -184,7 +186,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, right: int, title: str, depth_range:
     return int(left)
 
 
-def _fitted(text: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def fitted_text(text: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Return text cut off with dots where it is wider than `width` pixels."""
     text = " ".join(text.split(" ")) if text.isprintable() else ascii(text)[1:-1]
     if font.getlength(text) <= width:

@@ -80,7 +80,7 @@ class Recipe(BaseModel):
     sample, but for `horizon`, which is a share of the height of the whole background photo.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     backgrounds: Folder
     """Folder of background photos."""

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache as once
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qumade.errors import QumadeError
 from qumade.teachers.cache import cached_maps, file_fingerprint
+from qumade.teachers.extras import needs
 
 __all__ = ["DEFAULT_MODEL", "DepthLabels", "DepthTeacher", "depth_teacher", "label_depth"]
 
@@ -37,6 +38,12 @@ class DepthTeacher:
     fingerprint: str
     batch_size: int
     predict: Callable[[Sequence[Picture], int], list[InverseDepth]]
+    labels: ClassVar[str] = "depth"  # what it gives, in a word
+
+    @property
+    def cache_name(self) -> str:
+        """The name of the folder for what it predicts."""
+        return f"depth-{_CONVENTION}-{self.fingerprint[:32]}"
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,10 @@ def label_depth(
     size = teacher.batch_size if batch_size is None else batch_size
     if size < 1:
         raise QumadeError(f"Invalid batch size: got {size}; must be at least 1")
-    folder = cache / f"depth-{_CONVENTION}-{teacher.fingerprint[:32]}"
-    files = cached_maps(paths, folder, lambda some: list(teacher.predict(some, size)), batch_size=size, what="depth")
+    maps = cache / teacher.cache_name
+    files = cached_maps(
+        paths, maps, lambda some: list(teacher.predict(some, size)), batch_size=size, what=teacher.labels
+    )
     return DepthLabels(files, teacher.kind)
 
 
@@ -72,7 +81,8 @@ def depth_teacher(model: str | Path, *, download: bool = False) -> DepthTeacher:
     """
     if str(model).lower().endswith(".onnx"):
         return _onnx_depth_teacher(Path(model))
-    from qumade.teachers import network
+    with needs("teachers"):
+        from qumade.teachers import network
 
     folder = network.find_model(DEFAULT_MODEL if model == "auto" else model, download=download)
     config = network.read_config(folder)
@@ -146,7 +156,8 @@ def _resized(family: str, processor: Any, output: Any, sizes: list[tuple[int, ..
 
 
 def _onnx_depth_teacher(file: Path) -> DepthTeacher:
-    from qumade.teachers import onnx_teacher
+    with needs("onnx"):
+        from qumade.teachers import onnx_teacher
 
     settings = onnx_teacher.read_settings(onnx_teacher.DepthSettings, file)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache as once
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qumade.assets.label_names import LabelTable, table_of_names
 from qumade.errors import QumadeError
 from qumade.teachers.cache import cached_maps, file_fingerprint
+from qumade.teachers.extras import needs
 
 __all__ = ["SegmentLabels", "SegmentationTeacher", "label_segments", "segmentation_teacher"]
 
@@ -33,6 +34,12 @@ class SegmentationTeacher:
     fingerprint: str
     batch_size: int
     predict: Callable[[Sequence[Picture], int], list[Ids]]
+    labels: ClassVar[str] = "segments"  # what it gives, in a word
+
+    @property
+    def cache_name(self) -> str:
+        """The name of the folder for what it predicts."""
+        return f"segments-{_CONVENTION}-{self.fingerprint[:32]}"
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,10 @@ def label_segments(
     size = teacher.batch_size if batch_size is None else batch_size
     if size < 1:
         raise QumadeError(f"Invalid batch size: got {size}; must be at least 1")
-    folder = cache / f"segments-{_CONVENTION}-{teacher.fingerprint[:32]}"
-    files = cached_maps(paths, folder, lambda some: list(teacher.predict(some, size)), batch_size=size, what="segments")
+    maps = cache / teacher.cache_name
+    files = cached_maps(
+        paths, maps, lambda some: list(teacher.predict(some, size)), batch_size=size, what=teacher.labels
+    )
     return SegmentLabels(files, teacher.names)
 
 
@@ -70,7 +79,8 @@ def segmentation_teacher(model: str | Path, *, download: bool = False) -> Segmen
     """
     if str(model).lower().endswith(".onnx"):
         return _onnx_segmentation_teacher(Path(model))
-    from qumade.teachers import network
+    with needs("teachers"):
+        from qumade.teachers import network
 
     folder = network.find_model(model, download=download)
     config = network.read_config(folder)
@@ -122,7 +132,8 @@ def _input(processor: Any, picture: Picture) -> Any:
 
 
 def _onnx_segmentation_teacher(file: Path) -> SegmentationTeacher:
-    from qumade.teachers import onnx_teacher
+    with needs("onnx"):
+        from qumade.teachers import onnx_teacher
 
     settings = onnx_teacher.read_settings(onnx_teacher.SegmentationSettings, file)
 

@@ -1,0 +1,136 @@
+"""Every background labelled once, before anything is planned: folders of maps that a recipe then points at.
+
+In the cache, under the folder of each teacher:
+
+    HASH.npy                   the map of a picture, by the hash of its content: no picture is labelled twice
+    backgrounds-HASH/STEM.npy  the same files by the stems of one set of backgrounds, by the hash of that set
+
+A set's folder appears when it is whole, and never changes: what was made from it can be audited and gone on with.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qumade.assets.label_names import LABEL_TABLES, LabelTable
+from qumade.assets.pictures import content_hash, list_pictures, printable
+from qumade.assets.scan import scan_backgrounds
+from qumade.errors import QumadeError
+from qumade.teachers.cache import cached_maps
+from qumade.teachers.depth import DepthTeacher, depth_teacher
+from qumade.teachers.segmentation import SegmentationTeacher, segmentation_teacher
+
+__all__ = ["default_cache", "label_backgrounds"]
+
+_NAMES = "names.yaml"
+
+
+def default_cache() -> Path:
+    """The folder of computed labels: $XDG_CACHE_HOME/qumade, else ~/.cache/qumade (XDG Base Directory)."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "qumade"  # relative: invalid there
+
+
+def label_backgrounds(
+    folder: Path,
+    *,
+    depth: str | Path | None = None,
+    labels: str | Path | None = None,
+    cache: Path,
+    download: bool = False,
+) -> dict[str, Any]:
+    """Labels the backgrounds in `folder` and returns the fields of a recipe that take the labels from the cache.
+
+    `depth` and `labels` are models as of `depth_teacher` and `segmentation_teacher`: they give `depths` and
+    `depths_kind`, `labels` and `label_names`. Files that are no usable picture are left out: the audit of the assets
+    names them. Raises QumadeError for a model that cannot be used, and for two backgrounds of one stem.
+    """
+    cache = Path(os.path.abspath(cache))
+    backgrounds = _one_a_stem(list_pictures(folder))
+    depths = None if depth is None else depth_teacher(depth, download=download)
+    segments = None if labels is None else segmentation_teacher(labels, download=download)
+    fields: dict[str, Any] = {}
+    if depths is not None:
+        fields |= {"depths": _labelled(backgrounds, folder, depths, cache), "depths_kind": depths.kind}
+    if segments is not None:
+        labelled = _labelled(backgrounds, folder, segments, cache)
+        fields |= {"labels": labelled, "label_names": _built_in_table(segments.names) or labelled / _NAMES}
+    return fields
+
+
+def _one_a_stem(backgrounds: Sequence[Path]) -> Sequence[Path]:
+    by_stem: dict[str, Path] = {}
+    for path in backgrounds:
+        other = by_stem.setdefault(path.stem, path)
+        if other != path:
+            raise QumadeError(
+                f"Invalid backgrounds: got both {printable(other)} and {path.name}; must be one picture a stem, for "
+                "maps belong to pictures by their stem"
+            )
+    return backgrounds
+
+
+def _labelled(
+    backgrounds: Sequence[Path], folder: Path, teacher: DepthTeacher | SegmentationTeacher, cache: Path
+) -> Path:
+    """The folder with the map of each background by its stem, and the names of a segmentation teacher's ids."""
+    maps = cache / teacher.cache_name
+    # Names and contents of all files, so that equal commands find equal folders and others never change them.
+    content = "".join(f"{_hash(path)} {path.stem}\n" for path in backgrounds)
+    labelled = maps / f"backgrounds-{hashlib.sha256(os.fsencode(content)).hexdigest()[:32]}"
+    if labelled.is_dir():
+        return labelled
+    usable = [scanned.path for scanned in scan_backgrounds(folder, progress=True)[0]]
+    size = teacher.batch_size
+    files = cached_maps(
+        usable, maps, lambda some: list(teacher.predict(some, size)), batch_size=size, what=teacher.labels
+    )
+    temporary = Path(tempfile.mkdtemp(prefix=".backgrounds-", dir=maps))
+    try:
+        for path, file in zip(usable, files, strict=True):
+            _link_or_copy(file, temporary / f"{path.stem}.npy")
+        if isinstance(teacher, SegmentationTeacher):
+            (temporary / _NAMES).write_text(_names_yaml(teacher.names), "utf-8")
+        temporary.chmod(0o755)  # private while it was a temporary folder
+        temporary.rename(labelled)
+    except OSError:
+        if not labelled.is_dir():  # else another process was quicker
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return labelled
+
+
+def _hash(path: Path) -> str:
+    try:
+        return content_hash(path)
+    except QumadeError:  # a broken link, named by the audit of the assets
+        return "-"
+
+
+def _link_or_copy(file: Path, name: Path) -> None:
+    try:
+        name.hardlink_to(file)
+    except OSError:  # not on every file system
+        shutil.copyfile(file, name)
+
+
+def _built_in_table(names: LabelTable) -> str | None:
+    """The built-in table with exactly these names for these ids: it also knows what others call them."""
+    for built_in, table in LABEL_TABLES.items():
+        ids = {i for name, some in table.items() if name != "unlabelled" for i in some}
+        agree = all(i in table.get(name.strip().lower(), ()) for name, some in names.items() for i in some)
+        if agree and ids == {i for some in names.values() for i in some}:
+            return built_in
+    return None
+
+
+def _names_yaml(names: LabelTable) -> str:
+    by_id = {i: name for name, some in names.items() for i in some}
+    return yaml.safe_dump(dict(sorted(by_id.items())), allow_unicode=True)

@@ -70,7 +70,8 @@ def contact_sheet(
     if any(row.inverse_depth is not None for row in rows):
         legend_left = _draw_legend(draw, width - MARGIN, legend, depth_range)
     title_font = ImageFont.load_default(18)
-    draw.text((MARGIN, HEADER // 2), fitted_text(title, legend_left - 2 * MARGIN, title_font), INK, title_font, anchor="lm")
+    title = fitted_text(title, legend_left - 2 * MARGIN, title_font)
+    draw.text((MARGIN, HEADER // 2), title, INK, title_font, anchor="lm")
     return sheet
 
 

@@ -135,18 +135,29 @@ def samples(folder: Path, /) -> None:
 @app.command
 def check(
     *,
-    backgrounds: Path,
-    foregrounds: Path,
+    backgrounds: Path | None = None,
+    foregrounds: Path | None = None,
     masks: Path | None = None,
-    per_pair: int = 20,
-    size: str = "224",
-    flip: bool = False,
-    crop: str = "1",
+    depths: Path | None = None,
+    depths_kind: Literal["metric", "scaled", "affine"] | None = None,
+    labels: Path | None = None,
+    label_names: str | None = None,
+    recipe: Path | None = None,
+    placement: Literal["random", "semantic", "perspective"] | None = None,
+    horizon: str | None = None,
+    per_pair: int | None = None,
+    size: str | None = None,
+    flip: Switch = None,
+    crop: str | None = None,
+    sheet: Path = Path("check.png"),
     json: Json = False,
 ) -> int:
     """Audits assets: names every file that cannot be used or looks wrong. Exit 1 where a file cannot be used.
 
-    Example: `qumade check --backgrounds samples/backgrounds --foregrounds samples/foregrounds`
+    With label or depth maps it also draws a sheet of the backgrounds, unusable ones first: the photo, its maps, the
+    ground plane with its horizon, and where objects may stand.
+
+    Example: `qumade check --backgrounds samples/backgrounds --foregrounds samples/foregrounds --labels samples/labels`
 
     Parameters
     ----------
@@ -156,30 +167,68 @@ def check(
         Folder of cut-outs: RGBA, or RGB with `--masks`.
     masks
         Folder of masks, by equal stem or equal number.
+    depths
+        Folder of depth maps of the backgrounds: 16-bit PNG (metres x 256) or .npy of inverse depth.
+    depths_kind
+        What .npy depth maps mean.
+    labels
+        Folder of label maps of the backgrounds, by equal stem: PNG of ids, or .npy.
+    label_names
+        What the ids mean: cityscapes, ade20k, camvid, or a YAML file of ids and names (cityscapes).
+    recipe
+        YAML file with any of these settings and more. Flags win over it.
+    placement
+        What the ground must be good for (the recipe's; without one perspective where there are labels, else random).
+    horizon
+        Row of the horizon as a share of the photo's height (0.45), or `labels` to estimate it from the label maps.
     per_pair
-        Placements of each cut-out on each background, to count how often each asset will be used.
+        Placements of each cut-out on each background, to count how often each asset will be used (20).
     size
-        Size of a sample in pixels: a side, or WIDTHxHEIGHT.
+        Size of a sample in pixels: a side, or WIDTHxHEIGHT (224).
     flip
         Count mirror images of cut-outs too, where the folder does not hold them.
     crop
-        Crop of the backgrounds as a share of the largest: a number, or LOW,HIGH.
+        Crop of the backgrounds as a share of the largest: a number, or LOW,HIGH (1).
+    sheet
+        PNG file of the sheet.
     json
         One JSON object as the last line on stdout.
     """
     from qumade.assets.check import check_assets, format_report
+    from qumade.generate.ground_sheet import GroundRow, ground_row, ground_sheet
+    from qumade.recipe import load_recipe, recipe_from_dict
 
-    report = check_assets(
-        backgrounds,
-        foregrounds,
-        masks=masks,
-        size=_size(size),
-        per_pair=per_pair,
-        flip=flip,
-        crop=_range("--crop", crop),
-        progress=True,
-    )
-    _finish(json, report, format_report(report))
+    flags = {
+        "backgrounds": backgrounds,
+        "foregrounds": foregrounds,
+        "masks": masks,
+        "depths": depths,
+        "depths_kind": depths_kind,
+        "labels": labels,
+        "label_names": label_names,
+        "placement": placement,
+        "horizon": horizon if horizon in (None, "labels") else _range("--horizon", horizon)[0],
+        "per_pair": per_pair,
+        "size": size and _size(size),
+        "flip": flip,
+        "crop": crop and _range("--crop", crop),
+    }
+    given = {name: value for name, value in flags.items() if value is not None}
+    if recipe is not None:
+        given = load_recipe(recipe).model_dump() | given
+    elif backgrounds is None or foregrounds is None:
+        _say("Error: qumade check needs --backgrounds and --foregrounds, or a --recipe that names them")
+        raise SystemExit(2)
+    else:  # lossless, for only it has a code for unknown depth
+        given = {"placement": "random" if labels is None else "perspective", "encoding": "lossless"} | given
+    plan = recipe_from_dict(given, "the command line", Path.cwd())
+    rows: list[GroundRow] = []
+    report = check_assets(plan, progress=True, look=lambda surveyed: rows.append(ground_row(plan, surveyed)))
+    text = format_report(report)
+    if rows:
+        ground_sheet(plan, rows).save(sheet, "png")
+        text += f"\n\n{sheet.absolute()}"
+    _finish(json, report, text)
     return int(any(finding.severity == "error" for finding in report.findings))
 
 

@@ -68,6 +68,7 @@ def _make_catalog(
                 name=f"photo_{n}.png", sha256="", width=size[0], height=size[1], identity=n, split=None,
                 plane=ground if isinstance(ground, GroundPlane) else None,
                 coarse_depth=None if isinstance(ground, GroundPlane) else ground,
+                coarse_occluder=None if isinstance(ground, GroundPlane) else np.zeros_like(ground),
             )
             for n, (size, ground) in enumerate(zip(sizes, grounds, strict=True))
         ),

@@ -20,7 +20,12 @@ def test_order_is_the_triple_loop(counts):
 
 @pytest.mark.parametrize(
     ("index", "total", "expected"),
-    [(0, 1, "img000001"), (999_998, 999_999, "img999999"), (0, 1_000_000, "img0000001"), (399_999, 400_000, "img400000")],
+    [
+        (0, 1, "img000001"),
+        (999_998, 999_999, "img999999"),
+        (0, 1_000_000, "img0000001"),
+        (399_999, 400_000, "img400000"),
+    ],
 )
 def test_stem(index, total, expected):
     assert stem(index, total) == expected

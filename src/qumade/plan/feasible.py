@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qumade.assets.catalog import SILHOUETTE_PX, Catalog, Foreground
 from qumade.errors import QumadeError
@@ -28,21 +27,15 @@ def largest_visible_share(foreground: Foreground, scale: float, recipe: Recipe) 
     """An upper bound on the share of a cut-out that can lie inside the picture at a scale, over all centres allowed."""
     width, height = recipe.size
     factor = scale * math.sqrt(width * height / (foreground.width * foreground.height))
-    columns = _window(foreground.silhouette.sum(axis=0), width / (foreground.width * factor))
     drawn_height = foreground.height * factor
-    rows = foreground.silhouette.sum(axis=1)
+    # Whole cells, rounded outwards: a bound, never too small.
+    columns = min(SILHOUETTE_PX, math.ceil(width / (foreground.width * factor) * SILHOUETTE_PX) + 1)
+    sums = np.pad(foreground.silhouette.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     best = 0.0
     for centre in np.linspace(*recipe.centre_row, 65):
         top = centre * height - drawn_height / 2
         first = max(0.0, -top / drawn_height) * SILHOUETTE_PX
         last = min(1.0, (height - top) / drawn_height) * SILHOUETTE_PX
-        # Whole cells, rounded outwards: a bound, never too small.
-        best = max(best, float(rows[math.floor(first) : math.ceil(last)].sum()))
-    return min(1.0, columns, best / float(rows.sum()))
-
-
-def _window(profile: NDArray[np.float32], share: float) -> float:
-    """The largest share of a profile that a window of that share of its length can hold."""
-    cells = min(len(profile), math.ceil(share * len(profile)) + 1)
-    sums = np.concatenate([[0.0], np.cumsum(profile, dtype=np.float64)])
-    return float((sums[cells:] - sums[:-cells]).max() / sums[-1])
+        band = sums[math.ceil(last)] - sums[math.floor(first)]
+        best = max(best, float((band[columns:] - band[:-columns]).max()))
+    return min(1.0, best / float(sums[-1, -1]))

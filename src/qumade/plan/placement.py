@@ -381,7 +381,7 @@ def _sort_far_to_near(things, count):  # type: ignore[no-untyped-def]
 def place_sample(t, index, sample, things):  # type: ignore[no-untyped-def]
     """Plans sample `index` into a SAMPLE_ROW and zeroed OBJECT_ROWs, far to near. False where nothing can stand.
 
-    Objects after the first that find no place are left out; the first falls back.
+    The first object falls back; others are left out from the first of them on that finds no place.
     """
     pair = index // t.per_pair
     sample.index = index
@@ -400,9 +400,9 @@ def place_sample(t, index, sample, things):  # type: ignore[no-untyped-def]
     if not _place(t, sample, things, 0, policy) and not _place_fallback(t, sample, things[0]):
         return False
     count = 1
-    for _ in range(1, sample.wanted):
-        if _place(t, sample, things, count, policy):
-            count += 1
+    # Draws are counted by place: after one that nothing fits into, the next would try the very same.
+    while count < sample.wanted and _place(t, sample, things, count, policy):
+        count += 1
     sample.count = count
     _sort_far_to_near(things, count)
     return True

@@ -1,0 +1,70 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qumade.errors import QumadeError
+from qumade.plan.random_numbers import Stream
+from qumade.plan.splits import SAMPLE_SPLITS, SPLITS, assign_splits, sample_split
+
+SHARES = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted).map(lambda cut: (cut[0], cut[1] - cut[0], 1 - cut[1]))
+
+
+@given(st.lists(st.integers(0, 40), min_size=3, max_size=80), SHARES, st.integers(0, 2**62))
+def test_parts_are_of_whole_identities_and_near_their_shares(identities, shares, seed):
+    unique = set(identities)
+    if len(unique) < 3:
+        return
+    splits = assign_splits(identities, shares, seed, Stream.SPLIT_BACKGROUND, "background")
+    part_of = {}
+    for identity, split in zip(identities, splits, strict=True):
+        assert part_of.setdefault(identity, split) == split
+    for name, share in zip(SPLITS, shares, strict=True):
+        count = sum(part == name for part in part_of.values())
+        assert (count > 0) == (share > 0)
+        # Rounding, and at least one for small parts, are made good by the largest.
+        assert abs(count - share * len(unique)) <= 2
+
+
+def test_the_usual_split_of_the_usual_numbers():
+    splits = assign_splits(range(100), (0.8, 0.1, 0.1), 0, Stream.SPLIT_BACKGROUND, "background")
+    assert [splits.count(name) for name in SPLITS] == [80, 10, 10]
+
+
+def test_neither_order_nor_repetition_changes_a_split_but_seed_and_stream_do():
+    one = assign_splits(range(40), (0.5, 0.3, 0.2), 1, Stream.SPLIT_BACKGROUND, "background")
+    again = assign_splits([*reversed(range(40)), 0, 0], (0.5, 0.3, 0.2), 1, Stream.SPLIT_BACKGROUND, "background")
+    assert again == [*reversed(one), one[0], one[0]]
+    assert one != assign_splits(range(40), (0.5, 0.3, 0.2), 2, Stream.SPLIT_BACKGROUND, "background")
+    assert one != assign_splits(range(40), (0.5, 0.3, 0.2), 1, Stream.SPLIT_FOREGROUND, "foreground")
+
+
+@pytest.mark.parametrize(("shares", "least"), [((0.8, 0.1, 0.1), 3), ((0.9, 0.1, 0.0), 2), ((1.0, 0.0, 0.0), 1)])
+def test_too_few_identities_are_refused(shares, least):
+    assert len(assign_splits(range(least), shares, 0, Stream.SPLIT_FOREGROUND, "foreground")) == least
+    with pytest.raises(QumadeError, match=f"got {least - 1} foreground identities .* at least {least}"):
+        assign_splits([4] * 9 if least == 2 else range(least - 1), shares, 0, Stream.SPLIT_FOREGROUND, "foreground")
+
+
+@pytest.mark.parametrize(
+    ("background", "foreground", "expected"),
+    [
+        ("train", "train", "train"),
+        ("val", "val", "val"),
+        ("test", "test", "test"),
+        ("train", "test", "seen background"),
+        ("val", "train", "seen foreground"),
+        ("val", "test", "mixed"),
+        ("test", "val", "mixed"),
+        (None, "train", None),
+        ("train", None, None),
+    ],
+)
+def test_quadrants(background, foreground, expected):
+    assert sample_split(background, foreground) == expected
+
+
+def test_every_quadrant_is_in_the_list_of_quadrants():
+    pairs = itertools.product([*SPLITS, None], repeat=2)
+    assert {sample_split(*pair) for pair in pairs} == set(SAMPLE_SPLITS)

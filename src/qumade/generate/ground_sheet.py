@@ -18,7 +18,7 @@ from qumade.assets.survey import LabelScheme, Survey, label_scheme
 from qumade.data.preview import coloured_depth, fitted_text
 from qumade.errors import QumadeError
 from qumade.geometry import INLIER_TOLERANCE, GroundPlane
-from qumade.recipe import Recipe
+from qumade.recipe import Recipe, for_file
 
 __all__ = ["GroundRow", "ground_row", "ground_sheet"]
 
@@ -64,6 +64,7 @@ class GroundRow:
     depth: NDArray[np.uint8] | None
     agreement: NDArray[np.uint8] | None
     standable: NDArray[np.bool_] | None
+    standable_share: float
     horizon: tuple[float, float] | None
 
 
@@ -92,26 +93,23 @@ def ground_row(recipe: Recipe, surveyed: SurveyedBackground) -> GroundRow:
         depth=None if inverse_depth is None else coloured_depth(inverse_depth, _span(inverse_depth)),
         agreement=_agreement(survey, scheme, labels, inverse_depth, columns, rows),
         standable=standable,
+        standable_share=0.0 if survey is None or survey.standable is None else float(survey.standable.mean()),
         horizon=_horizon(survey, width, height),
     )
 
 
 def ground_sheet(recipe: Recipe, rows: Sequence[GroundRow]) -> Image.Image:
-    """An RGB sheet of backgrounds, unusable ones first and on red, then those with a warning, then the rest.
+    """An RGB sheet of backgrounds, unusable ones first and on red, then those with a warning, then the rest, those
+    with the least room to stand first.
 
     Each is a line of pictures: photo, labels, inverse depth, how the ground's depth agrees with its plane, where
-    objects may stand; those that the recipe has no maps for are left out. Of more than 150 backgrounds the last are.
+    objects may stand. Pictures that the recipe has no maps for are left out; so are all backgrounds after the 150th.
     """
     if not rows:
         raise QumadeError("Invalid sheet: got no background; must be at least one")
     order: list[Severity] = ["error", "warning", "info"]
-    shown = sorted(rows, key=lambda row: (order.index(row.severity), row.name))[:MOST_ROWS]
+    shown = sorted(rows, key=lambda row: (order.index(row.severity), row.standable_share, row.name))[:MOST_ROWS]
     colours, legend = _label_colours(recipe, shown)
-    if recipe.labels is not None:
-        legend += [("horizon", HORIZON), ("objects may stand", STANDABLE)]
-    if recipe.labels is not None and recipe.depths is not None:
-        within = f"on the plane within {INLIER_TOLERANCE:.0%}"
-        legend += [(within, ON_PLANE), ("nearer than it", NEARER), ("farther", FARTHER)]
     titles = _cell_titles(recipe)
     columns = 1 if len(shown) <= 4 else 2 if len(shown) <= 40 else 3
     strip_width = len(titles) * (CELL[0] + GAP) - GAP
@@ -120,12 +118,14 @@ def ground_sheet(recipe: Recipe, rows: Sequence[GroundRow]) -> Image.Image:
     heights = [max(row.photo.shape[0] for row in line) + CAPTION for line in lines]
 
     small, plain, large = ImageFont.load_default(12), ImageFont.load_default(14), ImageFont.load_default(18)
-    legend_height = _draw_legend(None, legend, width, 0, small)
-    top = 44 + legend_height + HEADING
+    classes_height = _draw_legend(None, legend, width, 0, small)
+    marks_top = 44 + classes_height
+    top = marks_top + _draw_legend(None, _marks(recipe), width, 0, small) + HEADING
     sheet = Image.new("RGB", (width, top + sum(heights) + MARGIN * len(heights)), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, 24), fitted_text(_title(rows, shown), width - 2 * MARGIN, large), INK, large, anchor="lm")
     _draw_legend(draw, legend, width, 44, small)
+    _draw_legend(draw, _marks(recipe), width, marks_top, small)
     for column in range(columns):
         left = MARGIN + column * (strip_width + STRIPE + 2 * MARGIN) + STRIPE + GAP
         for n, title in enumerate(titles):
@@ -141,7 +141,7 @@ def ground_sheet(recipe: Recipe, rows: Sequence[GroundRow]) -> Image.Image:
             for n, cell in enumerate(_cells(recipe, row, colours)):
                 if cell is not None:
                     sheet.paste(cell, (left + n * (CELL[0] + GAP), top))
-            text_top = top + height - CAPTION + 2
+            text_top = top + row.photo.shape[0] + 2
             draw.text((left, text_top), row.name, INK, plain)
             verdict_left = left + plain.getlength(row.name) + 12
             verdict = fitted_text(row.verdict, left + strip_width - verdict_left, plain)
@@ -171,8 +171,10 @@ def _figures(recipe: Recipe, surveyed: SurveyedBackground, survey: Survey, schem
         parts.append(f"plane: inliers {fit.inlier_share:.0%}, median residual {fit.median_relative_residual:.1%}")
     horizon = _horizon(survey, surveyed.scan.width, surveyed.scan.height)
     if horizon is not None:
-        parts.append(f"horizon at {sum(horizon) / 2:.2f} of the height")
-    if survey.present_share > 0:
+        assumed = recipe.depths is None and for_file(surveyed.scan.name, recipe.horizon) is None
+        how = "taken to be at" if assumed else "at"
+        parts.append(f"horizon {how} {sum(horizon) / 2:.2f} of the height")
+    if survey.present_share >= 0.001:
         parts.append(f"shows {', '.join(recipe.target)} on {survey.present_share:.1%}")
     return "; ".join(parts)
 
@@ -193,7 +195,8 @@ def _agreement(
 ) -> NDArray[np.uint8] | None:
     if survey is None or survey.fit is None or scheme is None or labels is None or inverse_depth is None:
         return None
-    plane = survey.fit.plane.inverse_depth(columns[None, :] + 0.5, rows[:, None] + 0.5)
+    u, v = np.meshgrid(columns + 0.5, rows + 0.5)
+    plane = survey.fit.plane.inverse_depth(u, v)
     above = inverse_depth - survey.horizon_level - plane
     reach = INLIER_TOLERANCE * np.abs(plane)
     sides = np.where(above > reach, 2, np.where(above < -reach, 3, 1))
@@ -228,6 +231,17 @@ def _label_colours(recipe: Recipe, rows: Iterable[GroundRow]) -> tuple[dict[int,
     return colours, legend
 
 
+def _marks(recipe: Recipe) -> list[tuple[str, Colour]]:
+    """The legend of what is drawn over the photo."""
+    if recipe.labels is None:
+        return []
+    marks = [("horizon", HORIZON), ("objects may stand", STANDABLE)]
+    if recipe.depths is not None:
+        on_plane = f"ground on the plane within {INLIER_TOLERANCE:.0%}"
+        marks += [(on_plane, ON_PLANE), ("ground nearer than it", NEARER), ("farther", FARTHER)]
+    return marks
+
+
 def _names(table: LabelTable) -> dict[int, str]:
     names: dict[int, str] = {}
     for name, ids in table.items():
@@ -252,7 +266,7 @@ def _cells(recipe: Recipe, row: GroundRow, colours: Mapping[int, Colour]) -> lis
     if recipe.depths is not None:
         cells.append(None if row.depth is None else Image.fromarray(row.depth))
     if recipe.labels is not None and recipe.depths is not None:
-        paints = {code: colour for code, colour in enumerate((ON_PLANE, NEARER, FARTHER), 1)}
+        paints = dict(enumerate((ON_PLANE, NEARER, FARTHER), 1))
         masks = [] if row.agreement is None else [(row.agreement == code, paints[code]) for code in paints]
         cells.append(None if row.depth is None else _painted(row, masks, 0.75))
     if recipe.labels is not None:
@@ -290,10 +304,10 @@ def _draw_legend(
     draw: ImageDraw.ImageDraw | None, legend: Iterable[tuple[str, Colour]], width: int, top: int, font: Font
 ) -> int:
     """Draws swatches with names from the left, in as many lines as it takes, and returns their height in pixels."""
-    left, line = MARGIN, 0
+    left, line = MARGIN, -1
     for name, colour in legend:
         needed = 20 + round(font.getlength(name)) + 18
-        if left + needed > width and left > MARGIN:
+        if line < 0 or left + needed > width:
             left, line = MARGIN, line + 1
         if draw is not None:
             y = top + line * LEGEND_LINE

@@ -1,34 +1,38 @@
 """The horizon of a photo, estimated from its label map alone."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade import geometry
 from qumade.assets.labels import standable, target_pixels
 
-__all__ = ["estimate_horizon"]
-
-_SKY_QUANTILE, _GROUND_QUANTILE = 0.995, 0.005
-_LEAST_SHARE = 0.01
+__all__ = ["HorizonEstimate", "estimate_horizon"]
 
 
-def estimate_horizon(labels: NDArray[np.int32], ground_ids: Iterable[int], sky_ids: Iterable[int]) -> float | None:
-    """Row of the horizon of a label map [H, W], None where it shows too little ground.
+class HorizonEstimate(NamedTuple):
+    """Row of a level horizon, and whether the road's edges say so; else it is where the road ends, which is too low."""
 
-    Ground lies below the horizon and sky above it. The upper end of the ground bounds it from below; where sky reaches
-    lower than halfway down to that bound, as on open roads, it lies between the two, else (in streets) close to the
-    ground's end.
+    row: float
+    converges: bool
+
+
+def estimate_horizon(
+    labels: NDArray[np.int32], road_ids: Iterable[int], sky_ids: Iterable[int]
+) -> HorizonEstimate | None:
+    """The horizon of a label map [H, W], None where it shows no road.
+
+    The row where the road's edges meet (see `geometry.estimate_horizon`), else the highest row of the road, cleaned of
+    what cannot be ground. On the 24 bundled scenes the edges meet at most 0.5 px (0.13 % of the height) off the true
+    horizon, in the median 0.2 px. In 468 hand-labelled frames of CamVid, whose three cameras hardly move against the
+    horizon, they meet in 61 %, there 1.5 % of the height off each camera's median, in the median; in the others the
+    road ends 2 to 5 % of the height below it.
     """
-    height = labels.shape[0]
-    ground = standable(labels, ground_ids, sky_ids, None)
-    if ground.mean() < _LEAST_SHARE:
-        return None
-    rows = np.nonzero(ground)[0]
-    ground_end = float(np.quantile(rows, _GROUND_QUANTILE))
-    sky = target_pixels(labels, sky_ids)
-    if sky.mean() < _LEAST_SHARE:
-        return ground_end
-    sky_rows = np.nonzero(sky)[0]
-    sky_end = min(float(np.quantile(sky_rows, _SKY_QUANTILE)) + 1, ground_end)
-    return (ground_end + sky_end) / 2 if ground_end - sky_end < 0.1 * height else ground_end
+    road, sky = target_pixels(labels, road_ids), target_pixels(labels, sky_ids)
+    row = geometry.estimate_horizon(road, sky)
+    if row is not None:
+        return HorizonEstimate(row, True)
+    rows = np.flatnonzero(standable(labels, road_ids, sky_ids, None).any(axis=1))
+    return HorizonEstimate(float(rows[0]), False) if rows.size else None

@@ -39,6 +39,7 @@ class LabelScheme:
     """The ids that play a part in a recipe. `places` has the classes to stand on by number, the first the ground."""
 
     ground: frozenset[int]
+    road: frozenset[int]
     sky: frozenset[int]
     target: frozenset[int]
     places: tuple[tuple[str, ...], ...]
@@ -60,6 +61,7 @@ def label_scheme(recipe: Recipe) -> LabelScheme | None:
         resolve_ids(table, names)
     return LabelScheme(
         ground=resolve_ids(table, recipe.ground),
+        road=resolve_ids(table, ["road"] if "road" in table else recipe.ground),
         sky=resolve_ids(table, ["sky"]) if "sky" in table else frozenset(),
         target=resolve_ids(table, recipe.target),
         places=places,
@@ -134,9 +136,11 @@ def _prior(
     """Flat ground below the horizon that is given, or estimated, or usual."""
     given = for_file(name, recipe.horizon)
     if given == "labels" and labels is not None and scheme is not None:
-        row = estimate_horizon(labels, scheme.ground, scheme.sky)
-        if row is not None:
-            return flat_ground_prior(row, size[1])
+        estimate = estimate_horizon(labels, scheme.road, scheme.sky)
+        if estimate is not None and not estimate.converges:
+            notes.append("its road's edges do not tell the horizon; the road's upper end is taken, which is too low")
+        if estimate is not None:
+            return flat_ground_prior(estimate.row, size[1])
         notes.append(f"its label map tells no horizon; the prior's {PRIOR_HORIZON} of the height is taken")
     share = given if isinstance(given, float) else PRIOR_HORIZON
     return flat_ground_prior(share * size[1], size[1])
@@ -211,7 +215,6 @@ def _standing(
     """Where something may stand, for each of the scheme's places; and for all of them, bool [H, W]."""
     width, height = size
     far = 0.0 if np.isnan(level) else level
-    # The prior's plane is only as good as its horizon: a clean label map may know better where the ground ends.
     horizon = None if plane is None else GroundPlane(plane.a, plane.b, plane.c - far)
     if horizon is not None:
         depth = inverse_depth_map(horizon, width, height)

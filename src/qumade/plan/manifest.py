@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qumade.assets.catalog import Catalog
 from qumade.errors import QumadeError
 from qumade.plan.indices import sample_count, stem
-from qumade.plan.placement import crop_share, resized_size
+from qumade.plan.placement import CROP_STEPS, crop_share, resized_size
 from qumade.plan.planner import Plans
 from qumade.plan.splits import SAMPLE_SPLITS, sample_split
 from qumade.plan.tables import OBJECT_ROW, POLICIES, REJECTIONS, SAMPLE_ROW
@@ -141,10 +141,7 @@ def plans_from_manifest(recipe: Recipe, catalog: Catalog, rows: pa.Table) -> Pla
     backgrounds = {b.name: n for n, b in enumerate(catalog.backgrounds)}
     samples["background"] = _numbers(rows["background"].to_pylist(), backgrounds, "background")
     for sample in samples:
-        background = catalog.backgrounds[sample["background"]]
-        share = crop_share(*recipe.crop, sample["crop_step"])
-        width, height = resized_size(background.width, background.height, *recipe.size, share)
-        sample["scale_x"], sample["scale_y"] = width / background.width, height / background.height
+        _set_crop_scale(recipe, catalog, sample)
     flat = lists.flatten()
     things = np.zeros(len(flat), OBJECT_ROW)
     for name in ("fallback", "inverse_depth", "scale", *_BOX, *_CONTACT):
@@ -156,9 +153,40 @@ def plans_from_manifest(recipe: Recipe, catalog: Catalog, rows: pa.Table) -> Pla
     things["policy"] = _numbers(flat.field("policy").to_pylist(), policies, "policy")
     for reason in REJECTIONS:
         things[f"rejected_{reason}"] = flat.field("rejected").field(reason).to_numpy()
+    _refuse_other_boxes(recipe, catalog, things)
     objects = np.zeros((len(rows), most), OBJECT_ROW)
     objects[np.arange(most) < counts[:, None]] = things
     return Plans(samples, objects)
+
+
+def _set_crop_scale(recipe: Recipe, catalog: Catalog, sample: np.void) -> None:
+    """Completes a sample; refuses a crop that the planner cannot have made: drawing trusts it to lie in the photo."""
+    background, step = catalog.backgrounds[sample["background"]], int(sample["crop_step"])
+    if 0 <= step < CROP_STEPS:
+        share = crop_share(*recipe.crop, step)
+        width, height = resized_size(background.width, background.height, *recipe.size, share)
+        sample["scale_x"], sample["scale_y"] = width / background.width, height / background.height
+        if 0 <= sample["crop_x"] <= width - recipe.size[0] and 0 <= sample["crop_y"] <= height - recipe.size[1]:
+            return
+    crop = step, int(sample["crop_x"]), int(sample["crop_y"])
+    raise QumadeError(f"Invalid manifest: got crop {crop} in sample {sample['index']}; must lie in {background.name}")
+
+
+def _refuse_other_boxes(recipe: Recipe, catalog: Catalog, things: NDArray[Any]) -> None:
+    """Refuses boxes that the planner cannot have made: drawing one of any size would take any time and memory."""
+    width, height = recipe.size
+    sizes = np.array([(f.width, f.height) for f in catalog.foregrounds], np.float64)[things["foreground"]]
+    low, high = np.array([f.scale for f in catalog.foregrounds], np.float64)[things["foreground"]].T
+    factor = things["scale"] * np.sqrt(width * height / sizes.prod(axis=1))
+    good = (low <= things["scale"]) & (things["scale"] <= high)
+    good &= np.isclose(things["width"], sizes[:, 0] * factor) & np.isclose(things["height"], sizes[:, 1] * factor)
+    good &= (things["left"] < width) & (things["left"] + things["width"] > 0)
+    good &= (things["top"] < height) & (things["top"] + things["height"] > 0)
+    if not good.all():
+        thing = things[np.argmin(good)]
+        box = [float(thing[name]) for name in _BOX]
+        name = catalog.foregrounds[thing["foreground"]].name
+        raise QumadeError(f"Invalid manifest: got box {box} of {name}; must be of its shape and scale, in the picture")
 
 
 def _numbers(keys: Iterable[Any], known: Mapping[Any, int], what: str) -> list[int]:

@@ -1,25 +1,16 @@
 """The samples that come with the package: a rendered road world of which everything is known to the pixel."""
 
-from __future__ import annotations
-
+import json
 import os
 import shutil
 from importlib.resources import files
 from pathlib import Path
 
+import yaml
+
 from qumade.errors import QumadeError
 
 __all__ = ["bundled_folder", "write_samples"]
-
-_RECIPE = """\
-# A recipe for the samples beside it. Paths are relative to this file.
-backgrounds: backgrounds
-foregrounds: foregrounds
-depths: depths
-size: [224, 224]
-per_pair: 20
-seed: 0
-"""
 
 
 def bundled_folder() -> Path:
@@ -36,7 +27,7 @@ def write_samples(folder: Path) -> None:
     source = bundled_folder()
     names = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
     contents: dict[Path, bytes | Path] = {name: source / name for name in names}
-    contents[Path("recipe.yaml")] = _RECIPE.encode()
+    contents[Path("recipe.yaml")] = _recipe(source).encode()
     _refuse_others(folder, set(contents))
     try:
         for name, content in contents.items():
@@ -53,6 +44,29 @@ def write_samples(folder: Path) -> None:
             f"Invalid folder: got {error.strerror} in {error.filename or os.path.abspath(folder)}; "
             "must be writable with room for the samples."
         ) from error
+
+
+def _recipe(source: Path) -> str:
+    """A recipe for the samples: metric depth, cars on the road at their true size, three in ten at random."""
+    cameras = json.loads((source / "cameras.json").read_text("utf-8"))["backgrounds"]
+    cars = json.loads((source / "foregrounds.json").read_text("utf-8"))
+    fields = {
+        "backgrounds": "backgrounds",
+        "foregrounds": "foregrounds",
+        "depths": "depths",
+        "labels": "labels",
+        "reliefs": "reliefs",
+        "size": [224, 224],
+        "per_pair": 20,
+        "seed": 0,
+        "scale": [0.05, 0.7],
+        "ground": ["road"],
+        "mix": {"perspective": 0.7, "random": 0.3},
+        "height_m": {f"{name}.png": round(car["height_m"], 3) for name, car in sorted(cars.items())},
+        "camera_height_m": {f"{name}.jpg": round(view["height_m"], 3) for name, view in sorted(cameras.items())},
+    }
+    comment = "# A recipe for the samples beside it. Paths are relative to this file.\n"
+    return comment + yaml.safe_dump(fields, sort_keys=False, default_flow_style=None)
 
 
 def _part(target: Path) -> Path:

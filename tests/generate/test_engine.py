@@ -64,9 +64,8 @@ def test_a_finished_folder_holds_the_samples_and_what_they_are_and_nothing_else(
 @pytest.mark.parametrize("workers", [2, 3])
 def test_equal_bytes_at_any_number_of_workers(works: Any, read_tree: ReadTree, workers: int) -> None:
     out = works.out()
-    summary = works.generate(out, workers=workers)
-    assert summary is not None and (summary.samples, summary.drawn) == (SAMPLES, SAMPLES)
-    assert read_tree(out) == works.reference()
+    works.generate(out, limit=450, workers=workers)
+    assert read_tree(out) == works.reference(450)
 
 
 def test_equal_bytes_in_any_order_of_work(works: Any, read_tree: ReadTree) -> None:

@@ -26,13 +26,19 @@ def job(works: Any, tmp_path: Path) -> Job:
     return Job(works.recipe, works.catalog, tmp_path, SUFFIXES)
 
 
-def test_any_number_of_processes_gives_the_same(works: Any, tmp_path: Path, read_tree: Callable[[Path], Tree]) -> None:
+def test_any_number_of_processes_gives_the_same_and_tells_of_files_that_are_there(
+    works: Any, tmp_path: Path, read_tree: Callable[[Path], Tree]
+) -> None:
     trees, told = [], []
     for workers in (1, 2):
         root = tmp_path / str(workers)
         root.mkdir()
-        job = Job(works.recipe, works.catalog, root, SUFFIXES)
-        told.append(concatenate(list(local_processes(job, chunks_of(90, 8), workers)), 2))
+        parts = []
+        for results in local_processes(Job(works.recipe, works.catalog, root, SUFFIXES), chunks_of(90, 8), workers):
+            parts.append(results)
+            for index in results.indices.tolist():
+                assert all((root / folder / f"img{index + 1:06d}.jpg").stat().st_size for folder in SUFFIXES)
+        told.append(concatenate(parts, 2))
         trees.append(read_tree(root))
     assert trees[0] == trees[1]
     assert len(trees[0]) == 3 + 3 * 90
@@ -42,32 +48,19 @@ def test_any_number_of_processes_gives_the_same(works: Any, tmp_path: Path, read
     np.testing.assert_array_equal(told[0].depth_clipped_px, told[1].depth_clipped_px)
 
 
-def test_a_chunk_is_told_only_when_its_files_are_there(job: Job, tmp_path: Path) -> None:
-    for results in local_processes(job, chunks_of(60, 10), 2):
-        for index in results.indices.tolist():
-            for folder in SUFFIXES:
-                assert (tmp_path / folder / f"img{index + 1:06d}.jpg").stat().st_size > 0
-
-
-def test_chunks_are_asked_for_as_they_are_needed(job: Job) -> None:
-    asked = []
+def test_chunks_are_taken_as_they_are_needed_and_no_process_outlives_a_closed_iterator(
+    job: Job, workers_of: Callable[[int], list[int]], is_alive: Callable[[int], bool]
+) -> None:
+    taken = []
 
     def chunks() -> Iterator[NDArray[np.int64]]:
-        for at in range(10_000):
-            asked.append(at)
-            yield np.array([at % 1200])
+        for chunk in chunks_of(1200, 5):
+            taken.append(chunk)
+            yield chunk
 
     running = local_processes(job, chunks(), 2)
     next(running)
-    assert len(asked) <= 6
-    running.close()  # type: ignore[attr-defined]
-
-
-def test_no_process_outlives_a_closed_iterator(
-    job: Job, workers_of: Callable[[int], list[int]], is_alive: Callable[[int], bool]
-) -> None:
-    running = local_processes(job, chunks_of(1200, 300), 2)
-    next(running)
+    assert len(taken) == 6
     workers = workers_of(os.getpid())
     assert len(workers) == 2
     running.close()  # type: ignore[attr-defined]

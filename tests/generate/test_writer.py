@@ -43,7 +43,7 @@ def test_a_file_gets_its_name_only_when_it_is_whole(tmp_path: Path, monkeypatch:
     really_rename, seen = os.rename, []
 
     def rename(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
-        folder = Path(os.readlink(f"/proc/self/fd/{dst_dir_fd}"))
+        folder = Path(f"/proc/self/fd/{dst_dir_fd}").readlink()
         assert not (folder / target).exists()
         seen.append((f"{folder.name}/{target}", (folder / source).read_bytes()))
         really_rename(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)

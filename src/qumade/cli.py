@@ -243,6 +243,10 @@ def generate(
     depths_kind: Literal["metric", "scaled", "affine"] | None = None,
     labels: Path | None = None,
     label_names: str | None = None,
+    depth_teacher: str | None = None,
+    label_teacher: str | None = None,
+    download: bool = False,
+    teacher_cache: Path | None = None,
     reliefs: Path | None = None,
     recipe: Path | None = None,
     placement: Literal["random", "semantic", "perspective"] | None = None,
@@ -260,6 +264,7 @@ def generate(
     centre_row: str | None = None,
     min_visible: float | None = None,
     horizon: str | None = None,
+    depth: Literal["layered", "composite"] | None = None,
     mask: Literal["soft", "binary"] | None = None,
     encoding: Literal["jpeg", "lossless"] | None = None,
     depth_near: float | None = None,
@@ -291,6 +296,14 @@ def generate(
         Folder of label maps of the backgrounds, by equal stem: PNG of ids, or .npy.
     label_names
         What the ids mean: cityscapes, ade20k, camvid, or a YAML file of ids and names (cityscapes).
+    depth_teacher
+        Network that labels the depth of the backgrounds, once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
+    label_teacher
+        Network that makes their label maps, in the same way: ORG/NAME, a folder, or FILE.onnx.
+    download
+        Fetch the networks from the hub where they are not on disk.
+    teacher_cache
+        Folder where labels of teachers are kept (~/.cache/qumade).
     reliefs
         Folder of relief maps of the cut-outs, by equal stem.
     recipe
@@ -325,6 +338,8 @@ def generate(
         Least visible share of an object (0.7).
     horizon
         Row of the horizon as a share of the photo's height (0.45), or `labels` to estimate it from the label maps.
+    depth
+        layered: put together exactly; composite: predicted by the depth teacher from every finished image (layered).
     mask
         Masks of soft coverage, or of 0 and 255 only (soft).
     encoding
@@ -370,6 +385,7 @@ def generate(
         "centre_row": centre_row and _range("--centre-row", centre_row),
         "min_visible": min_visible,
         "horizon": horizon if horizon in (None, "labels") else _range("--horizon", horizon)[0],
+        "depth": depth,
         "mask": mask,
         "encoding": encoding,
         "depth_near": depth_near,
@@ -381,22 +397,62 @@ def generate(
     elif backgrounds is None or foregrounds is None:
         _say("Error: qumade generate needs --backgrounds and --foregrounds, or a --recipe that names them")
         raise SystemExit(2)
+    composite = None
+    if given.get("depth") == "composite":
+        given |= {} if depth_teacher is None else {"depth_teacher": _model(depth_teacher)}
+        depth_teacher = None
+    if depth_teacher or label_teacher:
+        _refuse_two_sources(flags, depth_teacher, label_teacher)
+        from qumade.teachers.label_backgrounds import default_cache, label_backgrounds
+
+        cache = teacher_cache or default_cache()
+        # Wrong settings are told before the networks run.
+        given |= {"depths": cache} if depth_teacher else {}
+        given |= {"labels": cache} if label_teacher else {}
+        plan = recipe_from_dict(given, "the command line", Path.cwd())
+        given |= label_backgrounds(
+            plan.backgrounds,
+            depth=depth_teacher and _model(depth_teacher),
+            labels=label_teacher and _model(label_teacher),
+            cache=cache,
+            download=download,
+        )
     plan = recipe_from_dict(given, "the command line", Path.cwd())
+    if plan.depth == "composite":
+        from qumade.teachers.composite import composite_depth
+
+        composite = composite_depth(plan, download=download)
     catalog, findings = build_catalog(plan, strict=strict, progress=True)
     _report_findings(findings)
-    summary = run(plan, catalog, out, limit=limit, workers=workers)
+    summary = run(plan, catalog, out, limit=limit, workers=workers, composite=composite)
     where = out.absolute()
     if summary is None:
         _finish(json, {"root": where, "drawn": 0}, f"{where} is finished already; nothing was drawn")
         return
-    kind = "flat-ground prior" if catalog.depth_source == "prior" else "depth maps"
+    kind = catalog.depth_kind if composite is None else composite.code.kind
+    source = "flat-ground prior" if catalog.depth_source == "prior" else "depth maps"
+    source = source if composite is None else f"the composites by {plan.depth_teacher}"
     text = f"{summary.samples:,} samples in {where}, {summary.drawn:,} of them drawn now\n"
-    text += (
-        f"Depth: kind {catalog.depth_kind}, from {kind}; {summary.depth_clipped_px:,} pixels nearer than the range\n"
-    )
+    text += f"Depth: kind {kind}, from {source}; {summary.depth_clipped_px:,} pixels nearer than the range\n"
     text += f"Placements drawn anew: {', '.join(f'{n:,} {reason}' for reason, n in summary.rejected.items())}; "
     text += f"{summary.fallbacks:,} fell back, {summary.left_out:,} further objects found no room"
     _finish(json, summary, text)
+
+
+def _model(text: str) -> str | Path:
+    """A network named on the command line: a path where one is there, for recipes keep paths apart from names."""
+    return Path(text).absolute() if Path(text).exists() or text.lower().endswith(".onnx") else text
+
+
+def _refuse_two_sources(flags: dict[str, Any], depth_teacher: str | None, label_teacher: str | None) -> None:
+    for teacher, name, given in (
+        (depth_teacher, "--depth-teacher", ("depths", "depths_kind")),
+        (label_teacher, "--label-teacher", ("labels", "label_names")),
+    ):
+        for other in given:
+            if teacher and flags[other] is not None:
+                _say(f"Error: qumade generate takes {name} or --{other.replace('_', '-')}, not both")
+                raise SystemExit(2)
 
 
 @app.command
@@ -458,6 +514,8 @@ def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> 
         f"{result.root}: {result.files:,} files of {result.samples:,} samples looked at, ",
     ]
     lines[-1] += f"{result.redrawn:,} samples drawn again and {how}: {len(result.problems):,} problems"
+    if not result.depth_compared:
+        lines.append("depth/ was not compared: a network predicted it from the composites, not the recipe alone")
     _finish(json, result, "\n".join(lines))
     return int(bool(result.problems))
 

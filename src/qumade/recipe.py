@@ -7,6 +7,7 @@ samples are drawn is not.
 import difflib
 import fnmatch
 import os
+import re
 import reprlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ __all__ = [
 DEFAULT = "default"  # the key of a per-foreground table that holds for files no other key names
 
 _PATH_FIELDS = ("backgrounds", "foregrounds", "masks", "depths", "labels", "reliefs")
+_HUB_NAME = re.compile(r"auto|[A-Za-z0-9][\w.-]*/[\w.-]+")
 _MAX_YAML_BYTES = 256 * 2**20
 
 # Values in messages are cut short: aliases make a value of a few bytes print as gigabytes.
@@ -58,7 +60,19 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(_expanded(path)))
 
 
+def _is_hub_name(value: str | os.PathLike[str]) -> bool:
+    """Whether this is the name of a network, and no path."""
+    return isinstance(value, str) and not value.lower().endswith(".onnx") and bool(_HUB_NAME.fullmatch(value))
+
+
+def _hub_name(value: str) -> str:
+    if not _is_hub_name(value):
+        raise ValueError("must be auto or ORG/NAME")
+    return value
+
+
 Folder = Annotated[Path, AfterValidator(_absolute)]
+HubName = Annotated[str, AfterValidator(_hub_name)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveShare = Annotated[float, Field(gt=0.0, le=1.0)]
 Scale = Annotated[float, Field(gt=0.0, le=4.0)]
@@ -156,6 +170,12 @@ class Recipe(BaseModel):
     """Row of the horizon, or `labels` to estimate it from the label map; by file name or pattern of the background.
     For the flat-ground prior where there is no depth map (0.45 where nothing is said), and for affine depth."""
 
+    depth: Literal["layered", "composite"] = "layered"
+    """layered: background, ground and objects combined exactly; composite: predicted by a teacher from each composite,
+    as the original did, with no promise of equal bytes."""
+    depth_teacher: HubName | Folder | None = None
+    """The teacher of composite depth: auto, ORG/NAME on the hub, or a path of a folder or an .onnx file (./ before it
+    where it looks like a name)."""
     mask: Literal["soft", "binary"] = "soft"
     """Masks hold coverage, or 0 and 255 with the edge at half coverage."""
     encoding: Literal["jpeg", "lossless"] = "jpeg"
@@ -181,6 +201,13 @@ class Recipe(BaseModel):
             raise ValueError(f"placement: {' and '.join(sorted(policies))} needs labels, a folder of label maps")
         if self.labels is None and "labels" in self.horizon.values():
             raise ValueError("horizon: 'labels' needs labels, a folder of label maps")
+        if self.depth == "composite" and self.depth_teacher is None:
+            raise ValueError("depth: 'composite' needs depth_teacher, the network that predicts it")
+        if self.depth == "layered" and self.depth_teacher is not None:
+            raise ValueError(
+                "depth_teacher: is for depth 'composite'; for 'layered' `qumade generate --depth-teacher` labels the "
+                "backgrounds, and depths is the folder that it writes"
+            )
         if self.depth_range == "image" and self.encoding == "lossless":
             raise ValueError("depth_range: 'image' is for 8-bit codes; encoding 'lossless' must have 'dataset'")
         return self
@@ -220,6 +247,8 @@ def recipe_from_dict(values: object, source: str, folder: Path) -> Recipe:
     for key in (*_PATH_FIELDS, "label_names"):
         if isinstance(values.get(key), str | os.PathLike) and values[key] not in get_args(LabelNames):
             values[key] = folder / _expanded(values[key])
+    if isinstance(values.get("depth_teacher"), str | os.PathLike) and not _is_hub_name(values["depth_teacher"]):
+        values["depth_teacher"] = folder / _expanded(values["depth_teacher"])
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
@@ -238,9 +267,11 @@ def load_recipe(path: Path) -> Recipe:
 def recipe_to_dict(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Plain values for YAML, every field spelled out; paths relative to `folder`, where the file will lie."""
     values = recipe.model_dump(mode="json")
-    for key in (*_PATH_FIELDS, "label_names"):
+    for key in (*_PATH_FIELDS, "label_names", "depth_teacher"):
         if isinstance(getattr(recipe, key), Path):
             values[key] = _relative(Path(values[key]), folder)
+    if isinstance(recipe.depth_teacher, Path) and _is_hub_name(values["depth_teacher"]):
+        values["depth_teacher"] = f"./{values['depth_teacher']}"
     return values
 
 

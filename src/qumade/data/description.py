@@ -27,7 +27,7 @@ class DepthCode(BaseModel):
 
     `inverse`: code / max_code linearly over `range`, the largest code nearest; without a range ("image") over each
     picture's own minimum and maximum, so that no two pictures compare. `metres`: metres * depth_scale in 16 bits, 0
-    unknown, 65535 farther than that.
+    unknown, 65535 farther than that. `teacher_sha256`: of the network that predicted depth/ from images/.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +38,7 @@ class DepthCode(BaseModel):
     bits: Literal[8, 16]
     range: tuple[Number, Number] | Literal["image"] | None = None
     depth_scale: Number | None = None
+    teacher_sha256: StrictStr | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -45,13 +45,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit looked at and found. `same_codecs`: bytes were compared, else decoded pixels."""
+    """What an audit looked at and found. `same_codecs`: bytes were compared, else decoded pixels. `depth_compared`:
+    depth/ was compared too, not having been predicted from the composites."""
 
     root: Path
     samples: int
     files: int
     redrawn: int
     same_codecs: bool
+    depth_compared: bool
     problems: tuple[Problem, ...]
 
 
@@ -60,7 +62,8 @@ def audit_dataset(root: Path, *, fraction: float = 0.01, progress: bool = True) 
     above 0) from the manifest and compares.
 
     Redrawn files are compared byte by byte with the recorded settings; where the codec is of another version, decoded
-    pixels must agree within 2 levels. Raises QumadeError where there is nothing to audit: no finished dataset of this
+    pixels must agree within 2 levels. Depth that was predicted from the composites is looked at, not compared: no
+    network promises equal bytes. Raises QumadeError where there is nothing to audit: no finished dataset of this
     package, or its assets are not what they were.
     """
     root = Path(os.path.abspath(root))
@@ -84,7 +87,9 @@ def audit_dataset(root: Path, *, fraction: float = 0.01, progress: bool = True) 
             problems += _redraw(root, drawer, suffixes, rows, same_codecs)
             bar.update(len(rows))
         bar.close()
-    return Audit(root, len(stems), len(stems) * len(suffixes), len(chosen), same_codecs, tuple(problems))
+    depth_compared = meta.depth is None or meta.depth.teacher_sha256 is None
+    files = len(stems) * len(suffixes)
+    return Audit(root, len(stems), files, len(chosen), same_codecs, depth_compared, tuple(problems))
 
 
 def _finished(root: Path) -> Description:
@@ -155,7 +160,7 @@ def _drawer(root: Path, meta: Description) -> tuple[Drawer, bool]:
     """What draws the dataset's samples again, and whether its codecs are those that drew it."""
     recipe = recipe_from_dict(dict(meta.recipe), str(root / DESCRIPTION), root)
     catalog, _ = build_catalog(recipe)
-    now = describe(recipe, catalog, root, meta.samples or 0)
+    now = describe(recipe, catalog, root, meta.samples or 0, meta.depth if recipe.depth == "composite" else None)
     before = {folder: code.model_dump() for folder, code in (meta.folders or {}).items()}
     # Versions may differ here, unlike when a dataset is gone on with; what it is made of may not.
     now["package"], now["folders"] = dict(meta.package), before
@@ -171,14 +176,16 @@ def _redraw(
     for n, stem in enumerate(rows["stem"].to_pylist()):
         sample = drawer.draw(plans[n])
         encoded = drawer.encode(sample)
-        for folder, suffix in suffixes.items():
-            path = root / folder / f"{stem}{suffix}"
-            problem = _difference(path, encoded.files[folder], same_codecs)
+        for folder, redrawn in encoded.files.items():
+            path = root / folder / f"{stem}{suffixes[folder]}"
+            problem = _difference(path, redrawn, same_codecs)
             if problem is not None:
                 yield Problem(stem, str(path), problem)
         visible = np.full((1, drawer.recipe.objects[1]), np.nan, np.float32)
         visible[0, : len(sample.visible_fraction)] = sample.visible_fraction
-        clipped = np.array([encoded.depth_clipped_px], np.int32)
+        predicted = drawer.code is None
+        clipped_px = rows["depth_clipped_px"][n].as_py() if predicted else encoded.depth_clipped_px
+        clipped = np.array([clipped_px], np.int32)
         row = manifest_table(drawer.recipe, drawer.catalog, planned.at(slice(n, n + 1)), visible, clipped)
         if row.to_pylist() != rows.slice(n, 1).to_pylist():
             yield Problem(stem, str(root / MANIFEST), "its row is not what the recipe plans and drawing gives")

@@ -9,6 +9,7 @@ import yaml
 
 from qumade.assets.catalog import Catalog
 from qumade.assets.pictures import content_hash
+from qumade.data.description import DepthCode
 from qumade.errors import QumadeError
 from qumade.generate.encode import depth_code, folder_codes
 from qumade.recipe import Recipe, recipe_to_dict
@@ -22,8 +23,11 @@ _PACKAGES = ("qumade", "numba", "numpy", "pillow", "simplejpeg")
 _MAY_GROW = ("complete", "samples")
 
 
-def describe(recipe: Recipe, catalog: Catalog, out: Path, samples: int) -> dict[str, Any]:
-    """The content of dataset.yaml for a finished dataset of that many samples in `out`."""
+def describe(
+    recipe: Recipe, catalog: Catalog, out: Path, samples: int, composite: DepthCode | None = None
+) -> dict[str, Any]:
+    """The content of dataset.yaml for a finished dataset of that many samples in `out`; `composite` is the code of
+    depth that is predicted from the composites."""
     backgrounds = [
         _present(
             name=b.name,
@@ -56,7 +60,7 @@ def describe(recipe: Recipe, catalog: Catalog, out: Path, samples: int) -> dict[
         "samples": samples,
         "size": list(recipe.size),
         "package": {name: version(name) for name in _PACKAGES},
-        "depth": depth_code(recipe, catalog).model_dump(mode="json", exclude_none=True),
+        "depth": (composite or depth_code(recipe, catalog)).model_dump(mode="json", exclude_none=True),
         "folders": folder_codes(recipe),
         "recipe": recipe_to_dict(recipe, out),
         "assets": {"backgrounds": backgrounds, "foregrounds": foregrounds} | names,

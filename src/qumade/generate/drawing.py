@@ -44,7 +44,8 @@ class Drawer:
         self.catalog = catalog
         self.tables = plan_tables(recipe, catalog)
         self.total = sample_count(len(catalog.backgrounds), len(catalog.foregrounds), recipe.per_pair)
-        self.code: DepthCode = depth_code(recipe, catalog)
+        # Composite depth is predicted from what is drawn, afterwards.
+        self.code: DepthCode | None = depth_code(recipe, catalog) if recipe.depth == "layered" else None
         self._store = AssetStore(recipe, catalog)
 
     def draw(self, plan: Plan) -> Sample:
@@ -59,7 +60,7 @@ class Drawer:
         )
 
     def encode(self, sample: Sample) -> Encoded:
-        """The files of a sample."""
+        """The files of a sample; the one of depth is missing where it is predicted from the composite."""
         return encode_sample(sample, self.code, self.recipe.encoding)
 
     def write(self, indices: NDArray[np.int64], writer: Writer, stopped: Callable[[], bool]) -> Results:

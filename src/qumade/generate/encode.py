@@ -10,12 +10,12 @@ from numba import njit
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from qumade.assets.catalog import Catalog
+from qumade.assets.catalog import Catalog, DepthKind
 from qumade.compose.sample import Sample
 from qumade.data.description import DepthCode, inverse_depth_table
 from qumade.recipe import Recipe
 
-__all__ = ["Encoded", "depth_code", "encode_sample", "folder_codes"]
+__all__ = ["Encoded", "composite_depth_code", "depth_code", "encode_depth", "encode_sample", "folder_codes"]
 
 _QUALITY = {"images": 90, "masks": 95, "depth": 95}
 _PNG_LEVEL = 1  # larger levels cost several times the time for a tenth of the size
@@ -31,14 +31,25 @@ class Encoded(NamedTuple):
 
 
 def depth_code(recipe: Recipe, catalog: Catalog) -> DepthCode:
-    """How depth is written for this recipe; one code for the whole dataset."""
-    kind = catalog.depth_kind
+    """How layered depth is written for this recipe; one code for the whole dataset."""
+    return _depth_code(recipe, catalog.depth_kind, catalog.depth_source)
+
+
+def composite_depth_code(recipe: Recipe, kind: DepthKind, teacher_sha256: str) -> DepthCode:
+    """How depth of a kind is written that a teacher predicts from each composite."""
+    code = _depth_code(recipe, kind, "composite")
+    # Factor and shift of affine predictions differ from picture to picture: there is no range for all of them.
+    span = "image" if kind == "affine" else code.range
+    return code.model_copy(update={"range": span, "teacher_sha256": teacher_sha256})
+
+
+def _depth_code(recipe: Recipe, kind: DepthKind, source: str) -> DepthCode:
     bits: Literal[8, 16] = 8 if recipe.encoding == "jpeg" else 16
     if kind == "metric" and bits == 16:
-        return DepthCode(kind=kind, source=catalog.depth_source, code="metres", bits=16, depth_scale=_DEPTH_SCALE)
+        return DepthCode(kind=kind, source=source, code="metres", bits=16, depth_scale=_DEPTH_SCALE)
     near = recipe.depth_near or _NEAR[kind]
     span: tuple[float, float] | Literal["image"] = (0.0, near) if recipe.depth_range == "dataset" else "image"
-    return DepthCode(kind=kind, source=catalog.depth_source, code="inverse", bits=bits, range=span)
+    return DepthCode(kind=kind, source=source, code="inverse", bits=bits, range=span)
 
 
 def folder_codes(recipe: Recipe) -> dict[str, dict[str, Any]]:
@@ -65,20 +76,28 @@ def _png_code() -> dict[str, Any]:
     return {"suffix": ".png", "format": "png", "compress_level": _PNG_LEVEL, "encoder": encoder}
 
 
-def encode_sample(sample: Sample, code: DepthCode, encoding: str) -> Encoded:
-    """Encodes a sample; pure. `encoding` as in Recipe."""
-    codes, clipped = _depth_codes(sample.inverse_depth, code)
+def encode_sample(sample: Sample, code: DepthCode | None, encoding: str) -> Encoded:
+    """Encodes a sample, without its depth where that has no code; pure. `encoding` as in Recipe."""
     if encoding == "jpeg":
         files = {
             "images": simplejpeg.encode_jpeg(sample.image, _QUALITY["images"], "RGB", "420"),
             "masks": simplejpeg.encode_jpeg(sample.mask[..., None], _QUALITY["masks"], "GRAY", "444"),
-            "depth": simplejpeg.encode_jpeg(codes[..., None], _QUALITY["depth"], "GRAY", "444"),
         }
     else:
-        files = {"images": _png(sample.image), "masks": _png(sample.mask), "depth": _png(codes)}
+        files = {"images": _png(sample.image), "masks": _png(sample.mask)}
+    depth = Encoded({}, 0) if code is None else encode_depth(sample.inverse_depth, code, encoding)
+    files |= depth.files
     if sample.ignore is not None:
         files["ignore"] = _png(sample.ignore)
-    return Encoded(files, clipped)
+    return Encoded(files, depth.depth_clipped_px)
+
+
+def encode_depth(inverse_depth: NDArray[np.float32], code: DepthCode, encoding: str) -> Encoded:
+    """Encodes inverse depth [H, W] alone, as the file of depth/; pure."""
+    codes, clipped = _depth_codes(inverse_depth, code)
+    if encoding == "jpeg":
+        return Encoded({"depth": simplejpeg.encode_jpeg(codes[..., None], _QUALITY["depth"], "GRAY", "444")}, clipped)
+    return Encoded({"depth": _png(codes)}, clipped)
 
 
 def _png(pixels: NDArray[Any]) -> bytes:

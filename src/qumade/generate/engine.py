@@ -1,8 +1,9 @@
 """generate(recipe, DATA_PATH): draws a dataset, or goes on with one where it was left.
 
-State of an unfinished dataset: dataset.yaml with `complete: false`, and `.qumade/journal` with what is drawn and safe.
-At the end, in this order: everything synced, manifest.parquet, the journal removed, dataset.yaml `complete: true`. Each
-step can be the last before a power cut, and the same command goes on from it.
+State of an unfinished dataset: dataset.yaml with `complete: false`, and `.qumade/journal` with what is drawn and safe;
+`.qumade/depth` is the same for depth that is predicted from the composites. At the end, in this order: everything
+synced, manifest.parquet, the journals removed, dataset.yaml `complete: true`. Each step can be the last before a power
+cut, and the same command goes on from it.
 """
 
 import fcntl
@@ -10,7 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from qumade.assets.catalog import Catalog
+from qumade.data.description import DepthCode
 from qumade.errors import QumadeError
 from qumade.generate.description import describe, read_own_description, write_description
 from qumade.generate.drawing import Job
@@ -32,7 +34,7 @@ from qumade.plan.planner import plan_samples
 from qumade.plan.tables import plan_tables
 from qumade.recipe import Recipe
 
-__all__ = ["MANIFEST", "STATE", "Summary", "generate"]
+__all__ = ["MANIFEST", "STATE", "CompositeDepth", "Summary", "generate"]
 
 MANIFEST = "manifest.parquet"
 STATE = ".qumade"
@@ -58,6 +60,15 @@ class Summary:
     depth_clipped_px: int
 
 
+@dataclass(frozen=True)
+class CompositeDepth:
+    """How the depth of composites is predicted: `run` is an executor that reads the images of its chunks and writes
+    their depth/ in the code `code`; of its results only `indices` and `depth_clipped_px` count."""
+
+    code: DepthCode
+    run: Executor
+
+
 def generate(
     recipe: Recipe,
     catalog: Catalog,
@@ -66,18 +77,25 @@ def generate(
     limit: int | None = None,
     workers: int | None = None,
     executor: Executor = local_processes,
+    composite: CompositeDepth | None = None,
     sync_interval_s: float = 10.0,
     progress: bool = True,
 ) -> Summary | None:
     """Draws the recipe's samples into `out`, or the rest of them; None where all of them were there already.
 
-    Equal bytes whatever the number of workers, and however often it was interrupted. Raises QumadeError where `out`
-    holds anything else than a dataset of this recipe over these assets.
+    Equal bytes whatever the number of workers, and however often it was interrupted; but for depth of a recipe with
+    `depth: composite`, which `composite` writes once the images are there. Raises QumadeError where `out` holds
+    anything else than a dataset of this recipe over these assets.
     """
+    if (recipe.depth == "composite") != (composite is not None):
+        raise QumadeError(
+            f"Invalid depth: got {recipe.depth!r} in the recipe; must be 'composite' where something predicts it from "
+            "the composites, and only there"
+        )
     out = Path(os.path.abspath(out))
     check_scales(recipe, catalog)
     indices = limited_indices(limit, len(catalog.backgrounds), len(catalog.foregrounds), recipe.per_pair)
-    description = describe(recipe, catalog, out, len(indices))
+    description = describe(recipe, catalog, out, len(indices), None if composite is None else composite.code)
     suffixes = {folder: code["suffix"] for folder, code in description["folders"].items()}
     workers = max(1, min(workers or os.cpu_count() or 1, -(-len(indices) // _CHUNK)))
     out.mkdir(parents=True, exist_ok=True)
@@ -93,37 +111,41 @@ def generate(
             )
         write_description(out, {**description, "complete": False})
         remove_temporary_files(out, suffixes)
-        most = recipe.objects[1]
-        state = out / STATE / "journal"
-        done = concatenate([*_drawn_before(out, most), *read_journal(state, most)], most)
-        rest = np.setdiff1d(indices, done.indices, assume_unique=True)
         job = Job(recipe, catalog, out, suffixes)
         # Compiled here once, read from the cache by the workers.
         plan_samples(plan_tables(recipe, catalog), catalog, indices[:1])
-        drawn = _draw(job, rest, state, executor, workers, sync_interval_s, len(indices), progress)
-        results = concatenate([done, *drawn], most)
-        results = results.at(np.searchsorted(results.indices, indices))
-        summary = _write_manifest(recipe, catalog, out, results, len(rest))
+        results, drawn = _go_on(job, indices, "journal", executor, workers, sync_interval_s, progress)
+        if composite is not None:
+            depth, _ = _go_on(job, indices, "depth", composite.run, 1, sync_interval_s, progress)
+            results = replace(results, depth_clipped_px=depth.depth_clipped_px)
+        summary = _write_manifest(recipe, catalog, out, results, drawn)
         shutil.rmtree(out / STATE)
         write_description(out, description)
     return summary
 
 
-def _draw(
+def _go_on(
     job: Job,
-    rest: NDArray[np.int64],
-    state: Path,
+    indices: NDArray[np.int64],
+    name: str,
     executor: Executor,
     workers: int,
     sync_interval_s: float,
-    total: int,
     progress: bool,
-) -> list[Results]:
-    """Draws the samples of these indices and returns what drawing told, all of it safe on the disk."""
-    drawn: list[Results] = []
-    journal = Journal(state, job.recipe.objects[1], sync_interval_s)
+) -> tuple[Results, int]:
+    """What drawing the samples of these indices told, in their order, and how many were drawn now.
+
+    Those of the journal of this name and of an earlier manifest are not drawn again. All is safe on the disk.
+    """
+    most = job.recipe.objects[1]
+    state = job.root / STATE / name
+    drawn = [*_drawn_before(job.root, most), *read_journal(state, most)]
+    rest = np.setdiff1d(indices, concatenate(drawn, most).indices, assume_unique=True)
+    journal = Journal(state, most, sync_interval_s)
     chunks = (rest[at : at + _CHUNK] for at in range(0, len(rest), _CHUNK))
-    bar = tqdm(total=total, initial=total - len(rest), unit="sample", disable=not progress, smoothing=0.05)
+    before = len(indices) - len(rest)
+    what = "depth" if name == "depth" else None
+    bar = tqdm(None, what, len(indices), initial=before, unit="sample", disable=not progress, smoothing=0.05)
     running = executor(job, chunks, workers)
     try:
         for results in running:
@@ -137,7 +159,8 @@ def _draw(
     finally:
         bar.close()
     journal.close(sync=True)
-    return drawn
+    results = concatenate(drawn, most)
+    return results.at(np.searchsorted(results.indices, indices)), len(rest)
 
 
 def _drawn_before(out: Path, most_objects: int) -> Iterator[Results]:

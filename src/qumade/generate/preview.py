@@ -14,7 +14,7 @@ __all__ = ["preview_recipe"]
 
 
 def preview_recipe(recipe: Recipe, catalog: Catalog, count: int = 24) -> Image.Image:
-    """The first `count` samples that a limit would take, as drawn: image, mask and depth."""
+    """The first `count` samples that a limit would take, as drawn: image, mask and layered depth."""
     check_scales(recipe, catalog)
     drawer = Drawer(recipe, catalog)
     indices = limited_indices(count, len(catalog.backgrounds), len(catalog.foregrounds), recipe.per_pair)
@@ -23,7 +23,10 @@ def preview_recipe(recipe: Recipe, catalog: Catalog, count: int = 24) -> Image.I
     for n, index in enumerate(indices.tolist()):
         sample = drawer.draw(plans[n])
         names = ", ".join(catalog.foregrounds[thing["foreground"]].name for thing in plans[n].objects)
-        rows.append(SheetRow(sample.image, sample.mask, sample.inverse_depth, f"{stem(index, drawer.total)}  {names}"))
-    span = drawer.code.range if isinstance(drawer.code.range, tuple) else None
+        depth = None if drawer.code is None else sample.inverse_depth
+        rows.append(SheetRow(sample.image, sample.mask, depth, f"{stem(index, drawer.total)}  {names}"))
     title = f"{drawer.total:,} samples of {len(catalog.backgrounds)} backgrounds x {len(catalog.foregrounds)} cut-outs"
+    if drawer.code is None:
+        return contact_sheet(rows, title=title)
+    span = drawer.code.range if isinstance(drawer.code.range, tuple) else None
     return contact_sheet(rows, title=title, legend=depth_legend(drawer.code.kind, drawer.code.source), depth_range=span)

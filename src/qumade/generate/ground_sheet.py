@@ -286,11 +286,12 @@ def _painted(row: GroundRow, masks: Iterable[tuple[NDArray[np.bool_], Colour]], 
     pixels = np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
     for where, colour in masks:
         pixels[where] = (1 - strength) * pixels[where] + strength * np.array(colour, np.float32)
-    picture = Image.fromarray(pixels.astype(np.uint8))
     if row.horizon is not None:
-        ends = [(0.0, row.horizon[0] * picture.height), (float(picture.width), row.horizon[1] * picture.height)]
-        ImageDraw.Draw(picture).line(ends, HORIZON, width=2)
-    return picture
+        height, width = grey.shape
+        left, right = row.horizon
+        line = height * (left + (right - left) * (np.arange(width) + 0.5) / width)
+        pixels[np.abs(np.arange(height)[:, None] + 0.5 - line) <= 1] = HORIZON
+    return Image.fromarray(pixels.astype(np.uint8))
 
 
 def _title(rows: Sequence[GroundRow], shown: Sequence[GroundRow]) -> str:

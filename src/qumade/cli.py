@@ -23,6 +23,7 @@ app = App(
     version=__version__,
     help="Datasets of image, mask and depth, composed from a folder of background photos and a folder of cut-outs.",
     default_parameter=Parameter(negative_iterable=()),
+    suppress_keyboard_interrupt=False,  # main says how to go on
 )
 
 Json = Annotated[bool, Parameter(negative="")]
@@ -441,7 +442,7 @@ def generate(
 
 def _model(text: str) -> str | Path:
     """A network named on the command line: a path where one is there, for recipes keep paths apart from names."""
-    return Path(text).absolute() if Path(text).exists() or text.lower().endswith(".onnx") else text
+    return Path(text).absolute() if Path(text).is_dir() or text.lower().endswith(".onnx") else text
 
 
 def _refuse_two_sources(flags: dict[str, Any], depth_teacher: str | None, label_teacher: str | None) -> None:

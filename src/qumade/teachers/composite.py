@@ -52,7 +52,7 @@ def composite_depth(recipe: Recipe, *, download: bool = False) -> CompositeDepth
                     paths = [
                         job.root / "images" / (name + job.suffixes["images"]) for name in stems[start : start + step]
                     ]
-                    images = [decode_rgb(path.read_bytes(), path) for path in paths]
+                    images = [np.require(decode_rgb(path.read_bytes(), path), requirements="W") for path in paths]
                     for n, inverse_depth in enumerate(teacher.predict(images, teacher.batch_size)):
                         _require_finite(inverse_depth, paths[n], recipe.depth_teacher)
                         encoded = encode_depth(inverse_depth, code, job.recipe.encoding)

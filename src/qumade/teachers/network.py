@@ -8,10 +8,13 @@ from typing import Any, TypeVar
 import torch
 from huggingface_hub import snapshot_download
 from transformers import AutoConfig, AutoImageProcessor
+from transformers.utils import logging
 
 from qumade.errors import QumadeError
 
 __all__ = ["default_batch_size", "find_model", "load_network", "load_processor", "model_files", "read_config", "run"]
+
+logging.disable_progress_bar()  # loading takes a moment; the bars that count are those of pictures
 
 T = TypeVar("T")
 

@@ -14,7 +14,8 @@ from qumade.errors import QumadeError
 
 __all__ = ["default_batch_size", "find_model", "load_network", "load_processor", "model_files", "read_config", "run"]
 
-logging.disable_progress_bar()  # loading takes a moment; the bars that count are those of pictures
+# Loading takes a moment; the bars that count are those of pictures.
+logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 T = TypeVar("T")
 

@@ -5,11 +5,12 @@
 The floor: as many processes encode ready arrays with the same encoder and settings and write the same files. The Pillow
 loop: what a notebook does for a sample (mirror, resize to twice the size, crop, paste, resize, save image and mask) on
 one core. Disks and neighbours are noisy, so generate and the yardsticks alternate and medians are printed; the time of
-the cores, which neighbours change less, stands beside that of the clock. `--out` in memory (/dev/shm) leaves out the
-disk. Everything written is removed again.
+the cores, which neighbours change less, stands beside that of the clock. These runs take a few of the backgrounds only,
+so that each is drawn on as often as in the whole job. `--out` in memory (/dev/shm) leaves out the disk. Everything
+written is removed again.
 
---profile tells where one core's time goes, --threads compares two threads with two processes. --long N adds one run of
-N samples (0: the whole job) with its time and peak memory.
+--profile tells where one core's time goes, --threads compares two threads with two processes; --long N
+makes one run of N samples of all backgrounds (0: the whole job) and tells its time and peak memory.
 """
 
 import argparse
@@ -47,6 +48,7 @@ from qumade.recipe import Recipe
 
 CHUNK = 128
 READY_SAMPLES = 32
+FEW_BACKGROUNDS = 6
 START_SAMPLES = 4000  # a run after which every worker has met every asset
 
 
@@ -387,7 +389,7 @@ def main() -> None:
     parser.add_argument("--encoding", choices=["jpeg", "lossless"], default="jpeg")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--variants", action="store_true", help="also 512x512, and lossless, in shorter runs")
-    parser.add_argument("--long", type=int, metavar="N", help="also one run of N samples; 0: the whole job")
+    parser.add_argument("--long", type=int, metavar="N", help="only this: one run of N samples, 0: the whole job")
     parser.add_argument("--profile", action="store_true", help="only this: where one core's time goes")
     parser.add_argument("--threads", action="store_true", help="only this: two threads against two processes")
     given = parser.parse_args()
@@ -395,6 +397,17 @@ def main() -> None:
     folders = {"backgrounds": given.backgrounds, "foregrounds": given.foregrounds}
     recipe = Recipe(**folders, size=(given.size, given.size), encoding=given.encoding)
     job = Job(recipe, build_catalog(recipe)[0], given.out)
+    if given.long is not None:
+        run_long(job, given.long or None, given.workers)
+        return
+    with scratch_folder(given.out) as folder:
+        for background in job.catalog.backgrounds[:FEW_BACKGROUNDS]:
+            shutil.copy(recipe.backgrounds / background.name, folder)
+        few = recipe.model_copy(update={"backgrounds": folder})
+        measure(Job(few, build_catalog(few)[0], given.out), given)
+
+
+def measure(job: Job, given: argparse.Namespace) -> None:
     if given.profile:
         profile(job, given.limit)
     if given.threads:
@@ -404,12 +417,10 @@ def main() -> None:
     compare(job, given.limit, given.workers, given.rounds, pillow_s=5.0)
     if given.variants:
         for change in ({"size": (512, 512)}, {"encoding": "lossless"}):
-            other = recipe.model_copy(update=change)
+            other = job.recipe.model_copy(update=change)
             compare(
                 job._replace(recipe=other), given.limit // 2, given.workers, max(1, given.rounds // 2), pillow_s=0.0
             )
-    if given.long is not None:
-        run_long(job, given.long or None, given.workers)
 
 
 if __name__ == "__main__":

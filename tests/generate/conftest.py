@@ -1,7 +1,6 @@
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -112,7 +111,12 @@ def _picture(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 def works() -> Iterator[Works]:
     """In memory where there is a file system in memory: what a run waits for is then never a busy disk."""
     memory = Path("/dev/shm")
-    root = Path(tempfile.mkdtemp(prefix="qumade-test-", dir=memory if os.access(memory, os.W_OK) else None))
+    folder = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="qumade-test-", dir=folder) as root:
+        yield _works(Path(root))
+
+
+def _works(root: Path) -> Works:
     rng = np.random.default_rng(11)
     for folder in ("backgrounds", "foregrounds"):
         (root / folder).mkdir()
@@ -128,8 +132,7 @@ def works() -> Iterator[Works]:
         backgrounds=root / "backgrounds", foregrounds=root / "foregrounds", size=(32, 24), per_pair=100, objects=(1, 2)
     )
     save_recipe(recipe, root / "recipe.yaml")
-    yield Works(root, recipe, build_catalog(recipe)[0])
-    shutil.rmtree(root)
+    return Works(root, recipe, build_catalog(recipe)[0])
 
 
 @pytest.fixture(scope="session")

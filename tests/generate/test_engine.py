@@ -383,7 +383,8 @@ def test_interrupted_it_ends_soon_and_goes_on_to_the_same_bytes(
     assert stderr.rstrip().endswith("KeyboardInterrupt")
     assert stderr.count("Traceback") == 1, stderr  # that of the caller, none of the workers
     print(f"ended {took_s:.2f} s after the interrupt")
-    assert took_s < 5
+    assert took_s < 20  # a second where nobody else needs the machine
+    assert "complete: false" in (out / "dataset.yaml").read_text()
     assert not [name for name in read_tree(out) if "/.tmp" in name]
     works.generate(out)
     assert read_tree(out) == works.reference()

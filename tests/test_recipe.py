@@ -49,6 +49,41 @@ RECIPES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.parametrize(
+    ("given", "meant", "written"),
+    [
+        ("auto", "auto", "auto"),
+        ("org/net.v2-hf", "org/net.v2-hf", "org/net.v2-hf"),
+        ("./org/net", Path("org/net"), "./org/net"),
+        ("net", Path("net"), "net"),
+        ("./auto", Path("auto"), "./auto"),
+        ("nets/net.onnx", Path("nets/net.onnx"), "nets/net.onnx"),
+        ("../net", Path("../net"), "../net"),
+    ],
+)
+def test_a_depth_teacher_is_a_name_on_the_hub_or_a_path_beside_the_recipe(tmp_path, given, meant, written):
+    path = tmp_path / "here" / "recipe.yaml"
+    path.parent.mkdir()
+    path.write_text(f"{FOLDERS}depth: composite\ndepth_teacher: {given}\n")
+    recipe = load_recipe(path)
+    wanted = (path.parent / meant).resolve() if isinstance(meant, Path) else meant
+    assert recipe.depth_teacher == wanted and type(recipe.depth_teacher) is type(wanted)
+    save_recipe(recipe, path)
+    assert yaml.safe_load(path.read_text())["depth_teacher"] == written
+    assert load_recipe(path) == recipe
+    assert recipe_from_dict(recipe.model_dump(), "flags", tmp_path / "elsewhere") == recipe
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [("depth: composite", "needs depth_teacher"), ("depth_teacher: auto", "is for depth 'composite'")],
+)
+def test_composite_depth_and_its_teacher_belong_together(tmp_path, fields, words):
+    (tmp_path / "recipe.yaml").write_text(f"{FOLDERS}{fields}\n")
+    with pytest.raises(QumadeError, match=words):
+        load_recipe(tmp_path / "recipe.yaml")
+
+
 @given(RECIPES)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_yaml_round_trip_gives_an_equal_recipe(tmp_path, values):

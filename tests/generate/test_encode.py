@@ -13,7 +13,7 @@ from PIL import Image
 
 from qumade.compose.sample import Sample
 from qumade.data.description import DepthCode, inverse_depth_table
-from qumade.generate.encode import depth_code, encode_sample, folder_codes
+from qumade.generate.encode import composite_depth_code, depth_code, encode_depth, encode_sample, folder_codes
 
 # The luminance table of the JPEG standard (ITU-T T.81, table K.1) in rows: what libjpeg scales by its quality.
 LUMINANCE = (
@@ -172,3 +172,34 @@ def test_a_dataset_has_one_depth_code(
     recipe = works.recipe.model_copy(update={"encoding": encoding, **changes})
     code = depth_code(recipe, dataclasses.replace(works.catalog, depth_kind=kind))
     assert code == DepthCode(kind=kind, source="prior", **expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoding", "changes", "expected"),
+    [
+        ("affine", "jpeg", {}, {"code": "inverse", "bits": 8, "range": "image"}),
+        ("affine", "jpeg", {"depth_near": 3.0}, {"code": "inverse", "bits": 8, "range": "image"}),
+        ("affine", "lossless", {}, {"code": "inverse", "bits": 16, "range": "image"}),
+        ("scaled", "jpeg", {}, {"code": "inverse", "bits": 8, "range": (0.0, 1.5)}),
+        ("metric", "jpeg", {"depth_near": 0.2}, {"code": "inverse", "bits": 8, "range": (0.0, 0.2)}),
+        ("metric", "lossless", {}, {"code": "metres", "bits": 16, "depth_scale": 256.0}),
+    ],
+)
+def test_predicted_affine_depth_has_no_range_for_all(
+    works: Any, kind: Any, encoding: str, changes: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    recipe = works.recipe.model_copy(update={"encoding": encoding, **changes})
+    code = composite_depth_code(recipe, kind, "f" * 64)
+    assert DepthCode.model_validate(code.model_dump()) == code
+    assert code == DepthCode(kind=kind, source="composite", teacher_sha256="f" * 64, **expected)
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "lossless"])
+def test_depth_is_the_same_alone_and_a_sample_may_go_without(works: Any, encoding: str) -> None:
+    recipe = works.recipe.model_copy(update={"encoding": encoding})
+    code = depth_code(recipe, works.catalog)
+    sample = sample_of(np.random.default_rng(5).uniform(0, 2, (24, 32)))
+    whole = encode_sample(sample, code, encoding)
+    alone, without = encode_depth(sample.inverse_depth, code, encoding), encode_sample(sample, None, encoding)
+    assert alone == ({"depth": whole.files["depth"]}, whole.depth_clipped_px) and whole.depth_clipped_px > 0
+    assert without == ({name: whole.files[name] for name in ("images", "masks")}, 0)

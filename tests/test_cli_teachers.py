@@ -1,0 +1,186 @@
+"""`qumade generate` with networks, from the command line to the dataset."""
+
+import importlib.util
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from qumade.cli import main
+from qumade.data.layout import open_dataset
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny network of a family, as the tests of the teachers build them."""
+    spec = importlib.util.spec_from_file_location("families", Path(__file__).parent / "teachers" / "conftest.py")
+    assert spec is not None and spec.loader is not None
+    families = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(families)
+
+    def folder(family: str) -> Path:
+        made = tmp_path_factory.getbasetemp() / f"network_{family}"
+        if not made.exists():
+            torch.manual_seed(0)
+            build = families.segmentation_network if family == "segformer" else families.depth_network
+            for part in build(family):
+                part.save_pretrained(made)
+        return made
+
+    return folder
+
+
+@pytest.fixture
+def run(asset_folders: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs `qumade generate` on tiny assets: its exit code and what it wrote to the terminal."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    monkeypatch.chdir(asset_folders)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(asset_folders / "cache"))
+
+    def command(*flags: str | Path) -> tuple[int, str]:
+        tiny = "--backgrounds backgrounds --foregrounds foregrounds --size 32x24 --per-pair 1 --limit 4 --workers 1"
+        monkeypatch.setattr(sys, "argv", ["qumade", "generate", *tiny.split(), *map(str, flags)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        written = capfd.readouterr()
+        return int(end.value.code or 0), written.out + written.err
+
+    return command
+
+
+@pytest.fixture
+def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From now on no network may run."""
+
+    def forward(*_: Any, **__: Any) -> None:
+        raise AssertionError("computed again")
+
+    def start() -> None:
+        for name in ("DepthAnythingForDepthEstimation", "SegformerForSemanticSegmentation"):
+            monkeypatch.setattr(getattr(transformers, name), "forward", forward)
+
+    return start
+
+
+@pytest.mark.parametrize(("family", "kind"), [("depth_anything", "affine"), ("depth_anything_metric", "metric")])
+def test_backgrounds_are_labelled_once_and_the_kind_is_recorded(
+    run: Run, networks: Any, forbid: Callable[[], None], asset_folders: Path, family: str, kind: str
+) -> None:
+    code, text = run("--out", "out", "--depth-teacher", networks(family))
+    assert code == 0, text
+    assert f"Depth: kind {kind}, from depth maps" in text
+    dataset = open_dataset("out")
+    assert (dataset.depth_code.kind, dataset.depth_code.source) == (kind, "depths")
+    description = yaml.safe_load(Path("out/dataset.yaml").read_text())
+    recipe = description["recipe"]
+    assert recipe["depths_kind"] == kind and recipe["depth_teacher"] is None
+    assert recipe["depths"].startswith("../cache/qumade/depth-1-")
+    assert all(asset["depth_sha256"] for asset in description["assets"]["backgrounds"])
+    before = Path("out/depth/img000001.jpg").read_bytes()
+
+    forbid()
+    code, text = run("--out", "out", "--depth-teacher", networks(family))
+    assert code == 0 and "finished already" in text
+    assert run("--out", "again", "--depth-teacher", networks(family))[0] == 0
+    assert run("--out", "third", "--recipe", "out/dataset.yaml")[0] == 0  # which names no network any more
+    for out in ("again", "third"):
+        assert yaml.safe_load(Path(out, "dataset.yaml").read_text()) == description
+        assert Path(out, "depth/img000001.jpg").read_bytes() == before
+
+
+def test_label_teacher_gives_labels_and_their_names(
+    run: Run, networks: Any, forbid: Callable[[], None], asset_folders: Path
+) -> None:
+    recipe = {"backgrounds": "backgrounds", "foregrounds": "foregrounds", "ground": ["road"], "target": ["car"]}
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
+    flags = ("--recipe", "recipe.yaml", "--label-teacher", networks("segformer"), "--teacher-cache", "elsewhere")
+    code, text = run("--out", "out", *flags)
+    assert code == 0, text
+    made = yaml.safe_load(Path("out/dataset.yaml").read_text())
+    labels = Path("out", made["recipe"]["labels"])
+    assert labels.resolve().parent.parent == asset_folders / "elsewhere"
+    assert yaml.safe_load(Path("out", made["recipe"]["label_names"]).read_text()) == {0: "road", 1: "sky", 2: "car"}
+    size = Image.open("backgrounds/photo_1.png").size
+    assert np.load(labels / "photo_1.npy").shape == size[::-1]
+    assert made["assets"]["label_names_sha256"]
+    assert (Path("out") / "ignore").is_dir()
+    forbid()
+    assert run("--out", "out", *flags)[0] == 0
+
+
+def test_depth_of_composites_is_predicted(run: Run, networks: Any, asset_folders: Path) -> None:
+    flags = ("--depth", "composite", "--depth-teacher", networks("depth_anything"))
+    code, text = run("--out", "out", *flags)
+    assert code == 0, text
+    assert f"Depth: kind affine, from the composites by {networks('depth_anything')}" in text
+    code_of = open_dataset("out").depth_code
+    assert (code_of.kind, code_of.source, code_of.range) == ("affine", "composite", "image")
+    assert not Path("cache").exists()
+    code, text = run("--out", "out", *flags)
+    assert code == 0 and "finished already" in text
+
+
+@pytest.mark.parametrize("more", [(), ("--depth", "composite")])
+def test_a_model_that_is_not_on_disk_is_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    code, text = run("--out", "out", "--depth-teacher", "auto", *more)
+    assert code == 1 and text.count("\n") == 1
+    assert "hf download depth-anything/Depth-Anything-V2-Small-hf" in text
+    assert not Path("out").exists()
+
+
+def test_wrong_settings_are_told_before_a_network_is_asked_for(run: Run) -> None:
+    code, text = run("--out", "out", "--depth-teacher", "auto", "--min-visible", "7")
+    assert code == 1 and "min_visible" in text and "hf download" not in text
+    code, text = run("--out", "out", "--depth", "composite")
+    assert code == 1 and "needs depth_teacher" in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--depth-teacher", "auto", "--depths", "d"), "--depth-teacher or --depths"),
+        (("--depth-teacher", "auto", "--depths-kind", "affine"), "--depth-teacher or --depths-kind"),
+        (("--label-teacher", "a/b", "--labels", "d"), "--label-teacher or --labels"),
+        (("--label-teacher", "a/b", "--label-names", "camvid"), "--label-teacher or --label-names"),
+    ],
+)
+def test_two_sources_of_one_thing_are_wrong_usage(run: Run, flags: tuple[str, ...], words: str) -> None:
+    code, text = run("--out", "out", *flags)
+    assert code == 2 and words in text and text.count("\n") == 1
+
+
+def test_generate_without_a_teacher_imports_no_torch(asset_folders: Path) -> None:
+    script = """
+import sys
+from qumade.cli import main
+tiny = "--backgrounds backgrounds --foregrounds foregrounds --size 32x24 --per-pair 1 --limit 1 --workers 1 --out out"
+for flags in (["--help"], tiny.split()):
+    sys.argv = ["qumade", "generate", *flags]
+    try:
+        main()
+    except SystemExit as end:
+        print("code", end.code)
+    print("heavy", sorted({"torch", "transformers", "onnxruntime"} & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=asset_folders, timeout=300
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("code", "heavy"))]
+    assert lines == ["code 0", "heavy []"] * 2, done.stderr

@@ -1,0 +1,46 @@
+"""Draws the contact sheets of the three placement policies in docs/images, from the bundled samples alone.
+
+python tools/placement_sheets.py [FOLDER]
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from qumade.assets.build import build_catalog
+from qumade.assets.bundled import bundled_folder
+from qumade.generate.preview import preview_recipe
+from qumade.recipe import Recipe
+
+POLICIES = ("random", "semantic", "perspective")
+
+
+def placement_recipe(policy: str) -> Recipe:
+    """Cars on the road of the bundled scenes, of which all heights are known; only the policy differs."""
+    samples = bundled_folder()
+    cars = json.loads((samples / "foregrounds.json").read_text("utf-8"))
+    cameras = json.loads((samples / "cameras.json").read_text("utf-8"))["backgrounds"]
+    return Recipe.model_validate(
+        {
+            **{name: samples / name for name in ("backgrounds", "foregrounds", "depths", "labels", "reliefs")},
+            "placement": policy,
+            "size": (256, 192),
+            "place": {"*": ["road"]},
+            "height_m": {f"{name}.png": car["height_m"] for name, car in cars.items()},
+            "camera_height_m": {f"{name}.jpg": camera["height_m"] for name, camera in cameras.items()},
+        }
+    )
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for policy in POLICIES:
+        recipe = placement_recipe(policy)
+        sheet = preview_recipe(recipe, build_catalog(recipe)[0], 12)
+        path = folder / f"placement_{policy}.jpg"
+        sheet.save(path, quality=88)
+        print(path.absolute(), f"{path.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "images")

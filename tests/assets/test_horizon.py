@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qumade.assets.bundled import bundled_folder
+from qumade.assets.horizon import estimate_horizon
+
+ROAD, BUILDING, SKY = 0, 2, 10
+
+
+def street(horizon: float, *, half: float = 1.2, end: float = 4) -> np.ndarray:
+    """Sky, buildings, and a straight road whose edges meet at the horizon, seen up to `end` rows below it."""
+    v, u = np.mgrid[:200, :300] + 0.5
+    labels = np.full((200, 300), BUILDING, np.int32)
+    labels[: int(horizon) - 15] = SKY
+    labels[(v > horizon + end) & (np.abs(u - 150) < half * (v - horizon))] = ROAD
+    return labels
+
+
+@pytest.mark.parametrize("horizon", [70.0, 95.4, 130.0])
+def test_edges_of_a_road_meet_at_the_horizon(horizon: float) -> None:
+    estimate = estimate_horizon(street(horizon), [ROAD], [SKY])
+    assert estimate is not None and estimate.converges
+    assert estimate.row == pytest.approx(horizon, abs=1)
+
+
+def test_a_square_tells_only_where_it_ends() -> None:
+    labels = street(80)
+    labels[labels == ROAD] = BUILDING
+    labels[120:] = ROAD
+    assert estimate_horizon(labels, [ROAD], [SKY]) == (120.0, False)
+
+
+def test_specks_of_road_in_the_sky_do_not_count() -> None:
+    labels = street(80)
+    labels[labels == ROAD] = BUILDING
+    labels[120:] = ROAD
+    labels[5:30, 40:90] = ROAD
+    labels[70:74, 10:14] = ROAD
+    assert estimate_horizon(labels, [ROAD], [SKY]) == (120.0, False)
+
+
+@pytest.mark.parametrize("what", ["nothing", "speck", "cloud"])
+def test_no_road_tells_nothing(what: str) -> None:
+    labels = street(80)
+    labels[labels == ROAD] = BUILDING
+    if what == "speck":
+        labels[150:155, 100:105] = ROAD
+    if what == "cloud":
+        labels[:50] = ROAD
+    assert estimate_horizon(labels, [ROAD], [SKY]) is None
+
+
+def test_bundled_horizons() -> None:
+    """The bound that the docstring states."""
+    folder = bundled_folder()
+    cameras = json.loads((folder / "cameras.json").read_text())["backgrounds"]
+    errors = []
+    for name, camera in cameras.items():
+        labels = np.asarray(Image.open(folder / "labels" / f"{name}.png")).astype(np.int32)
+        estimate = estimate_horizon(labels, [ROAD], [SKY])
+        assert estimate is not None and estimate.converges, name
+        errors.append(abs(estimate.row - np.mean([row for _, row in camera["horizon"]])))
+    print(f"error of the horizon: median {np.median(errors):.2f} px, worst {max(errors):.2f} px")
+    assert np.median(errors) < 0.2 and max(errors) < 0.5
+
+
+def test_horizons_of_cameras_that_drive(real_data: Path) -> None:
+    """Frames of one drive agree on the horizon where edges meet, and roads end below it elsewhere."""
+    drives: dict[str, list[tuple[float, bool]]] = {}
+    for file in sorted((real_data / "camvid").glob("*/labels/*.png"))[::3]:
+        labels = np.asarray(Image.open(file)).astype(np.int32)
+        estimate = estimate_horizon(labels, [3], [0])  # road and sky of CamVid
+        if estimate is not None:
+            drives.setdefault(file.name[:6], []).append((estimate.row / labels.shape[0], estimate.converges))
+    if not drives:
+        pytest.skip("no hand-labelled frames")
+    meeting, ending = [], []
+    for rows in drives.values():
+        meet = np.array([row for row, converges in rows if converges])
+        ends = np.array([row for row, converges in rows if not converges])
+        meeting += (meet - np.median(meet)).tolist()
+        ending += (ends - np.median(meet)).tolist()
+    assert len(meeting) > len(ending)
+    assert np.median(np.abs(meeting)) < 0.02
+    assert 0.01 < np.median(ending) < 0.05

@@ -1,8 +1,8 @@
 """The pixel kernel: pastes one cut-out into image, mask and depth, touching only its rectangle."""
 
 import numpy as np
-from numba import njit
 
+from qumade.compiled import compiled
 from qumade.geometry import BEHIND
 
 __all__ = ["paste"]
@@ -13,7 +13,7 @@ LEAST_NEARING = np.float32(0.05)
 FROM_16_BITS, TO_8_BITS = np.float32(1.0 / 65535.0), np.float32(255.0 / 65535.0)
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _level_for(levels, width, height):  # type: ignore[no-untyped-def]
     """The smallest level that is at least as large as the drawn size, else the largest there is."""
     chosen = 0
@@ -23,14 +23,14 @@ def _level_for(levels, width, height):  # type: ignore[no-untyped-def]
     return chosen
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _drawn_range(start, length, source_length):  # type: ignore[no-untyped-def]
     """First and end of the pixels whose centres lie in the bordered source: 0 <= position < source_length + 1."""
     margin = 0.5 * length / source_length
     return int(np.ceil(start - margin - 0.5)), int(np.ceil(start + length + margin - 0.5))
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _position(pixel, start, step, source_length):  # type: ignore[no-untyped-def]
     """Where a pixel's centre lies in the bordered source: 0 at the centre of its first column or row."""
     position = (pixel + 0.5 - start) * step + 0.5
@@ -38,14 +38,14 @@ def _position(pixel, start, step, source_length):  # type: ignore[no-untyped-def
     return min(max(position, 0.0), np.nextafter(source_length + 1.0, 0.0))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(nogil=True, inline="always")
 def _over(near, far, fraction, under, through):  # type: ignore[no-untyped-def]
     """One premultiplied channel between two columns, over eight bits, rounded."""
     value = (near + (far - near) * fraction) * TO_8_BITS + np.float32(under) * through
     return np.uint8(min(value + np.float32(0.5), np.float32(255.0)))
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def paste(  # type: ignore[no-untyped-def]
     image, mask, inverse_depth, owner, visible, occluder, horizon_level,
     pixels, levels, relief, number, left, top, width, height, depth,

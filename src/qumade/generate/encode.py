@@ -6,11 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import simplejpeg
-from numba import njit
 from numpy.typing import NDArray
 from PIL import Image, features
 
 from qumade.assets.catalog import Catalog, DepthKind
+from qumade.compiled import compiled
 from qumade.compose.sample import Sample
 from qumade.data.description import DepthCode, inverse_depth_table
 from qumade.recipe import Recipe
@@ -125,7 +125,7 @@ def _depth_codes(inverse_depth: NDArray[np.float32], code: DepthCode) -> tuple[N
     return codes, int(clipped)
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _quantise(values, far, factor, largest, codes):  # type: ignore[no-untyped-def]
     """codes = round((values - far) * factor) within 0 and largest; returns how many lie a full level above it."""
     clipped = 0

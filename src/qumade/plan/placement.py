@@ -1,12 +1,12 @@
 """Where and how large: crops, placement policies, visibility. Compiled, over the arrays of PlanTables.
 
-Only + - * / and comparisons of doubles, which every machine rounds alike.
+Only + - * /, square roots and comparisons of doubles, which every machine rounds alike.
 """
 
 import numpy as np
-from numba import njit
 
 from qumade.assets.catalog import SILHOUETTE_PX
+from qumade.compiled import compiled
 from qumade.geometry import BEHIND
 from qumade.plan.random_numbers import Stream, uniforms
 from qumade.plan.tables import POLICIES
@@ -24,20 +24,20 @@ _SEARCH = 16  # rows and columns of the grid on which a fallback looks for groun
 _PROBES = 64  # pixels to stand on that are tried to see whether a crop holds any
 
 
-@njit(cache=True)
+@compiled()
 def crop_share(low, high, step):  # type: ignore[no-untyped-def]
     """Size of the crop of a step, as a share of the largest crop."""
     return low + (high - low) * step / (CROP_STEPS - 1)
 
 
-@njit(cache=True)
+@compiled()
 def resized_size(background_width, background_height, width, height, share):  # type: ignore[no-untyped-def]
     """Size to which a background is resized for its crop of that share to be width x height pixels."""
     scale = max(width / background_width, height / background_height) / share
     return max(width, int(background_width * scale + 0.5)), max(height, int(background_height * scale + 0.5))
 
 
-@njit(cache=True)
+@compiled()
 def _draw_crop(t, sample, attempt):  # type: ignore[no-untyped-def]
     size, x, y, flip = uniforms(t.seed, _CROP, sample.index, 0, attempt)
     width, height = t.background_size[sample.background]
@@ -52,7 +52,7 @@ def _draw_crop(t, sample, attempt):  # type: ignore[no-untyped-def]
     sample.flip = t.mirror_backgrounds and flip < 0.5
 
 
-@njit(cache=True)
+@compiled()
 def _to_background(t, sample, u, v):  # type: ignore[no-untyped-def]
     """A point of the sample in pixels of the original background."""
     if sample.flip:
@@ -60,7 +60,7 @@ def _to_background(t, sample, u, v):  # type: ignore[no-untyped-def]
     return (u + sample.crop_x) / sample.scale_x, (v + sample.crop_y) / sample.scale_y
 
 
-@njit(cache=True)
+@compiled()
 def _ground_inverse_depth(t, background, u, v):  # type: ignore[no-untyped-def]
     """Inverse depth of the ground at a point of the background: the plane, also beyond the edges, else the coarse map
     inside them; NaN where unknown. Bilinear in the map, which is exact for a plane."""
@@ -82,14 +82,14 @@ def _ground_inverse_depth(t, background, u, v):  # type: ignore[no-untyped-def]
     return upper * (1 - y) + lower * y
 
 
-@njit(cache=True)
+@compiled()
 def _stands(t, background, inverse_depth):  # type: ignore[no-untyped-def]
     """Whether ground of that inverse depth is known and below the horizon, where the horizon is known."""
     level = t.horizon_level[background]
     return inverse_depth > level if level == level else inverse_depth == inverse_depth
 
 
-@njit(cache=True)
+@compiled()
 def _has_ground(t, sample):  # type: ignore[no-untyped-def]
     """Whether a crop shows ground that something can stand on, on a grid of points."""
     for row in range(_SEARCH, 0, -1):
@@ -100,7 +100,7 @@ def _has_ground(t, sample):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True)
+@compiled()
 def _set_size(t, thing, scale):  # type: ignore[no-untyped-def]
     width, height = t.foreground_size[thing.foreground]
     factor = scale * np.sqrt(t.width * t.height / (width * height))
@@ -109,7 +109,7 @@ def _set_size(t, thing, scale):  # type: ignore[no-untyped-def]
     thing.height = height * factor
 
 
-@njit(cache=True)
+@compiled()
 def _set_position(t, sample, thing, left, top):  # type: ignore[no-untyped-def]
     """Position, contact, and the contact's inverse depth; False where the contact has none."""
     width, height = t.foreground_size[thing.foreground]
@@ -124,7 +124,7 @@ def _set_position(t, sample, thing, left, top):  # type: ignore[no-untyped-def]
     return _stands(t, sample.background, inverse_depth)
 
 
-@njit(cache=True)
+@compiled()
 def _coverage(t, thing, u, v):  # type: ignore[no-untyped-def]
     """How far an object's silhouette covers a point of the sample, 0 to 1."""
     column = int(np.floor((u - thing.left) / thing.width * SILHOUETTE_PX))
@@ -134,7 +134,7 @@ def _coverage(t, thing, u, v):  # type: ignore[no-untyped-def]
     return np.float32(0.0)
 
 
-@njit(cache=True)
+@compiled()
 def _hides(things, other, which):  # type: ignore[no-untyped-def]
     """Whether `other` lies in front of `which` and their boxes meet; of two at one depth the later is in front."""
     front, back = things[other], things[which]
@@ -149,7 +149,7 @@ def _hides(things, other, which):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True)
+@compiled()
 def _behind_background(t, sample, u, v, inverse_depth):  # type: ignore[no-untyped-def]
     """Whether the background hides an object of that inverse depth at a point, as far as the grid tells."""
     background = sample.background
@@ -165,7 +165,7 @@ def _behind_background(t, sample, u, v, inverse_depth):  # type: ignore[no-untyp
     return nearer > (inverse_depth - level) * BEHIND
 
 
-@njit(cache=True)
+@compiled()
 def _first_inside(start, length, limit):  # type: ignore[no-untyped-def]
     """First and end of the cells of a silhouette, drawn from `start` over `length`, with centres in 0 .. limit."""
     cell = length / SILHOUETTE_PX
@@ -174,7 +174,7 @@ def _first_inside(start, length, limit):  # type: ignore[no-untyped-def]
     return min(max(first, 0), SILHOUETTE_PX), min(max(end, 0), SILHOUETTE_PX)
 
 
-@njit(cache=True)
+@compiled()
 def _visible_share(t, sample, things, count, which):  # type: ignore[no-untyped-def]
     """Share of an object's silhouette inside the picture, and neither behind the background nor behind a nearer one of
     the first `count` objects. Cells of the silhouette count by their centres."""
@@ -203,7 +203,7 @@ def _visible_share(t, sample, things, count, which):  # type: ignore[no-untyped-
     return visible / whole
 
 
-@njit(cache=True)
+@compiled()
 def _all_visible(t, sample, things, count):  # type: ignore[no-untyped-def]
     for which in range(count):  # noqa: SIM110 - not compiled as a generator
         if _visible_share(t, sample, things, count, which) < t.min_visible:
@@ -211,7 +211,7 @@ def _all_visible(t, sample, things, count):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@compiled()
 def _place_random(t, sample, things, which):  # type: ignore[no-untyped-def]
     """Random size and position, the centre in the recipe's rows, until the object stands on ground and is visible."""
     thing = things[which]
@@ -230,28 +230,28 @@ def _place_random(t, sample, things, which):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True)
+@compiled()
 def _standing_range(t, sample, foreground):  # type: ignore[no-untyped-def]
     """The entries of standing_pixels where a cut-out may stand on the sample's background."""
     starts = t.standing_start[sample.background]
     return starts[t.place[foreground]], starts[t.place[foreground] + 1]
 
 
-@njit(cache=True)
+@compiled()
 def _draw_entry(t, start, stop, r):  # type: ignore[no-untyped-def]
     if len(t.standing_weights) == 0:
         return start + int(r * (stop - start))
     return start + np.searchsorted(t.standing_weights[start : stop - 1], r, side="right")
 
 
-@njit(cache=True)
+@compiled()
 def _to_sample(t, sample, u, v):  # type: ignore[no-untyped-def]
     """A point of the original background in pixels of the sample."""
     u, v = u * sample.scale_x - sample.crop_x, v * sample.scale_y - sample.crop_y
     return (t.width - u if sample.flip else u), v
 
 
-@njit(cache=True)
+@compiled()
 def _crop_holds_standing(t, sample):  # type: ignore[no-untyped-def]
     """Whether the first cut-out may stand somewhere in a crop; tried on pixels spread over all where it may."""
     start, stop = _standing_range(t, sample, sample.foreground)
@@ -264,7 +264,7 @@ def _crop_holds_standing(t, sample):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True)
+@compiled()
 def _perspective_scale(t, sample, foreground, u, v, jitter):  # type: ignore[no-untyped-def]
     """The scale of an upright object in contact at a point of the background: (v - v0) H / h pixels high.
 
@@ -281,7 +281,7 @@ def _perspective_scale(t, sample, foreground, u, v, jitter):  # type: ignore[no-
     return factor * np.sqrt(width * height / (t.width * t.height))
 
 
-@njit(cache=True)
+@compiled()
 def _place_standing(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
     """On a pixel of the classes to stand on; of random size, or of the size that perspective gives there."""
     thing = things[which]
@@ -319,7 +319,7 @@ def _place_standing(t, sample, things, which, policy):  # type: ignore[no-untype
     return False
 
 
-@njit(cache=True)
+@compiled()
 def _place(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
     """By the sample's policy, else at random."""
     if policy != _RANDOM:
@@ -329,7 +329,7 @@ def _place(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
     return _place_random(t, sample, things, which)
 
 
-@njit(cache=True)
+@compiled()
 def _draw_policy(t, index):  # type: ignore[no-untyped-def]
     draw, _, _, _ = uniforms(t.seed, _POLICY, index, 0, 0)
     policy = 0
@@ -338,7 +338,7 @@ def _draw_policy(t, index):  # type: ignore[no-untyped-def]
     return policy
 
 
-@njit(cache=True)
+@compiled()
 def _place_fallback(t, sample, thing):  # type: ignore[no-untyped-def]
     """The smallest size, at the lowest ground of the crop, inside the picture from side to side where it fits."""
     x, _, _, _ = uniforms(t.seed, _PLACEMENT, sample.index, 0, t.retries)
@@ -354,7 +354,7 @@ def _place_fallback(t, sample, thing):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True)
+@compiled()
 def _draw_foregrounds(t, sample, things):  # type: ignore[no-untyped-def]
     """The pair's cut-out, then others of its side of the split."""
     side = t.side[sample.foreground]
@@ -365,7 +365,7 @@ def _draw_foregrounds(t, sample, things):  # type: ignore[no-untyped-def]
         things[which].foreground = t.side_members[start + int(choice * (stop - start))]
 
 
-@njit(cache=True)
+@compiled()
 def _sort_far_to_near(things, count):  # type: ignore[no-untyped-def]
     """Insertion sort; ties keep their order."""
     for end in range(1, count):
@@ -377,7 +377,7 @@ def _sort_far_to_near(things, count):  # type: ignore[no-untyped-def]
             at -= 1
 
 
-@njit(cache=True)
+@compiled()
 def place_sample(t, index, sample, things):  # type: ignore[no-untyped-def]
     """Plans sample `index` into a SAMPLE_ROW and zeroed OBJECT_ROWs, far to near. False where nothing can stand.
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from qumade.assets.catalog import Catalog
+from qumade.compiled import compiled
 from qumade.errors import QumadeError
 from qumade.plan.placement import place_sample
 from qumade.plan.tables import OBJECT_ROW, SAMPLE_ROW, PlanTables, plan_tables
@@ -65,7 +65,7 @@ def plan_samples(tables: PlanTables, catalog: Catalog, indices: Sequence[int] | 
     return plans
 
 
-@njit(cache=True)
+@compiled()
 def _plan_many(tables, indices, samples, objects):  # type: ignore[no-untyped-def]
     for n in range(len(indices)):
         if not place_sample(tables, indices[n], samples[n], objects[n]):

@@ -7,7 +7,9 @@ instead of a state: any sample can be drawn alone, in any order, on any machine.
 from enum import IntEnum
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
+
+from qumade.compiled import compiled
 
 __all__ = ["Stream", "uniforms"]
 
@@ -32,7 +34,7 @@ _LOW, _HALF, _DROP = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(11)
 _TO_UNIT = 2.0**-53
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _high(x, y):  # type: ignore[no-untyped-def]
     """Upper 64 bits of the 128-bit product."""
     x0, x1, y0, y1 = x & _LOW, x >> _HALF, y & _LOW, y >> _HALF
@@ -41,7 +43,7 @@ def _high(x, y):  # type: ignore[no-untyped-def]
     return x1 * y1 + (middle >> _HALF) + (other >> _HALF)
 
 
-@njit(cache=True)
+@compiled()
 def uniforms(seed, stream, index, item, attempt):  # type: ignore[no-untyped-def]
     """Four floats in [0, 1) for the counter (index, item, attempt, 0) under the key (seed, stream)."""
     c0, c1, c2, c3 = uint64(index), uint64(item), uint64(attempt), uint64(0)

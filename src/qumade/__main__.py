@@ -1,0 +1,5 @@
+"""`python -m qumade` is the `qumade` command."""
+
+from qumade.cli import main
+
+main()

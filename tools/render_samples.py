@@ -1,4 +1,4 @@
-"""Render the bundled samples: `python tools/render_samples.py [--only backgrounds:1,2] [--samples 48]`.
+"""Render the bundled samples: `python tools/render_samples.py [--only backgrounds:1,2] [--samples 32]`.
 
 Needs an environment of its own: `pip install "bpy==5.0.1" OpenEXR scipy pillow pyyaml`.
 """
@@ -16,10 +16,10 @@ from sample_world.sheet import write_sheet
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLED = ROOT / "src" / "qumade" / "assets" / "bundled"
 PARTS = {
-    "backgrounds": (scenes.background_scenes, files.write_background, 48),
-    "foregrounds": (scenes.foreground_scenes, files.write_foreground, 64),
-    "reference": (scenes.reference_scenes, files.write_reference, 48),
-    "pairs": (scenes.pair_scenes, files.write_pair, 64),
+    "backgrounds": (scenes.background_scenes, files.write_background, 16),
+    "foregrounds": (scenes.foreground_scenes, files.write_foreground, 32),
+    "reference": (scenes.reference_scenes, files.write_reference, 24),
+    "pairs": (scenes.pair_scenes, files.write_pair, 32),
 }
 
 

@@ -10,7 +10,9 @@ import yaml
 from PIL import Image
 
 from qumade.assets.bundled import bundled_folder, write_samples
+from qumade.assets.check import check_assets
 from qumade.errors import QumadeError
+from qumade.recipe import Recipe
 
 FOLDER = bundled_folder()
 BACKGROUNDS = [f"road_{k:02d}" for k in range(1, 25)]
@@ -112,7 +114,7 @@ class TestBackground:
         truth = 1 / (a * (column + 0.5) + b * (row + 0.5) + c)
         assert np.abs(depth[row, column] / 256 / truth - 1).max() < 0.004  # paint is up to 3 mm thick
 
-    def test_sky_is_far_and_nothing_else_is(self, name: str) -> None:
+    def test_sky_is_far_and_the_ground_is_known(self, name: str) -> None:
         depth, labels = read("depths", f"{name}.png"), read("labels", f"{name}.png")
         assert (depth[labels == SKY] == FAR).all()
         assert (depth[np.isin(labels, (ROAD, SIDEWALK))] > 0).all()
@@ -178,6 +180,13 @@ class TestForeground:
         assert above.min() > -0.08
         low, high = {"truck": (2.8, 3.4), "bus": (2.8, 3.4), "van": (1.8, 2.2)}.get(entry["shape"], (1.35, 1.9))
         assert low < entry["height_m"] < high
+
+
+def test_samples_pass_the_audit() -> None:
+    report = check_assets(Recipe(backgrounds=FOLDER / "backgrounds", foregrounds=FOLDER / "foregrounds"), workers=1)
+    assert report.findings == ()
+    assert report.backgrounds.usable == report.foregrounds.usable == 24
+    assert report.backgrounds.identities == report.foregrounds.identities == 24
 
 
 @pytest.mark.parametrize("name", REFERENCE)

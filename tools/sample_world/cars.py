@@ -11,7 +11,7 @@ from sample_world.car_body import build_shell
 from sample_world.car_shapes import BODY_SHAPES, CarShape, varied
 from sample_world.meshes import add_mesh, box, merge
 from sample_world.shading import Graph, plain
-from sample_world.wheels import build_wheel
+from sample_world.wheels import SINK, build_wheel
 
 __all__ = ["CAR_LABEL", "PAINTS", "Car", "build_car", "car_size"]
 
@@ -161,9 +161,11 @@ def _wheels(
         for side in (1, -1):
             share = float(np.interp(shape.wheel_radius, *np.asarray(shape.side).T))
             y = side * (shape.width / 2 * share - shape.tyre_width / 2 - 0.008)
+            turn = float(rng.uniform(0, 0.3))
             for part in build_wheel(shape.wheel_radius, shape.tyre_width, spokes, materials, plain_disc=heavy):
-                part.location = (shape.length / 2 - axle, y, shape.wheel_radius)
-                part.rotation_euler = (0.0, float(rng.uniform(0, 0.3)), 0.0 if side > 0 else np.pi)
+                spin = 0.0 if part.name.startswith("tyre") else turn
+                part.location = (shape.length / 2 - axle, y, shape.wheel_radius * (1 - SINK))
+                part.rotation_euler = (0.0, spin, 0.0 if side > 0 else np.pi)
                 objects.append(part)
     bpy.context.view_layer.update()
     return objects

@@ -13,6 +13,7 @@ __all__ = ["add_haze", "cutout", "exposure_for", "picture"]
 WHITE = 3.0  # the exposed light that becomes white
 CONTRAST = 1.12
 SATURATION = 1.15
+BRIGHTEST = 2.4
 HAZE_LAYER_M = 150.0  # the haze's depth straight up
 
 
@@ -29,9 +30,9 @@ def add_haze(light: Array, fine_depth: Array, camera: Camera, haze_per_m: float,
 
 
 def exposure_for(light: Array, key: float) -> float:
-    """The factor that brings the geometric mean of a picture's luminance to `key`."""
-    luminance = light[..., :3] @ np.array([0.2126, 0.7152, 0.0722])
-    return float(key / np.exp(np.mean(np.log(np.maximum(luminance, 1e-4)))))
+    """The factor that brings a picture's mean luminance (geometric) to `key`, unless its bright parts would burn."""
+    luminance = np.maximum(light[..., :3] @ np.array([0.2126, 0.7152, 0.0722]), 1e-4)
+    return float(min(key / np.exp(np.mean(np.log(luminance))), BRIGHTEST / np.percentile(luminance, 94)))
 
 
 def picture(light: Array, exposure: float) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 import numpy as np
 import yaml
+from mathutils import Vector
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -51,8 +52,9 @@ class _Stage:
         """Render the cars lit by surroundings that the camera does not see: premultiplied RGBA, and fine depth."""
         for obj in self.surroundings:
             obj.visible_camera = False
-        rgba = render.light(samples, transparent=True)
-        depth, _, index = render.geometry()
+        with render.only_within(*self._cars_box()):
+            rgba = render.light(samples, transparent=True)
+            depth, _, index = render.geometry()
         for obj in self.surroundings:
             obj.visible_camera = True
         return rgba, np.where(index > 0, depth, np.float32(np.inf))
@@ -63,10 +65,22 @@ class _Stage:
             return np.zeros((self.scene.camera.height, self.scene.camera.width), dtype=np.uint8)
         for obj in self.surroundings:
             obj.is_holdout = True
-        alpha = render.coverage()
+        with render.only_within(*self._cars_box()):
+            alpha = render.coverage()
         for obj in self.surroundings:
             obj.is_holdout = False
         return np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8)
+
+    def _cars_box(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of the cars in the picture with room to spare, as shares of its size."""
+        bpy.context.view_layer.update()
+        corners = np.array([tuple(obj.matrix_world @ Vector(c)) for obj in self.cars for c in obj.bound_box])
+        camera = self.scene.camera
+        seen = camera.project(corners)[:, :2] / (camera.width, camera.height)
+        margin = 12 / camera.width
+        left, top = seen.min(axis=0) - margin
+        right, bottom = seen.max(axis=0) + margin
+        return float(left), float(top), float(right), float(bottom)
 
     def describe(self) -> dict[str, Any]:
         light, world = self.light, self.scene.world
@@ -123,12 +137,7 @@ def write_foreground(scene: Scene, folder: Path, samples: int) -> dict[str, Any]
     _save(folder / "reliefs" / f"{scene.name}.png", truth.encode_relief(relief[crop]))
     standing = scene.cars[0]
     u, v = _contact_point(pixels[..., 3])
-    a, b, c = scene.camera.plane
-    ground = 1 / (a * u + b * v + c)
-    if abs(ground / stand - 1) > 0.02:
-        raise ValueError(
-            f"Invalid relief: contact at {stand:.3f} m in {scene.name}; must be near the ground's {ground:.3f} m."
-        )
+    _check_contact(scene, (u, v), stand)
     return {
         "height_m": round(stage.heights[0], 4),
         "shape": standing.car.shape,
@@ -151,6 +160,14 @@ def _object_box(alpha: NDArray[np.uint8], margin: int = 2) -> tuple[int, int, in
             f"Invalid camera: the object's box is {(left, top, right, bottom)}; it must lie in the picture."
         )
     return int(left), int(top), int(right), int(bottom)
+
+
+def _check_contact(scene: Scene, contact: tuple[float, float], depth_m: float) -> None:
+    """Refuse a view in which something else than a tyre on the ground is lowest in the picture."""
+    a, b, c = scene.camera.plane
+    ground = 1 / (a * contact[0] + b * contact[1] + c)
+    if abs(ground / depth_m - 1) > 0.014:
+        raise ValueError(f"Invalid view: contact at {depth_m:.3f} m in {scene.name}; must be near {ground:.3f} m.")
 
 
 def _contact_point(alpha: NDArray[np.uint8]) -> tuple[float, float]:
@@ -210,6 +227,7 @@ def write_pair(scene: Scene, folder: Path, samples: int) -> dict[str, Any]:
     box = _object_box(pixels[..., 3])
     crop = np.s_[box[1] : box[3], box[0] : box[2]]
     relief, stand = truth.relief_of(pixels[..., 3], car_depth)
+    _check_contact(scene, _contact_point(pixels[..., 3]), stand)
     _save(home / "without.png", develop.picture(without, exposure))
     _save(home / "with.png", develop.picture(with_car, exposure))
     _save(home / "without_depth.png", truth.encode_depth(bare_depth))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import bpy
@@ -10,7 +12,7 @@ import numpy as np
 import OpenEXR
 from numpy.typing import NDArray
 
-__all__ = ["FINE", "Array", "bare", "coverage", "fresh_scene", "geometry", "light"]
+__all__ = ["FINE", "Array", "bare", "coverage", "fresh_scene", "geometry", "light", "only_within"]
 
 Array = NDArray[np.float32]
 FINE = 3  # geometry is rendered this many times finer; odd, so that the middle sample lies on the pixel's centre
@@ -55,6 +57,19 @@ def bare(samples: int, percent: int = 100) -> Array:
     pixels = _render()["Combined"]
     scene.render.resolution_percentage = 100
     return pixels
+
+
+@contextmanager
+def only_within(left: float, top: float, right: float, bottom: float) -> Iterator[None]:
+    """Render a part of the picture alone (shares of its size from the top-left corner); the rest stays empty."""
+    render = bpy.context.scene.render
+    render.border_min_x, render.border_max_x = max(left, 0.0), min(right, 1.0)
+    render.border_min_y, render.border_max_y = max(1.0 - bottom, 0.0), min(1.0 - top, 1.0)
+    render.use_border = True
+    try:
+        yield
+    finally:
+        render.use_border = False
 
 
 def coverage(samples: int = 32) -> Array:

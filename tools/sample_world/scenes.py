@@ -105,7 +105,7 @@ _BACKGROUNDS: list[tuple[World, float, float, float, float, float, float]] = [
 # shape, paint, heading of the front against the direction to the right of the picture, how wide it shows in pixels
 _FOREGROUNDS: list[tuple[str, str, float, int]] = [
     ("hatchback", "red", -62, 210),
-    ("hatchback", "white", 125, 230),
+    ("hatchback", "white", 135, 240),
     ("hatchback", "sky blue", -155, 280),
     ("hatchback", "yellow", 82, 170),
     ("hatchback", "grey", -20, 300),
@@ -113,19 +113,19 @@ _FOREGROUNDS: list[tuple[str, str, float, int]] = [
     ("saloon", "navy", -50, 260),
     ("saloon", "black", 5, 320),
     ("saloon", "wine", -105, 190),
-    ("saloon", "white", 98, 180),
+    ("saloon", "white", 128, 200),
     ("estate", "grey", 40, 280),
     ("estate", "green", -135, 270),
     ("estate", "blue", 172, 310),
     ("suv", "orange", -40, 270),
-    ("suv", "black", 112, 210),
+    ("suv", "black", 124, 220),
     ("suv", "silver", -75, 190),
     ("suv", "blue", 160, 300),
     ("van", "white", -48, 260),
     ("van", "red", 130, 270),
     ("van", "sky blue", -170, 310),
     ("pickup", "sand", 30, 300),
-    ("pickup", "red", -65, 220),
+    ("pickup", "red", -58, 220),
     ("truck", "blue", -45, 270),
     ("bus", "yellow", -52, 300),
 ]
@@ -178,14 +178,14 @@ def reference_scenes() -> list[Scene]:
 
 
 _PAIRS = [
-    (World("country", 901, CLEAR, hills_m=40), "hatchback", "blue", 105, 0.4),
-    (World("city", 902, OVERCAST), "saloon", "red", 78, -0.2),
+    (World("country", 901, CLEAR, hills_m=40), "hatchback", "blue", 130, 0.4),
+    (World("city", 902, OVERCAST), "saloon", "red", 60, -0.2),
     (World("suburb", 903, BEHIND), "suv", "white", -60, 0.5),
     (World("industry", 904, NOON, lanes=4), "van", "silver", 120, -0.6),
-    (World("country", 905, BROKEN, season="dry"), "pickup", "black", -110, 0.3),
-    (World("suburb", 906, MORNING, season="autumn"), "estate", "wine", 60, 0.0),
-    (World("city", 907, NOON, lanes=4), "hatchback", "orange", -85, -0.5),
-    (World("country", 908, RAIN, bend_at_m=40, bend_radius_m=200), "saloon", "grey", 95, 0.2),
+    (World("country", 905, BROKEN, season="dry"), "pickup", "black", -118, 0.3),
+    (World("suburb", 906, MORNING, season="autumn"), "estate", "wine", 50, 0.0),
+    (World("city", 907, NOON, lanes=4), "hatchback", "orange", -62, -0.5),
+    (World("country", 908, RAIN, bend_at_m=40, bend_radius_m=200), "saloon", "grey", 140, 0.2),
 ]
 
 
@@ -200,7 +200,7 @@ def pair_scenes() -> list[Scene]:
         seen = abs(length * math.cos(turn)) + abs(width * math.sin(turn))
         height, focal = float(rng.uniform(1.35, 1.75)), float(rng.uniform(330, 380))
         x = world.lane_m / 2 * (1 if world.lanes == 2 else 2)
-        away = max(focal * seen / 235 + abs(length * math.sin(turn)) / 3, 4.4)
+        away = max(focal * seen / 245 + abs(length * math.sin(turn)) / 3, 4.4)
         camera = Camera(
             384, 288, focal, height, 5.0 + float(rng.uniform(-1, 2)), float(rng.uniform(-0.6, 0.6)), 0.0, x_m=x
         )

@@ -7,13 +7,18 @@ import numpy as np
 
 from sample_world.meshes import add_mesh, lathe
 
-__all__ = ["build_wheel"]
+__all__ = ["SINK", "build_wheel"]
+
+SINK = 0.045  # how far a tyre is flattened by the weight on it, as a share of its radius
 
 
 def build_wheel(
     radius: float, width: float, spokes: int, materials: dict[str, bpy.types.Material], *, plain_disc: bool
 ) -> list[bpy.types.Object]:
-    """Build a wheel about the origin with its axle along y and its outer side towards +y."""
+    """Build a wheel about the origin with its axle along y and its outer side towards +y.
+
+    The tyre is flat below, as under load, so that what is lowest in a picture is where it meets the ground.
+    """
     rim, half = radius * 0.68, width / 2
     tyre = [
         (rim * 0.96, -half * 0.8),
@@ -30,8 +35,10 @@ def build_wheel(
     ]
     barrel = [(rim * 1.01, half * 0.90), (rim * 0.96, half * 0.86), (rim * 0.93, half * 0.5), (rim * 0.90, -half * 0.8)]
     back = [(0.0, half * 0.1), (rim * 0.94, half * 0.1)]
+    verts, faces = lathe(tyre, 80)
+    verts[:, 2] = np.maximum(verts[:, 2], -radius * (1 - SINK))
     return [
-        add_mesh("tyre", *lathe(tyre, 40), materials["rubber"], smooth=True),
+        add_mesh("tyre", verts, faces, materials["rubber"], smooth=True),
         add_mesh("barrel", *lathe(barrel, 40), materials["rim"], smooth=True),
         add_mesh("brake", *lathe(back, 32), materials["dark"]),
         _spokes(rim, half, spokes, materials, plain_disc=plain_disc),

@@ -95,17 +95,18 @@ def test_nothing_left_is_refused_with_the_reason(make, asset_folders, folder):
 
 
 def test_flip_adds_mirror_images_only_where_they_are_missing(make, asset_folders):
-    with Image.open(asset_folders / "foregrounds" / "wedge.png") as picture:
-        ImageOps.mirror(picture).save(asset_folders / "foregrounds" / "wedge_left.png")
+    with Image.open(asset_folders / "foregrounds" / "ell.png") as picture:
+        ImageOps.mirror(picture).save(asset_folders / "foregrounds" / "ell_left.png")
     plain, _ = make()
     catalog, _ = make(flip=True)
     assert len(plain.foregrounds) == 6
     assert [f.name for f in catalog.foregrounds] == [f.name for f in plain.foregrounds] + [
-        "block.png", "disc.png", "ell.png", "tall.png",
+        "block.png", "disc.png", "tall.png", "wedge.png",
     ]  # fmt: skip
     assert [f.flip for f in catalog.foregrounds] == [False] * 6 + [True] * 4
     by_name = {f.name: f for f in catalog.foregrounds[:6]}
-    assert by_name["wedge.png"].identity == by_name["wedge_left.png"].identity
+    assert by_name["ell.png"].identity == by_name["ell_left.png"].identity
+    assert by_name["wedge.png"].contact[0] != by_name["wedge.png"].width / 2
     for mirrored in catalog.foregrounds[6:]:
         original = by_name[mirrored.name]
         assert (mirrored.identity, mirrored.split, mirrored.scale) == (

@@ -107,6 +107,7 @@ def test_a_changed_file_is_refused_by_name(recipe, asset_folders, name, change):
         else:
             store.cutout(next(n for n, f in enumerate(catalog.foregrounds) if f.name == "disc.png"))
     assert str(path) in str(error.value)
+    assert ("has changed" if change == "bytes" else "was there at the start") in str(error.value)
     store.background(0, 0, False)  # the others are as they were
 
 

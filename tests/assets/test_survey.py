@@ -56,7 +56,8 @@ class TestLabelScheme:
         recipe = make_recipe(labels="labels", place={"a*": ("road",), "b.png": ("sidewalk",), "c.png": ("road",)})
         scheme = label_scheme(recipe)
         assert scheme is not None
-        assert (scheme.ground, scheme.road, scheme.sky, scheme.target) == ({0, 1, 9}, {0}, {10}, {13})
+        assert (scheme.ground, scheme.road, scheme.flat) == ({0, 1, 9}, {0}, {0, 1})
+        assert (scheme.sky, scheme.target) == ({10}, {13})
         assert scheme.places == (("road", "sidewalk", "terrain"), ("road",), ("sidewalk",))
         names = ["other.png", "a1.png", "b.png", "c.png"]
         assert [scheme.place_of(recipe.place, name) for name in names] == [0, 1, 2, 1]
@@ -76,7 +77,8 @@ class TestLabelScheme:
         recipe = make_recipe(labels="labels", label_names=tmp_path / "names.yaml", ground=("floor",), target=())
         scheme = label_scheme(recipe)
         assert scheme is not None
-        assert (scheme.ground, scheme.road, scheme.sky, scheme.target) == ({0}, {0}, set(), set())
+        assert scheme.ground == scheme.road == scheme.flat == {0}
+        assert scheme.sky == scheme.target == set()
 
 
 class TestPlane:

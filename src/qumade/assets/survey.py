@@ -36,10 +36,12 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class LabelScheme:
-    """The ids that play a part in a recipe. `places` has the classes to stand on by number, the first the ground."""
+    """The ids that play a part in a recipe. `places` has the classes to stand on by number, the first the ground;
+    `flat` is the ground that tells the horizon, `road` what of it has edges that meet there."""
 
     ground: frozenset[int]
     road: frozenset[int]
+    flat: frozenset[int]
     sky: frozenset[int]
     target: frozenset[int]
     places: tuple[tuple[str, ...], ...]
@@ -59,9 +61,11 @@ def label_scheme(recipe: Recipe) -> LabelScheme | None:
     places = tuple(dict.fromkeys([recipe.ground, *recipe.place.values()]))
     for names in places:
         resolve_ids(table, names)
+    flat = [name for name in ("road", "sidewalk") if name in table] or recipe.ground
     return LabelScheme(
         ground=resolve_ids(table, recipe.ground),
-        road=resolve_ids(table, ["road"] if "road" in table else recipe.ground),
+        road=resolve_ids(table, flat[:1]),
+        flat=resolve_ids(table, flat),
         sky=resolve_ids(table, ["sky"]) if "sky" in table else frozenset(),
         target=resolve_ids(table, recipe.target),
         places=places,
@@ -136,9 +140,9 @@ def _prior(
     """Flat ground below the horizon that is given, or estimated, or usual."""
     given = for_file(name, recipe.horizon)
     if given == "labels" and labels is not None and scheme is not None:
-        estimate = estimate_horizon(labels, scheme.road, scheme.sky)
+        estimate = estimate_horizon(labels, scheme.road, scheme.flat, scheme.sky)
         if estimate is not None and not estimate.converges:
-            notes.append("its road's edges do not tell the horizon; the road's upper end is taken, which is too low")
+            notes.append("its road's edges do not tell the horizon; the upper end of road and sidewalk is taken")
         if estimate is not None:
             return flat_ground_prior(estimate.row, size[1])
         notes.append(f"its label map tells no horizon; the prior's {PRIOR_HORIZON} of the height is taken")

@@ -32,7 +32,7 @@ def _alphas() -> dict[str, np.ndarray]:
     inside = {
         "block": np.ones(u.shape, bool),
         "disc": np.hypot((u - 32) / 32, (v - 24) / 24) <= 1,
-        "wedge": np.abs(u - 20) <= v * 0.4,
+        "wedge": np.abs(u - 20 - 0.6 * (48 - v)) <= v * 0.4,
         "ell": (u < 16) | (v > 36),
     }
     alphas = {name: np.where(where, np.uint8(255), np.uint8(0)) for name, where in inside.items()}

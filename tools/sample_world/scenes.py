@@ -180,7 +180,7 @@ def reference_scenes() -> list[Scene]:
 _PAIRS = [
     (World("country", 901, CLEAR, hills_m=40), "hatchback", "blue", 130, 0.4),
     (World("city", 902, OVERCAST), "saloon", "red", 60, -0.2),
-    (World("suburb", 903, BEHIND), "suv", "white", -118, 0.5),
+    (World("suburb", 903, BEHIND), "suv", "white", -118, -0.3),
     (World("industry", 904, NOON, lanes=4), "van", "silver", 120, -0.6),
     (World("country", 905, BROKEN, season="dry"), "pickup", "black", -118, 0.3),
     (World("suburb", 906, MORNING, season="autumn"), "estate", "wine", 50, 0.0),

@@ -10,7 +10,7 @@ from PIL import Image
 
 __all__ = ["write_sheet"]
 
-TILE = (160, 120)
+TILE = (144, 108)
 COLUMNS = 8
 PALETTE = {
     0: (128, 64, 128),
@@ -48,7 +48,7 @@ def write_sheet(folder: Path, path: Path) -> None:
         for i, tile in enumerate(row):
             sheet.paste(tile, (i * TILE[0], j * TILE[1]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    sheet.save(path, optimize=True)
 
 
 def _fit(image: Image.Image) -> Image.Image:

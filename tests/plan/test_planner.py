@@ -282,6 +282,18 @@ def test_an_object_too_large_to_be_visible_falls_back_too(make_recipe, make_cata
     assert (things["left"] <= 0).all() and (things["left"] + things["width"] >= 224).all()
 
 
+def test_fallback_reaches_ground_in_a_corner_only(make_recipe, make_catalog, alphas):
+    # As wide as the picture, so that its contact would be in the middle, where there is no ground.
+    coarse = np.zeros((45, 60), np.float32)
+    coarse[30:, 50:] = 0.5
+    recipe = make_recipe(size=(120, 90), retries=3, min_visible=1.0, per_pair=40)
+    catalog = make_catalog(grounds=(coarse,), alphas=(alphas["block"],), scale=(1.0, 1.0))
+    plans = plan_samples(plan_tables(recipe, catalog), catalog, range(40))
+    things = plans.objects[:, 0]
+    assert things["fallback"].all() and (things["inverse_depth"] > 0).all()
+    assert (things["contact_background_u"] > 98).all() and (things["contact_background_v"] > 58).all()
+
+
 @given(st.integers(0, 10**6), st.booleans(), st.floats(-0.002, 0.002))
 def test_a_coarse_depth_map_gives_the_depth_of_the_plane_it_shows(make_recipe, make_catalog, seed, mirror, roll):
     ground = GroundPlane(roll, 0.01, 0.4)

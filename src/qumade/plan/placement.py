@@ -345,11 +345,18 @@ def _place_fallback(t, sample, thing):  # type: ignore[no-untyped-def]
     thing.fallback = True
     _set_size(t, thing, t.scale[thing.foreground, 0])
     room = t.width - thing.width
+    contact_x, contact_y = t.contact[thing.foreground] / t.foreground_size[thing.foreground]
     for row in range(_SEARCH, 0, -1):
+        top = row / _SEARCH * t.height - contact_y * thing.height
         for column in range(_SEARCH):
-            left = room * ((x + column / _SEARCH) % 1.0)
-            contact_height = t.contact[thing.foreground, 1] / t.foreground_size[thing.foreground, 1] * thing.height
-            if _set_position(t, sample, thing, left, row / _SEARCH * t.height - contact_height):
+            if _set_position(t, sample, thing, room * ((x + column / _SEARCH) % 1.0), top):
+                return True
+    # No ground under it there. Where _has_ground saw some it can stand, though partly outside of the picture.
+    for row in range(_SEARCH, 0, -1):
+        top = row / _SEARCH * t.height - contact_y * thing.height
+        for column in range(_SEARCH):
+            left = (column + 0.5) / _SEARCH * t.width - contact_x * thing.width
+            if _set_position(t, sample, thing, left, top):
                 return True
     return False
 

@@ -49,9 +49,10 @@ def test_contact_is_the_middle_of_the_lowest_row(asset_folders: Path, alphas: di
     by_name = {foreground.name: foreground for foreground in catalog_of(asset_folders)[0]}
     assert by_name["block.png"].contact == (32.0, 48.0)
     assert by_name["disc.png"].contact == (32.0, 48.0)
-    lowest = np.flatnonzero(alphas["wedge"][-1])
-    first = np.flatnonzero(alphas["wedge"].any(axis=0))[0]
-    assert by_name["wedge.png"].contact == ((lowest[0] + lowest[-1] + 1) / 2 - first, 47.0)  # its tip is clear
+    rows, columns = (np.flatnonzero(alphas["wedge"].any(axis=axis)) for axis in (1, 0))
+    lowest = np.flatnonzero(alphas["wedge"][rows[-1]])
+    middle = (lowest[0] + lowest[-1] + 1) / 2 - columns[0]
+    assert by_name["wedge.png"].contact == (middle, rows[-1] + 1 - rows[0])
 
 
 def test_flip_adds_mirror_images_after_all_others(asset_folders: Path) -> None:

@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from qumade.geometry import GroundPlane
 from qumade.recipe import Recipe
 
 # Just-in-time compilation makes a first example slow; runs must be repeatable.
+# A run in the background may have been told to ignore Ctrl-C, which the processes that tests start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 settings.register_profile("qumade", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("qumade")
 

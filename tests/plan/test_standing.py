@@ -135,6 +135,7 @@ recipes = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=30)
 @given(fields=recipes, scene=scenes())
 def test_everything_stands_where_the_recipe_says(
     make_recipe: MakeRecipe, make_catalog: MakeCatalog, fields: dict[str, Any], scene: Scene

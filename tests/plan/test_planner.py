@@ -185,6 +185,15 @@ def test_several_objects_are_sorted_far_to_near_and_of_one_side(planned, world):
         assert len({catalog.foregrounds[f].split for f in things["foreground"]}) == 1
 
 
+def test_others_are_drawn_from_all_cut_outs_of_the_first_one_s_side(make_recipe, make_catalog):
+    catalog = make_catalog(splits=("train", "val", "train", None, "val"), scale=(0.1, 0.2))
+    plans = plan_samples(plan_tables(make_recipe(objects=(3, 3), per_pair=40), catalog), catalog, range(200))
+    together = {0: set(), 1: set(), 2: set(), 3: set(), 4: set()}
+    for n in range(len(plans)):
+        together[int(plans.samples["foreground"][n])] |= set(plans[n].objects["foreground"].tolist())
+    assert together == {0: {0, 2}, 1: {1, 4}, 2: {0, 2}, 3: {3}, 4: {1, 4}}
+
+
 @given(worlds(), st.randoms())
 @WORLDS
 def test_a_plan_depends_on_nothing_but_its_index(planned, world, random):

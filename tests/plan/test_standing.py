@@ -115,11 +115,11 @@ recipes = st.fixed_dictionaries(
         "size": st.tuples(st.integers(40, 110), st.integers(40, 110)),
         "per_pair": st.just(4),
         "mix": st.sampled_from(
-            [{"semantic": 1.0}, {"perspective": 1.0}, {"semantic": 2.0, "perspective": 1.0, "random": 1.0}]
+            [{"perspective": 1.0}, {"semantic": 1.0}, {"semantic": 1.0, "perspective": 2.0, "random": 1.0}]
         ),
         "crop": st.sampled_from([(1.0, 1.0), (0.6, 1.0), (0.5, 0.5)]),
         "objects": st.sampled_from([(1, 1), (1, 3), (3, 3)]),
-        "scale": st.sampled_from([(0.1, 0.5), (0.03, 0.3), (0.2, 0.2), (0.05, 1.0)]),
+        "scale": st.sampled_from([(0.02, 1.0), (0.1, 0.5), (0.03, 0.3), (0.2, 0.2)]),
         "place": st.sampled_from([{}, {"thing_1.png": ("sidewalk",)}, {"*": ("road",), "thing_0.png": ("sidewalk",)}]),
         "contact_rows": st.sampled_from([(0.0, 1.0), (0.6, 0.9), (0.0, 0.7)]),
         "contact_distance": st.sampled_from([None, (2.0, 8.0)]),

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +21,8 @@ from qumade.generate.journal import Results
 from qumade.generate.writer import FolderWriter
 
 __all__ = ["Executor", "local_processes"]
+
+_GRACE_S = 0.3  # for workers to end by themselves
 
 
 class Executor(Protocol):
@@ -41,6 +44,7 @@ def local_processes(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int)
         return
     # Spawned, not forked: a fork copies threads' locks, and a parent that is killed could leave forks waiting for ever.
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     stop = context.Event()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(job, stop))
     remaining = iter(chunks)
@@ -62,6 +66,11 @@ def local_processes(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int)
         ) from None
     finally:
         stop.set()
+        deadline = time.monotonic() + _GRACE_S
+        for worker in set(multiprocessing.active_children()) - others if running else ():
+            # One that has not come to its first sample hears no wish to stop. What a kill tears, the next run mends.
+            worker.join(max(0.0, deadline - time.monotonic()))
+            worker.kill()
         pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -1,236 +1,12 @@
-"""The command line: parse, call, print. Libraries are imported by the verbs that need them, so that --help is quick."""
+"""Verbs of datasets: generate, preview, audit, stats."""
 
-import json
-import os
-import signal
-import sys
-import warnings
-from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
-
-from qumade import __version__
+from qumade.cli.common import Json, Switch, app, finish, given_fields, model, range_of, report_findings, say, size_of
 from qumade.errors import QumadeError
 
-__all__ = ["main"]
-
-app = App(
-    name="qumade",
-    version=__version__,
-    help="Datasets of image, mask and depth, composed from a folder of background photos and a folder of cut-outs.",
-    default_parameter=Parameter(negative_iterable=()),
-    suppress_keyboard_interrupt=False,  # main says how to go on
-)
-
-Json = Annotated[bool, Parameter(negative="")]
-Switch = Annotated[bool | None, Parameter()]
-
-
-def main() -> None:
-    """The `qumade` command. Exit 0 done, 1 the work could not be done, 2 wrong usage, 130 interrupted."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    warnings.showwarning = _show_warning
-    try:
-        code = app(exit_on_error=False, result_action="return_value")
-    except CycloptsError:
-        code = 2  # already told, with what is allowed
-    except QumadeError as error:
-        _say(f"Error: {error}")
-        code = 1
-    except OSError as error:
-        where = f": {os.path.abspath(error.filename)}" if isinstance(error.filename, str) else ""
-        _say(f"Error: {error.strerror or error}{where}; the same command goes on from here once that is mended")
-        code = 1
-    except KeyboardInterrupt:
-        _say("Interrupted; the same command goes on from here")
-        code = 130
-    sys.exit(code or 0)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    _say(f"Note: {message}")
-
-
-def _say(text: object) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _finish(as_json: bool, result: Any, text: str) -> None:
-    """Prints a result: as one JSON object on stdout, the text then on stderr, else the text."""
-    if not as_json:
-        print(text)
-        return
-    _say(text)
-    values = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-    print(json.dumps(values, default=str, allow_nan=False))
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Width and height from "224" or "320x240"."""
-    numbers = text.lower().split("x")
-    if len(numbers) > 2 or not all(number.isascii() and number.isdigit() for number in numbers):
-        raise QumadeError(f"Invalid --size: got {text!r}; must be a side as 224, or width x height as 320x240")
-    return int(numbers[0]), int(numbers[-1])
-
-
-def _range(flag: str, text: str, number: Callable[[str], Any] = float) -> tuple[Any, Any]:
-    """Low and high end from "0.3" or "0.1,0.5"."""
-    try:
-        ends = [number(part) for part in text.split(",")]
-    except ValueError:
-        ends = []
-    if len(ends) not in (1, 2):
-        raise QumadeError(f"Invalid {flag}: got {text!r}; must be a number, or a range as LOW,HIGH")
-    return ends[0], ends[-1]
-
-
-def _report_findings(findings: list[Any]) -> None:
-    for finding in findings:
-        if finding.severity != "info":
-            _say(finding)
-
-
-@app.command
-def demo(*, out: Path = Path("out/demo"), workers: int | None = None) -> None:
-    """The whole way on the bundled samples: pictures to look at end up in a folder.
-
-    Example: `qumade demo --out demo`
-
-    Parameters
-    ----------
-    out
-        Folder for the samples, the dataset made of them, and the pictures.
-    workers
-        Processes; all cores by default.
-    """
-    from qumade.demo import run_demo
-
-    run_demo(out, workers)
-
-
-@app.command
-def samples(folder: Path, /) -> None:
-    """Writes the bundled samples: backgrounds, cut-outs, their labels and depth, true scenes, and a recipe.yaml.
-
-    Example: `qumade samples samples`
-
-    Parameters
-    ----------
-    folder
-        A new or empty folder.
-    """
-    from qumade.assets.bundled import write_samples
-
-    write_samples(folder)
-    print(f"Samples in {folder.absolute()}; next: qumade generate --recipe {folder / 'recipe.yaml'} --out DATA_PATH")
-
-
-@app.command
-def check(
-    *,
-    backgrounds: Path | None = None,
-    foregrounds: Path | None = None,
-    masks: Path | None = None,
-    depths: Path | None = None,
-    depths_kind: Literal["metric", "scaled", "affine"] | None = None,
-    labels: Path | None = None,
-    label_names: str | None = None,
-    recipe: Path | None = None,
-    placement: Literal["random", "semantic", "perspective"] | None = None,
-    horizon: str | None = None,
-    per_pair: int | None = None,
-    size: str | None = None,
-    flip: Switch = None,
-    crop: str | None = None,
-    sheet: Path = Path("check.png"),
-    json: Json = False,
-) -> int:
-    """Audits assets: names every file that cannot be used or looks wrong. Exit 1 where a file cannot be used.
-
-    With label or depth maps it also draws a sheet of the backgrounds, unusable ones first: the photo, its maps, the
-    ground plane with its horizon, and where objects may stand.
-
-    Example: `qumade check --backgrounds samples/backgrounds --foregrounds samples/foregrounds --labels samples/labels`
-
-    Parameters
-    ----------
-    backgrounds
-        Folder of background photos.
-    foregrounds
-        Folder of cut-outs: RGBA, or RGB with `--masks`.
-    masks
-        Folder of masks, by equal stem or equal number.
-    depths
-        Folder of depth maps of the backgrounds: 16-bit PNG (metres x 256) or .npy of inverse depth.
-    depths_kind
-        What .npy depth maps mean.
-    labels
-        Folder of label maps of the backgrounds, by equal stem: PNG of ids, or .npy.
-    label_names
-        What the ids mean: cityscapes, ade20k, camvid, or a YAML file of ids and names (cityscapes).
-    recipe
-        YAML file with any of these settings and more. Flags win over it.
-    placement
-        What the ground must be good for (the recipe's; without one perspective where there are labels, else random).
-    horizon
-        Row of the horizon as a share of the photo's height (0.45), or `labels` to estimate it from the label maps.
-    per_pair
-        Placements of each cut-out on each background, to count how often each asset will be used (20).
-    size
-        Size of a sample in pixels: a side, or WIDTHxHEIGHT (224).
-    flip
-        Count mirror images of cut-outs too, where the folder does not hold them.
-    crop
-        Crop of the backgrounds as a share of the largest: a number, or LOW,HIGH (1).
-    sheet
-        PNG file of the sheet.
-    json
-        One JSON object as the last line on stdout.
-    """
-    from qumade.assets.check import check_assets, format_report
-    from qumade.generate.ground_sheet import GroundRow, ground_row, ground_sheet
-    from qumade.recipe import load_recipe, recipe_from_dict
-
-    flags = {
-        "backgrounds": backgrounds,
-        "foregrounds": foregrounds,
-        "masks": masks,
-        "depths": depths,
-        "depths_kind": depths_kind,
-        "labels": labels,
-        "label_names": label_names,
-        "placement": placement,
-        "horizon": horizon if horizon in (None, "labels") else _range("--horizon", horizon)[0],
-        "per_pair": per_pair,
-        "size": size and _size(size),
-        "flip": flip,
-        "crop": crop and _range("--crop", crop),
-    }
-    given = {name: value for name, value in flags.items() if value is not None}
-    if recipe is not None:
-        given = load_recipe(recipe).model_dump() | given
-    elif backgrounds is None or foregrounds is None:
-        _say("Error: qumade check needs --backgrounds and --foregrounds, or a --recipe that names them")
-        raise SystemExit(2)
-    else:  # lossless, for only it has a code for unknown depth
-        given = {"placement": "random" if labels is None else "perspective", "encoding": "lossless"} | given
-    plan = recipe_from_dict(given, "the command line", Path.cwd())
-    rows: list[GroundRow] = []
-    report = check_assets(plan, progress=True, look=lambda surveyed: rows.append(ground_row(plan, surveyed)))
-    text = format_report(report)
-    if rows:
-        ground_sheet(plan, rows).save(sheet, "png")
-        text += f"\n\n{sheet.absolute()}"
-    _finish(json, report, text)
-    return int(any(finding.severity == "error" for finding in report.findings))
+__all__: list[str] = []
 
 
 @app.command
@@ -360,7 +136,7 @@ def generate(
     """
     from qumade.assets.build import build_catalog
     from qumade.generate.engine import generate as run
-    from qumade.recipe import load_recipe, recipe_from_dict
+    from qumade.recipe import recipe_from_dict
 
     flags = {
         "backgrounds": backgrounds,
@@ -376,31 +152,26 @@ def generate(
         "present": present,
         "nowhere": nowhere,
         "per_pair": per_pair,
-        "size": size and _size(size),
+        "size": size and size_of(size),
         "seed": seed,
         "flip": flip,
         "mirror_backgrounds": mirror_backgrounds,
-        "crop": crop and _range("--crop", crop),
-        "objects": objects and _range("--objects", objects, int),
-        "scale": scale and _range("--scale", scale),
-        "centre_row": centre_row and _range("--centre-row", centre_row),
+        "crop": crop and range_of("--crop", crop),
+        "objects": objects and range_of("--objects", objects, int),
+        "scale": scale and range_of("--scale", scale),
+        "centre_row": centre_row and range_of("--centre-row", centre_row),
         "min_visible": min_visible,
-        "horizon": horizon if horizon in (None, "labels") else _range("--horizon", horizon)[0],
+        "horizon": horizon if horizon in (None, "labels") else range_of("--horizon", horizon)[0],
         "depth": depth,
         "mask": mask,
         "encoding": encoding,
         "depth_near": depth_near,
         "depth_range": depth_range,
     }
-    given = {name: value for name, value in flags.items() if value is not None}
-    if recipe is not None:
-        given = load_recipe(recipe).model_dump() | given
-    elif backgrounds is None or foregrounds is None:
-        _say("Error: qumade generate needs --backgrounds and --foregrounds, or a --recipe that names them")
-        raise SystemExit(2)
+    given = given_fields("generate", recipe, flags)
     composite = None
     if given.get("depth") == "composite":
-        given |= {} if depth_teacher is None else {"depth_teacher": _model(depth_teacher)}
+        given |= {} if depth_teacher is None else {"depth_teacher": model(depth_teacher)}
         depth_teacher = None
     if depth_teacher or label_teacher:
         _refuse_two_sources(flags, depth_teacher, label_teacher)
@@ -413,8 +184,8 @@ def generate(
         plan = recipe_from_dict(given, "the command line", Path.cwd())
         given |= label_backgrounds(
             plan.backgrounds,
-            depth=depth_teacher and _model(depth_teacher),
-            labels=label_teacher and _model(label_teacher),
+            depth=depth_teacher and model(depth_teacher),
+            labels=label_teacher and model(label_teacher),
             cache=cache,
             download=download,
         )
@@ -424,11 +195,11 @@ def generate(
 
         composite = composite_depth(plan, download=download)
     catalog, findings = build_catalog(plan, strict=strict, progress=True)
-    _report_findings(findings)
+    report_findings(findings)
     summary = run(plan, catalog, out, limit=limit, workers=workers, composite=composite)
     where = out.absolute()
     if summary is None:
-        _finish(json, {"root": where, "drawn": 0}, f"{where} is finished already; nothing was drawn")
+        finish(json, {"root": where, "drawn": 0}, f"{where} is finished already; nothing was drawn")
         return
     kind = catalog.depth_kind if composite is None else composite.code.kind
     source = "flat-ground prior" if catalog.depth_source == "prior" else "depth maps"
@@ -437,12 +208,7 @@ def generate(
     text += f"Depth: kind {kind}, from {source}; {summary.depth_clipped_px:,} pixels nearer than the range\n"
     text += f"Placements drawn anew: {', '.join(f'{n:,} {reason}' for reason, n in summary.rejected.items())}; "
     text += f"{summary.fallbacks:,} fell back, {summary.left_out:,} further objects found no room"
-    _finish(json, summary, text)
-
-
-def _model(text: str) -> str | Path:
-    """A network named on the command line: a path where one is there, for recipes keep paths apart from names."""
-    return Path(text).absolute() if Path(text).is_dir() or text.lower().endswith(".onnx") else text
+    finish(json, summary, text)
 
 
 def _refuse_two_sources(flags: dict[str, Any], depth_teacher: str | None, label_teacher: str | None) -> None:
@@ -452,7 +218,7 @@ def _refuse_two_sources(flags: dict[str, Any], depth_teacher: str | None, label_
     ):
         for other in given:
             if teacher and flags[other] is not None:
-                _say(f"Error: qumade generate takes {name} or --{other.replace('_', '-')}, not both")
+                say(f"Error: qumade generate takes {name} or --{other.replace('_', '-')}, not both")
                 raise SystemExit(2)
 
 
@@ -485,7 +251,7 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
 
         plan = load_recipe(path)
         catalog, findings = build_catalog(plan, progress=True)
-        _report_findings(findings)
+        report_findings(findings)
         sheet = preview_recipe(plan, catalog, count)
     sheet.save(out, "png")
     print(out.absolute())
@@ -517,7 +283,7 @@ def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> 
     lines[-1] += f"{result.redrawn:,} samples drawn again and {how}: {len(result.problems):,} problems"
     if not result.depth_compared:
         lines.append("depth/ was not compared: a network predicted it from the composites, not the recipe alone")
-    _finish(json, result, "\n".join(lines))
+    finish(json, result, "\n".join(lines))
     return int(bool(result.problems))
 
 
@@ -549,4 +315,4 @@ def stats(data_path: Path, /, *, fraction: float = 1.0, workers: int | None = No
     written = write_statistics(dataset, result)
     picture = dataset.root / "placements.png"
     write_placements(dataset, picture)
-    _finish(json, result.as_json(), f"{format_statistics(result)}\n{written}\n{picture}")
+    finish(json, result.as_json(), f"{format_statistics(result)}\n{written}\n{picture}")

@@ -1,0 +1,45 @@
+"""The command line: parse, call, print. Libraries are imported by the verbs that need them, so that --help is quick."""
+
+import os
+import signal
+import sys
+import warnings
+from types import FrameType
+from typing import Any
+
+from cyclopts import CycloptsError
+
+from qumade.cli import assets, datasets  # noqa: F401 - registers the verbs
+from qumade.cli.common import app, say
+from qumade.errors import QumadeError
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """The `qumade` command. Exit 0 done, 1 the work could not be done, 2 wrong usage, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    warnings.showwarning = _show_warning
+    try:
+        code = app(exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        code = 2  # already told, with what is allowed
+    except QumadeError as error:
+        say(f"Error: {error}")
+        code = 1
+    except OSError as error:
+        where = f": {os.path.abspath(error.filename)}" if isinstance(error.filename, str) else ""
+        say(f"Error: {error.strerror or error}{where}; the same command goes on from here once that is mended")
+        code = 1
+    except KeyboardInterrupt:
+        say("Interrupted; the same command goes on from here")
+        code = 130
+    sys.exit(code or 0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    say(f"Note: {message}")

@@ -1,0 +1,35 @@
+"""What a network is, without torch: whoever predicts from an .onnx file reads it too."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["ModelName", "NetworkConfig"]
+
+ModelName = Literal["tiny", "small", "base"]
+Channel = Annotated[float, Field(ge=0.0, le=1.0)]
+Spread = Annotated[float, Field(gt=0.0, le=1.0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=1, le=16384)]
+
+
+class NetworkConfig(BaseModel):
+    """Everything needed to build a network again, but its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelName = "tiny"
+    mean: tuple[Channel, Channel, Channel] = (0.485, 0.456, 0.406)
+    """Of the training images' R, G, B in [0, 1]; the default is ImageNet's."""
+    std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
+    depth_range: tuple[Finite, Finite] = (0.0, 1.0)
+    """Inverse depth that the network can say, far and near."""
+    depth_kind: Literal["metric", "scaled", "affine"] | None = None
+    size: tuple[Side, Side] = (224, 224)
+    """Width and height that it was trained at."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "NetworkConfig":
+        if self.depth_range[0] >= self.depth_range[1]:
+            raise ValueError(f"depth_range: the far end {self.depth_range[0]} must be below {self.depth_range[1]}")
+        return self

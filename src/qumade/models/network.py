@@ -1,0 +1,152 @@
+"""One picture in, mask and inverse depth out: a shared encoder and two light decoders."""
+
+from typing import Annotated, Any, Literal, NamedTuple, cast
+
+import timm
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from qumade.errors import QumadeError
+
+__all__ = ["MaskDepthNetwork", "ModelName", "NetworkConfig", "Output", "build_network"]
+
+ModelName = Literal["tiny", "small", "base"]
+Channel = Annotated[float, Field(ge=0.0, le=1.0)]
+Spread = Annotated[float, Field(gt=0.0, le=1.0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=1, le=16384)]
+
+
+class _Design(NamedTuple):
+    """`encoder` as timm names it, with its options; channels of the decoders from the coarsest to the finest level."""
+
+    encoder: str
+    options: dict[str, Any]
+    widths: tuple[int, ...]
+
+
+_DESIGNS: dict[ModelName, _Design] = {
+    # Dense convolutions, few of them at high resolution: what the cores of a laptop do best.
+    "tiny": _Design("resnet10t", {"channels": (24, 48, 96, 160), "stem_width": 16}, (96, 48, 32, 16)),
+    "small": _Design("resnet34d", {}, (256, 128, 64, 32)),
+    "base": _Design("convnext_tiny", {}, (384, 192, 96, 48)),
+}
+
+
+class NetworkConfig(BaseModel):
+    """Everything needed to build a network again, but its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelName = "tiny"
+    mean: tuple[Channel, Channel, Channel] = (0.485, 0.456, 0.406)
+    """Of the training images' R, G, B in [0, 1]; the default is ImageNet's."""
+    std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
+    depth_range: tuple[Finite, Finite] = (0.0, 1.0)
+    """Inverse depth that the network can say, far and near."""
+    depth_kind: Literal["metric", "scaled", "affine"] | None = None
+    size: tuple[Side, Side] = (224, 224)
+    """Width and height that it was trained at."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "NetworkConfig":
+        if self.depth_range[0] >= self.depth_range[1]:
+            raise ValueError(f"depth_range: the far end {self.depth_range[0]} must be below {self.depth_range[1]}")
+        return self
+
+
+class Output(NamedTuple):
+    """`mask_logits` and `inverse_depth`, both float [N, 1, H, W] of the picture's height and width."""
+
+    mask_logits: Tensor
+    inverse_depth: Tensor
+
+
+class MaskDepthNetwork(nn.Module):
+    """Shared encoder, two decoders. Takes pictures in [0, 1], for it knows their mean and standard deviation itself."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: NetworkConfig, *, pretrained: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        design = _DESIGNS[config.model]
+        self.encoder = timm.create_model(design.encoder, features_only=True, pretrained=pretrained, **design.options)
+        levels: Any = self.encoder.feature_info
+        channels, reductions = levels.channels(), levels.reduction()
+        self.stride = int(max(reductions))
+        finest = int(min(reductions))
+        # An object covers a small part of a picture, and so does near ground: starting there spares the first steps.
+        self.mask_decoder = _Decoder(channels, design.widths, finest, at_first=-2.0)
+        self.depth_decoder = _Decoder(channels, design.widths, finest, at_first=-2.0)
+        for name, values in (("mean", config.mean), ("std", config.std)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Output:
+        """image float [N, 3, H, W] in [0, 1] -> Output. QumadeError where the sides are no multiples of `stride`."""
+        if not torch.compiler.is_compiling():
+            self._require_size(image)
+        features = self.encoder((image - self.mean) / self.std)
+        far, near = self.config.depth_range
+        # Near 0 a sigmoid is an exponential: far ground is resolved by ratio, as depth is judged.
+        share = torch.sigmoid(self.depth_decoder(features))
+        return Output(self.mask_decoder(features), far + (near - far) * share)
+
+    def _require_size(self, image: Tensor) -> None:
+        height, width = image.shape[-2:]
+        if height % self.stride or width % self.stride or not height or not width:
+            padded = [max(1, -(-side // self.stride)) * self.stride for side in (width, height)]
+            raise QumadeError(
+                f"Invalid picture: got {width}x{height} for a network of stride {self.stride}; must be padded to "
+                f"{padded[0]}x{padded[1]}"
+            )
+
+
+class _Decoder(nn.Module):
+    """From the coarsest level up, each joined with the encoder's next finer one; the last step shuffles channels
+    into pixels (W. Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel
+    convolutional neural network", CVPR 2016)."""
+
+    def __init__(self, channels: list[int], widths: tuple[int, ...], finest: int, at_first: float) -> None:
+        super().__init__()
+        coarse_to_fine = channels[::-1]
+        inner = coarse_to_fine[0]
+        self.joins = nn.ModuleList()
+        for skip, width in zip(coarse_to_fine[1:], widths, strict=False):
+            self.joins.append(_Join(inner, skip, width))
+            inner = width
+        self.head = nn.Conv2d(inner, finest * finest, 3, padding=1)
+        nn.init.constant_(cast(Tensor, self.head.bias), at_first)
+        self._finest = finest
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        inner = features[-1]
+        for join, skip in zip(self.joins, reversed(features[:-1]), strict=True):
+            inner = join(inner, skip)
+        return functional.pixel_shuffle(self.head(inner), self._finest)
+
+
+class _Join(nn.Module):
+    """Both inputs narrowed before they are added, the coarse one then enlarged: cheap where pixels are many."""
+
+    def __init__(self, inner: int, skip: int, width: int) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(inner, width, 1, bias=False)
+        self.skip = nn.Conv2d(skip, width, 1, bias=False)
+        self.mix = nn.Sequential(
+            nn.BatchNorm2d(width), nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
+        )  # fmt: skip
+
+    def forward(self, inner: Tensor, skip: Tensor) -> Tensor:
+        inner = functional.interpolate(self.inner(inner), size=skip.shape[-2:], mode="bilinear", align_corners=False)
+        mixed: Tensor = self.mix(inner + self.skip(skip))
+        return mixed
+
+
+def build_network(config: NetworkConfig, *, pretrained: bool = False) -> MaskDepthNetwork:
+    """The network of a config, with random weights; `pretrained` fetches those of the encoder (ImageNet)."""
+    return MaskDepthNetwork(config, pretrained=pretrained)

@@ -1,0 +1,1 @@
+"""Losses, the loop, the learning-rate finder and checkpoints."""

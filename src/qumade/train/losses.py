@@ -1,0 +1,216 @@
+"""Losses of masks and of inverse depth. A target of NaN takes no part; without any known target a loss is 0."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from qumade.data.batches import Batch
+from qumade.models.network import Output
+
+__all__ = [
+    "DepthLoss", "LossName", "MaskLoss", "Objective", "TaskWeights", "bce_dice", "scale_invariant_log",
+    "scale_shift_invariant", "structural_l1",
+]  # fmt: skip
+
+MaskLoss = Literal["bce_dice", "original"]
+DepthLoss = Literal["silog", "ssi", "original"]
+TaskWeights = Literal["fixed", "uncertainty"]
+LossName = MaskLoss | DepthLoss
+
+_SMOOTH = 1.0  # pixels
+_FLOOR = 0.01  # of the range: beyond a hundred times the nearest distance all is equally far
+_MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_WINDOW, _SIGMA = 11, 1.5
+
+
+def bce_dice(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy plus Dice loss (F. Milletari et al., "V-Net", 3DV 2016) of mask logits [N, 1, H, W].
+
+    `target` in [0, 1]. Dice is over each picture; one where neither has an object costs next to nothing.
+    """
+    known, target = _known(target)
+    if not known.any():
+        return _nothing(logits)
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    probability = torch.sigmoid(logits) * known
+    target = target * known
+    overlap = (probability * target).sum((1, 2, 3))
+    total = (probability + target).sum((1, 2, 3))
+    dice = 1 - (2 * overlap + _SMOOTH) / (total + _SMOOTH)
+    pictures = known.any(3).any(2).any(1)
+    return (entropy * known).sum() / known.sum() + dice[pictures].mean()
+
+
+def scale_invariant_log(
+    prediction: Tensor, target: Tensor, span: tuple[float, float], variance_focus: float = 0.85
+) -> Tensor:
+    """SILog (D. Eigen et al., NIPS 2014), sqrt(mean d^2 - focus (mean d)^2) of d = log prediction - log target.
+
+    Inverse depth [N, 1, H, W] over `span` (far, near). Taken over the batch as in J. H. Lee et al., 2019; the square
+    root makes the gradient independent of the error's size. Below a hundredth of the range both count as equally far.
+    """
+    known, target = _known(target)
+    if not known.any():
+        return _nothing(prediction)
+    far, near = span
+    floor = _FLOOR * (near - far)
+    logs = torch.log((prediction - far).clamp(min=floor)) - torch.log((target - far).clamp(min=floor))
+    difference = logs[known]
+    variance = difference.square().mean() - variance_focus * difference.mean().square()
+    return torch.sqrt(variance.clamp(min=0) + 1e-8)
+
+
+def scale_shift_invariant(prediction: Tensor, target: Tensor, scales: int = 4) -> Tensor:
+    """Scale- and shift-invariant loss with gradients at several scales (R. Ranftl et al., "Towards robust monocular
+    depth estimation", TPAMI 2022): each picture of inverse depth [N, 1, H, W] aligned to its target by least squares,
+    and differences in units of the target's mean deviation."""
+    known, target = _known(target)
+    weight = known.to(prediction.dtype)
+    count = weight.sum((1, 2, 3))
+    # Two numbers fit two pixels perfectly.
+    pictures = count > 2
+    if not pictures.any():
+        return _nothing(prediction)
+    prediction, target, weight, count = prediction[pictures], target[pictures], weight[pictures], count[pictures]
+    scale, shift = _aligned(prediction, target, weight, count)
+    mean = ((target * weight).sum((1, 2, 3)) / count).view(-1, 1, 1, 1)
+    deviation = (((target - mean).abs() * weight).sum((1, 2, 3)) / count).clamp(min=1e-4)
+    error = (prediction * scale + shift - target) / deviation.view(-1, 1, 1, 1)
+    loss = ((error.abs() * weight).sum((1, 2, 3)) / count).mean()
+    for level in range(scales):
+        step = 2**level
+        part, seen = error[..., ::step, ::step], weight[..., ::step, ::step]
+        across = (part[..., :, 1:] - part[..., :, :-1]).abs() * seen[..., :, 1:] * seen[..., :, :-1]
+        down = (part[..., 1:, :] - part[..., :-1, :]).abs() * seen[..., 1:, :] * seen[..., :-1, :]
+        pixels = seen.sum((1, 2, 3)).clamp(min=1.0)
+        loss = loss + 0.5 * ((across.sum((1, 2, 3)) + down.sum((1, 2, 3))) / pixels).mean()
+    return loss
+
+
+def structural_l1(prediction: Tensor, target: Tensor) -> Tensor:
+    """The original's loss, 0.84 (1 - MS-SSIM) / 2 + 0.16 L1, of maps [N, 1, H, W] in [0, 1].
+
+    After H. Zhao et al., "Loss functions for image restoration with neural networks", TCI 2017. Pictures too small for
+    five scales are compared at as many as they have room for.
+    """
+    known, target = _known(target)
+    if not known.any():
+        return _nothing(prediction)
+    # An unknown pixel agrees with whatever is predicted, so that it bears no structure of its own.
+    target = torch.where(known, target, prediction.detach())
+    absolute = ((prediction - target).abs() * known).sum() / known.sum()
+    return 0.84 * (1 - _ms_ssim(prediction, target)) / 2 + 0.16 * absolute
+
+
+class Objective(nn.Module):
+    """Total loss of a batch: the mask's and the depth's, with fixed weights or by uncertainty (A. Kendall et al.,
+    "Multi-task learning using uncertainty to weigh losses", CVPR 2018), whose two log variances are learned."""
+
+    def __init__(
+        self,
+        mask: MaskLoss = "bce_dice",
+        depth: DepthLoss = "silog",
+        *,
+        span: tuple[float, float] = (0.0, 1.0),
+        weights: tuple[float, float] = (1.0, 1.0),
+        task_weights: TaskWeights = "fixed",
+    ) -> None:
+        """`span`: far and near inverse depth; `weights`: of mask and depth, where they are fixed."""
+        super().__init__()
+        for what, value, allowed in (
+            ("mask loss", mask, get_args(MaskLoss)),
+            ("depth loss", depth, get_args(DepthLoss)),
+        ):
+            if value not in allowed:
+                raise ValueError(f"Invalid {what}: got {value!r}; must be one of {', '.join(allowed)}")
+        self.mask, self.depth, self.span, self.weights = mask, depth, span, weights
+        self.log_variances = nn.Parameter(torch.zeros(2)) if task_weights == "uncertainty" else None
+
+    def forward(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """ "loss", the total with its gradient, and its parts "mask" and "depth"."""
+        parts = {"mask": self._mask(output, batch), "depth": self._depth(output, batch)}
+        if self.log_variances is None:
+            total = self.weights[0] * parts["mask"] + self.weights[1] * parts["depth"]
+        else:
+            terms = torch.stack([parts["mask"], parts["depth"]])
+            # A task that the batch says nothing of must not change its weight.
+            present = torch.stack([known.isfinite().any() for known in (batch.mask, batch.inverse_depth)])
+            total = ((torch.exp(-self.log_variances) * terms + 0.5 * self.log_variances) * present).sum()
+        return {"loss": total, **parts}
+
+    def _mask(self, output: Output, batch: Batch) -> Tensor:
+        if self.mask == "bce_dice":
+            return bce_dice(output.mask_logits, batch.mask)
+        return structural_l1(torch.sigmoid(output.mask_logits), batch.mask)
+
+    def _depth(self, output: Output, batch: Batch) -> Tensor:
+        if self.depth == "silog":
+            return scale_invariant_log(output.inverse_depth, batch.inverse_depth, self.span)
+        if self.depth == "ssi":
+            return scale_shift_invariant(output.inverse_depth, batch.inverse_depth)
+        far, near = self.span
+        return structural_l1((output.inverse_depth - far) / (near - far), (batch.inverse_depth - far) / (near - far))
+
+
+def _known(target: Tensor) -> tuple[Tensor, Tensor]:
+    """Which pixels are known, bool, and the target with 0 elsewhere: NaN times 0 would still be NaN."""
+    known = ~torch.isnan(target)
+    return known, torch.where(known, target, torch.zeros_like(target))
+
+
+def _nothing(prediction: Tensor) -> Tensor:
+    return prediction.sum() * 0.0
+
+
+def _aligned(prediction: Tensor, target: Tensor, weight: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and shift [N, 1, 1, 1] of each picture that bring the prediction nearest to its target."""
+
+    def mean(values: Tensor) -> Tensor:
+        return (values * weight).sum((1, 2, 3)) / count
+
+    mean_prediction, mean_target = mean(prediction), mean(target)
+    covariance = mean(prediction * target) - mean_prediction * mean_target
+    variance = mean(prediction * prediction) - mean_prediction.square()
+    scale = covariance / variance.clamp(min=1e-6)
+    shift = mean_target - scale * mean_prediction
+    return scale.view(-1, 1, 1, 1), shift.view(-1, 1, 1, 1)
+
+
+def _ms_ssim(one: Tensor, two: Tensor) -> Tensor:
+    """Mean multi-scale SSIM of maps in [0, 1] (Z. Wang et al., Asilomar 2003)."""
+    room = min(one.shape[-2:])
+    scales = max(1, min(5, 1 + int(torch.log2(torch.tensor(room / _WINDOW)).floor()) if room >= _WINDOW else 1))
+    weights = torch.tensor(_MS_SSIM_WEIGHTS[:scales], dtype=one.dtype, device=one.device)
+    weights = weights / weights.sum()
+    result = torch.ones(one.shape[0], dtype=one.dtype, device=one.device)
+    for scale in range(scales):
+        luminance, contrast = _ssim(one, two)
+        value = contrast * luminance if scale == scales - 1 else contrast
+        # A negative structure has no root.
+        result = result * value.mean((1, 2, 3)).clamp(min=1e-4) ** weights[scale]
+        if scale < scales - 1:
+            one, two = functional.avg_pool2d(one, 2), functional.avg_pool2d(two, 2)
+    return result.mean()
+
+
+def _ssim(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
+    """Luminance and contrast-structure terms of SSIM for each window that lies in the picture."""
+    size = min(_WINDOW, *one.shape[-2:])
+    place = torch.arange(size, dtype=one.dtype, device=one.device) - (size - 1) / 2
+    row = torch.exp(-place.square() / (2 * _SIGMA**2))
+    row = row / row.sum()
+
+    def blurred(values: Tensor) -> Tensor:
+        values = functional.conv2d(values, row.view(1, 1, 1, -1))
+        return functional.conv2d(values, row.view(1, 1, -1, 1))
+
+    mean_one, mean_two = blurred(one), blurred(two)
+    variance_one = blurred(one * one) - mean_one.square()
+    variance_two = blurred(two * two) - mean_two.square()
+    covariance = blurred(one * two) - mean_one * mean_two
+    low, high = 0.01**2, 0.03**2
+    luminance = (2 * mean_one * mean_two + low) / (mean_one.square() + mean_two.square() + low)
+    contrast = (2 * covariance + high) / (variance_one + variance_two + high)
+    return luminance, contrast

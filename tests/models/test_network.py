@@ -1,0 +1,92 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from qumade.errors import QumadeError
+from qumade.models.network import NetworkConfig, build_network
+
+
+@pytest.fixture(scope="module")
+def tiny() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_network(NetworkConfig(depth_range=(0.2, 0.7))).eval()
+
+
+@given(st.integers(1, 2), st.integers(1, 4), st.integers(1, 4))
+def test_outputs_have_the_pictures_size(tiny, count, rows, columns):
+    output = tiny(torch.rand(count, 3, 32 * rows, 32 * columns))
+    assert output.mask_logits.shape == output.inverse_depth.shape == (count, 1, 32 * rows, 32 * columns)
+
+
+@pytest.mark.parametrize("model", ["small", "base"])
+def test_larger_models_run(model):
+    output = build_network(NetworkConfig(model=model)).eval()(torch.rand(1, 3, 64, 96))
+    assert output.mask_logits.shape == output.inverse_depth.shape == (1, 1, 64, 96)
+
+
+def test_inverse_depth_stays_in_its_range(tiny):
+    with torch.no_grad():
+        inverse_depth = tiny(100 * torch.randn(2, 3, 64, 64)).inverse_depth
+    assert inverse_depth.min() >= 0.2 and inverse_depth.max() <= 0.7
+
+
+@pytest.mark.parametrize(("width", "height", "padded"), [(100, 64, "128x64"), (64, 33, "64x64"), (1, 1, "32x32")])
+def test_the_size_to_pad_to_is_named(tiny, width, height, padded):
+    with pytest.raises(QumadeError, match=f"got {width}x{height} .* padded to {padded}"):
+        tiny(torch.rand(1, 3, height, width))
+
+
+def test_pictures_are_normalised_inside():
+    picture = torch.rand(1, 3, 64, 64)
+    plain = build_network(NetworkConfig(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))).eval()
+    other = build_network(NetworkConfig(mean=(0.1, 0.5, 0.9), std=(0.25, 0.5, 0.2))).eval()
+    other.load_state_dict(plain.state_dict())
+    mean, std = torch.tensor([0.1, 0.5, 0.9]).view(3, 1, 1), torch.tensor([0.25, 0.5, 0.2]).view(3, 1, 1)
+    torch.testing.assert_close(other(picture).mask_logits, plain((picture - mean) / std).mask_logits)
+
+
+def test_the_weights_tell_nothing_of_the_config(tiny):
+    assert not {"mean", "std"} & set(tiny.state_dict())
+
+
+def test_every_weight_gets_a_gradient_and_the_two_tasks_share_the_encoder():
+    network = build_network(NetworkConfig())
+    output = network(torch.rand(2, 3, 64, 64))
+    output.mask_logits.mean().backward(retain_graph=True)
+    assert all(p.grad is None for p in network.depth_decoder.parameters())
+    of_mask = {name for name, p in network.encoder.named_parameters() if p.grad is not None}
+    output.inverse_depth.mean().backward()
+    assert of_mask == {name for name, _ in network.encoder.named_parameters()}
+    assert all(p.grad is not None for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "huge"},
+        {"depth_range": (1.0, 1.0)},
+        {"std": (0.0, 1.0, 1.0)},
+        {"mean": (1.5, 0.0, 0.0)},
+        {"colour": 1},
+    ],
+)
+def test_wrong_configs_are_refused(change):
+    with pytest.raises(ValidationError):
+        NetworkConfig(**change)
+
+
+def test_a_config_survives_json():
+    config = NetworkConfig(model="small", depth_range=(0.0, 1.5), depth_kind="scaled", size=(320, 192))
+    assert NetworkConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_nothing_is_downloaded_unasked(monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("tried to download")
+
+    monkeypatch.setattr("timm.models._builder.load_pretrained", refuse)
+    build_network(NetworkConfig())
+    with pytest.raises(AssertionError, match="download"):
+        build_network(NetworkConfig(model="small"), pretrained=True)

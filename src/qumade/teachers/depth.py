@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.errors import QumadeError
+from qumade.extras import needs
 from qumade.teachers.cache import cached_maps, file_fingerprint
-from qumade.teachers.extras import needs
 
 __all__ = ["DEFAULT_MODEL", "DepthLabels", "DepthTeacher", "depth_teacher", "label_depth"]
 

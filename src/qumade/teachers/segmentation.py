@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from qumade.assets.label_names import LabelTable, table_of_names
 from qumade.errors import QumadeError
+from qumade.extras import needs
 from qumade.teachers.cache import cached_maps, file_fingerprint
-from qumade.teachers.extras import needs
 
 __all__ = ["SegmentLabels", "SegmentationTeacher", "label_segments", "segmentation_teacher"]
 

@@ -1,0 +1,181 @@
+"""Verbs that judge networks: evaluate, compare."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from qumade.cli.common import Json, app, finish
+
+if TYPE_CHECKING:
+    from qumade.evaluate.compare import Comparison, Run
+    from qumade.evaluate.report import Wins
+    from qumade.evaluate.samples import Samples
+
+__all__: list[str] = []
+
+WORST = 32
+SIDE_BY_SIDE = 8  # pictures where a run wins, of each score
+
+
+@app.command
+def evaluate(
+    run: Path,
+    data_path: Path,
+    /,
+    *,
+    out: Path = Path("evaluation"),
+    split: tuple[str, ...] = (),
+    limit: int | None = None,
+    min_object_share: float = 0.0,
+    protocol: Literal["standard", "original"] = "standard",
+    device: Literal["cpu", "cuda"] | None = None,
+    json: Json = False,
+) -> None:
+    """Judges a trained network on a dataset: scores by split, beside two predictions that know nothing.
+
+    Writes scores.parquet (a row a picture), worst.png (the 32 worst pictures) and report.html into a folder.
+
+    Example: `qumade evaluate RUN DATA_PATH --split test --out evaluation`
+
+    Parameters
+    ----------
+    run
+        The folder of a training, or an .onnx file.
+    data_path
+        The folder of a dataset, or a recipe file.
+    out
+        Folder to write into.
+    split
+        Only pictures of this split: train, val, test, "seen background", "seen foreground" or mixed; may be repeated.
+    limit
+        Judge only that many pictures, spread evenly.
+    min_object_share
+        Count only pictures of which the object is at least this share (0.01: one percent).
+    protocol
+        original: also the numbers as the original reported them, all pixels pooled.
+    device
+        Where to compute; the GPU where there is one.
+    json
+        One JSON object as the last line on stdout.
+    """
+    from qumade.data.composite import open_data
+    from qumade.data.files import write_bytes
+    from qumade.evaluate.evaluation import evaluate as judge
+    from qumade.evaluate.evaluation import write_scores
+    from qumade.evaluate.pictures import draw_rows, png, sheet, worst
+    from qumade.evaluate.report import write_report
+    from qumade.evaluate.samples import choose
+    from qumade.evaluate.summary import as_json, format_original, format_summary, summarise
+    from qumade.predict import load_predictor
+
+    dataset = open_data(data_path)
+    positions = choose(dataset, split, limit)
+    predict = load_predictor(run, device)
+    evaluation = judge(
+        predict,
+        dataset,
+        predicted_kind=predict.config.depth_kind,
+        positions=positions,
+        original=protocol == "original",
+        progress=True,
+    )
+    groups = summarise(evaluation, min_object_share)
+    rows = draw_rows(evaluation, predict, dataset, worst(evaluation, WORST, min_object_share))
+    name = run.absolute().name
+    folder = _folder(out)
+    write_scores(evaluation, folder / "scores.parquet")
+    write_bytes(folder / "worst.png", png(sheet(rows, f"{name} on {dataset.name}: the {len(rows)} worst pictures")))
+    write_report(folder / "report.html", name, evaluation, groups, rows)
+    text = format_original(evaluation) if protocol == "original" else format_summary(evaluation, groups)
+    report = folder / "report.html"
+    judged = as_json(evaluation, groups, min_object_share)
+    finish(json, {"run": str(run.absolute()), **judged, "report": str(report)}, f"{text}\n{report}")
+
+
+@app.command
+def compare(
+    *runs: Path,
+    on: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)],
+    out: Path = Path("comparison"),
+    split: tuple[str, ...] = (),
+    limit: int | None = None,
+    min_object_share: float = 0.0,
+    seed: int = 0,
+    device: Literal["cpu", "cuda"] | None = None,
+    json: Json = False,
+) -> None:
+    """Compares networks on datasets: every score, differences with 95 % intervals, and where which one wins.
+
+    Writes comparison.html, which needs no other file, into a folder.
+
+    Example: `qumade compare RUN_A RUN_B --on DATA_PATH PHOTOS --out comparison`
+
+    Parameters
+    ----------
+    runs
+        Folders of trainings, or .onnx files; the others are compared with the first.
+    on
+        Folders of datasets, or recipe files.
+    out
+        Folder to write into.
+    split
+        Only pictures of this split: train, val, test, "seen background", "seen foreground" or mixed; may be repeated.
+    limit
+        Judge only that many pictures of each dataset, spread evenly.
+    min_object_share
+        Count only pictures of which the object is at least this share (0.01: one percent).
+    seed
+        Of the bootstrap.
+    device
+        Where to compute; the GPU where there is one.
+    json
+        One JSON object as the last line on stdout.
+    """
+    from qumade.data.composite import open_data
+    from qumade.evaluate.compare import Run, comparison_as_json, format_comparison
+    from qumade.evaluate.compare import compare as judge
+    from qumade.evaluate.report import write_comparison
+    from qumade.predict import load_predictor
+
+    datasets = [open_data(path) for path in on]
+    networks = []
+    for path in runs:
+        predictor = load_predictor(path, device)
+        same_name = [other for other in runs if other.absolute().name == path.absolute().name]
+        name = str(path.absolute()) if len(same_name) > 1 else path.absolute().name
+        networks.append(Run(name, predictor, predictor.config.depth_kind))
+    comparisons, wins = [], []
+    for dataset in datasets:
+        comparison = judge(
+            networks, dataset, splits=split, limit=limit, min_object_share=min_object_share, seed=seed, progress=True
+        )
+        comparisons.append(comparison)
+        wins.append(_wins(comparison, networks, dataset))
+    report = _folder(out) / "comparison.html"
+    write_comparison(report, networks, comparisons, wins)
+    result = comparison_as_json(networks, comparisons) | {"report": str(report)}
+    finish(json, result, f"{format_comparison(networks, comparisons)}\n{report}")
+
+
+def _wins(comparison: "Comparison", networks: "list[Run]", dataset: "Samples") -> "list[Wins]":
+    """Return, for each score and each pair with the first run, where one and where the other wins."""
+    from qumade.evaluate.compare import draw_wins, letter, wins
+    from qumade.evaluate.pictures import headline_scores
+    from qumade.evaluate.report import Wins
+
+    found = []
+    for score, (title, _) in enumerate(headline_scores(comparison.evaluations[0])):
+        for other in range(1, len(networks)):
+            for winner, loser in ((0, other), (other, 0)):
+                rows = [row for row, _ in wins(comparison, winner, loser, score, SIDE_BY_SIDE)]
+                pictures = draw_wins(comparison, networks, dataset, (0, other), rows)
+                heading = f"Where {letter(winner)} beats {letter(loser)} in {title}, largest differences first"
+                found.append(Wins(heading, tuple(pictures)))
+    return found
+
+
+def _folder(out: Path) -> Path:
+    folder = out.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

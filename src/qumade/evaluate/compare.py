@@ -1,0 +1,191 @@
+"""Networks against each other on the same pictures: every score of every one, and how sure the differences are."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qumade.errors import QumadeError
+from qumade.evaluate.alignment import DepthKind, default_alignment, depth_kind
+from qumade.evaluate.bootstrap import Interval, mean_differences
+from qumade.evaluate.evaluation import SCORES, Evaluation, evaluate
+from qumade.evaluate.pictures import Row, headline_scores, row_of
+from qumade.evaluate.samples import Predict, Samples, choose, predict_each
+from qumade.evaluate.summary import (
+    Group,
+    as_json,
+    format_number,
+    how_judged,
+    score_matrix,
+    score_names,
+    selected,
+    summarise,
+)
+
+__all__ = [
+    "Comparison",
+    "Run",
+    "compare",
+    "comparison_as_json",
+    "draw_wins",
+    "format_comparison",
+    "format_interval",
+    "letter",
+    "wins",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A network to compare: its name, what it predicts, and the kind of the depth it was trained on."""
+
+    name: str
+    predict: Predict
+    depth_kind: DepthKind = None
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All runs on one dataset: an evaluation and the means of each, over the same pictures and with the same alignment;
+    `differences` has, for each further run, the first run's mean minus its mean, by column of scores."""
+
+    evaluations: tuple[Evaluation, ...]
+    keep: NDArray[np.bool_]  # pictures that count
+    groups: tuple[Group, ...]
+    differences: tuple[dict[str, Interval], ...]
+
+    @property
+    def dataset(self) -> str:
+        return self.evaluations[0].dataset
+
+
+def compare(
+    runs: Sequence[Run],
+    dataset: Samples,
+    *,
+    splits: Sequence[str] = (),
+    limit: int | None = None,
+    min_object_share: float = 0.0,
+    seed: int = 0,
+    progress: bool = False,
+) -> Comparison:
+    """Evaluate all runs on a dataset. The weakest kind of depth among runs and dataset decides the alignment of all.
+
+    Pictures may be narrowed as in `evaluate` and `summarise`; `seed` is that of the bootstrap.
+    """
+    if len(runs) < 2:
+        raise QumadeError(f"Invalid comparison: got {len(runs)} runs; must be at least 2")
+    positions = choose(dataset, splits, limit)
+    code = dataset.depth_code
+    kinds = [run.depth_kind for run in runs]
+    alignment = None if code is None else default_alignment(depth_kind(code), *kinds)
+    evaluations = tuple(
+        evaluate(
+            run.predict,
+            dataset,
+            predicted_kind=run.depth_kind,
+            positions=positions,
+            alignment=alignment,
+            progress=progress,
+        )
+        for run in runs
+    )
+    keep = selected(evaluations[0], min_object_share)
+    first, *others = (score_matrix(evaluation.scores)[keep] for evaluation in evaluations)
+    return Comparison(
+        evaluations=evaluations,
+        keep=keep,
+        groups=tuple(summarise(evaluation, min_object_share)[0] for evaluation in evaluations),
+        differences=tuple(
+            dict(zip(SCORES, mean_differences(first, other, seed=seed), strict=True)) for other in others
+        ),
+    )
+
+
+def wins(comparison: Comparison, winner: int, loser: int, score: int = 0, count: int = 8) -> list[tuple[int, float]]:
+    """Return the rows where one run beats another by most, with by how much, largest first.
+
+    `score` numbers the headline scores: mask IoU and delta < 1.25, as far as the dataset has them.
+    """
+    better, worse = (headline_scores(comparison.evaluations[run])[score][1] for run in (winner, loser))
+    lead = np.where(comparison.keep, better - worse, np.nan)
+    order = np.argsort(-lead, kind="stable")
+    return [(int(row), float(lead[row])) for row in order[:count] if lead[row] > 0]
+
+
+def draw_wins(
+    comparison: Comparison, runs: Sequence[Run], dataset: Samples, pair: tuple[int, int], rows: Sequence[int]
+) -> list[Row]:
+    """Return the panels of these rows with the predictions of two runs side by side, and both scores as captions."""
+    evaluations = [comparison.evaluations[run] for run in pair]
+    positions = evaluations[0].scores["sample"].to_numpy()[list(rows)]
+    streams = [predict_each(runs[run].predict, dataset, positions) for run in pair]
+    drawn = []
+    for row, (position, triple, first), (_, _, second) in zip(rows, *streams, strict=True):
+        parts = [evaluations[0].scores["stem"][row].as_py() or f"sample {position}"]
+        for (title, a), (_, b) in zip(*(headline_scores(evaluation) for evaluation in evaluations), strict=True):
+            parts.append(f"{title}: {letter(pair[0])} {a[row]:.3f}, {letter(pair[1])} {b[row]:.3f}")
+        predictions = [(letter(pair[0]), first), (letter(pair[1]), second)]
+        drawn.append(row_of(evaluations[0], row, triple, predictions, dataset.depth_code, " · ".join(parts)))
+    return drawn
+
+
+def letter(run: int) -> str:
+    """Return what a run is called in tables and plots: A, B, ..., Z, then A26, A27."""
+    return chr(ord("A") + run) if run < 26 else f"A{run}"
+
+
+def format_comparison(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> str:
+    """Return means and differences as tables of text, one a dataset."""
+    lines = [f"{letter(number)}  {run.name}" for number, run in enumerate(runs)]
+    heads = [letter(number) for number in range(len(runs))] + [f"A - {letter(n)}" for n in range(1, len(runs))]
+    for comparison in comparisons:
+        first = comparison.evaluations[0]
+        lines += ["", f"{comparison.dataset}: {comparison.groups[0].pictures:,} pictures. {how_judged(first)}"]
+        lines.append(f"{'':30}" + "".join(f"{head:>{9 if len(head) < 4 else 28}}" for head in heads))
+        for name in score_names(first):
+            values = [f"{format_number(group.means[name.column]):>9}" for group in comparison.groups]
+            values += [f"{format_interval(found[name.column]):>28}" for found in comparison.differences]
+            lines.append(f"{f'{name.section} {name.title}':30}" + "".join(values))
+    return "\n".join(lines)
+
+
+def format_interval(interval: Interval) -> str:
+    """Return a difference and, where there are pictures enough, its 95 % interval."""
+    if np.isnan(interval.value):
+        return "-"
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:+.3g}"
+    return f"{interval.value:+.3g} ({interval.low:+.3g} to {interval.high:+.3g})"
+
+
+def comparison_as_json(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Return all means and differences for a program. Runs are told by their names and letters."""
+    names = {letter(number): run.name for number, run in enumerate(runs)}
+    datasets = []
+    for comparison in comparisons:
+        columns = [name.column for name in score_names(comparison.evaluations[0])]
+        judged = [as_json(e, [g]) for e, g in zip(comparison.evaluations, comparison.groups, strict=True)]
+        datasets.append(
+            {
+                **{key: judged[0][key] for key in ("dataset", "alignment", "clamp_depth", "truth_kind")},
+                "pictures": comparison.groups[0].pictures,
+                "runs": {letter(number): values["groups"]["all"] for number, values in enumerate(judged)},
+                "differences": [
+                    {
+                        "first": letter(0),
+                        "second": letter(number),
+                        "scores": {column: _interval_json(found[column]) for column in columns},
+                    }
+                    for number, found in enumerate(comparison.differences, 1)
+                ],
+            }
+        )
+    return {"runs": names, "datasets": datasets}
+
+
+def _interval_json(interval: Interval) -> dict[str, Any]:
+    values = asdict(interval)
+    return values | {"value": None if np.isnan(interval.value) else interval.value}

@@ -1,0 +1,114 @@
+"""Plots of scores as SVG, for pages that hold everything in one file. Names of files never reach them."""
+
+import io
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from qumade.evaluate.bootstrap import Interval
+
+__all__ = ["plot_differences", "plot_histogram", "plot_intervals", "plot_pairs", "plot_sizes"]
+
+BLUE, ORANGE, GREY = "#33638d", "#d55e00", "#8a8a90"
+SETTINGS: Any = {
+    "svg.hashsalt": "qumade",  # equal scores, equal bytes
+    "svg.fonttype": "path",
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+BINS = 25
+MOST_POINTS = 5000  # of a plot of points: more make pages heavy and show nothing more
+
+
+def plot_histogram(scores: NDArray[np.float64], title: str) -> bytes:
+    """Return the share of pictures with each score in [0, 1] and their mean; NaN is left out."""
+    known = scores[~np.isnan(scores)]
+    figure, axes = _figure()
+    counts, edges = np.histogram(known, BINS, (0.0, 1.0))
+    axes.bar(edges[:-1], 100 * counts / max(known.size, 1), 1 / BINS, align="edge", color=BLUE)
+    if known.size:
+        axes.axvline(float(known.mean()), color=ORANGE, label=f"mean {known.mean():.3f}")
+        axes.legend(frameon=False, loc="upper left")
+    axes.set(xlim=(0, 1), xlabel=f"{title} of a picture", ylabel="% of pictures")
+    return _svg(figure)
+
+
+def plot_sizes(object_share: NDArray[np.float64], scores: NDArray[np.float64], title: str) -> bytes:
+    """Return scores over the share of the picture that is object: median and quartiles in equal parts of pictures."""
+    known = ~np.isnan(scores) & (object_share > 0)
+    share, known_scores = object_share[known], scores[known]
+    figure, axes = _figure()
+    parts = [
+        part for part in np.array_split(np.argsort(share, kind="stable"), min(10, known.sum() // 5 or 1)) if part.size
+    ]
+    if parts:
+        middle = [100 * float(np.median(share[part])) for part in parts]
+        low, median, high = np.array([np.percentile(known_scores[part], (25, 50, 75)) for part in parts]).T
+        axes.fill_between(middle, low, high, color=BLUE, alpha=0.25, linewidth=0, label="quartiles")
+        axes.plot(middle, median, color=BLUE, marker="o", label="median")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
+        axes.legend(frameon=False, loc="lower right")
+    axes.set(ylim=(0, 1.02), xlabel="object, % of the picture", ylabel=title)
+    return _svg(figure)
+
+
+def plot_intervals(intervals: dict[str, Interval], title: str) -> bytes:
+    """Return means with their 95 % intervals, a line each; an open point has no interval."""
+    figure, axes = _figure(0.6 + 0.42 * max(len(intervals), 2))
+    _draw_intervals(axes, intervals)
+    axes.set(xlabel=f"{title}, mean and 95 % interval")
+    axes.margins(x=0.08)
+    return _svg(figure)
+
+
+def plot_pairs(first: NDArray[np.float64], second: NDArray[np.float64], title: str, names: tuple[str, str]) -> bytes:
+    """Return the scores of each picture by two networks against each other; below the line the first is better."""
+    known = ~(np.isnan(first) | np.isnan(second))
+    a, b = first[known], second[known]
+    step = max(1, -(-a.size // MOST_POINTS))
+    figure, axes = _figure(4.0, 4.4)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+    axes.scatter(a[::step], b[::step], s=9, color=BLUE, alpha=0.5, linewidths=0, rasterized=True)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    axes.set(xlabel=f"{title} of {names[0]}", ylabel=f"{title} of {names[1]}")
+    return _svg(figure)
+
+
+def plot_differences(intervals: dict[str, Interval], names: tuple[str, str]) -> bytes:
+    """Return differences with their 95 % intervals around zero, a line each."""
+    figure, axes = _figure(0.9 + 0.42 * max(len(intervals), 2))
+    axes.axvline(0, color=GREY, linewidth=1)
+    _draw_intervals(axes, intervals)
+    axes.margins(x=0.1)
+    axes.set(xlabel=f"{names[0]} minus {names[1]}")
+    return _svg(figure)
+
+
+def _draw_intervals(axes: Axes, intervals: dict[str, Interval]) -> None:
+    for line, interval in enumerate(intervals.values()):
+        if interval.low is not None and interval.high is not None:
+            axes.plot([interval.low, interval.high], [line, line], color=BLUE, linewidth=2.5, solid_capstyle="butt")
+        face = "white" if interval.low is None else BLUE
+        axes.plot([interval.value], [line], "o", markeredgecolor=BLUE, markerfacecolor=face)
+    axes.set_yticks(range(len(intervals)), list(intervals))
+    axes.set_ylim(len(intervals) - 0.4, -0.6)
+
+
+def _figure(height: float = 3.2, width: float = 5.2) -> tuple[Figure, Axes]:
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure((width, height), dpi=200, layout="constrained")
+        return figure, figure.subplots()
+
+
+def _svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(SETTINGS):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()

@@ -50,7 +50,7 @@ def test_pavements_tell_where_the_ground_ends_too() -> None:
     assert estimate_horizon(labels, [ROAD], [ROAD, 1], [SKY]) == (100.0, False)
 
 
-@pytest.mark.parametrize("what", ["nothing", "speck", "cloud", "fog"])
+@pytest.mark.parametrize("what", ["nothing", "speck", "cloud", "fog", "strip"])
 def test_no_road_tells_nothing(what: str) -> None:
     labels = street(80)
     labels[labels == ROAD] = BUILDING
@@ -58,6 +58,8 @@ def test_no_road_tells_nothing(what: str) -> None:
         labels[150:155, 100:105] = ROAD
     if what == "fog":
         labels[:40], labels[40:] = BUILDING, ROAD
+    if what == "strip":
+        labels[-len(labels) // 10 :] = ROAD
     if what == "cloud":
         labels[:50] = ROAD
     assert estimate_horizon(labels, [ROAD], [ROAD], [SKY]) is None

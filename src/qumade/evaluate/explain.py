@@ -90,7 +90,8 @@ def _grad_cam(network: MaskDepthNetwork, image: NDArray[np.uint8], target: Any, 
         from captum.attr import LayerGradCam
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise QumadeError(f"Invalid picture: got {image.dtype} {list(image.shape)}; must be uint8 [H, W, 3]")
-    levels = len(network.encoder.feature_info.channels())
+    encoder: Any = network.encoder  # timm leaves its features untyped
+    levels = len(encoder.feature_info.channels())
     if not -levels <= level < levels:
         raise QumadeError(
             f"Invalid level: got {level}; must be one of the encoder's {levels} levels, or -1 to -{levels}"
@@ -108,7 +109,7 @@ def _grad_cam(network: MaskDepthNetwork, image: NDArray[np.uint8], target: Any, 
         return features
 
     training = network.training
-    hook = network.encoder.register_forward_hook(through_tap)
+    hook = encoder.register_forward_hook(through_tap)
     network.eval()
     try:
         with torch.enable_grad():

@@ -1,0 +1,86 @@
+"""Verbs of trained networks: predict, export."""
+
+from pathlib import Path
+from typing import Literal, cast
+
+from qumade.cli.common import Json, app, finish, say
+from qumade.errors import QumadeError
+
+__all__: list[str] = []
+
+
+@app.command
+def predict(
+    network: Path,
+    images: list[Path],
+    /,
+    *,
+    out: Path,
+    only: str | None = None,
+    device: Literal["cpu", "cuda"] | None = None,
+    json: Json = False,
+) -> int:
+    """Predicts masks and depth of pictures. Exit 1 where a picture cannot be read; the others are predicted.
+
+    Example: `qumade predict RUN photos --out predictions`
+
+    Parameters
+    ----------
+    network
+        The folder of a training, or an .onnx file of `qumade export`, which needs no torch.
+    images
+        Pictures of any size and shape (JPEG, PNG, WebP), and folders of them.
+    out
+        Folder for STEM_mask.png (8-bit probability), STEM_depth.png (16-bit inverse depth; its kind and range stand in
+        predictions.json), STEM_depth_colour.png, STEM_sheet.png (side by side) and STEM_cutout.png (the object alone).
+    only
+        Which of them to write, as mask,depth (all).
+    device
+        Where to compute (the GPU where there is one).
+    json
+        One JSON object as the last line on stdout.
+    """
+    from qumade.predict import load_predictor
+    from qumade.predicted_files import INDEX, OUTPUTS, OutputName, find_pictures, predict_files
+
+    names = OUTPUTS if only is None else tuple(only.split(","))
+    if not names or set(names) - set(OUTPUTS):
+        raise QumadeError(f"Invalid --only: got {only!r}; must be some of {','.join(OUTPUTS)}")
+    pictures = find_pictures(images)
+    predictor = load_predictor(network, device)
+    outputs = cast("tuple[OutputName, ...]", names)
+    result = predict_files(predictor, network, pictures, out, only=outputs, progress=True)
+    for line in result.failed:
+        say(f"Error: {line}")
+    text = (
+        f"{result.predicted:,} of {len(pictures):,} pictures predicted into {result.out}; {INDEX} says what depth means"
+    )
+    finish(json, result, text)
+    return int(bool(result.failed))
+
+
+@app.command
+def export(run: Path, /, *, out: Path, json: Json = False) -> None:
+    """Writes the network of a training as one .onnx file, compared with PyTorch on photos before it is there.
+
+    Example: `qumade export RUN --out model.onnx`
+
+    Parameters
+    ----------
+    run
+        The folder of a training.
+    out
+        File to write: it takes any number of pictures of any size, and `qumade predict` takes it.
+    json
+        One JSON object as the last line on stdout.
+    """
+    from qumade.export import export_onnx
+    from qumade.train.run_folder import load_network
+
+    result = export_onnx(load_network(run), out)
+    finish(
+        json,
+        result,
+        f"{result.file} ({result.size_bytes / 1e6:.1f} MB): at most {result.max_mask_difference:.1g} in the mask and "
+        f"{result.max_depth_difference:.1g} of the depth range from PyTorch in {len(result.shapes)} batches of photos",
+    )

@@ -1,0 +1,275 @@
+"""What `qumade predict` writes: for every picture its mask, depth and views of them, and one predictions.json."""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm.auto import tqdm
+
+from qumade.assets.pictures import UnusablePicture, list_pictures, printable, read_rgb
+from qumade.data.files import read_bytes, write_bytes
+from qumade.data.preview import coloured_depth, depth_legend
+from qumade.errors import QumadeError
+from qumade.predict import Prediction, Predictor
+
+__all__ = ["INDEX", "OUTPUTS", "OutputName", "Predicted", "draw", "find_pictures", "predict_files"]
+
+OutputName = Literal["mask", "depth", "depth_colour", "sheet", "cutout"]
+OUTPUTS: tuple[OutputName, ...] = get_args(OutputName)
+
+INDEX = "predictions.json"
+FORMAT = "qumade-predictions/1"
+MAX_INDEX_BYTES = 1 << 30
+
+GROUP_PICTURES, GROUP_PX = 32, 1 << 24  # what is in memory at once, beyond a single picture
+SHEET_SIDE = 720  # px, of the longer side of each cell
+SHEET_GAP = 6
+PAPER = (250, 250, 248)
+FASTEST = 1  # PNG's levels of compression beyond it take several times as long and save little
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was done: the folder, how many pictures, and a line for each that could not be read."""
+
+    out: Path
+    predicted: int
+    failed: tuple[str, ...]
+
+
+def find_pictures(inputs: Sequence[Path]) -> list[Path]:
+    """Return the pictures named, and those in the folders named (not below them), each once.
+
+    Raises QumadeError for a path where nothing is, a folder without pictures, and two pictures of one stem, whose
+    predictions would have the same names.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path.absolute, inputs):
+        if not path.exists():
+            raise QumadeError(
+                f"Invalid picture: got nothing at {printable(path)}; must be a picture or a folder of them"
+            )
+        pictures = list_pictures(path) if path.is_dir() else [path]
+        if not pictures:
+            raise QumadeError(f"Invalid folder: got no picture in {printable(path)}; must hold JPEG, PNG or WebP files")
+        found |= dict.fromkeys(pictures)
+    by_stem: dict[str, Path] = {}
+    for path in found:
+        other = by_stem.setdefault(path.stem, path)
+        if other != path:
+            raise QumadeError(
+                f"Invalid pictures: got the stem {path.stem!r} of {printable(other)} again in {printable(path)}; "
+                "must differ, for predictions are named after it (use two runs with an --out each)"
+            )
+    return list(found)
+
+
+def predict_files(
+    predictor: Predictor,
+    network: Path,
+    pictures: Sequence[Path],
+    out: Path,
+    *,
+    only: Sequence[OutputName] = OUTPUTS,
+    progress: bool = False,
+) -> Predicted:
+    """Predict pictures, and write STEM_mask.png and the other outputs into a folder.
+
+    `network`: where the predictor came from, for predictions.json. Files that an earlier call wrote for the same
+    pictures are written anew; nothing else is overwritten. A picture that cannot be read is left out and named in the
+    result. Raises QumadeError for names that are taken, and where the folder cannot be written.
+    """
+    out = out.absolute()
+    index = _begin(out, pictures, only)
+    failed: list[str] = []
+    with (
+        ThreadPoolExecutor(2) as pool,
+        tqdm(total=len(pictures), unit="picture", disable=not progress) as bar,
+    ):
+        for paths, images in _groups(pictures, failed, bar):
+            predictions = predictor(images)
+            jobs = [
+                pool.submit(_write, out, path, image, prediction, predictor, only)
+                for path, image, prediction in zip(paths, images, predictions, strict=True)
+            ]
+            for path, image, job in zip(paths, images, jobs, strict=True):
+                entry = index["pictures"][path.stem]
+                outputs = {
+                    name: {**values, "network": str(network.absolute())} for name, values in job.result().items()
+                }
+                entry |= {"width": image.shape[1], "height": image.shape[0], "outputs": entry["outputs"] | outputs}
+                bar.update()
+    index["complete"] = True
+    index["failed"] = failed
+    _save_index(out, index)
+    return Predicted(out, len(pictures) - len(failed), tuple(failed))
+
+
+def draw(
+    image: NDArray[np.uint8], prediction: Prediction, name: OutputName, depth_range: tuple[float, float]
+) -> Image.Image:
+    """Return one output as a picture of the image's size (a sheet: up to 720 px a cell).
+
+    mask: 8-bit grey, 255 certainly the object. depth: 16-bit grey, inverse depth linearly over `depth_range`.
+    depth_colour: from black (far) to bright (near) over the picture's own range. cutout: RGBA, the mask as alpha.
+    sheet: image, mask and coloured depth side by side.
+    """
+    if name == "mask":
+        return Image.fromarray(_coverage(prediction.mask))
+    if name == "depth":
+        return Image.fromarray(_coded(prediction.inverse_depth, depth_range))
+    if name == "depth_colour":
+        return Image.fromarray(_colours(prediction.inverse_depth))
+    if name == "cutout":
+        alpha = _coverage(prediction.mask)
+        return Image.fromarray(np.dstack([np.where(alpha[..., None] > 0, image, np.uint8(0)), alpha]))
+    return _sheet(image, prediction)
+
+
+def _coverage(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return (np.clip(mask, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+
+
+def _coded(inverse_depth: NDArray[np.float32], depth_range: tuple[float, float]) -> NDArray[np.uint16]:
+    far, near = depth_range
+    share = np.clip((inverse_depth - np.float32(far)) / np.float32(near - far), 0, 1)
+    codes: NDArray[np.uint16] = (share * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
+    return codes
+
+
+def _colours(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Colours through a table: a photo of many megapixels would take gigabytes on the way."""
+    table = coloured_depth(np.linspace(0, 1, 256, dtype=np.float32)[None], (0.0, 1.0))[0]
+    far, near = float(inverse_depth.min()), float(inverse_depth.max())
+    share = (inverse_depth - np.float32(far)) * np.float32(255 / max(near - far, 1e-12))
+    colours: NDArray[np.uint8] = table[(share + np.float32(0.5)).astype(np.uint8)]
+    return colours
+
+
+def _sheet(image: NDArray[np.uint8], prediction: Prediction) -> Image.Image:
+    height, width = image.shape[:2]
+    factor = SHEET_SIDE / max(height, width)
+    factor = float(int(factor)) if factor > 1 else factor  # whole pixels stay whole
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    resample = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
+    cells = [
+        Image.fromarray(image),
+        Image.fromarray(_coverage(prediction.mask)),
+        Image.fromarray(_colours(prediction.inverse_depth)),
+    ]
+    upright = size[0] <= 4 * size[1]  # a panorama's cells stand below each other
+    step = size[0] + SHEET_GAP if upright else size[1] + SHEET_GAP
+    whole = (3 * step - SHEET_GAP, size[1]) if upright else (size[0], 3 * step - SHEET_GAP)
+    sheet = Image.new("RGB", whole, PAPER)
+    for position, cell in enumerate(cells):
+        place = (position * step, 0) if upright else (0, position * step)
+        sheet.paste(cell.resize(size, resample).convert("RGB"), place)
+    return sheet
+
+
+def _groups(
+    pictures: Sequence[Path], failed: list[str], bar: "tqdm[Any]"
+) -> Iterator[tuple[list[Path], list[NDArray[np.uint8]]]]:
+    """Read pictures and give them in groups that fit into memory; those that cannot be read go to `failed`."""
+    paths: list[Path] = []
+    images: list[NDArray[np.uint8]] = []
+    for path in pictures:
+        try:
+            image = read_rgb(path)
+        except UnusablePicture as error:
+            failed.append(error.message)
+            bar.update()
+            continue
+        if paths and sum(one.size for one in images) + image.size > 3 * GROUP_PX:
+            yield paths, images
+            paths, images = [], []
+        paths.append(path)
+        images.append(image)
+        if len(paths) == GROUP_PICTURES:
+            yield paths, images
+            paths, images = [], []
+    if paths:
+        yield paths, images
+
+
+def _write(
+    out: Path,
+    path: Path,
+    image: NDArray[np.uint8],
+    prediction: Prediction,
+    predictor: Predictor,
+    only: Sequence[OutputName],
+) -> dict[str, dict[str, Any]]:
+    """Write the outputs of one picture, and return what predictions.json says of each."""
+    config = predictor.config
+    entries: dict[str, dict[str, Any]] = {}
+    for name in only:
+        stream = io.BytesIO()
+        draw(image, prediction, name, config.depth_range).save(stream, "png", compress_level=FASTEST)
+        file = f"{path.stem}_{name}.png"
+        write_bytes(out / file, stream.getvalue())
+        entries[name] = {"file": file}
+        if name == "depth":
+            entries[name] |= {
+                "kind": config.depth_kind,
+                "meaning": depth_legend(config.depth_kind),
+                "range": list(config.depth_range),
+                "code": "inverse depth = range[0] + (range[1] - range[0]) * value / 65535; larger is nearer",
+            }
+    return entries
+
+
+def _begin(out: Path, pictures: Sequence[Path], only: Sequence[OutputName]) -> dict[str, Any]:
+    """Claim the pictures' names in the folder's predictions.json before anything is predicted, and return it."""
+    if out in {path.parent for path in pictures}:
+        raise QumadeError(f"Invalid --out: got {printable(out)}, where the pictures are; must be another folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise QumadeError(f"Invalid --out: cannot make {printable(out)}: {error.strerror}") from error
+    index = _read_index(out)
+    for path in pictures:
+        earlier = index["pictures"].get(path.stem)
+        if earlier is not None and earlier["source"] != str(path):
+            raise QumadeError(
+                f"Invalid --out: got predictions of {earlier['source']} in {printable(out)}, which those of "
+                f"{printable(path)} would overwrite; must be another folder"
+            )
+        taken = [out / f"{path.stem}_{name}.png" for name in only] if earlier is None else []
+        for file in taken:
+            if file.exists():
+                raise QumadeError(
+                    f"Invalid --out: got {printable(file)}, which no earlier run wrote; must be another folder"
+                )
+        index["pictures"].setdefault(path.stem, {"source": str(path), "outputs": {}})
+    index["complete"] = False
+    _save_index(out, index)
+    return index
+
+
+def _read_index(out: Path) -> dict[str, Any]:
+    file = out / INDEX
+    if not file.exists():
+        return {"format": FORMAT, "complete": False, "pictures": {}}
+    try:
+        index = json.loads(read_bytes(file, MAX_INDEX_BYTES))
+        whole = index["format"] == FORMAT and all(
+            isinstance(entry["source"], str) and isinstance(entry["outputs"], dict)
+            for entry in index["pictures"].values()
+        )
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise QumadeError(f"Invalid --out: got a {INDEX} of something else in {printable(out)}; must be another folder")
+    return dict(index)
+
+
+def _save_index(out: Path, index: dict[str, Any]) -> None:
+    write_bytes(out / INDEX, (json.dumps(index, indent=1) + "\n").encode())

@@ -169,7 +169,7 @@ def onnx_predictor(file: Path, device: str | None = None, content: bytes | None 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are of no use to who predicts
     try:
-        session = onnxruntime.InferenceSession(content or str(file), options, providers=providers)
+        session = onnxruntime.InferenceSession(str(file) if content is None else content, options, providers=providers)
         config_json = session.get_modelmeta().custom_metadata_map.get(ONNX_CONFIG_KEY)
     except Exception as error:  # ONNX Runtime has no common class of errors
         raise _unusable(file, _first_line(error)) from error

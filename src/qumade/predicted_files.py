@@ -108,6 +108,7 @@ def predict_files(
                 bar.update()
     index["complete"] = True
     index["failed"] = failed
+    index["pictures"] = {stem: entry for stem, entry in index["pictures"].items() if entry["outputs"]}
     _save_index(out, index)
     return Predicted(out, len(pictures) - len(failed), tuple(failed))
 

@@ -10,7 +10,7 @@ __all__ = ["needs"]
 
 
 @contextmanager
-def needs(extra: Literal["teachers", "onnx", "explain"], what: str = "the teacher") -> Iterator[None]:
+def needs(extra: Literal["teachers", "onnx", "explain", "imports"], what: str = "the teacher") -> Iterator[None]:
     """Around imports of packages of an extra that `what` needs. Raises QumadeError, with the command that installs it,
     where one is missing."""
     try:

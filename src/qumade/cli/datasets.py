@@ -307,12 +307,15 @@ def stats(data_path: Path, /, *, fraction: float = 1.0, workers: int | None = No
         One JSON object as the last line on stdout.
     """
     from qumade.data.layout import open_dataset
-    from qumade.data.placements import write_placements
+    from qumade.data.placements import has_placements, write_placements
     from qumade.data.statistics import format_statistics, statistics, write_statistics
 
     dataset = open_dataset(data_path)
     result = statistics(dataset, fraction=fraction, workers=workers)
     written = write_statistics(dataset, result)
-    picture = dataset.root / "placements.png"
-    write_placements(dataset, picture)
-    finish(json, result.as_json(), f"{format_statistics(result)}\n{written}\n{picture}")
+    text = f"{format_statistics(result)}\n{written}"
+    if has_placements(dataset):
+        picture = dataset.root / "placements.png"
+        write_placements(dataset, picture)
+        text += f"\n{picture}"
+    finish(json, result.as_json(), text)

@@ -185,7 +185,7 @@ def open_dataset(path: Path | str, *, allow_incomplete: bool = False) -> Dataset
     meta = read_description(description_path) if os.path.lexists(description_path) else None
     partial = meta is not None and not meta.complete
     if partial and not allow_incomplete:
-        finish = f"must be finished first: run the same `qumade generate ... --out {root}` again"
+        finish = f"must be finished first: run the same command with --out {root} again"
         raise QumadeError(f"Invalid dataset: got complete: false in {description_path}; {finish}")
 
     listings = {folder: _list(root / folder, partial) for folder in _folders(root, meta)}

@@ -28,6 +28,7 @@ __all__ = [
     "count_placements",
     "draw_masks",
     "draw_placements",
+    "has_placements",
     "write_placements",
 ]
 
@@ -69,12 +70,27 @@ class MaskCounts:
     mean_mask: NDArray[np.float64]
 
 
+def has_placements(dataset: Dataset) -> bool:
+    """Return whether there is anything to draw: imported datasets of depth alone place nothing and have no masks."""
+    return dataset.has_masks or _tells_objects(dataset.manifest_path)
+
+
+def _tells_objects(manifest: Path | None) -> bool:
+    """Return whether a manifest is one of placements; a torn one is, so that reading it says what is wrong."""
+    if manifest is None:
+        return False
+    try:
+        return "objects" in pq.read_schema(manifest).names
+    except (pa.ArrowException, OSError):
+        return True
+
+
 def write_placements(dataset: Dataset, path: Path) -> None:
-    """Write a PNG of the placements in the manifest, or of the masks where a dataset has no manifest.
+    """Write a PNG of the placements in the manifest, or of the masks where a dataset has no manifest of them.
 
     Raises QumadeError where it has neither, or the manifest is torn or of other columns.
     """
-    if dataset.manifest_path is not None:
+    if _tells_objects(dataset.manifest_path):
         figure = draw_placements(count_placements(dataset))
     else:
         figure = draw_masks(count_masks(dataset))

@@ -1,0 +1,170 @@
+"""Verbs of what others have labelled: import, cutouts."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from qumade.cli.common import Json, app, finish, say
+from qumade.data.imports import DatasetName
+
+__all__: list[str] = []
+
+Classes = Annotated[list[str] | None, Parameter(name="--class")]
+
+
+@app.command(name="import")
+def import_(
+    dataset: DatasetName | Literal["pairs"],
+    root: Path,
+    /,
+    *,
+    out: Path,
+    classes: Classes = None,
+    images: Path | None = None,
+    masks: Path | None = None,
+    depth: Path | None = None,
+    label_names: str | None = None,
+    depth_kind: Literal["metric", "scaled", "affine"] | None = None,
+    depth_scale: float | None = None,
+    workers: int | None = None,
+    json: Json = False,
+) -> None:
+    """Brings a standard dataset into the layout of a DATA_PATH. The same command finishes one that was interrupted.
+
+    Example: `qumade import camvid CamVid --out DATA_PATH --class car`
+
+    Parameters
+    ----------
+    dataset
+        What it is; `pairs` for any folders of images, masks and depth with equal file stems.
+    root
+        The folder of the dataset as downloaded; for nyu the .mat file will do.
+    out
+        DATA_PATH, the folder to make: new, empty, or begun by the same command.
+    classes
+        Classes that the mask shows; give it more than once for several (car; nyu: no mask).
+    images
+        Of pairs: folder of the images, relative to the root (images).
+    masks
+        Of pairs: folder of masks, 255 the object; with `--class` of label maps.
+    depth
+        Of pairs: folder of depth maps.
+    label_names
+        Of pairs: what ids in label maps mean: cityscapes, ade20k, camvid, or a YAML file of ids and names.
+    depth_kind
+        Of pairs: metric is 16-bit PNG of metres x scale, 0 unknown; the others are inverse depth (metric).
+    depth_scale
+        Of pairs: by what metres were multiplied (256).
+    workers
+        Threads; all cores by default.
+    json
+        One JSON object as the last line on stdout.
+    """
+    from qumade.data.imports import read_dataset
+    from qumade.data.imports.pairs import read_pairs
+    from qumade.data.imports.writer import write_import
+
+    pairs = {
+        "images": images,
+        "masks": masks,
+        "depth": depth,
+        "label_names": label_names,
+        "depth_kind": depth_kind,
+        "depth_scale": depth_scale,
+    }
+    if dataset == "pairs":
+        source = read_pairs(
+            root.absolute(),
+            images or Path("images"),
+            masks,
+            depth,
+            classes or (),
+            label_names=label_names,
+            depth_kind=depth_kind or "metric",
+            depth_scale=256.0 if depth_scale is None else depth_scale,
+        )
+    else:
+        for name, value in pairs.items():
+            if value is not None:
+                say(f"Error: qumade import {dataset} takes no --{name.replace('_', '-')}; only pairs does")
+                raise SystemExit(2)
+        source = read_dataset(dataset, root, classes)
+    summary = write_import(source, out, workers=workers)
+    splits = ", ".join(f"{count:,} {split or 'of no split'}" for split, count in sorted(summary.splits.items()))
+    text = f"{summary.samples:,} samples in {summary.root}, {summary.written:,} of them written now: {splits}\n"
+    text += f"Folders: {', '.join(summary.folders)}"
+    text += f"; the mask shows {', '.join(source.classes)}" if source.classes else ""
+    finish(json, summary, text)
+
+
+@app.command
+def cutouts(
+    path: Path,
+    /,
+    *,
+    out: Path,
+    backgrounds: Path | None = None,
+    dataset: DatasetName | None = None,
+    classes: Classes = None,
+    split: list[str] | None = None,
+    max_share: float = 0.0,
+    min_side: int = 24,
+    any_shape: Annotated[bool, Parameter(negative="")] = False,
+    workers: int | None = None,
+    json: Json = False,
+) -> None:
+    """Cuts whole objects out of labelled photos, as RGBA pictures to paste; photos without them become backgrounds.
+
+    Left out are objects that are tiny, that the edge of the photo cuts off, that something else hides, and several that
+    are labelled as one. Label maps of the dataset itself tell more than its masks alone: name it with `--dataset`.
+
+    Example: `qumade cutouts CamVid --dataset camvid --class car --out foregrounds --backgrounds backgrounds`
+
+    Parameters
+    ----------
+    path
+        DATA_PATH with masks, or with `--dataset` the folder of a standard dataset as downloaded.
+    out
+        Folder for the cut-outs: new or empty. Each is named after its photo.
+    backgrounds
+        Folder for the photos without the class: new or empty.
+    dataset
+        What the path holds, where it is no DATA_PATH.
+    classes
+        Classes to cut out; give it more than once for several (car; of a DATA_PATH what its masks show).
+    split
+        Photos of this split; give it more than once for several (train, where there is one, else all).
+    max_share
+        A background may show the class on this share of its pixels.
+    min_side
+        Least width and height of an object in pixels.
+    any_shape
+        Take objects of all shapes, where the photos do not tell one object from the next: the rules are for cars.
+    workers
+        Threads; all cores by default.
+    json
+        One JSON object as the last line on stdout.
+    """
+    from dataclasses import replace
+
+    from qumade.data.cutout_folders import records_of_dataset, write_cutouts
+    from qumade.data.cutouts import Rules
+    from qumade.data.folder import FolderDataset
+    from qumade.data.imports import read_dataset
+
+    rules = Rules(min_side_px=min_side)
+    rules = replace(rules, aspect=None) if any_shape else rules
+    if dataset is not None:
+        records = list(read_dataset(dataset, path, classes).records)
+    else:
+        records = records_of_dataset(FolderDataset(path), classes or ())
+    summary = write_cutouts(records, out, backgrounds, splits=split, rules=rules, max_share=max_share, workers=workers)
+    left_out = ", ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items())
+    of = f" of {', '.join(summary.splits)}" if any(summary.splits) else ""
+    text = (
+        f"{summary.kept:,} cut-outs from {summary.frames:,} photos{of} in {summary.foregrounds}; left out: {left_out}"
+    )
+    if summary.backgrounds_folder is not None:
+        text += f"\n{summary.backgrounds:,} photos without them in {summary.backgrounds_folder}"
+    finish(json, summary, text)

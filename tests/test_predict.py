@@ -142,8 +142,14 @@ def test_pictures_of_one_size_share_batches_and_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
-)  # fmt: skip
+    "image",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3)),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+)
 def test_what_is_no_picture_is_refused(image: np.ndarray) -> None:
     with pytest.raises(QumadeError, match=r"Invalid picture: .*uint8 \[H, W, 3\]"):
         Predictor(CONFIG, red_and_green)([picture(4, 4), image])

@@ -42,7 +42,7 @@ def test_every_output_lies_there_under_its_name(tmp_path: Path) -> None:
     assert depth.mode == "I;16" and set(np.asarray(depth).ravel()) == {round(0.2 * 65535)}
     assert colour.mode == sheet.mode == "RGB" and cutout.mode == "RGBA"
     assert mask.size == depth.size == colour.size == cutout.size == (40, 30)
-    assert sheet.size == (3 * 40 * 18 + 2 * 6, 30 * 18)
+    assert sheet.size == (3 * 40 * 6 + 2 * 6, 30 * 6)
     assert cutout.getpixel((3, 4)) == (255, 51, 7, 255)
 
 

@@ -29,7 +29,7 @@ FORMAT = "qumade-predictions/1"
 MAX_INDEX_BYTES = 1 << 30
 
 GROUP_PICTURES, GROUP_PX = 32, 1 << 24  # what is in memory at once, beyond a single picture
-SHEET_SIDE = 720  # px, of the longer side of each cell
+SHEET_SIDES = (240, 720)  # px, of the longer side of each cell: enlarged to about that, shrunk to that
 SHEET_GAP = 6
 PAPER = (250, 250, 248)
 FASTEST = 1  # PNG's levels of compression beyond it take several times as long and save little
@@ -156,8 +156,8 @@ def _colours(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _sheet(image: NDArray[np.uint8], prediction: Prediction) -> Image.Image:
     height, width = image.shape[:2]
-    factor = SHEET_SIDE / max(height, width)
-    factor = float(int(factor)) if factor > 1 else factor  # whole pixels stay whole
+    longer = max(height, width)
+    factor = max(1, SHEET_SIDES[0] // longer) * min(1.0, SHEET_SIDES[1] / longer)  # whole pixels stay whole
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     resample = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
     cells = [

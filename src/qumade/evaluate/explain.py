@@ -25,7 +25,7 @@ __all__ = ["explain_depth", "explain_mask", "heat_overlay"]
 COLOURS = "turbo"
 
 
-def explain_mask(network: MaskDepthNetwork, image: NDArray[np.uint8], *, level: int = -2) -> NDArray[np.float32]:
+def explain_mask(network: MaskDepthNetwork, image: NDArray[np.uint8], *, level: int = -1) -> NDArray[np.float32]:
     """Return what speaks for the object's mask, float32 [H, W]: 0 not at all, 1 the most in this picture.
 
     The target is the sum of the mask's logits over the pixels predicted to be the object, over all where there are
@@ -41,7 +41,7 @@ def explain_mask(network: MaskDepthNetwork, image: NDArray[np.uint8], *, level: 
 
 
 def explain_depth(
-    network: MaskDepthNetwork, image: NDArray[np.uint8], point: tuple[int, int], *, level: int = -2
+    network: MaskDepthNetwork, image: NDArray[np.uint8], point: tuple[int, int], *, level: int = -1
 ) -> NDArray[np.float32]:
     """Return what speaks for nearness at `point` (column, row) of the picture, float32 [H, W] as of `explain_mask`.
 

@@ -1,0 +1,96 @@
+import json
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from qumade import cli
+from qumade.models.network import NetworkConfig, build_network
+from qumade.train.run_folder import RunFolder, write_weights
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Calls the command in this process: exit code, stdout, stderr."""
+    at_sigterm, show = signal.getsignal(signal.SIGTERM), warnings.showwarning
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["qumade", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_info:
+            cli.main()
+        captured = capsys.readouterr()
+        assert isinstance(exit_info.value.code, int)
+        return exit_info.value.code, captured.out, captured.err
+
+    yield run
+    signal.signal(signal.SIGTERM, at_sigterm)
+    warnings.showwarning = show
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with weights that nobody trained."""
+    torch.manual_seed(0)
+    config = NetworkConfig(size=(64, 64), depth_kind="metric", depth_range=(0.0, 0.5))
+    folder = tmp_path_factory.mktemp("networks") / "run"
+    write_weights(RunFolder(folder), "best", build_network(config), config, {"step": 1})
+    return folder
+
+
+def test_a_run_predicts_a_folder(call: Run, trained: Path, asset_folders: Path, tmp_path: Path) -> None:
+    code, out, err = call("predict", trained, asset_folders / "backgrounds", "--out", tmp_path / "out", "--json")
+    assert code == 0 and "3/3" in err and "3 of 3 pictures" in err
+    assert json.loads(out) == {"out": str(tmp_path / "out"), "predicted": 3, "failed": []}
+    assert len(list((tmp_path / "out").glob("photo_*.png"))) == 15
+    with Image.open(tmp_path / "out" / "photo_1_depth.png") as depth:
+        assert depth.size == (80, 50) and depth.mode == "I;16"
+
+
+def test_a_damaged_picture_ends_in_one_after_the_rest(
+    call: Run, trained: Path, asset_folders: Path, tmp_path: Path
+) -> None:
+    bad = asset_folders / "backgrounds" / "photo_1.png"
+    bad.write_bytes(bad.read_bytes()[:100])
+    code, out, err = call(
+        "predict", trained, asset_folders / "backgrounds", "--out", tmp_path / "out", "--only", "mask,cutout"
+    )
+    assert code == 1 and str(bad) in err and "2 of 3 pictures" in out
+    names = {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert names == {f"photo_{n}_{name}.png" for n in (0, 2) for name in ("mask", "cutout")}
+
+
+@pytest.mark.parametrize("only", ["", "masks", "mask,", "mask,all"])
+def test_outputs_that_are_not_there(call: Run, trained: Path, tmp_path: Path, only: str) -> None:
+    code, _, err = call("predict", trained, tmp_path, "--out", tmp_path / "out", f"--only={only}")
+    assert code == 1 and "must be some of mask,depth,depth_colour,sheet,cutout" in err
+
+
+def test_an_exported_network_predicts_as_its_run_does(
+    call: Run, trained: Path, asset_folders: Path, tmp_path: Path
+) -> None:
+    code, out, _ = call("export", trained, "--out", tmp_path / "model.onnx", "--json")
+    result = json.loads(out)
+    assert code == 0 and result["file"] == str(tmp_path / "model.onnx")
+    assert max(result["max_mask_difference"], result["max_depth_difference"]) < 1e-4
+    pictures = asset_folders / "backgrounds"
+    for network, name in ((trained, "a"), (tmp_path / "model.onnx", "b")):
+        assert call("predict", network, pictures, "--out", tmp_path / name, "--device", "cpu")[0] == 0
+    for name in ("mask", "depth"):
+        one, other = (np.asarray(Image.open(tmp_path / side / f"photo_0_{name}.png"), np.int64) for side in "ab")
+        assert np.abs(one - other).max() <= (1 if name == "mask" else 8)
+
+
+@pytest.mark.parametrize("verb", ["predict", "export"])
+def test_what_is_no_run_ends_in_one_line(call: Run, tmp_path: Path, verb: str) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    pictures = [tmp_path / "a.png"] if verb == "predict" else []
+    code, _, err = call(verb, tmp_path, *pictures, "--out", tmp_path / "out" / "model.onnx")
+    assert code == 1 and str(tmp_path) in err and len(err.splitlines()) == 1

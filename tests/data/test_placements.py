@@ -29,8 +29,9 @@ def thing(**values: Any) -> dict[str, Any]:
 def write_manifest(root: Path, rows: list[tuple[str | None, list[dict[str, Any]]]]) -> None:
     rejected = pa.struct([("horizon", pa.int32()), ("hidden", pa.int32())])
     fields = [(name, pa.float64()) for name in NUMBERS]
-    struct = pa.struct([*fields, ("policy", pa.string()), ("fallback", pa.bool_()), ("rejected", rejected)])
-    schema = pa.schema([("index", pa.int64()), ("split", pa.string()), ("objects", pa.list_(struct))])
+    names = pa.dictionary(pa.int32(), pa.string())  # as generate writes them
+    struct = pa.struct([*fields, ("policy", names), ("fallback", pa.bool_()), ("rejected", rejected)])
+    schema = pa.schema([("index", pa.int64()), ("split", names), ("objects", pa.list_(struct))])
     content = [{"index": index, "split": split, "objects": things} for index, (split, things) in enumerate(rows)]
     pq.write_table(pa.Table.from_pylist(content, schema=schema), root / "manifest.parquet", row_group_size=2)
 

@@ -112,8 +112,9 @@ def count_placements(dataset: Dataset) -> PlacementCounts:
     counts = PlacementCounts(size)
     try:
         with pq.ParquetFile(path) as manifest:
-            for batch in manifest.iter_batches(ROWS, columns=["split", "objects"]):
-                _count_rows(counts, batch)
+            for group in range(manifest.num_row_groups):  # no batch may reach into two: pyarrow refuses nested names
+                for batch in manifest.read_row_group(group, columns=["split", "objects"]).to_batches(ROWS):
+                    _count_rows(counts, batch)
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:200]
         raise QumadeError(f"Invalid manifest: got a torn or foreign one in {path} ({reason})") from error

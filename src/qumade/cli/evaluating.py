@@ -65,7 +65,7 @@ def evaluate(
     from qumade.evaluate.evaluation import write_scores
     from qumade.evaluate.pictures import draw_rows, png, sheet, worst
     from qumade.evaluate.report import write_report
-    from qumade.evaluate.samples import choose
+    from qumade.evaluate.samples import as_text, choose
     from qumade.evaluate.summary import as_json, format_original, format_summary, summarise
     from qumade.predict import load_predictor
 
@@ -82,7 +82,7 @@ def evaluate(
     )
     groups = summarise(evaluation, min_object_share)
     rows = draw_rows(evaluation, predict, dataset, worst(evaluation, WORST, min_object_share))
-    name = run.absolute().name
+    name = as_text(run.absolute().name)
     folder = _folder(out)
     write_scores(evaluation, folder / "scores.parquet")
     write_bytes(folder / "worst.png", png(sheet(rows, f"{name} on {dataset.name}: the {len(rows)} worst pictures")))
@@ -90,7 +90,7 @@ def evaluate(
     text = format_original(evaluation) if protocol == "original" else format_summary(evaluation, groups)
     report = folder / "report.html"
     judged = as_json(evaluation, groups, min_object_share)
-    finish(json, {"run": str(run.absolute()), **judged, "report": str(report)}, f"{text}\n{report}")
+    finish(json, {"run": as_text(str(run.absolute())), **judged, "report": str(report)}, f"{text}\n{report}")
 
 
 @app.command
@@ -136,6 +136,7 @@ def compare(
     from qumade.evaluate.compare import Run, comparison_as_json, format_comparison
     from qumade.evaluate.compare import compare as judge
     from qumade.evaluate.report import write_comparison
+    from qumade.evaluate.samples import as_text
     from qumade.predict import load_predictor
 
     datasets = [open_data(path) for path in on]
@@ -144,7 +145,7 @@ def compare(
         predictor = load_predictor(path, device)
         same_name = [other for other in runs if other.absolute().name == path.absolute().name]
         name = str(path.absolute()) if len(same_name) > 1 else path.absolute().name
-        networks.append(Run(name, predictor, predictor.config.depth_kind))
+        networks.append(Run(as_text(name), predictor, predictor.config.depth_kind))
     comparisons, wins = [], []
     for dataset in datasets:
         comparison = judge(

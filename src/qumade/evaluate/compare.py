@@ -127,7 +127,7 @@ def draw_wins(
         parts = [evaluations[0].scores["stem"][row].as_py() or f"sample {position}"]
         for (title, a), (_, b) in zip(*(headline_scores(evaluation) for evaluation in evaluations), strict=True):
             parts.append(f"{title}: {letter(pair[0])} {a[row]:.3f}, {letter(pair[1])} {b[row]:.3f}")
-        predictions = [(letter(pair[0]), first), (letter(pair[1]), second)]
+        predictions = [(f"{letter(pair[0])}'s", first), (f"{letter(pair[1])}'s", second)]
         drawn.append(row_of(evaluations[0], row, triple, predictions, dataset.depth_code, " · ".join(parts)))
     return drawn
 
@@ -144,10 +144,10 @@ def format_comparison(runs: Sequence[Run], comparisons: Sequence[Comparison]) ->
     for comparison in comparisons:
         first = comparison.evaluations[0]
         lines += ["", f"{comparison.dataset}: {comparison.groups[0].pictures:,} pictures. {how_judged(first)}"]
-        lines.append(f"{'':30}" + "".join(f"{head:>{9 if len(head) < 4 else 28}}" for head in heads))
+        lines.append(f"{'':30}" + "".join(f"{head:>{9 if len(head) == 1 else 31}}" for head in heads))
         for name in score_names(first):
             values = [f"{format_number(group.means[name.column]):>9}" for group in comparison.groups]
-            values += [f"{format_interval(found[name.column]):>28}" for found in comparison.differences]
+            values += [f"{format_interval(found[name.column]):>31}" for found in comparison.differences]
             lines.append(f"{f'{name.section} {name.title}':30}" + "".join(values))
     return "\n".join(lines)
 

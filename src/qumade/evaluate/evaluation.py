@@ -27,7 +27,7 @@ from qumade.evaluate.alignment import (
 )
 from qumade.evaluate.metrics import DEPTH_METRICS, MASK_METRICS, THRESHOLD, depth_errors, mask_scores
 from qumade.evaluate.original import original_grey, original_scores, original_sums
-from qumade.evaluate.samples import Predict, Predicted, Samples, Truth, choose, predict_each, truth_of
+from qumade.evaluate.samples import Predict, Predicted, Samples, Truth, as_text, choose, predict_each, truth_of
 
 __all__ = ["DEPTH_REGIONS", "SCORES", "Evaluation", "evaluate", "write_scores"]
 
@@ -109,7 +109,7 @@ def evaluate(
         share = predicted.mask >= THRESHOLD
         identity = {
             "sample": position,
-            "stem": "" if stems is None else str(stems[position]),
+            "stem": "" if stems is None else as_text(str(stems[position])),
             "split": str(splits[position]),
             "predicted_share": float(share.mean()),
         }
@@ -119,7 +119,7 @@ def evaluate(
         if original:
             _add_original(sums, predicted, triple, truth, code)
     return Evaluation(
-        dataset=dataset.name,
+        dataset=as_text(dataset.name),
         scores=_table(rows),
         baselines=_table(baseline_rows),
         truth_kind=None if code is None else depth_kind(code),

@@ -37,8 +37,8 @@ MASK_METRICS = (
 )
 DEPTH_METRICS = (
     Metric("delta1", "delta < 1.25", True),
-    Metric("delta2", "delta < 1.25^2", True),
-    Metric("delta3", "delta < 1.25^3", True),
+    Metric("delta2", "delta < 1.25²", True),
+    Metric("delta3", "delta < 1.25³", True),
     Metric("abs_rel", "AbsRel", False),
     Metric("sq_rel", "SqRel", False),
     Metric("rmse", "RMSE", False),

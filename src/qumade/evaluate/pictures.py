@@ -83,7 +83,7 @@ def draw_rows(evaluation: Evaluation, predict: Predict, dataset: Samples, rows: 
     positions = evaluation.scores["sample"].to_numpy()[list(rows)]
     drawn = []
     for row, (_, triple, predicted) in zip(rows, predict_each(predict, dataset, positions), strict=True):
-        drawn.append(row_of(evaluation, row, triple, [("", predicted)], dataset.depth_code))
+        drawn.append(row_of(evaluation, row, triple, [("predicted", predicted)], dataset.depth_code))
     return drawn
 
 
@@ -101,10 +101,10 @@ def row_of(
     if truth.mask is not None:
         panels.append(Panel("true mask", _outcome(triple.image, truth.mask, truth.mask)))
     for name, predicted in predictions:
+        drawn = _fitted(Image.fromarray(_grey(predicted.mask)))
         if truth.mask is not None:
-            panels.append(Panel(f"mask {name}".strip(), _outcome(triple.image, predicted.mask, truth.mask)))
-        else:
-            panels.append(Panel(f"mask {name}".strip(), _fitted(Image.fromarray(_grey(predicted.mask)))))
+            drawn = _outcome(triple.image, predicted.mask, truth.mask)
+        panels.append(Panel(f"{name} mask", drawn))
     panels += _depth_panels(truth, predictions, evaluation.alignment, evaluation.clamp)
     return Row(_caption(evaluation, row) if caption is None else caption, tuple(panels))
 
@@ -183,7 +183,7 @@ def _depth_panels(
         depth: NDArray[np.floating] = predicted.inverse_depth
         if truth.inverse_depth is not None and clamp is not None and alignment is not None:
             depth = align(depth, truth.inverse_depth, alignment, clamp).inverse_depth
-        panels.append(Panel(f"depth {name}".strip(), _depth(depth, near)))
+        panels.append(Panel(f"{name} depth", _depth(depth, near)))
     return panels
 
 

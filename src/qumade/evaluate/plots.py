@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from qumade.evaluate.bootstrap import Interval
@@ -98,13 +99,16 @@ def _draw_intervals(axes: Axes, intervals: dict[str, Interval]) -> None:
         face = "white" if interval.low is None else BLUE
         axes.plot([interval.value], [line], "o", markeredgecolor=BLUE, markerfacecolor=face)
     axes.set_yticks(range(len(intervals)), list(intervals))
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_ylim(len(intervals) - 0.4, -0.6)
 
 
 def _figure(height: float = 3.2, width: float = 5.2) -> tuple[Figure, Axes]:
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure((width, height), dpi=200, layout="constrained")
-        return figure, figure.subplots()
+        figure = Figure((width, height), dpi=200, layout="constrained", facecolor="none")
+        axes = figure.subplots()
+        axes.set_facecolor("none")
+        return figure, axes
 
 
 def _svg(figure: Figure) -> bytes:

@@ -18,6 +18,7 @@ from qumade.evaluate.evaluation import DEPTH_REGIONS, Evaluation
 from qumade.evaluate.original import ORIGINAL_METRICS
 from qumade.evaluate.pictures import MASK_COLOURS, Panel, Row, headline_scores, jpeg, png
 from qumade.evaluate.plots import plot_differences, plot_histogram, plot_intervals, plot_pairs, plot_sizes
+from qumade.evaluate.samples import as_text
 from qumade.evaluate.summary import (
     SPLIT_WORDS,
     Group,
@@ -156,7 +157,7 @@ def _write(path: Path, template: str, content: dict[str, Any]) -> None:
     )
     colours = [(name, " ".join(map(str, colour))) for name, colour in MASK_COLOURS.items()]
     text = environment.get_template(template).render(content, version=__version__, mask_colours=colours)
-    write_bytes(path, text.encode("utf-8", "replace"))  # a name on disk may be no text
+    write_bytes(path, as_text(text).encode())
 
 
 def _original(evaluation: Evaluation) -> dict[str, Any] | None:
@@ -198,7 +199,7 @@ def _plots(evaluation: Evaluation, groups: Sequence[Group]) -> list[dict[str, st
             continue
         plots.append(_plot(plot_histogram(values, title), f"How many pictures have which {title}."))
         if evaluation.has_masks:
-            caption = f"{title} over the size of the object, in tenths of the pictures."
+            caption = f"{title[0].upper()}{title[1:]} over the size of the object; each point is of as many pictures."
             plots.append(_plot(plot_sizes(shares, values, title), caption))
         rows = {
             group.name: np.ones(len(splits), bool) if group.name == "all" else splits == group.name for group in groups
@@ -253,7 +254,7 @@ def _overview(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
             if intervals:
                 names = (f"{title} of A", letter(number + 1))
                 caption = (
-                    f"{title} of A minus that of {names[1]} with 95 % intervals, datasets in the order of this page."
+                    f"{title} of A minus that of {names[1]} with 95 % intervals, datasets numbered as on this page."
                 )
                 plots.append(_plot(plot_differences(intervals, names), caption))
     return plots

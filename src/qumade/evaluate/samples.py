@@ -13,7 +13,7 @@ from qumade.data.layout import Triple
 from qumade.errors import QumadeError
 from qumade.evaluate.alignment import judged_truth
 
-__all__ = ["Predict", "Predicted", "Samples", "Truth", "choose", "predict_each", "truth_of"]
+__all__ = ["Predict", "Predicted", "Samples", "Truth", "as_text", "choose", "predict_each", "truth_of"]
 
 
 class Predicted(Protocol):
@@ -90,6 +90,11 @@ def predict_each(
                 )
             yield from zip(batch, triples, predictions, strict=True)
             bar.update(len(batch))
+
+
+def as_text(name: str) -> str:
+    """Return the name of a file, which may be no text, as text that any file or page can hold."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def truth_of(triple: Triple, code: DepthCode | None) -> Truth:

@@ -46,6 +46,7 @@ KIND_WORDS = {
     "affine": "affine (true up to factor and shift)",
     None: "of unknown kind",
 }
+IN_METRES = ("sq_rel", "rmse")  # where depth is; every other score has no unit
 
 
 class ScoreName(NamedTuple):
@@ -78,7 +79,10 @@ def score_names(evaluation: Evaluation) -> list[ScoreName]:
     for region in DEPTH_REGIONS if evaluation.has_depth else ():
         if region != "object_depth" or evaluation.has_masks:
             words = region.replace("_", " ")
-            names += [ScoreName(f"{region}_{m.key}", words, m.title, m.higher_is_better) for m in DEPTH_METRICS]
+            for metric in DEPTH_METRICS:
+                unit = " (m)" if metric.key in IN_METRES and evaluation.truth_kind == "metric" else ""
+                titles = (words, metric.title + unit)
+                names.append(ScoreName(f"{region}_{metric.key}", *titles, metric.higher_is_better))
     return names
 
 

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qumade.evaluate.bootstrap import CELLS, mean_differences, means
+
+
+def test_fewer_than_20_pictures_have_no_interval():
+    values = np.random.default_rng(0).random((20, 2))
+    values[0, 1] = np.nan
+    enough, few = means(values, resamples=50)
+    assert enough.low is not None and enough.low < enough.value < enough.high and enough.pictures == 20
+    assert (few.low, few.high, few.pictures) == (None, None, 19)
+    assert few.value == pytest.approx(np.nanmean(values[:, 1]))
+
+
+def test_the_interval_is_that_of_the_normal_distribution_where_that_holds():
+    values = np.random.default_rng(1).normal(5, 2, (400, 1))
+    (found,) = means(values)
+    spread = 1.96 * values.std() / np.sqrt(400)
+    assert (found.low, found.high) == pytest.approx((values.mean() - spread, values.mean() + spread), abs=0.03)
+
+
+def test_what_both_share_is_no_doubt():
+    rng = np.random.default_rng(2)
+    hard = rng.normal(0, 10, (100, 1))
+    first, second = hard + 1 + rng.normal(0, 0.1, hard.shape), hard
+    (paired,) = mean_differences(first, second)
+    assert paired.low > 0.9 and paired.high < 1.1
+
+
+def test_a_picture_left_out_of_one_mean_counts_in_the_other():
+    first, second = np.ones((40, 1)), np.ones((40, 1))
+    first[:10], second[:10] = np.nan, 0.0  # the second finds objects in empty pictures
+    (found,) = mean_differences(first, second)
+    assert found.value == pytest.approx(0.25) and found.pictures == 30
+    assert found.low > 0.1 and found.high < 0.4
+
+
+def test_the_same_seed_gives_the_same_interval_in_any_part_of_memory(monkeypatch):
+    first, second = np.random.default_rng(3).random((2, 50, 3))
+    wanted = mean_differences(first, second, seed=4, resamples=100)
+    assert mean_differences(first, second, seed=5, resamples=100) != wanted
+    monkeypatch.setattr("qumade.evaluate.bootstrap.CELLS", 170)
+    assert CELLS != 170
+    assert mean_differences(first, second, seed=4, resamples=100) == wanted
+
+
+@settings(max_examples=10)
+@given(st.integers(20, 60), st.floats(-3, 3))
+def test_equal_tables_differ_by_nothing_and_a_constant_by_itself(rows, offset):
+    table = np.random.default_rng(rows).random((rows, 1))
+    (found,) = mean_differences(table + offset, table, resamples=100)
+    assert (found.value, found.low, found.high) == pytest.approx((offset,) * 3)
+
+
+def test_without_any_value_there_is_none():
+    (found,) = means(np.full((30, 1), np.nan), resamples=10)
+    assert np.isnan(found.value) and found.low is None and found.pictures == 0
+    (found,) = means(np.zeros((0, 1)), resamples=10)
+    assert np.isnan(found.value)

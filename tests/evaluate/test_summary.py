@@ -1,0 +1,77 @@
+import json
+
+import numpy as np
+import pytest
+
+from qumade.data.description import DepthCode
+from qumade.errors import QumadeError
+from qumade.evaluate.evaluation import evaluate
+from qumade.evaluate.summary import as_json, format_number, format_summary, how_judged, score_names, summarise
+
+SPLITS = np.array(["test", "train", "seen background", "test", "train", ""])
+
+
+@pytest.fixture
+def evaluation(make_samples, oracle):
+    samples = make_samples(6, empty=2, splits=SPLITS)
+    return evaluate(oracle(samples, shift=2), samples, predicted_kind="metric")
+
+
+def test_groups_are_all_pictures_and_each_split_there_is(evaluation):
+    groups = summarise(evaluation)
+    assert [group.name for group in groups] == ["all", "train", "test", "seen background"]
+    assert [group.pictures for group in groups] == [6, 2, 2, 1]
+    assert [group.no_object for group in groups] == [2, 1, 1, 0]
+    iou = evaluation.scores["mask_iou"].to_numpy()
+    assert groups[0].means["mask_iou"] == pytest.approx(np.nanmean(iou))
+    assert groups[1].means["mask_iou"] == pytest.approx(iou[4]) and groups[1].counts["mask_iou"] == 1
+    assert groups[2].means["mask_iou"] == pytest.approx(iou[3])
+
+
+def test_small_objects_can_be_left_out(evaluation):
+    groups = summarise(evaluation, 0.01)
+    assert [group.name for group in groups] == ["all", "train", "test", "seen background"]
+    assert groups[0].pictures == 4 and groups[0].no_object == 0 and groups[0].counts["depth_delta1"] == 4
+    with pytest.raises(QumadeError, match=r"got 0\.5; must be at most 0\.0625"):
+        summarise(evaluation, 0.5)
+    with pytest.raises(QumadeError, match="from 0 to 1"):
+        summarise(evaluation, 2)
+
+
+def test_a_false_alarm_in_an_empty_picture_counts(make_samples, oracle):
+    samples, busy = make_samples(3, empty=3), make_samples(3)
+    predict = oracle(busy)
+    predict.truth = {s.image.tobytes(): b for s, b in zip(samples.triples, busy.triples, strict=True)}
+    (group,) = summarise(evaluate(predict, samples))
+    assert group.no_object == 0 and group.means["mask_iou"] == 0
+
+
+def test_text_has_every_score_and_states_how_depth_was_judged(evaluation):
+    text = format_summary(evaluation, summarise(evaluation))
+    assert all(name.title in text for name in score_names(evaluation))
+    assert text.splitlines()[0].split() == ["all", "train", "test", "seen", "background", "know-nothing"]
+    assert "Alignment: none, as predicted. Clamp: depth from 0.001 m to 80 m." in text
+    assert "RMSE (m)" in text
+
+
+def test_metres_are_told_of_metric_depth_only(make_samples, oracle):
+    code = DepthCode(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
+    samples = make_samples(2, depth_code=code)
+    found = evaluate(oracle(samples), samples, predicted_kind="metric")
+    text = format_summary(found, summarise(found))
+    assert " m " not in text and "(m)" not in text and "50 times" in how_judged(found)
+
+
+def test_json_has_no_nan(evaluation):
+    found = json.loads(json.dumps(as_json(evaluation, summarise(evaluation)), allow_nan=False))
+    assert found["groups"]["test"]["no_object"] == 1 and found["clamp_depth"] == pytest.approx([0.001, 80])
+    assert found["groups"]["all"]["know_nothing"]["mask_iou"] == 0
+    assert set(found["groups"]["all"]["means"]) == {name.column for name in score_names(evaluation)}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (float("nan"), "-"), (0.0, "0.000"), (0.12345, "0.123"), (1234.5, "1.23e+03"), (0.00012, "0.00012")],
+)
+def test_numbers(value, text):
+    assert format_number(value) == text

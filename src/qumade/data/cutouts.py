@@ -37,7 +37,8 @@ EIGHT = np.ones((3, 3), bool)
 REACH_PX = 3  # between the labels of two things that touch there is often a gap
 NEARER = 0.15  # of an object's height: a thing whose foot lies at most this much above the object's stands before it
 END = 0.15  # of an object's width: where its two ends are measured
-CUT_PX = 1.0  # silhouettes are drawn in by this much, since labels reach over the edge into what lies behind
+CUT_PX = 1.0  # by which silhouettes are drawn in, since labels reach over the edge into what lies behind
+FAINT = 8  # less alpha is haze, here as where cut-outs are read
 SOFT_PX = 0.7  # standard deviation of the blur that makes the edge of alpha two pixels wide
 
 
@@ -184,8 +185,10 @@ def cut_out(image: NDArray[np.uint8], candidate: Candidate) -> NDArray[np.uint8]
     rows, columns, silhouette, _ = candidate
     filled = np.pad(ndimage.binary_fill_holes(silhouette), 2)
     inside_px = ndimage.distance_transform_edt(np.pad(filled, 1))[1:-1, 1:-1]
-    hard = np.clip(inside_px - CUT_PX + 0.5, 0, 1)
+    # inside_px is 1 in the outermost pixels of the silhouette, whose edge lies half a pixel further out
+    hard = np.clip(inside_px - CUT_PX, 0, 1)
     alpha = np.rint(255 * ndimage.gaussian_filter(hard, SOFT_PX)).astype(np.uint8)
+    alpha[alpha < FAINT] = 0
     top, left = max(rows.start - 2, 0), max(columns.start - 2, 0)
     colour = image[top : rows.stop + 2, left : columns.stop + 2]
     down, right = top - (rows.start - 2), left - (columns.start - 2)

@@ -3,6 +3,7 @@
 J. Uhrig et al., "Sparsity invariant CNNs", 3DV 2017; layout as in the readme of its development kit.
 """
 
+import warnings
 from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ def read_kitti(root: Path, classes: Collection[str] = ()) -> Source:
     """Return every frame of annotated depth below `root`, whose folders may be in any order, with its photo.
 
     The split of a drive is that of the folder (train, val) its depth lies in, of `val_selection_cropped` val.
+    Drives without photos are left out, with a warning.
     """
     if classes:
         raise QumadeError(f"Invalid --class: got {', '.join(classes)}; must not be given, for KITTI depth has no masks")
@@ -34,6 +36,7 @@ def read_kitti(root: Path, classes: Collection[str] = ()) -> Source:
 
 def _drives(root: Path) -> Iterator[Record]:
     photos = {camera: {path.parents[1].name: path for path in _folders(root, f"{camera}/data")} for camera in CAMERAS}
+    missing = []
     for camera in CAMERAS:
         for depth_folder in _folders(root, f"proj_depth/groundtruth/{camera}"):
             drive_folder = depth_folder.parents[2]
@@ -41,12 +44,14 @@ def _drives(root: Path) -> Iterator[Record]:
             split = next((SPLITS[part] for part in reversed((root.name, *above)) if part in SPLITS), "")
             depths = pictures_by_stem(depth_folder, (".png",))
             if drive_folder.name not in photos[camera]:
-                wanted = f"{drive_folder.name}/{camera}/data below {printable(root)}"
-                raise QumadeError(f"Invalid dataset: got depth in {printable(depth_folder)}; must come with {wanted}")
+                missing.append(f"{drive_folder.name}/{camera}")
+                continue
             images = pictures_by_stem(photos[camera][drive_folder.name])
             for frame, depth in depths.items():
                 stem = f"{drive_folder.name}_{frame}" + ("" if camera == "image_02" else f"_{camera}")
                 yield _record(root, stem, split, images.get(frame), depth)
+    if missing:  # the depth of all drives is one file to fetch, their photos are many
+        warnings.warn(f"{len(missing)} drives have depth but no photos: {missing[0]} is left out first", stacklevel=2)
 
 
 def _selection(root: Path) -> Iterator[Record]:

@@ -166,13 +166,15 @@ def _pixels(folder: str, labels: Labels, source: Source, shape: tuple[int, ...])
 def depth_codes(inverse_depth: NDArray[np.float32], code: DepthCode) -> NDArray[np.uint16]:
     """Return inverse depth [H, W] in the 16-bit code of a dataset: metres x scale with 0 unknown and 65535 farther than
     that, else linearly over [0, 1]."""
+    codes: NDArray[np.uint16]
     if code.depth_scale is None:
-        return np.rint(np.clip(inverse_depth, 0, 1) * np.float32(65535)).astype(np.uint16)
+        codes = np.rint(np.clip(inverse_depth, 0, 1) * np.float32(65535)).astype(np.uint16)
+        return codes
     with np.errstate(divide="ignore", invalid="ignore"):
-        codes = np.float64(code.depth_scale) / inverse_depth.astype(np.float64)
-    known = np.clip(np.rint(np.where(np.isnan(codes), 0, codes)), 1, 65535)
-    result: NDArray[np.uint16] = np.where(np.isnan(inverse_depth), 0, known).astype(np.uint16)
-    return result
+        metres = np.float64(code.depth_scale) / inverse_depth.astype(np.float64)
+    known = np.clip(np.rint(np.where(np.isnan(metres), 0, metres)), 1, 65535)
+    codes = np.where(np.isnan(inverse_depth), 0, known).astype(np.uint16)
+    return codes
 
 
 def _png(pixels: NDArray[Any]) -> bytes:

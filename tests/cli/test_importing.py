@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qumade.cli import importing  # noqa: F401 - registers the verbs
+from qumade.cli.common import app
+from qumade.errors import QumadeError
+
+
+def call(*arguments: object) -> None:
+    app([str(each) for each in arguments], exit_on_error=False, result_action="return_value")
+
+
+@pytest.fixture
+def camvid(tmp_path: Path) -> Path:
+    root = tmp_path / "camvid"
+    for split, left in (("train", 20), ("val", 40)):
+        ids = np.full((90, 120), 3, np.uint8)
+        ids[30:70, left : left + 60] = 8
+        for folder, pixels in ((split, np.zeros((90, 120, 3), np.uint8)), (f"{split}annot", ids)):
+            (root / folder).mkdir(parents=True)
+            Image.fromarray(pixels).save(root / folder / f"{split}.png")
+    return root
+
+
+def test_import_stats_and_cutouts(camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    call("import", "camvid", camvid, "--out", out, "--class", "car", "--class", "road", "--json")
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["samples"] == 2 and summary["splits"] == {"train": 1, "val": 1}
+    assert summary["folders"] == ["images", "masks", "ignore"]
+    call("stats", out, "--workers", "1", "--json")
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["masks"]["object_share"] == 1
+
+    call("cutouts", camvid, "--dataset", "camvid", "--out", tmp_path / "fg", "--json")
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (summary["kept"], summary["frames"], summary["splits"]) == (1, 1, ["train"])
+    call("cutouts", camvid, "--dataset", "camvid", "--split", "val", "--out", tmp_path / "fg2", "--any-shape")
+    assert "1 cut-outs from 1 photos of val" in capsys.readouterr().out
+    with pytest.raises(QumadeError, match=r"must be car, road, which its masks show"):
+        call("cutouts", out, "--class", "car", "--out", tmp_path / "fg3")
+
+
+def test_depth_alone_has_statistics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, pixels in (("rgb", np.zeros((2, 3, 3), np.uint8)), ("depth", np.full((2, 3), 512, np.uint16))):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pixels).save(tmp_path / folder / "a.png")
+    call("import", "kitti", tmp_path, "--out", tmp_path / "out")
+    assert "1 samples in" in capsys.readouterr().out
+    call("stats", tmp_path / "out", "--workers", "1", "--json")
+    captured = capsys.readouterr()
+    assert json.loads(captured.out.splitlines()[-1])["depth"]["mean"] == pytest.approx(0.5)
+    assert "placements.png" not in captured.err
+    call(
+        "import",
+        "pairs",
+        tmp_path,
+        "--images",
+        "rgb",
+        "--depth",
+        "depth",
+        "--depth-scale",
+        512,
+        "--out",
+        tmp_path / "b",
+    )
+    call("stats", tmp_path / "b", "--workers", "1", "--json")
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["depth"]["mean"] == pytest.approx(1)
+
+
+def test_a_wrong_class_names_those_that_exist(camvid: Path, tmp_path: Path) -> None:
+    with pytest.raises(QumadeError, match=r"got 'lorry' .*must be one of sky"):
+        call("import", "camvid", camvid, "--out", tmp_path / "out", "--class", "lorry")
+
+
+def test_flags_of_pairs_are_theirs_alone(camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        call("import", "camvid", camvid, "--out", tmp_path / "out", "--depth-scale", "100")
+    assert exit_info.value.code == 2
+    assert "takes no --depth-scale; only pairs does" in capsys.readouterr().err

@@ -54,16 +54,18 @@ class _Kept:
 class AssetStore:
     """Reads the assets of a recipe's catalog. Whatever changed since the catalog was made is refused, by name.
 
-    Memory is bounded whatever the number of assets; samples in index order read each background once.
+    Memory is bounded whatever the number of assets, by two and a half times `room_bytes`; samples in index order read
+    each background once.
     """
 
-    def __init__(self, recipe: Recipe, catalog: Catalog) -> None:
+    def __init__(self, recipe: Recipe, catalog: Catalog, *, room_bytes: int | None = None) -> None:
+        room_bytes = _ROOM_BYTES if room_bytes is None else room_bytes
         self._recipe = recipe
         self._catalog = catalog
         self._scheme = label_scheme(recipe)
-        self._photos = _Kept(_ROOM_BYTES // 2)
-        self._backgrounds = _Kept(_ROOM_BYTES)
-        self._cutouts = _Kept(_ROOM_BYTES)
+        self._photos = _Kept(room_bytes // 2)
+        self._backgrounds = _Kept(room_bytes)
+        self._cutouts = _Kept(room_bytes)
 
     def background(self, number: int, crop_step: int, flip: bool) -> PreparedBackground:
         """Background `number` at the size that its crop of that step needs."""

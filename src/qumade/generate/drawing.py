@@ -37,16 +37,16 @@ class Job:
 
 
 class Drawer:
-    """Draws samples of one recipe, keeping decoded assets between them."""
+    """Draws samples of one recipe, keeping decoded assets between them, as many as AssetStore has room for."""
 
-    def __init__(self, recipe: Recipe, catalog: Catalog) -> None:
+    def __init__(self, recipe: Recipe, catalog: Catalog, *, room_bytes: int | None = None) -> None:
         self.recipe = recipe
         self.catalog = catalog
         self.tables = plan_tables(recipe, catalog)
         self.total = sample_count(len(catalog.backgrounds), len(catalog.foregrounds), recipe.per_pair)
         # Composite depth is predicted from what is drawn, afterwards.
         self.code: DepthCode | None = depth_code(recipe, catalog) if recipe.depth == "layered" else None
-        self._store = AssetStore(recipe, catalog)
+        self._store = AssetStore(recipe, catalog, room_bytes=room_bytes)
 
     def draw(self, plan: Plan) -> Sample:
         """The sample of a plan."""

@@ -11,7 +11,7 @@ from numba import uint64
 
 from qumade.compiled import compiled
 
-__all__ = ["Stream", "uniforms"]
+__all__ = ["Stream", "fresh_seed", "uniforms"]
 
 
 class Stream(IntEnum):
@@ -26,6 +26,9 @@ class Stream(IntEnum):
     AUDIT = 6
     POLICY = 7
     STANDING = 8
+    FRESH = 9
+    EPOCH = 10
+    AUGMENTATION = 11
 
 
 _M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
@@ -58,3 +61,10 @@ def uniforms(seed, stream, index, item, attempt):  # type: ignore[no-untyped-def
         float(c2 >> _DROP) * _TO_UNIT,
         float(c3 >> _DROP) * _TO_UNIT,
     )
+
+
+def fresh_seed(seed: int, draw: int) -> int:
+    """The seed under which samples are placed anew for the draw-th time; for draw 0 the seed itself."""
+    if draw == 0:
+        return seed
+    return int(uniforms(seed, int(Stream.FRESH), draw, 0, 0)[0] / _TO_UNIT)

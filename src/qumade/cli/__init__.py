@@ -9,7 +9,7 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
-from qumade.cli import assets, datasets, evaluating, importing, networks  # noqa: F401 - registers the verbs
+from qumade.cli import assets, datasets, evaluating, importing, networks, training  # noqa: F401 - registers the verbs
 from qumade.cli.common import app, say
 from qumade.errors import QumadeError
 

@@ -1,0 +1,88 @@
+"""Checkpoints: one safetensors file a step, its JSON in the header, whole or not there at all; nothing is unpickled."""
+
+import json
+import os
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from qumade.data.files import read_bytes
+from qumade.errors import QumadeError
+
+__all__ = ["latest_checkpoint", "read_checkpoint", "read_tensors", "tensor_bytes", "write_checkpoint", "write_durably"]
+
+FORMAT = "qumade-checkpoint/1"
+MAX_BYTES = 1 << 36
+NAME = re.compile(r"step_(\d{9})\.safetensors")
+
+
+def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
+    """Write the checkpoint of a step and return its path; only then remove those of other steps."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step_{step:09d}.safetensors"
+    write_durably(path, tensor_bytes(tensors, {**state, "format": FORMAT, "step": step}))
+    for other in folder.iterdir():
+        if other != path and (NAME.fullmatch(other.name) or other.name.startswith(".step_")):
+            other.unlink(missing_ok=True)
+    return path
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint of the latest step in a folder, where there is one."""
+    names = [entry.name for entry in folder.iterdir() if NAME.fullmatch(entry.name)] if folder.is_dir() else []
+    return folder / max(names) if names else None
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the state of a checkpoint; QumadeError where it is torn, damaged or none."""
+    tensors, state = read_tensors(path)
+    if state.get("format") != FORMAT or not isinstance(state.get("step"), int):
+        raise QumadeError(f"Invalid checkpoint: got format {state.get('format')!r} in {path}; must be {FORMAT}")
+    return tensors, state
+
+
+def tensor_bytes(tensors: dict[str, Tensor], state: dict[str, Any]) -> bytes:
+    """Return a safetensors file of tensors and, in its header, JSON."""
+    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    data: bytes = save(contiguous, {"state": json.dumps(state, allow_nan=False)})
+    return data
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the JSON of a file that `tensor_bytes` made; QumadeError where it is damaged."""
+    path = path.absolute()
+    data = read_bytes(path, MAX_BYTES)
+    try:
+        tensors: dict[str, Tensor] = load(data)
+        length = struct.unpack("<Q", data[:8])[0]
+        state = json.loads(json.loads(data[8 : 8 + length]).get("__metadata__", {}).get("state", "{}"))
+    except (SafetensorError, struct.error, ValueError, KeyError, RecursionError) as error:
+        raise QumadeError(
+            f"Invalid weights: got a torn or damaged file {path} ({error}); must be a whole one"
+        ) from error
+    return tensors, state if isinstance(state, dict) else {}
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file beside its place, wait until the disk has it, move it there, and wait for the folder too."""
+    path = path.absolute()
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise QumadeError(f"Invalid output: cannot write {path}: {error.strerror}") from error

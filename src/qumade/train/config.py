@@ -1,0 +1,201 @@
+"""What a training is: one frozen object; YAML in and out.
+
+What changes a weight is a field here. Where the run lies, how many processes read the data and how many threads compute
+is not. Fields that are None are found when the run begins, and the run's own config.yaml then holds what was found.
+"""
+
+import difflib
+import os
+import reprlib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from qumade.data.augment import Augmentation
+from qumade.data.files import read_bytes, write_bytes
+from qumade.errors import QumadeError
+
+__all__ = ["Further", "TrainConfig", "config_from_dict", "differences", "load_config", "save_config"]
+
+MAX_BYTES = 1 << 20
+DEFAULT_EPOCHS = 20
+
+_shown = reprlib.Repr()
+_shown.maxlevel, _shown.maxstring, _shown.maxother = 2, 200, 200
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH111 - leaves alone users that are not there
+
+
+def _by_strides(size: tuple[int, int]) -> tuple[int, int]:
+    if size[0] % 32 or size[1] % 32:
+        raise ValueError("width and height that are multiples of 32")
+    return size
+
+
+Location = Annotated[Path, AfterValidator(_absolute)]
+Side = Annotated[int, Field(ge=32, le=4096)]
+Positive = Annotated[float, Field(gt=0.0)]
+Colour = tuple[float, float, float]
+
+
+class Further(BaseModel):
+    """A further dataset or recipe, its share of every batch, and which of its labels count."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    data: Location
+    share: Annotated[float, Field(gt=0.0, lt=1.0)]
+    parts: Literal["both", "mask", "depth"] = "both"
+
+
+class TrainConfig(BaseModel):
+    """What a network is trained on, and how. Frozen; equal configs over equal data give equal weights on a CPU."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    data: Location
+    """Folder of a dataset, or a recipe file: then samples are drawn when they are needed."""
+    mix: tuple[Further, ...] = ()
+    """Further datasets and recipes, each with its share of every batch."""
+    fresh: bool = True
+    """From a recipe: every pass draws new placements of the same pairs."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Train on that many samples only, spread evenly over the training part."""
+    val_limit: Annotated[int, Field(ge=1)] = 256
+    """Validate on that many samples at most, spread evenly over the validation part."""
+    augmentation: Augmentation = Augmentation()
+    """How training samples are varied."""
+
+    model: Literal["tiny", "small", "base"] = "tiny"
+    pretrained: bool = False
+    """Begin with weights of the encoder that were trained on ImageNet."""
+    size: Annotated[tuple[Side, Side], AfterValidator(_by_strides)] | None = None
+    """Width and height that samples are resized to; None: the shape of the samples, with the area of 128x128 for tiny
+    and of 224x224 for the others at most."""
+    mean: Colour | None = None
+    """Mean of R, G, B in [0, 1]; None: of the dataset's statistics.json, or else of a sample of the pictures."""
+    std: Colour | None = None
+    depth_range: tuple[float, float] | None = None
+    """Inverse depth, far and near, that the network can say; None: the dataset's."""
+
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Passes over the training samples; 20 where neither minutes nor steps are given."""
+    minutes: Positive | None = None
+    """Instead of epochs: about how long to train; speed is measured first, and the number of steps fixed."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Number of batches; None: from epochs or minutes."""
+    epoch_steps: Annotated[int, Field(ge=1)] | None = None
+    """Batches between two validations; None: a pass where epochs are given, else a twentieth of the steps."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop after that many validations in a row that are no better; None: never."""
+
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    lr: Positive | Literal["find"] | None = None
+    """Peak of the one-cycle schedule; find: by the finder; None: what measured well for the network."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    l1: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of the sum of the absolute values of all weights of more than one dimension."""
+    clip: Positive | None = 1.0
+    """Largest norm of the gradient; None: not clipped."""
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    """Decay of the average of the weights in a step; None: by the number of steps."""
+    mask_loss: Literal["bce_dice", "original"] = "bce_dice"
+    depth_loss: Literal["silog", "ssi", "original"] | None = None
+    """None: silog where depth is metric or scaled, else ssi."""
+    mask_weight: Annotated[float, Field(ge=0.0)] = 1.0
+    """Weight of the mask's loss where the depth's is 1; the original takes 2."""
+    task_weights: Literal["fixed", "uncertainty"] = "fixed"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 on a GPU that has it, else fp32."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_budget(cls, values: Any) -> Any:
+        if isinstance(values, dict) and all(values.get(name) is None for name in ("epochs", "minutes", "steps")):
+            return {**values, "epochs": DEFAULT_EPOCHS}
+        return values
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if self.epochs is not None and self.minutes is not None:
+            raise ValueError("epochs or minutes given, not both")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std given both or neither")
+        if sum(further.share for further in self.mix) >= 1:
+            raise ValueError("shares in mix that leave something of a batch to data")
+        return self
+
+
+def differences(given: TrainConfig, stored: TrainConfig) -> list[str]:
+    """Return the fields in which a run's stored config is not what `given` asks for; a field that was left to be found
+    (None, lr find, precision auto) may hold anything."""
+    unlike = []
+    for name in TrainConfig.model_fields:
+        wish, has = getattr(given, name), getattr(stored, name)
+        left_open = wish is None and name not in ("limit", "epochs", "minutes", "patience", "clip")
+        if wish != has and not left_open and wish not in ("find", "auto"):
+            unlike.append(f"{name} {_shown.repr(wish)} instead of {_shown.repr(has)}")
+    return unlike
+
+
+def config_from_dict(values: object, source: str, folder: Path) -> TrainConfig:
+    """A config from parsed YAML or flags; relative paths are relative to `folder`, `source` names the file in
+    messages."""
+    if not isinstance(values, dict):
+        raise QumadeError(f"Invalid config: got {_shown.repr(values)} in {source}; must be a mapping of fields")
+    values = dict(values)
+    for key in values:
+        if key not in TrainConfig.model_fields:
+            near = difflib.get_close_matches(str(key), TrainConfig.model_fields, n=1, cutoff=0.5)
+            must_be = f"did you mean {near[0]}?" if near else f"must be one of {', '.join(TrainConfig.model_fields)}"
+            raise QumadeError(f"Invalid config field: got {_shown.repr(key)} in {source}; {must_be}")
+    if isinstance(values.get("data"), str | os.PathLike):
+        values["data"] = folder / os.path.expanduser(values["data"])  # noqa: PTH111
+    if isinstance(values.get("mix"), list | tuple):
+        values["mix"] = [
+            {**part, "data": folder / os.path.expanduser(part["data"])}  # noqa: PTH111
+            if isinstance(part, dict) and isinstance(part.get("data"), str | os.PathLike)
+            else part
+            for part in values["mix"]
+        ]
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "config"
+        must_be = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        got = _shown.repr(first["input"]) if first["loc"] else "other values"
+        raise QumadeError(f"Invalid {where}: got {got} in {source}; must be {must_be}") from None
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a config file; QumadeError naming the file and the field."""
+    path = path.absolute()
+    try:
+        values = yaml.safe_load(read_bytes(path, MAX_BYTES))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise QumadeError(f"Invalid config: {path} is not YAML: {' '.join(str(error).split())[:200]}") from error
+    return config_from_dict(values, str(path), path.parent)
+
+
+def save_config(config: TrainConfig, path: Path) -> None:
+    """Write a config so that load_config(path) gives an equal one; paths relative to its folder."""
+    path = path.absolute()
+    values: dict[str, Any] = config.model_dump(mode="json")
+    values["data"] = _relative(config.data, path.parent)
+    for part, written in zip(config.mix, values["mix"], strict=True):
+        written["data"] = _relative(part.data, path.parent)
+    write_bytes(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        relative = Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # another drive
+        return path.as_posix()
+    return f"./{relative}" if relative.startswith("~") else relative  # not somebody's home

@@ -1,0 +1,27 @@
+"""The learning rate as a pure function of the step: one cycle, so that there is no state to lose."""
+
+import math
+
+from qumade.errors import QumadeError
+
+__all__ = ["one_cycle"]
+
+WARM_UP = 0.25  # share of the steps on the way up
+START, END = 1 / 25, 1 / 25e4  # of the peak
+
+
+def one_cycle(step: int, steps: int, peak: float) -> float:
+    """Return the learning rate of step 0 .. steps - 1: up to `peak` over the first quarter of the steps and down to
+    next to nothing, both along half a cosine.
+
+    L. N. Smith, N. Topin, "Super-convergence: very fast training of neural networks using large learning rates", 2018,
+    with the cosine of fast.ai.
+    """
+    if not 0 <= step < steps:
+        raise QumadeError(f"Invalid step: got {step}; must be from 0 to {steps - 1}")
+    top = WARM_UP * steps - 1
+    if step <= top:
+        low, share = START, 1 - step / top if top > 0 else 0.0
+    else:
+        low, share = END, (step - top) / (steps - 1 - top) if steps - 1 > top else 0.0
+    return peak * (low + (1 - low) * (1 + math.cos(math.pi * share)) / 2)

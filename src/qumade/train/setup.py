@@ -1,0 +1,195 @@
+"""From a config to what the loop needs: the data, the network's config, and every field that was left to be found."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qumade.data.composite import CompositeDataset, open_data
+from qumade.data.description import DepthCode
+from qumade.data.files import read_bytes
+from qumade.data.folder import FolderDataset
+from qumade.data.mix import Ingredient, Mix, TripleDataset
+from qumade.errors import QumadeError
+from qumade.models.network import NetworkConfig
+from qumade.train.config import TrainConfig
+from qumade.train.losses import Objective
+
+__all__ = ["Setup", "open_setup", "with_steps"]
+
+STRIDE = 32
+AREA = {"tiny": 128 * 128, "small": 224 * 224, "base": 224 * 224}  # pixels
+PEAK_RATE = {"tiny": 4e-3, "small": 1e-3, "base": 3e-4}
+MEASURED_PICTURES = 128
+METRIC_NEAR = 0.5  # 1/m, as datasets have it where they say nothing
+LEAST_SPREAD = 1e-3
+VALIDATIONS = 20  # of a training that is given in steps or minutes
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MAX_STATISTICS_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What a config names and means. In `config` all fields are found but, where the clock or the learning-rate finder
+    decides, steps and lr. `notes` are lines for the user; `fingerprint` is of the data: no run goes on with other."""
+
+    config: TrainConfig
+    mix: Mix
+    main: TripleDataset
+    validation: NDArray[np.int64]  # positions in main
+    fingerprint: str
+    notes: tuple[str, ...]
+
+    def network_config(self) -> NetworkConfig:
+        """The network that is trained."""
+        fields = {name: getattr(self.config, name) for name in ("model", "mean", "std", "depth_range", "size")}
+        return NetworkConfig(**fields, depth_kind=self.mix.depth_kind)
+
+    def objective(self) -> Objective:
+        """What is minimised."""
+        config = self.config
+        return Objective(
+            config.mask_loss,
+            config.depth_loss or "silog",
+            span=config.depth_range or (0.0, 1.0),
+            weights=(config.mask_weight, 1.0),
+            task_weights=config.task_weights,
+        )
+
+
+def open_setup(config: TrainConfig) -> Setup:
+    """Open the data of a config and find what it leaves open; QumadeError where it cannot be trained on."""
+    main = open_data(config.data, fresh=config.fresh)
+    positions = _spread(_training_positions(main), config.limit)
+    ingredients = [Ingredient(main, positions, 1 - sum(further.share for further in config.mix))]
+    for further in config.mix:
+        dataset = open_data(further.data, fresh=config.fresh)
+        ingredients.append(Ingredient(dataset, _training_positions(dataset), further.share, further.parts))
+    mix = Mix(ingredients)
+    validation = _spread(main.positions("val"), config.val_limit)
+    notes, found = [], _found_budget(config, mix.epoch_batches(config.batch_size))
+    if not len(validation):
+        notes.append(
+            f"{main.name} has no validation samples: there is no early stop, and the best weights are the last"
+        )
+    if config.size is None:
+        height, width = main.read(int(positions[0])).image.shape[:2]
+        found["size"] = _training_size(width, height, AREA[config.model])
+    if config.mean is None:
+        found["mean"], found["std"], source = _colours(config, main, positions)
+        notes.append(f"Mean and standard deviation of the pictures: {source}")
+    if config.depth_range is None:
+        codes = [part.dataset.depth_code for part in ingredients if part.parts != "mask"]
+        found["depth_range"] = _depth_range(next((code for code in codes if code is not None), None), main)
+    if config.depth_loss is None:
+        found["depth_loss"] = "silog" if mix.depth_kind in ("metric", "scaled") else "ssi"
+    if config.lr is None:
+        found["lr"] = PEAK_RATE[config.model]
+    labels = [name for name, there in (("masks", mix.has_masks), ("depth", mix.has_depth)) if there]
+    if len(labels) == 1:
+        notes.append(f"The data has {labels[0]} only: the other part of the network learns nothing")
+    return Setup(
+        config.model_copy(update=found), mix, main, validation, _fingerprint(ingredients, validation), tuple(notes)
+    )
+
+
+def with_steps(config: TrainConfig, steps: int) -> TrainConfig:
+    """Return the config with a number of steps, and a twentieth of them between validations where it says nothing."""
+    return config.model_copy(
+        update={"steps": steps, "epoch_steps": config.epoch_steps or math.ceil(steps / VALIDATIONS)}
+    )
+
+
+def _found_budget(config: TrainConfig, a_pass: int) -> dict[str, Any]:
+    if config.steps is not None:
+        complete = with_steps(config, config.steps)
+        return {"epoch_steps": a_pass if config.epoch_steps is None and config.epochs else complete.epoch_steps}
+    if config.epochs is not None:
+        return {"steps": config.epochs * a_pass, "epoch_steps": config.epoch_steps or a_pass}
+    return {}
+
+
+def _training_positions(dataset: TripleDataset) -> NDArray[np.int64]:
+    positions = dataset.positions("train")
+    if not len(positions):
+        positions = dataset.positions("")
+    if not len(positions):
+        raise QumadeError(f"Invalid dataset: got no training sample in {dataset.name}; must have split train, or none")
+    return positions
+
+
+def _spread(positions: NDArray[np.int64], limit: int | None) -> NDArray[np.int64]:
+    if limit is None or limit >= len(positions):
+        return positions
+    chosen: NDArray[np.int64] = positions[np.arange(limit) * len(positions) // limit]
+    return chosen
+
+
+def _training_size(width: int, height: int, area: int) -> tuple[int, int]:
+    """Return the shape in whole strides, of at most about this area."""
+    factor = min(1.0, math.sqrt(area / (width * height)))
+    sides = [max(STRIDE, round(side * factor / STRIDE) * STRIDE) for side in (width, height)]
+    return sides[0], sides[1]
+
+
+def _colours(config: TrainConfig, dataset: TripleDataset, positions: NDArray[np.int64]) -> tuple[Any, Any, str]:
+    if config.pretrained:
+        return *IMAGENET, "of ImageNet, as the encoder knows them"
+    path = dataset.files.root / "statistics.json" if isinstance(dataset, FolderDataset) else None
+    if path is not None and path.is_file():
+        try:
+            images = json.loads(read_bytes(path, MAX_STATISTICS_BYTES))["images"]
+            mean, std = (tuple(float(value) for value in images[name]) for name in ("mean", "std"))
+            if len(mean) != 3 or len(std) != 3 or not all(0 <= value <= 1 for value in (*mean, *std)):
+                raise ValueError
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise QumadeError(
+                f"Invalid statistics: cannot read images.mean and .std in {path}; must be what `qumade stats` writes"
+            ) from None
+        source = f"from {path}"
+    else:
+        chosen = _spread(positions, MEASURED_PICTURES)
+        # whole numbers of 64 bits add up to the same in any order
+        sums, squares, pixels = np.zeros(3, np.int64), np.zeros(3, np.int64), 0
+        for position in chosen.tolist():
+            image = dataset.read(position).image.reshape(-1, 3).astype(np.int64)
+            sums, squares, pixels = sums + image.sum(0), squares + (image * image).sum(0), pixels + len(image)
+        average = sums / pixels
+        spread = np.sqrt(np.maximum(squares / pixels - average * average, 0.0))
+        mean, std = tuple((average / 255).tolist()), tuple((spread / 255).tolist())
+        source = f"measured on {len(chosen)} training samples (`qumade stats` measures all of a dataset)"
+    return mean, tuple(max(value, LEAST_SPREAD) for value in std), source
+
+
+def _depth_range(code: DepthCode | None, dataset: TripleDataset) -> tuple[float, float]:
+    if code is None:
+        return 0.0, 1.0
+    if code.code == "metres":
+        recipe: Any = {}
+        if isinstance(dataset, CompositeDataset):
+            recipe = dataset.recipe.model_dump()
+        elif isinstance(dataset, FolderDataset) and dataset.files.meta is not None:
+            recipe = dataset.files.meta.recipe
+        near = recipe.get("depth_near")
+        return 0.0, float(near) if isinstance(near, float | int) and near > 0 else METRIC_NEAR
+    return code.range if isinstance(code.range, tuple) else (0.0, 1.0)
+
+
+def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -> str:
+    digest = hashlib.sha256(validation.tobytes())
+    for part in ingredients:
+        dataset, code = part.dataset, part.dataset.depth_code
+        source = ""
+        if isinstance(dataset, CompositeDataset):
+            catalog = dataset.catalog
+            assets = [b.sha256 for b in catalog.backgrounds] + [f.sha256 for f in catalog.foregrounds]
+            source = dataset.recipe.model_dump_json() + json.dumps(assets)
+        elif isinstance(dataset, FolderDataset) and dataset.files.meta is not None:
+            source = dataset.files.meta.model_dump_json()
+        digest.update(part.positions.tobytes())
+        digest.update(f"{len(dataset)} {code and code.model_dump_json()} {source}".encode())
+    return digest.hexdigest()

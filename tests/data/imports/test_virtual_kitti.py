@@ -75,6 +75,9 @@ def test_colours_come_from_the_scene(tmp_path: Path, save_picture: SavePicture) 
     colours.write_text("Category r g b\nCar 90 200 255\nSky 1 2 3\n")
     labels = read_virtual_kitti(tmp_path).records[0].read_labels((2, 3))
     np.testing.assert_array_equal(labels.mask, [[0, 0, 0], [0, 255, 0]])
+    colours.write_text(f"Category r g b\nCar {'9' * 9999} 1 1\n")
+    with pytest.raises(QumadeError, match="Invalid colours"):
+        read_virtual_kitti(tmp_path)
     colours.write_text("Category r g b\nCar 90 200 256\n")
     with pytest.raises(QumadeError, match=r"got 'Car 90 200 256' in .*colors.txt; must be a name and three numbers"):
         read_virtual_kitti(tmp_path)

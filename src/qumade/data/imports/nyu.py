@@ -35,6 +35,7 @@ from qumade.extras import needs
 __all__ = ["read_nyu"]
 
 FILE = "nyu_depth_v2_labeled.mat"
+MAX_FRAMES = 1 << 20
 MAX_NAME = 256
 MAX_CLASSES = 1 << 16
 MAX_SPLITS_BYTES = 1 << 20
@@ -50,8 +51,9 @@ def read_nyu(root: Path, classes: Collection[str] = ()) -> Source:
         raise QumadeError(f"Invalid dataset: got no file {printable(path)}; must be {FILE} or the folder with it")
     with _opened(path) as file:
         frames, _, width, height = _field(file, path, "images", np.uint8, (None, 3, None, None)).shape
-        if width * height > MAX_PIXELS:
-            raise QumadeError(f"Invalid dataset: got {width}x{height} pixels in {printable(path)}; must be fewer")
+        if width * height > MAX_PIXELS or frames > MAX_FRAMES:
+            got = f"{frames} frames of {width}x{height} pixels"
+            raise QumadeError(f"Invalid dataset: got {got} in {printable(path)}; must be fewer")
         _field(file, path, "depths", np.floating, (frames, width, height))
         ids = None
         if classes:

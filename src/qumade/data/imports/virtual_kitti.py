@@ -106,13 +106,15 @@ def _colours(path: Path) -> dict[str, tuple[int, int, int]]:
     colours: dict[str, tuple[int, int, int]] = {}
     for line in filter(str.strip, lines[1:]):
         name, *numbers = line.split()
-        if len(numbers) != 3 or not all(
-            number.isascii() and number.isdigit() and int(number) < 256 for number in numbers
-        ):
+        if len(numbers) != 3 or not all(map(_is_byte, numbers)):
             wanted = "a name and three numbers up to 255"
             raise QumadeError(f"Invalid colours: got {line.strip()[:80]!r} in {printable(path)}; must be {wanted}")
         colours[name.partition(":")[0]] = (int(numbers[0]), int(numbers[1]), int(numbers[2]))
     return colours
+
+
+def _is_byte(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 3 and int(text) < 256
 
 
 def _read(

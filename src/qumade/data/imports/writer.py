@@ -195,7 +195,7 @@ def _description(source: Source, out: Path, folders: tuple[str, ...]) -> dict[st
         (suffix,) = suffixes
         png = {"suffix": ".png", "format": "png"}
         image = png if suffix == ".png" else {"suffix": suffix, "format": "jpeg"}
-        content["folders"] = {folder: image if folder == "images" else png for folder in folders}
+        content["folders"] = {folder: dict(image if folder == "images" else png) for folder in folders}
     return content
 
 

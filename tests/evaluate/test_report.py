@@ -35,10 +35,9 @@ class Page(HTMLParser):
 def read(path):
     text = path.read_text("utf-8")
     page = Page(text)
-    assert not {"script", "link", "iframe", "object", "b"[:0]} & set(page.tags)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert page.sources and all(source.startswith("data:image/") for source in page.sources)
     assert "default-src 'none'" in text and "http-equiv" in text
-    assert "49" not in re.sub(r"data:[^\"]*|[\d.,]{3,}", "", page.text.split("alert")[-1][:60])
     return page
 
 
@@ -77,6 +76,14 @@ def test_reports_of_datasets_with_masks_or_depth_only(hostile, oracle, tmp_path,
     page = read(tmp_path / "report.html")
     assert ("IoU" in page.text) == masks and ("AbsRel" in page.text) != masks
     assert f"The {len(rows)} worst" in page.text
+
+
+def test_what_is_left_out_is_told(make_samples, oracle, tmp_path):
+    samples = make_samples(4, empty=2)
+    found = evaluate(oracle(samples), samples)
+    write_report(tmp_path / "r.html", "run", found, summarise(found, 0.01), [], min_object_share=0.01)
+    page = read(tmp_path / "r.html")
+    assert "2 pictures judged. Only pictures count of which the object is at least 1 %." in page.text
 
 
 def test_the_comparison_holds_everything_and_escapes_names(hostile, oracle, tmp_path):

@@ -86,7 +86,7 @@ def evaluate(
     folder = _folder(out)
     write_scores(evaluation, folder / "scores.parquet")
     write_bytes(folder / "worst.png", png(sheet(rows, f"{name} on {dataset.name}: the {len(rows)} worst pictures")))
-    write_report(folder / "report.html", name, evaluation, groups, rows)
+    write_report(folder / "report.html", name, evaluation, groups, rows, min_object_share=min_object_share)
     text = format_original(evaluation) if protocol == "original" else format_summary(evaluation, groups)
     report = folder / "report.html"
     judged = as_json(evaluation, groups, min_object_share)

@@ -55,6 +55,7 @@ class Comparison:
     keep: NDArray[np.bool_]  # pictures that count
     groups: tuple[Group, ...]
     differences: tuple[dict[str, Interval], ...]
+    min_object_share: float
 
     @property
     def dataset(self) -> str:
@@ -97,6 +98,7 @@ def compare(
     return Comparison(
         evaluations=evaluations,
         keep=keep,
+        min_object_share=min_object_share,
         groups=tuple(summarise(evaluation, min_object_share)[0] for evaluation in evaluations),
         differences=tuple(
             dict(zip(SCORES, mean_differences(first, other, seed=seed), strict=True)) for other in others
@@ -171,6 +173,7 @@ def comparison_as_json(runs: Sequence[Run], comparisons: Sequence[Comparison]) -
         datasets.append(
             {
                 **{key: judged[0][key] for key in ("dataset", "alignment", "clamp_depth", "truth_kind")},
+                "min_object_share": comparison.min_object_share,
                 "pictures": comparison.groups[0].pictures,
                 "runs": {letter(number): values["groups"]["all"] for number, values in enumerate(judged)},
                 "differences": [

@@ -34,7 +34,7 @@ def plot_histogram(scores: NDArray[np.float64], title: str) -> bytes:
     axes.bar(edges[:-1], 100 * counts / max(known.size, 1), 1 / BINS, align="edge", color=BLUE)
     if known.size:
         axes.axvline(float(known.mean()), color=ORANGE, label=f"mean {known.mean():.3f}")
-        axes.legend(frameon=False, loc="upper left")
+        axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 0.98))
     axes.set(xlim=(0, 1), xlabel=f"{title} of a picture", ylabel="% of pictures")
     return _svg(figure)
 

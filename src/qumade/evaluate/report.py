@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
 from PIL import Image
 
 from qumade import __version__
@@ -26,6 +27,7 @@ from qumade.evaluate.summary import (
     format_number,
     how_judged,
     score_names,
+    selected,
 )
 
 __all__ = ["Section", "Wins", "write_comparison", "write_report"]
@@ -61,8 +63,12 @@ def write_report(
     groups: Sequence[Group],
     worst: Sequence[Row],
     extra: Sequence[Section] = (),
+    min_object_share: float = 0.0,
 ) -> None:
-    """Write the report of one network on one dataset: report.html, which needs no other file and no connection."""
+    """Write the report of one network on one dataset: report.html, which needs no other file and no connection.
+
+    `groups` are the means for that least share of an object, `worst` the rows of pictures to show.
+    """
     names = score_names(evaluation)
     sections = []
     for title, section_names in _by_section(names):
@@ -76,7 +82,7 @@ def write_report(
         "title": f"{run} on {evaluation.dataset}",
         "run": run,
         "dataset": evaluation.dataset,
-        "told": _told(groups),
+        "told": _told(groups) + _kept(min_object_share),
         "judged": how_judged(evaluation),
         "masks": evaluation.has_masks,
         "cards": [
@@ -100,7 +106,7 @@ def write_report(
         ],
         "sections": sections,
         "original": _original(evaluation),
-        "plots": _plots(evaluation, groups),
+        "plots": _plots(evaluation, groups, selected(evaluation, min_object_share)),
         "extra": [
             {
                 "title": section.title,
@@ -133,7 +139,7 @@ def write_comparison(
         parts.append(
             {
                 "name": comparison.dataset,
-                "told": _told(comparison.groups[:1]),
+                "told": _told(comparison.groups[:1]) + _kept(comparison.min_object_share),
                 "judged": how_judged(first),
                 "pairs": [f"A - {letter(number)}" for number in range(1, len(runs))],
                 "sections": sections,
@@ -189,12 +195,18 @@ def _told(groups: Sequence[Group]) -> str:
     return f"{text}, {group.no_object:,} of them without any object." if group.no_object else f"{text}."
 
 
-def _plots(evaluation: Evaluation, groups: Sequence[Group]) -> list[dict[str, str]]:
+def _kept(min_object_share: float) -> str:
+    if min_object_share == 0:
+        return ""
+    return f" Only pictures count of which the object is at least {100 * min_object_share:.3g} %."
+
+
+def _plots(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.bool_]) -> list[dict[str, str]]:
     plots = []
-    shares = evaluation.scores["object_share"].to_numpy()
-    splits = np.asarray(evaluation.scores["split"].to_pylist(), np.str_)
+    shares = evaluation.scores["object_share"].to_numpy()[keep]
+    splits = np.asarray(evaluation.scores["split"].to_pylist(), np.str_)[keep]
     for column, title in zip(HEADLINES, ("mask IoU", "delta < 1.25"), strict=True):
-        values = evaluation.scores[column].to_numpy()
+        values = evaluation.scores[column].to_numpy()[keep]
         if np.isnan(values).all():
             continue
         plots.append(_plot(plot_histogram(values, title), f"How many pictures have which {title}."))
@@ -206,8 +218,9 @@ def _plots(evaluation: Evaluation, groups: Sequence[Group]) -> list[dict[str, st
         }
         intervals = {name: means(values[chosen, None])[0] for name, chosen in rows.items()}
         intervals = {name: found for name, found in intervals.items() if not np.isnan(found.value)}
-        caption = f"Mean {title} of each split; an open point has no interval (fewer than 20 pictures)."
-        plots.append(_plot(plot_intervals(intervals, title), caption))
+        if len(intervals) > 1:
+            caption = f"Mean {title} of each split; an open point has no interval (fewer than 20 pictures)."
+            plots.append(_plot(plot_intervals(intervals, title), caption))
     return plots
 
 

@@ -33,12 +33,12 @@ __all__ = [
 
 SPLIT_WORDS = {
     "all": "all pictures",
-    "train": "background and object both seen in training",
+    "train": "the part to train on; both background and object are seen",
     "seen background": "background seen in training, object not",
     "seen foreground": "object seen in training, background not",
-    "val": "neither seen; training was stopped on it",
-    "test": "neither seen",
-    "mixed": "neither seen; one of val, one of test",
+    "val": "neither is seen; training is stopped on it",
+    "test": "neither is seen",
+    "mixed": "neither is seen; one of val, one of test",
 }
 KIND_WORDS = {
     "metric": "metric",

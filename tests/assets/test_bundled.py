@@ -11,6 +11,7 @@ from PIL import Image
 
 from qumade.assets.bundled import bundled_folder, write_samples
 from qumade.assets.check import check_assets
+from qumade.data.layout import open_dataset
 from qumade.errors import QumadeError
 from qumade.recipe import Recipe
 
@@ -222,11 +223,15 @@ def test_reference_scenes_hold_other_cars_and_roads() -> None:
     assert counts == {0, 1, 2, 3, 4}
 
 
-def test_reference_is_described() -> None:
-    described = yaml.safe_load((FOLDER / "reference" / "dataset.yaml").read_text())
-    assert described["complete"] is True
-    assert described["kind"] == "metric"
-    assert described["depth_scale"] == 256
+def test_the_reference_is_a_dataset() -> None:
+    dataset = open_dataset(FOLDER / "reference")
+    assert dataset.stems.tolist() == REFERENCE
+    assert dataset.has_masks and dataset.has_depth and dataset.depth_code.kind == "metric"
+    triple = dataset.read(0)
+    assert triple.mask is not None and triple.inverse_depth is not None
+    metres = read("reference", "depth", f"{REFERENCE[0]}.png") / 256.0
+    near = metres < 200
+    np.testing.assert_allclose(triple.inverse_depth[near], 1 / metres[near], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", PAIRS)

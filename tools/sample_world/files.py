@@ -254,10 +254,13 @@ def write_dataset_yaml(folder: Path) -> None:
     content = {
         "format": "qumade-dataset/1",
         "complete": True,
-        "kind": "metric",
-        "encoding": "lossless",
-        "depth_scale": truth.DEPTH_SCALE,
-        "depth_bits": 16,
+        "depth": {
+            "kind": "metric",
+            "source": "renderer",
+            "code": "metres",
+            "bits": 16,
+            "depth_scale": truth.DEPTH_SCALE,
+        },
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dataset.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-WORST = 32
 SIDE_BY_SIDE = 8  # pictures where a run wins, of each score
 
 
@@ -60,37 +59,27 @@ def evaluate(
         One JSON object as the last line on stdout.
     """
     from qumade.data.composite import open_data
-    from qumade.data.files import write_bytes
-    from qumade.evaluate.evaluation import evaluate as judge
-    from qumade.evaluate.evaluation import write_scores
-    from qumade.evaluate.pictures import draw_rows, png, sheet, worst
-    from qumade.evaluate.report import write_report
-    from qumade.evaluate.samples import as_text, choose
-    from qumade.evaluate.summary import as_json, format_original, format_summary, summarise
+    from qumade.evaluate.folder import evaluate_into
+    from qumade.evaluate.samples import as_text
+    from qumade.evaluate.summary import as_json, format_original, format_summary
     from qumade.predict import load_predictor
 
     dataset = open_data(data_path)
-    positions = choose(dataset, split, limit)
-    predict = load_predictor(run, device)
-    evaluation = judge(
-        predict,
+    original = protocol == "original"
+    judged = evaluate_into(
+        load_predictor(run, device),
+        run,
         dataset,
-        predicted_kind=predict.config.depth_kind,
-        positions=positions,
-        original=protocol == "original",
-        progress=True,
+        out,
+        splits=split,
+        limit=limit,
+        min_object_share=min_object_share,
+        original=original,
     )
-    groups = summarise(evaluation, min_object_share)
-    rows = draw_rows(evaluation, predict, dataset, worst(evaluation, WORST, min_object_share))
-    name = as_text(run.absolute().name)
-    folder = _folder(out)
-    write_scores(evaluation, folder / "scores.parquet")
-    write_bytes(folder / "worst.png", png(sheet(rows, f"{name} on {dataset.name}: the {len(rows)} worst pictures")))
-    write_report(folder / "report.html", name, evaluation, groups, rows, min_object_share=min_object_share)
-    text = format_original(evaluation) if protocol == "original" else format_summary(evaluation, groups)
-    report = folder / "report.html"
-    judged = as_json(evaluation, groups, min_object_share)
-    finish(json, {"run": as_text(str(run.absolute())), **judged, "report": str(report)}, f"{text}\n{report}")
+    told = format_original(judged.evaluation) if original else format_summary(judged.evaluation, judged.groups)
+    scores = as_json(judged.evaluation, judged.groups, min_object_share)
+    result = {"run": as_text(str(run.absolute())), **scores, "report": str(judged.report)}
+    finish(json, result, f"{told}\n{judged.report}")
 
 
 @app.command

@@ -1,5 +1,6 @@
 """What `qumade predict` writes: for every picture its mask, depth and views of them, and one predictions.json."""
 
+import functools
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,7 @@ FORMAT = "qumade-predictions/1"
 MAX_INDEX_BYTES = 1 << 30
 
 GROUP_PICTURES, GROUP_PX = 32, 1 << 24  # what is in memory at once, beyond a single picture
-SHEET_SIDES = (240, 720)  # px, of the longer side of each cell: enlarged to about that, shrunk to that
+SHEET_SIDES = (240, 480)  # px, of the longer side of each cell: enlarged to about that, shrunk to that
 SHEET_GAP = 6
 PAPER = (250, 250, 248)
 FASTEST = 1  # PNG's levels of compression beyond it take several times as long and save little
@@ -116,7 +117,7 @@ def predict_files(
 def draw(
     image: NDArray[np.uint8], prediction: Prediction, name: OutputName, depth_range: tuple[float, float]
 ) -> Image.Image:
-    """Return one output as a picture of the image's size (a sheet: up to 720 px a cell).
+    """Return one output as a picture of the image's size (a sheet: up to 480 px a cell).
 
     mask: 8-bit grey, 255 certainly the object. depth: 16-bit grey, inverse depth linearly over `depth_range`.
     depth_colour: from black (far) to bright (near) over the picture's own range. cutout: RGBA, the mask as alpha.
@@ -147,11 +148,15 @@ def _coded(inverse_depth: NDArray[np.float32], depth_range: tuple[float, float])
 
 def _colours(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Colours through a table: a photo of many megapixels would take gigabytes on the way."""
-    table = coloured_depth(np.linspace(0, 1, 256, dtype=np.float32)[None], (0.0, 1.0))[0]
     far, near = float(inverse_depth.min()), float(inverse_depth.max())
     share = (inverse_depth - np.float32(far)) * np.float32(255 / max(near - far, 1e-12))
-    colours: NDArray[np.uint8] = table[(share + np.float32(0.5)).astype(np.uint8)]
+    colours: NDArray[np.uint8] = _colour_table()[(share + np.float32(0.5)).astype(np.uint8)]
     return colours
+
+
+@functools.cache
+def _colour_table() -> NDArray[np.uint8]:
+    return coloured_depth(np.linspace(0, 1, 256, dtype=np.float32)[None], (0.0, 1.0))[0]
 
 
 def _sheet(image: NDArray[np.uint8], prediction: Prediction) -> Image.Image:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qumade.plan.random_numbers import Stream, uniforms
+from qumade.plan.random_numbers import Stream, fresh_seed, uniforms
 
 WORD = st.integers(0, 2**63 - 1)
 
@@ -22,3 +22,11 @@ def test_values_are_uniform_and_independent_over_neighbouring_counters():
     assert draws.mean(axis=0) == pytest.approx(0.5, abs=0.01)
     assert np.abs(np.corrcoef(draws.T) - np.eye(4)).max() < 0.03
     assert np.abs(np.corrcoef(draws[1:, 0], draws[:-1, 0])[0, 1]) < 0.03
+
+
+@given(seed=WORD)
+def test_seeds_of_fresh_draws_are_other_seeds_that_a_recipe_may_have(seed):
+    seeds = [fresh_seed(seed, draw) for draw in range(20)]
+    assert seeds[0] == seed
+    assert len(set(seeds)) == 20
+    assert all(isinstance(other, int) and 0 <= other < 2**63 for other in seeds)

@@ -51,9 +51,9 @@ class Augmentation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     crop: Shares = (0.8, 1.0)
-    """Sides of the crop, as shares of the largest one of the batch's shape. Inverse depth keeps its values: a crop acts
-    like a longer focal length, under which true metric depth would look otherwise, so keep the range small for metric
-    and scaled depth."""
+    """Sides of the crop, as shares of the largest one of the batch's shape; anywhere, or in the middle for (1, 1).
+    Inverse depth keeps its values: a crop acts like a longer focal length, so keep the range small for metric and
+    scaled depth."""
     mirror: Probability = 0.5
     rotate: Probability = 0.3
     rotate_deg: Annotated[float, Field(ge=0, le=45)] = 5.0
@@ -143,11 +143,14 @@ def augment(triple: Triple, size: tuple[int, int], augmentation: Augmentation, r
     share = _between(augmentation.crop, draws.crop)
     width, height = (max(1, round(side * share)) for side in _largest(triple, size))
     full_height, full_width = triple.image.shape[:2]
-    left, top = int(draws.crop_x * (full_width - width + 1)), int(draws.crop_y * (full_height - height + 1))
+    left, top = (full_width - width) // 2, (full_height - height) // 2
+    if augmentation.crop[0] < 1:
+        left, top = int(draws.crop_x * (full_width - width + 1)), int(draws.crop_y * (full_height - height + 1))
     layers = _resized(triple, _Window(left, top, width, height), size, mirror=draws.mirror < augmentation.mirror)
     if draws.rotate < augmentation.rotate:
         layers = rotated(layers, augmentation.rotate_deg * (2 * draws.rotate_deg - 1))
-    return layers._replace(pixels=torch.cat([_recoloured(layers.pixels[:3], augmentation, draws), layers.pixels[3:]]))
+    layers.pixels[:3] = _recoloured(layers.pixels[:3], augmentation, draws)
+    return layers
 
 
 def rotated(layers: Layers, degrees: float) -> Layers:
@@ -183,9 +186,9 @@ def _largest(triple: Triple, size: tuple[int, int]) -> tuple[int, int]:
 def _resized(triple: Triple, window: _Window, size: tuple[int, int], *, mirror: bool) -> Layers:
     inside = np.s_[window.top : window.top + window.height, window.left : window.left + window.width]
     pixels = torch.zeros((4, size[1], size[0]), dtype=torch.uint8)
-    pixels[:3] = _antialiased(torch.from_numpy(triple.image[inside]).permute(2, 0, 1), size)
+    pixels[:3] = _antialiased(_tensor(triple.image[inside]).permute(2, 0, 1), size)
     if triple.mask is not None:
-        pixels[3:] = _antialiased(torch.from_numpy(triple.mask[inside])[None], size)
+        pixels[3:] = _antialiased(_tensor(triple.mask[inside])[None], size)
     columns = window.left + ((np.arange(size[0]) + 0.5) * (window.width / size[0])).astype(np.int64)
     rows = window.top + ((np.arange(size[1]) + 0.5) * (window.height / size[1])).astype(np.int64)
     if mirror:
@@ -198,6 +201,11 @@ def _resized(triple: Triple, window: _Window, size: tuple[int, int], *, mirror: 
     if ignore is not None:
         inverse_depth[ignore] = np.nan
     return Layers(pixels, unknown, inverse_depth)
+
+
+def _tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    # Decoders give arrays that must not be written to, which torch has no word for and warns of.
+    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
 
 
 def _antialiased(planes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -236,7 +244,7 @@ def _recoloured(image: Tensor, augmentation: Augmentation, draws: _Draws) -> Ten
 
 
 def colour_jittered(image: Tensor, brightness: float, contrast: float, saturation: float, hue: float) -> Tensor:
-    """The image uint8 [3, H, W] with brightness, contrast, saturation multiplied, and hue turned by a share of a circle.
+    """The image uint8 [3, H, W] with brightness, contrast, saturation multiplied, and hue turned by a share of a turn.
 
     As torchvision's adjust_* one after the other, but for clipping between them, and that hue turns in YIQ, which keeps
     the brightness of each pixel.

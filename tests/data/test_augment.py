@@ -1,0 +1,245 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from qumade.data.augment import Augmentation, Layers, augment, colour_jittered, fitted, rotated
+from qumade.data.layout import Triple
+
+MOVES = Augmentation.none().model_copy(update={"crop": (0.6, 1.0), "mirror": 0.5, "rotate": 0.7, "rotate_deg": 30.0})
+LOOKS = Augmentation(crop=(1.0, 1.0), mirror=0, rotate=0, colour=1, blur=1, noise=1, jpeg=1)
+
+
+def random(key: int) -> np.random.Philox:
+    return np.random.Philox(key=7, counter=key << 64)
+
+
+def coordinates(width: int = 48, height: int = 36, ignore: bool = False) -> Triple:
+    """A picture in which every layer tells where it is: red, blue and coverage 5 x column, green 5 x row, inverse depth
+    the number of the pixel."""
+    v, u = np.mgrid[:height, :width]
+    image = np.stack([5 * u, 5 * v, 5 * u], axis=-1).astype(np.uint8)
+    hidden = (u + v) % 7 == 0 if ignore else None
+    return Triple(image, image[..., 0].copy(), (v * width + u).astype(np.float32), hidden)
+
+
+def noise(width: int = 40, height: int = 30, seed: int = 0) -> Triple:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (height, width, 3), np.uint8)
+    return Triple(image, rng.integers(0, 256, (height, width), np.uint8), rng.random((height, width), np.float32), None)
+
+
+def assert_same(a: Layers, b: Layers) -> None:
+    assert torch.equal(a.pixels, b.pixels)
+    np.testing.assert_array_equal(a.unknown, b.unknown)
+    np.testing.assert_array_equal(a.inverse_depth, b.inverse_depth)
+
+
+@given(key=st.integers(0, 10_000), size=st.sampled_from([(48, 36), (32, 24), (24, 24)]))
+def test_image_mask_and_depth_move_together(key: int, size: tuple[int, int]) -> None:
+    layers = augment(coordinates(), size, MOVES, random(key))
+    known = ~np.isnan(layers.inverse_depth)
+    assert known.mean() > 0.4
+    np.testing.assert_array_equal(layers.unknown, ~known)
+    row, column = np.divmod(np.where(known, layers.inverse_depth, 0), 48)
+    pixels = layers.pixels.numpy().astype(float) / 5
+    # Labels are taken at the nearest: half a pixel off when resized, and half a larger one when turned.
+    np.testing.assert_allclose(pixels[0][known], column[known], atol=1.7)
+    np.testing.assert_allclose(pixels[1][known], row[known], atol=1.7)
+    assert abs((pixels[0] - column)[known].mean()) < 0.3
+    np.testing.assert_allclose(pixels[3], pixels[0], atol=0.21)  # a level, of rounding
+
+
+def test_moves_differ_from_key_to_key() -> None:
+    layers = [augment(coordinates(), (32, 24), MOVES, random(key)) for key in range(60)]
+    assert len({each.pixels.numpy().tobytes() for each in layers}) > 55
+    mirrored = [bool(each.inverse_depth[12, 12] > each.inverse_depth[12, 20]) for each in layers]
+    assert 15 < sum(mirrored) < 45
+    assert 25 < sum(bool(each.unknown.any()) for each in layers) < 55
+
+
+@given(key=st.integers(0, 10_000))
+def test_depth_is_never_blended_and_ignored_pixels_count_nowhere(key: int) -> None:
+    triple = coordinates(ignore=True)
+    layers = augment(triple, (31, 29), MOVES, random(key))
+    known = ~np.isnan(layers.inverse_depth)
+    numbers = layers.inverse_depth[known]
+    assert triple.inverse_depth is not None and triple.ignore is not None
+    assert np.isin(numbers, triple.inverse_depth[~triple.ignore]).all()
+    np.testing.assert_array_equal(layers.unknown, ~known)
+
+
+@given(key=st.integers(0, 10_000))
+def test_looks_change_the_image_alone(key: int) -> None:
+    triple = noise()
+    plain, varied = fitted(triple, (40, 30)), augment(triple, (40, 30), LOOKS, random(key))
+    assert not torch.equal(varied.pixels[:3], plain.pixels[:3])
+    assert_same(varied._replace(pixels=plain.pixels), plain)
+    assert torch.equal(varied.pixels[3], plain.pixels[3])
+
+
+@given(key=st.integers(0, 10_000))
+def test_equal_keys_give_equal_bits_whatever_else_is_random(key: int) -> None:
+    torch.manual_seed(key)
+    first = augment(noise(), (36, 30), Augmentation(), random(key))
+    torch.manual_seed(key + 1)
+    before = torch.get_rng_state()
+    np.random.seed(key % 100)
+    assert_same(augment(noise(), (36, 30), Augmentation(), random(key)), first)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_none_changes_nothing() -> None:
+    for size in ((40, 30), (20, 20), (64, 40)):
+        assert_same(augment(noise(), size, Augmentation.none(), random(1)), fitted(noise(), size))
+    same = fitted(noise(), (40, 30))
+    np.testing.assert_array_equal(same.pixels[:3].permute(1, 2, 0).numpy(), noise().image)
+    np.testing.assert_array_equal(same.pixels[3].numpy(), noise().mask)
+    np.testing.assert_array_equal(same.inverse_depth, noise().inverse_depth)
+
+
+def test_what_is_given_is_left_alone() -> None:
+    triple = coordinates(ignore=True)
+    for key in range(20):
+        augment(triple, (48, 36), Augmentation(), random(key))
+        fitted(triple, (48, 36))
+    for name in ("image", "mask", "inverse_depth", "ignore"):
+        np.testing.assert_array_equal(getattr(triple, name), getattr(coordinates(ignore=True), name))
+
+
+@pytest.mark.parametrize(("degrees", "turns"), [(90, 1), (180, 2), (-90, 3), (0, 0)])
+def test_quarter_turns_are_exact_and_anticlockwise(degrees: float, turns: int) -> None:
+    layers = fitted(noise(32, 32), (32, 32))
+    got = rotated(layers, degrees)
+    np.testing.assert_array_equal(got.pixels.numpy(), np.rot90(layers.pixels.numpy(), turns, (1, 2)))
+    np.testing.assert_array_equal(got.inverse_depth, np.rot90(layers.inverse_depth, turns))
+    assert not got.unknown.any()
+
+
+def test_a_turned_picture_is_torchvisions_where_it_is_known() -> None:
+    layers = fitted(noise(), (40, 30))
+    got = rotated(layers, 17.0)
+    oracle = functional.rotate_image(layers.pixels, 17.0, interpolation=functional.InterpolationMode.BILINEAR)
+    inside = functional.rotate_image(torch.ones(1, 30, 40), 17.0, functional.InterpolationMode.BILINEAR)[0].numpy() == 1
+    difference = np.abs(got.pixels.numpy().astype(int) - oracle.numpy())[:, inside]
+    assert difference.max() <= 1
+    depth = functional.rotate_image(torch.from_numpy(layers.inverse_depth)[None], 17.0)[0].numpy()
+    assert (got.inverse_depth == depth)[inside].mean() > 0.99
+    assert not got.unknown[inside].any() and np.isnan(got.inverse_depth[got.unknown]).all()
+
+
+def test_corners_that_a_rotation_brings_in_repeat_the_edge_and_are_unknown() -> None:
+    white = Triple(
+        np.full((20, 20, 3), 255, np.uint8), np.full((20, 20), 255, np.uint8), np.ones((20, 20), np.float32), None
+    )
+    got = rotated(fitted(white, (20, 20)), 45)
+    assert (got.pixels == 255).all()
+    assert got.unknown[0, 0] and got.unknown[19, 19] and not got.unknown[10, 10] and not got.unknown[10, 0]
+    assert got.unknown.mean() == pytest.approx(1 - 2 * (np.sqrt(2) - 1), abs=0.03)  # four corners of a square
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "columns", "rows"),
+    [
+        ((48, 36), (24, 18), 2 * np.arange(24) + 1, 2 * np.arange(18) + 1),
+        ((48, 36), (36, 36), np.arange(6, 42), np.arange(36)),
+        ((48, 36), (48, 18), np.arange(48), np.arange(9, 27)),
+        ((4, 4), (8, 8), np.arange(8) // 2, np.arange(8) // 2),
+    ],
+)
+def test_the_middle_of_another_shape_is_taken(
+    shape: tuple[int, int], size: tuple[int, int], columns: np.ndarray, rows: np.ndarray
+) -> None:
+    layers = fitted(coordinates(*shape), size)
+    np.testing.assert_array_equal(layers.inverse_depth, rows[:, None] * shape[0] + columns)
+
+
+def test_resizing_is_torchs_antialiased_filter_for_image_and_coverage_alike() -> None:
+    triple = noise(60, 45)
+    assert triple.mask is not None
+    layers = fitted(triple, (20, 15))
+    whole = torch.from_numpy(np.dstack([triple.image, triple.mask])).permute(2, 0, 1)[None].float()
+    oracle = torch.nn.functional.interpolate(whole, (15, 20), mode="bilinear", antialias=True)[0]
+    assert (layers.pixels.float() - oracle).abs().max() <= 1
+    assert abs(float(layers.pixels[3].float().mean()) - triple.mask.mean()) < 2
+
+
+@pytest.mark.parametrize("ignore", [False, True])
+def test_labels_that_are_not_there_are_unknown(ignore: bool) -> None:
+    whole = coordinates(ignore=ignore)
+    no_mask = fitted(Triple(whole.image, None, whole.inverse_depth, whole.ignore), (48, 36))
+    assert no_mask.unknown.all() and (no_mask.pixels[3] == 0).all()
+    np.testing.assert_array_equal(np.isnan(no_mask.inverse_depth), whole.ignore if ignore else np.zeros((36, 48), bool))
+    no_depth = fitted(Triple(whole.image, whole.mask, None, whole.ignore), (48, 36))
+    assert np.isnan(no_depth.inverse_depth).all()
+    np.testing.assert_array_equal(no_depth.unknown, whole.ignore if ignore else np.zeros((36, 48), bool))
+    turned = augment(Triple(whole.image, None, None, whole.ignore), (20, 20), MOVES, random(3))
+    assert turned.unknown.all() and np.isnan(turned.inverse_depth).all()
+
+
+def mild() -> Tensor:
+    return torch.randint(90, 150, (3, 30, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("brightness", "contrast", "saturation"),
+    [(1.3, 1, 1), (1, 0.7, 1), (1, 1, 1.4), (1, 1, 0), (1, 1, 1), (1.2, 0.8, 0.5), (0.8, 1.2, 1.3)],
+)
+def test_colours_are_torchvisions_where_nothing_clips(brightness: float, contrast: float, saturation: float) -> None:
+    oracle = functional.adjust_brightness_image(mild() / 255, brightness)
+    oracle = functional.adjust_contrast_image(oracle, contrast)
+    oracle = 255 * functional.adjust_saturation_image(oracle, saturation)
+    assert (colour_jittered(mild(), brightness, contrast, saturation, 0.0) - oracle).abs().max() <= 0.6
+
+
+def test_hue_turns_and_keeps_brightness() -> None:
+    luma = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    turned = colour_jittered(mild(), 1, 1, 1, 0.25)
+    assert (((turned.float() - mild().float()) * luma).sum(0)).abs().max() <= 1
+    assert (turned.float() - mild().float()).abs().max() > 10
+    for _ in range(3):
+        turned = colour_jittered(turned, 1, 1, 1, 0.25)
+    assert (turned.float() - mild().float()).abs().max() <= 4
+
+
+def test_noise_is_as_strong_as_said() -> None:
+    grey = Triple(np.full((64, 64, 3), 128, np.uint8), None, None, None)
+    only = Augmentation.none().model_copy(update={"noise": 1.0, "noise_level": (0.03, 0.03)})
+    image = augment(grey, (64, 64), only, random(5)).pixels[:3].double()
+    assert float(image.std()) == pytest.approx(0.03 * 255, rel=0.05)
+    assert float(image.mean()) == pytest.approx(128, abs=0.5)
+
+
+def test_blur_smooths_and_jpeg_stays_near() -> None:
+    triple = noise(64, 64)
+    blurred = (
+        augment(triple, (64, 64), Augmentation.none().model_copy(update={"blur": 1.0}), random(2)).pixels[:3].double()
+    )
+    assert float(blurred.std()) < 0.9 * triple.image.std()
+    smooth = coordinates()
+    sent = augment(smooth, (48, 36), Augmentation.none().model_copy(update={"jpeg": 1.0}), random(2)).pixels[:3].int()
+    difference = (sent - fitted(smooth, (48, 36)).pixels[:3].int()).abs()
+    assert difference.max() > 0 and difference.double().mean() < 6
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mirror": 1.2},
+        {"crop": (0.9, 0.8)},
+        {"crop": (0.0, 1.0)},
+        {"rotate_deg": -1},
+        {"brightness": 1.0},
+        {"blur_px": (0.0, 1.0)},
+        {"jpeg_quality": (90, 30)},
+        {"noise": float("nan")},
+        {"flip": 0.5},
+    ],
+)
+def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Augmentation(**wrong)

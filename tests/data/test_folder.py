@@ -1,0 +1,99 @@
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from qumade.data.folder import SPLIT_NAMES, FolderDataset
+from qumade.data.layout import open_dataset
+from qumade.errors import QumadeError
+
+SPLITS = ["test", None, "train", "seen background", "mixed"]
+
+
+def write_manifest(
+    root: Path, splits: list[str | None], stems: list[str] | None = None, dictionary: bool = False
+) -> None:
+    stems = [f"img{n + 1:06d}" for n in range(len(splits))] if stems is None else stems
+    column = pa.array(splits, pa.string())
+    column = column.dictionary_encode() if dictionary else column
+    pq.write_table(
+        pa.table({"index": np.arange(len(stems)), "stem": pa.array(stems, pa.string()), "split": column}),
+        root / "manifest.parquet",
+    )
+
+
+def test_samples_are_those_that_the_layout_reads(make_dataset: Callable[..., Path]) -> None:
+    root = make_dataset(4, folders=("images", "masks", "ignore"))
+    files, dataset = open_dataset(root), FolderDataset(root)
+    assert (len(dataset), dataset.name, dataset.has_masks, dataset.has_depth) == (4, root.name, True, False)
+    assert dataset.depth_code is None
+    for got in (dataset[2], dataset.read(2, draw=5), dataset.read_many([0, 2], [3, 4])[1]):
+        for name in ("image", "mask", "ignore"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(files.read(2), name))
+        assert got.inverse_depth is None
+    np.testing.assert_array_equal(dataset.stems, files.stems)
+
+
+def test_without_a_manifest_no_split_is_known(make_dataset: Callable[..., Path]) -> None:
+    dataset = FolderDataset(make_dataset(3, folders=("images", "masks")))
+    assert dataset.splits.tolist() == ["", "", ""]
+    assert dataset.positions("").tolist() == [0, 1, 2]
+    assert dataset.positions("train", "val").tolist() == []
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_splits_are_found_by_stem_in_any_order(make_dataset: Callable[..., Path], dictionary: bool) -> None:
+    root = make_dataset(5, folders=("images", "masks"))
+    order = [3, 0, 4, 2, 1]
+    stems = [f"img{n + 1:06d}" for n in order] + ["img000009"]
+    write_manifest(root, [SPLITS[n] for n in order] + ["val"], stems, dictionary)
+    dataset = FolderDataset(root)
+    assert dataset.splits.tolist() == [split or "" for split in SPLITS]
+    assert dataset.positions("mixed", "test").tolist() == [0, 4]
+    assert dataset.positions(*SPLIT_NAMES).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("stems", [[], ["img000002"]])
+def test_samples_without_a_row_have_no_split(make_dataset: Callable[..., Path], stems: list[str]) -> None:
+    root = make_dataset(3, folders=("images", "masks"))
+    write_manifest(root, ["train"] * len(stems), stems)
+    assert FolderDataset(root).splits.tolist() == ["", "train" if stems else "", ""]
+
+
+def test_a_dataset_travels_to_another_process(make_dataset: Callable[..., Path]) -> None:
+    root = make_dataset(5, folders=("images", "masks"))
+    write_manifest(root, SPLITS)
+    dataset = FolderDataset(root)
+    arrived = pickle.loads(pickle.dumps(dataset))
+    np.testing.assert_array_equal(arrived[4].image, dataset[4].image)
+    assert arrived.splits.tolist() == dataset.splits.tolist()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda path: path.write_bytes(b"PAR1 nothing"), "cannot read"),
+        (lambda path: pq.write_table(pa.table({"stem": ["img000001"]}), path), "no column 'split'"),
+        (lambda path: pq.write_table(pa.table({"stem": ["img000001"], "split": ["trainval"]}), path), "'trainval'"),
+    ],
+)
+def test_a_wrong_manifest_is_refused_by_name(
+    make_dataset: Callable[..., Path], spoil: Callable[[Path], None], words: str
+) -> None:
+    root = make_dataset(2, folders=("images", "masks"))
+    spoil(root / "manifest.parquet")
+    with pytest.raises(QumadeError, match=words) as caught:
+        FolderDataset(root)
+    assert str(root / "manifest.parquet") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [("training",), ("train", "Val"), ()])
+def test_positions_of_unknown_splits_are_refused(make_dataset: Callable[..., Path], names: tuple[str, ...]) -> None:
+    dataset = FolderDataset(make_dataset(2, folders=("images", "masks")))
+    with pytest.raises(QumadeError, match="Invalid split"):
+        dataset.positions(*names)

@@ -70,8 +70,8 @@ def main() -> None:
         print(f"{options.model}, {options.size}x{options.size}, {options.cores} cores; pictures a second:")
         print(f"{'through':14}{'pictures':>10}{'at a time':>11}{'median':>10}{'best':>10}{'best by core time':>20}")
         for (name, size, count), rounds in figures.items():
-            wall, cpu = zip(*rounds, strict=True)
-            line = f"{statistics.median(wall):10.1f}{max(wall):10.1f}{options.cores * max(cpu):20.1f}"
+            by_clock, by_cores = zip(*rounds, strict=True)
+            line = f"{statistics.median(by_clock):10.1f}{max(by_clock):10.1f}{options.cores * max(by_cores):20.1f}"
             print(f"{name:14}{size:>10}{count:>11}{line}")
         if options.files:
             (Path(scratch) / "in").mkdir()

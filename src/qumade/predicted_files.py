@@ -156,7 +156,8 @@ def _colours(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 @functools.cache
 def _colour_table() -> NDArray[np.uint8]:
-    return coloured_depth(np.linspace(0, 1, 256, dtype=np.float32)[None], (0.0, 1.0))[0]
+    table: NDArray[np.uint8] = coloured_depth(np.linspace(0, 1, 256, dtype=np.float32)[None], (0.0, 1.0))[0]
+    return table
 
 
 def _sheet(image: NDArray[np.uint8], prediction: Prediction) -> Image.Image:

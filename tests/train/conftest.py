@@ -1,7 +1,13 @@
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
+from PIL import Image
 from torch import nn
 
 from qumade.data.batches import Batch
@@ -53,3 +59,36 @@ def make_stepper() -> Callable[..., Stepper]:
         return Stepper(learner, network, **options)
 
     return make
+
+
+def _toy_dataset(
+    root: Path, *, train: int = 20, val: int = 6, size: tuple[int, int] = (48, 40), kind: str | None = "scaled"
+) -> Path:
+    """Bright boxes on dark noise, nearer where lower; `train` and `val` samples, and a test sample."""
+    rng = np.random.default_rng(5)
+    splits = ["train"] * train + ["val"] * val + (["test"] if val else [])
+    stems = [f"img{number + 1:06d}" for number in range(len(splits))]
+    for folder in ("images", "masks", "depth"):
+        (root / folder).mkdir(parents=True)
+    for stem in stems:
+        image = rng.integers(0, 100, (size[1], size[0], 3), np.uint8)
+        mask = np.zeros(image.shape[:2], np.uint8)
+        left, top = rng.integers(0, 24, 2)
+        mask[top : top + 14, left : left + 20] = 255
+        image[mask > 0] += 120
+        depth = np.linspace(20, 250, size[1])[:, None].repeat(size[0], 1).astype(np.uint8)
+        for folder, pixels in (("images", image), ("masks", mask), ("depth", depth)):
+            Image.fromarray(pixels).save(root / folder / f"{stem}.png")
+    if val:
+        pq.write_table(pa.table({"stem": stems, "split": splits}), root / "manifest.parquet")
+    if kind is not None:
+        depth_code = {"kind": kind, "code": "inverse", "bits": 8, "range": [0.0, 1.5]}
+        content = {"format": "qumade-dataset/1", "complete": True, "samples": len(stems), "depth": depth_code}
+        (root / "dataset.yaml").write_text(yaml.safe_dump(content))
+    return root
+
+
+@pytest.fixture(scope="session")
+def toy_dataset() -> Callable[..., Path]:
+    """Write a small dataset that can be learned into a folder."""
+    return _toy_dataset

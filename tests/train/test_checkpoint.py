@@ -61,7 +61,7 @@ def test_the_one_before_stays_until_the_new_one_is_whole(tmp_path, monkeypatch, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os if broken == "fsync" else Path, broken, fail)
-    with pytest.raises(QumadeError, match="cannot write .*step_000000002.safetensors: No space left"):
+    with pytest.raises(QumadeError, match=r"cannot write .*step_000000002.safetensors: No space left"):
         write_checkpoint(tmp_path, 2, TENSORS, {})
     monkeypatch.undo()
     assert latest_checkpoint(tmp_path) == first and len(list(tmp_path.iterdir())) == 1

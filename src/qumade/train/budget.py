@@ -2,24 +2,33 @@
 
 import time
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from qumade.data.batches import Batch
 from qumade.train.learning_rate import as_it_was
 from qumade.train.setup import VALIDATIONS
 from qumade.train.step import Stepper
 
-__all__ = ["steps_in"]
+__all__ = ["Pace", "steps_in"]
 
 WARM_UP = 3  # steps: memory is laid out and kernels are chosen in the first ones
 LEAST, SHARE, MOST_S = 5, 0.02, 20.0  # steps to measure at least; share of the time to spend on it, and its end
-RESERVE = 0.98  # of the time: checkpoints and pictures take the rest
+RESERVE = 0.97  # of the time: checkpoints and pictures take the rest
+JUDGING = 0.15  # of the time at most, where that leaves one validation
+
+
+class Pace(NamedTuple):
+    """How many steps there is time for, and how many validations among them."""
+
+    steps: int
+    validations: int
 
 
 def steps_in(
     seconds: float, stepper: Stepper, batches: Iterable[Batch], validate: Callable[[], object] | None = None
-) -> int:
-    """Return how many steps fit into `seconds` with their validations, at least 1, from the speed of a few steps that
-    are undone afterwards."""
+) -> Pace:
+    """Return how many steps fit into `seconds`, at least 1, and with how many validations, at most 20, from the speed
+    of a few steps that are undone afterwards."""
     began = time.monotonic()
     budget = min(SHARE * seconds, MOST_S)
     taken, since = 0, began
@@ -37,6 +46,8 @@ def steps_in(
         before = time.monotonic()
         if validate is not None:
             validate()
-        judging = (time.monotonic() - before) * VALIDATIONS
-    left = RESERVE * seconds - judging - (time.monotonic() - began)
-    return max(1, int(left / per_step))
+        judging = time.monotonic() - before
+    validations = max(1, min(VALIDATIONS, int(JUDGING * seconds / max(judging, 1e-9))))
+    left = RESERVE * seconds - validations * judging - (time.monotonic() - began)
+    steps = max(1, int(left / per_step))
+    return Pace(steps, min(steps, validations))

@@ -19,7 +19,8 @@ Row = dict[str, Any]
 
 def draw_curves(rows: Sequence[Row], path: Path) -> None:
     """Write a picture of loss, validation metrics, learning rate and speed over the steps of rows of results.csv."""
-    figure = Figure(figsize=(12, 7), layout="constrained")
+    figure = Figure(figsize=(12, 7))
+    figure.subplots_adjust(left=0.06, right=0.98, bottom=0.07, top=0.95, wspace=0.14, hspace=0.16)
     (losses, metrics), (rates, speed) = figure.subplots(2, 2, sharex=True)
     _lines(losses, rows, "loss", {"loss": "training", "val_loss": "validation"})
     _lines(metrics, rows, "validation", {"val_iou": "mask IoU", "val_delta1": "depth $\\delta$ < 1.25"})

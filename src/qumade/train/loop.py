@@ -6,6 +6,7 @@ seed and k, the learning rate one of the step, and everything else that changes 
 
 import contextlib
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -91,9 +92,17 @@ def train(
         accelerator.wait_for_everyone()  # nobody writes before all have read
         if resumed is None:
             if progress and main:
-                for note in training.setup.notes:
-                    print(note, flush=True)
+                print(*training.setup.notes, sep="\n", file=sys.stderr, flush=True)
             training = _with_rate_and_steps(training, folder)
+            if progress and main:
+                plan, samples = training.setup.config, len(training.setup.mix.ingredients[0].positions)
+                width, height = training.setup.network_config().size
+                print(
+                    f"{plan.model} at {width}x{height} on {training.accelerator.device}: {plan.steps:,} steps of "
+                    f"{plan.batch_size}, {samples:,} training samples, learning rate {plan.lr:.2g}",
+                    file=sys.stderr,
+                    flush=True,
+                )
             so_far = _Progress(training.setup.fingerprint)
             if main:
                 _save(folder, training, so_far)
@@ -136,8 +145,8 @@ def _with_rate_and_steps(training: Training, folder: RunFolder) -> Training:
     if config.steps is None and config.minutes is not None:
         batches = training.batches(0, MEASURED_BATCHES)
         try:
-            steps = steps_in(60 * config.minutes, training.stepper, batches, training.validate)
-            config = with_steps(config, steps)
+            pace = steps_in(60 * config.minutes, training.stepper, batches, training.validate)
+            config = with_steps(config, *pace)
         finally:
             batches.close()
     if config.ema_decay is None:

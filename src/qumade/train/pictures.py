@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from qumade.data.batches import Batch
 from qumade.data.files import write_bytes
 from qumade.data.preview import SheetRow, contact_sheet, depth_legend
-from qumade.models.network import NetworkConfig
+from qumade.models.config import NetworkConfig
 
 __all__ = ["batch_sheet", "predicted", "save_sheet", "sheet_tensor"]
 

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from qumade.data.batches import Batch
 from qumade.data.files import read_bytes, write_bytes
-from qumade.models.network import NetworkConfig
+from qumade.models.config import NetworkConfig
 from qumade.train.curves import draw_curves
 from qumade.train.pictures import batch_sheet, predicted, save_sheet, sheet_tensor
 from qumade.train.run_folder import RunFolder, write_results

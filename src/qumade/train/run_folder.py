@@ -20,7 +20,8 @@ from torch import nn
 
 from qumade.data.files import read_bytes, write_bytes
 from qumade.errors import QumadeError
-from qumade.models.network import MaskDepthNetwork, NetworkConfig, build_network
+from qumade.models.config import NetworkConfig
+from qumade.models.network import MaskDepthNetwork, build_network
 from qumade.train.checkpoint import read_tensors, tensor_bytes, write_durably
 
 __all__ = [

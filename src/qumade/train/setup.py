@@ -15,7 +15,7 @@ from qumade.data.files import read_bytes
 from qumade.data.folder import FolderDataset
 from qumade.data.mix import Ingredient, Mix, TripleDataset
 from qumade.errors import QumadeError
-from qumade.models.network import NetworkConfig
+from qumade.models.config import NetworkConfig
 from qumade.train.config import TrainConfig
 from qumade.train.losses import Objective
 
@@ -97,11 +97,10 @@ def open_setup(config: TrainConfig) -> Setup:
     )
 
 
-def with_steps(config: TrainConfig, steps: int) -> TrainConfig:
-    """Return the config with a number of steps, and a twentieth of them between validations where it says nothing."""
-    return config.model_copy(
-        update={"steps": steps, "epoch_steps": config.epoch_steps or math.ceil(steps / VALIDATIONS)}
-    )
+def with_steps(config: TrainConfig, steps: int, validations: int = VALIDATIONS) -> TrainConfig:
+    """Return the config with a number of steps, and with so many validations where it says nothing of them."""
+    epoch_steps = config.epoch_steps or math.ceil(steps / validations)
+    return config.model_copy(update={"steps": steps, "epoch_steps": epoch_steps})
 
 
 def _found_budget(config: TrainConfig, a_pass: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate.utils import set_seed  # type: ignore[import-untyped]
 from torch import nn
 
 from qumade.data.batches import Batches, ordered_batches, training_batches
@@ -65,17 +66,16 @@ class Training:
         """Judge the averaged weights on the validation samples, shared out over the processes."""
         setup, accelerator = self.setup, self.accelerator
         config, network = setup.config, setup.network_config()
-        batches = ordered_batches(
-            setup.main,
-            setup.validation[accelerator.process_index :: accelerator.num_processes],
-            size=network.size,
-            batch_size=config.batch_size,
-            device=accelerator.device,
-        )
-        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=self.stepper.bf16):
-            sums = validation_sums(
-                self.average, self.learner.objective, batches, kind=network.depth_kind, span=network.depth_range
+        mine = setup.validation[accelerator.process_index :: accelerator.num_processes]
+        sums = torch.zeros(6, dtype=torch.float64)
+        if len(mine):
+            batches = ordered_batches(
+                setup.main, mine, size=network.size, batch_size=config.batch_size, device=accelerator.device
             )
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=self.stepper.bf16):
+                sums = validation_sums(
+                    self.average, self.learner.objective, batches, kind=network.depth_kind, span=network.depth_range
+                )
         return Scores.of(accelerator.reduce(sums.to(accelerator.device)).cpu())
 
     def find_learning_rate(self, steps: int = FINDER_STEPS) -> LearningRates:
@@ -102,7 +102,7 @@ def new_training(config: TrainConfig, *, workers: int | None = None) -> Training
     if precision == "auto":
         precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
     setup = replace(setup, config=setup.config.model_copy(update={"precision": precision}))
-    torch.manual_seed(config.seed)
+    set_seed(config.seed)
     network = build_network(setup.network_config(), pretrained=config.pretrained)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = setup.objective().to(device)

@@ -37,7 +37,8 @@ def main() -> None:
     from qumade.assets.bundled import bundled_folder
     from qumade.assets.pictures import list_pictures, read_rgb
     from qumade.export import export_onnx
-    from qumade.models.network import NetworkConfig, build_network
+    from qumade.models.config import NetworkConfig
+    from qumade.models.network import build_network
     from qumade.predict import load_predictor, torch_predictor
     from qumade.predicted_files import predict_files
 

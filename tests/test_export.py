@@ -9,7 +9,8 @@ import torch
 from qumade import export as exporting
 from qumade.errors import QumadeError
 from qumade.export import TOLERANCE, Export, export_onnx
-from qumade.models.network import MaskDepthNetwork, NetworkConfig, build_network
+from qumade.models.config import NetworkConfig
+from qumade.models.network import MaskDepthNetwork, build_network
 from qumade.predict import ONNX_CONFIG_KEY, Predictor, onnx_predictor, torch_predictor
 
 CONFIG = NetworkConfig(size=(96, 64), depth_range=(0.25, 4.0), depth_kind="metric", mean=(0.4, 0.5, 0.6))

@@ -1,4 +1,4 @@
-"""The whole way on the bundled samples, with pictures to look at."""
+"""The whole way on the bundled samples: from pictures to a network and its report, with pictures to look at."""
 
 import sys
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from qumade.assets.build import build_catalog
 from qumade.assets.bundled import write_samples
 from qumade.assets.check import check_assets, format_report
+from qumade.data.folder import FolderDataset
 from qumade.data.layout import open_dataset
 from qumade.data.placements import write_placements
 from qumade.data.preview import preview_dataset
@@ -16,16 +17,36 @@ from qumade.recipe import load_recipe
 
 __all__ = ["run_demo"]
 
+_MINUTES = 2.5
+_PREDICTED = 8
 
-def run_demo(out: Path, workers: int | None = None) -> None:
-    """Samples, check, dataset, statistics, preview and audit in `out`; a second run goes on from the first."""
-    samples, dataset_path = out.absolute() / "samples", out.absolute() / "dataset"
+
+def run_demo(out: Path, workers: int | None = None, *, minutes: float = _MINUTES) -> None:
+    """Samples, dataset, a network trained for `minutes`, its report and predictions in `out`; a second run goes on
+    from the first."""
+    out = out.absolute()
+    samples, dataset, run = out / "samples", out / "dataset", out / "run"
+    sheet, placements = _compose(samples, dataset, out, workers)
+    report = _train_and_judge(samples, dataset, run, out / "report", minutes)
+    predictions = _predict(samples, run, out / "predictions")
+    print("\nLook at")
+    for path, what in (
+        (sheet, "samples of the dataset: image, mask, depth"),
+        (placements, "where the objects stand, and how large"),
+        (run / "val_pred.png", "what the network says of cars and roads it has not seen"),
+        (report, "its scores on 64 scenes whose truth is known, beside two predictions that know nothing"),
+        (predictions, "its masks, depth maps and cut-outs"),
+    ):
+        print(f"  {path}\n      {what}")
+
+
+def _compose(samples: Path, dataset_path: Path, out: Path, workers: int | None) -> tuple[Path, Path]:
+    """From the bundled samples to a dataset; returns its contact sheet and the picture of its placements."""
     _step("1. The bundled samples", samples)
     write_samples(samples)
     recipe = load_recipe(samples / "recipe.yaml")
     _step("2. Check them", samples)
-    report = check_assets(recipe)
-    print(format_report(report))
+    print(format_report(check_assets(recipe)))
     _step("3. Compose a dataset: images, masks and depth", dataset_path)
     catalog, _ = build_catalog(recipe)
     summary = generate(recipe, catalog, dataset_path, workers=workers)
@@ -33,14 +54,41 @@ def run_demo(out: Path, workers: int | None = None) -> None:
     dataset = open_dataset(dataset_path)
     _step("4. Measure it", write_statistics(dataset, result := statistics(dataset, workers=workers)))
     print(format_statistics(result))
-    sheet, placements = out.absolute() / "samples.png", out.absolute() / "placements.png"
+    sheet, placements = out / "samples.png", out / "placements.png"
     _step("5. Look at it", sheet)
     preview_dataset(dataset, 24).save(sheet)
     write_placements(dataset, placements)
     _step("6. Audit it: draw samples again and compare", dataset_path)
     audit = audit_dataset(dataset_path)
     print(*audit.problems, f"{audit.redrawn} samples drawn again, {len(audit.problems)} problems.", sep="\n")
-    print(f"\nLook at\n  {sheet}\n  {placements}")
+    return sheet, placements
+
+
+def _train_and_judge(samples: Path, dataset_path: Path, run: Path, report: Path, minutes: float) -> Path:
+    """Trains on the dataset, judges on the true scenes; returns the report's page."""
+    from qumade.evaluate.folder import evaluate_into
+    from qumade.evaluate.summary import format_summary
+    from qumade.predict import load_predictor
+    from qumade.train.config import TrainConfig
+    from qumade.train.loop import train
+
+    _step(f"7. Train a network on it, for {minutes:g} minutes", run)
+    train(TrainConfig(data=dataset_path, minutes=minutes), run)
+    _step("8. Judge it on true scenes", report)
+    judged = evaluate_into(load_predictor(run), run, FolderDataset(samples / "reference"), report)
+    print(format_summary(judged.evaluation, judged.groups))
+    return judged.report
+
+
+def _predict(samples: Path, run: Path, out: Path) -> Path:
+    from qumade.predict import load_predictor
+    from qumade.predicted_files import find_pictures, predict_files
+
+    _step("9. Predict", out)
+    pictures = find_pictures([samples / "reference" / "images"])[:: 64 // _PREDICTED]
+    result = predict_files(load_predictor(run), run, pictures, out)
+    print(f"{result.predicted} pictures predicted.")
+    return out
 
 
 def _step(title: str, where: Path) -> None:

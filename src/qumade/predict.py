@@ -153,8 +153,7 @@ def torch_predictor(network: "MaskDepthNetwork", device: str | None = None) -> P
         output = network(image)
         return output.mask_logits.sigmoid().cpu().numpy(), output.inverse_depth.cpu().numpy()
 
-    config = NetworkConfig.model_validate(network.config.model_dump())
-    return Predictor(config, forward, batch_size=8 if where.type == "cpu" else 64)
+    return Predictor(network.config, forward, batch_size=8 if where.type == "cpu" else 64)
 
 
 def onnx_predictor(file: Path, device: str | None = None, content: bytes | None = None) -> Predictor:

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from qumade import cli
-from qumade.models.network import NetworkConfig, build_network
+from qumade.models.config import NetworkConfig
+from qumade.models.network import build_network
 from qumade.train.run_folder import RunFolder, write_weights
 
 Run = Callable[..., tuple[int, str, str]]

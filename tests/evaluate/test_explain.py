@@ -7,7 +7,8 @@ from torch import Tensor
 
 from qumade.errors import QumadeError
 from qumade.evaluate.explain import explain_depth, explain_mask, heat_overlay
-from qumade.models.network import MaskDepthNetwork, NetworkConfig, build_network
+from qumade.models.config import NetworkConfig
+from qumade.models.network import MaskDepthNetwork, build_network
 from qumade.predict import resized
 
 

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from qumade.errors import QumadeError
-from qumade.models.network import NetworkConfig, build_network
+from qumade.models.config import NetworkConfig
+from qumade.models.network import build_network
 
 
 @pytest.fixture(scope="module")

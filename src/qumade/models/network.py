@@ -1,23 +1,16 @@
 """One picture in, mask and inverse depth out: a shared encoder and two light decoders."""
 
-from typing import Annotated, Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import timm
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from qumade.errors import QumadeError
+from qumade.models.config import ModelName, NetworkConfig
 
-__all__ = ["MaskDepthNetwork", "ModelName", "NetworkConfig", "Output", "build_network"]
-
-ModelName = Literal["tiny", "small", "base"]
-Channel = Annotated[float, Field(ge=0.0, le=1.0)]
-Spread = Annotated[float, Field(gt=0.0, le=1.0)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Side = Annotated[int, Field(ge=1, le=16384)]
-
+__all__ = ["MaskDepthNetwork", "Output", "build_network"]
 
 class _Design(NamedTuple):
     """`encoder` as timm names it, with its options; channels of the decoders from the coarsest to the finest level."""
@@ -33,28 +26,6 @@ _DESIGNS: dict[ModelName, _Design] = {
     "small": _Design("resnet34d", {}, (256, 128, 64, 32)),
     "base": _Design("convnext_tiny", {}, (384, 192, 96, 48)),
 }
-
-
-class NetworkConfig(BaseModel):
-    """Everything needed to build a network again, but its weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: ModelName = "tiny"
-    mean: tuple[Channel, Channel, Channel] = (0.485, 0.456, 0.406)
-    """Of the training images' R, G, B in [0, 1]; the default is ImageNet's."""
-    std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
-    depth_range: tuple[Finite, Finite] = (0.0, 1.0)
-    """Inverse depth that the network can say, far and near."""
-    depth_kind: Literal["metric", "scaled", "affine"] | None = None
-    size: tuple[Side, Side] = (224, 224)
-    """Width and height that it was trained at."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "NetworkConfig":
-        if self.depth_range[0] >= self.depth_range[1]:
-            raise ValueError(f"depth_range: the far end {self.depth_range[0]} must be below {self.depth_range[1]}")
-        return self
 
 
 class Output(NamedTuple):

@@ -12,19 +12,22 @@ from qumade.models.config import ModelName, NetworkConfig
 
 __all__ = ["MaskDepthNetwork", "Output", "build_network"]
 
+
 class _Design(NamedTuple):
-    """`encoder` as timm names it, with its options; channels of the decoders from the coarsest to the finest level."""
+    """`encoder` as timm names it, with its options; channels of each decoder from its coarsest level to its finest."""
 
     encoder: str
     options: dict[str, Any]
-    widths: tuple[int, ...]
+    mask_widths: tuple[int, ...]
+    depth_widths: tuple[int, ...]
 
 
+# Depth changes slowly but at the rims of things, which it shares with the mask: its decoder ends a level earlier.
 _DESIGNS: dict[ModelName, _Design] = {
-    # Dense convolutions, few of them at high resolution: what the cores of a laptop do best.
-    "tiny": _Design("resnet10t", {"channels": (24, 48, 96, 160), "stem_width": 16}, (96, 48, 32, 16)),
-    "small": _Design("resnet34d", {}, (256, 128, 64, 32)),
-    "base": _Design("convnext_tiny", {}, (384, 192, 96, 48)),
+    # Dense convolutions, few channels where pixels are many: what the cores of a laptop do best.
+    "tiny": _Design("resnet10t", {"channels": (24, 48, 96, 160), "stem_width": 8}, (64, 32, 24, 16), (64, 32, 24)),
+    "small": _Design("resnet34d", {}, (256, 128, 64, 32), (256, 128, 64)),
+    "base": _Design("convnext_tiny", {}, (384, 192, 96), (384, 192, 96)),
 }
 
 
@@ -49,10 +52,9 @@ class MaskDepthNetwork(nn.Module):
         levels: Any = self.encoder.feature_info
         channels, reductions = levels.channels(), levels.reduction()
         self.stride = int(max(reductions))
-        finest = int(min(reductions))
         # An object covers a small part of a picture, and so does near ground: starting there spares the first steps.
-        self.mask_decoder = _Decoder(channels, design.widths, finest, at_first=-2.0)
-        self.depth_decoder = _Decoder(channels, design.widths, finest, at_first=-2.0)
+        self.mask_decoder = _Decoder(channels, reductions, design.mask_widths, at_first=-2.0)
+        self.depth_decoder = _Decoder(channels, reductions, design.depth_widths, at_first=-2.0)
         for name, values in (("mean", config.mean), ("std", config.std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
@@ -81,23 +83,22 @@ class _Decoder(nn.Module):
     into pixels (W. Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel
     convolutional neural network", CVPR 2016)."""
 
-    def __init__(self, channels: list[int], widths: tuple[int, ...], finest: int, at_first: float) -> None:
+    def __init__(self, channels: list[int], reductions: list[int], widths: tuple[int, ...], *, at_first: float) -> None:
         super().__init__()
-        coarse_to_fine = channels[::-1]
-        inner = coarse_to_fine[0]
+        inner, *skips = channels[::-1]
         self.joins = nn.ModuleList()
-        for skip, width in zip(coarse_to_fine[1:], widths, strict=False):
+        for skip, width in zip(skips, widths, strict=False):
             self.joins.append(_Join(inner, skip, width))
             inner = width
-        self.head = nn.Conv2d(inner, finest * finest, 3, padding=1)
+        self._block = int(reductions[::-1][len(widths)])
+        self.head = nn.Conv2d(inner, self._block**2, 3, padding=1)
         nn.init.constant_(cast(Tensor, self.head.bias), at_first)
-        self._finest = finest
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        inner = features[-1]
-        for join, skip in zip(self.joins, reversed(features[:-1]), strict=True):
+        inner, *skips = features[::-1]
+        for join, skip in zip(self.joins, skips, strict=False):
             inner = join(inner, skip)
-        return functional.pixel_shuffle(self.head(inner), self._finest)
+        return functional.pixel_shuffle(self.head(inner), self._block)
 
 
 class _Join(nn.Module):

@@ -1,0 +1,358 @@
+"""Does training on composites hold up on real photos? The same small network on composites, on CamVid, and on both.
+
+    python benchmarks/transfer.py [--arms abcdef] [--seeds 3] [--steps 1000] [--size 256x192] [--out out/transfer]
+    python benchmarks/transfer.py ... --report docs/transfer.md
+
+Every arm (see ARMS) trains `tiny` with the same size, batches and number of steps, on --cores cores, and is judged by
+car IoU on CamVid val at the photos' own 480x360, unlabelled pixels left out: averaged weights after the last step, and
+after every --every steps for the curve. Depth is judged on three KITTI frames, mask and depth on the bundled
+scenes.
+
+--pictures is a folder with qumade/{bgImages,fgImages,bgLabels}, camvid/ and kitti_demo/: $QUMADE_TEST_DATA, or
+../shared/data. Run the same command again after a kill: finished trainings are left alone, one that was broken off goes
+on. Written below --out: runs/ARM-SEED (a run folder each), results.json, table.md, curves.png, and pictures/ to look
+at, which are made from the photos and must not be given away. Of the page that --report writes, all from the heading
+"What the failures show" on is kept as it stands.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from qumade.train.config import TrainConfig
+
+BATCH = 16
+TENTH = 0.1
+REAL_SHARE = 0.5  # of every batch, where real frames are mixed in
+THRESHOLD = 0.5
+SHOWN = 24  # pictures on a sheet
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is trained on: `data`, and mixed with it `real`, both relative to --out."""
+
+    title: str
+    data: str
+    real: str | None = None
+
+
+ARMS = {
+    "a": Arm("composites, random placement", "recipes/random.yaml"),
+    "b": Arm("composites, perspective placement", "recipes/perspective.yaml"),
+    "c": Arm("CamVid train", "data/camvid_train"),
+    "d": Arm("composites of b + 10 % of CamVid train", "recipes/perspective.yaml", "data/camvid_tenth"),
+    "e": Arm("composites made of 10 % of CamVid train + that 10 %", "recipes/camvid.yaml", "data/camvid_tenth"),
+    "f": Arm("composites of b + CamVid train", "recipes/perspective.yaml", "data/camvid_train"),
+    # Controls: what is (d) without composites, and what is (a) without calling the photos' own cars background?
+    "g": Arm("10 % of CamVid train alone", "data/camvid_tenth"),
+    "h": Arm("as a, cars that photos show already ignored", "recipes/random_ignoring.yaml"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arms", default="abcdef", help="any of abcdefgh; g and h are controls (abcdef)")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--every", type=int, help="steps between two looks at CamVid val (a twentieth of --steps)")
+    parser.add_argument("--size", default="256x192", help="what the network sees; sides are multiples of 32")
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--pictures", type=Path, default=Path(os.environ.get("QUMADE_TEST_DATA", "../shared/data")))
+    parser.add_argument("--out", type=Path, default=Path("out/transfer"))
+    parser.add_argument("--report", type=Path, help="write the page of the results there")
+    options = parser.parse_args()
+    if not options.arms or set(options.arms) - set(ARMS) or len(set(options.arms)) < len(options.arms):
+        parser.error(f"--arms must be different ones of {''.join(ARMS)}, got {options.arms!r}")
+    if min(options.seeds, options.steps, options.cores, options.every or 1) < 1:
+        parser.error("--seeds, --steps, --every and --cores must be at least 1")
+    if hasattr(os, "sched_setaffinity"):  # libraries count the cores when they are imported
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+
+    from qumade.cli.common import size_of
+    from qumade.errors import QumadeError
+
+    try:
+        options.size = size_of(options.size)
+        if any(side % 32 or not side for side in options.size):
+            parser.error("--size must have sides that are multiples of 32")
+        run_all(options)
+    except QumadeError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+
+
+def run_all(options: argparse.Namespace) -> None:
+    """Make the data, train and judge what is not there yet, and write down the results."""
+    from qumade.data.files import write_bytes
+    from transfer_page import draw_curves, tables, write_page
+
+    out: Path = options.out.absolute()
+    every = options.every or -(-options.steps // 20)
+    sources = prepare(options.pictures.absolute(), out, options.size)
+    exam = read_exam(out / "data" / "camvid_val")
+    plan = [(arm, seed) for seed in range(options.seeds) for arm in options.arms]  # every arm soon has a first number
+    clock = Clock(len(plan) * options.steps)
+    judged: dict[str, list[dict[str, Any]]] = {arm: [] for arm in options.arms}
+    for arm, seed in plan:
+        run = out / "runs" / f"{arm}-{seed}"
+        config = arm_config(arm, seed, out, options.size, options.steps, every)
+        train_one(config, run, f"{arm} seed {seed}", options.cores, exam, clock)
+        judged[arm].append(judge_once(arm, seed, run, out))
+    results = {
+        "format": "qumade-transfer/1",
+        "settings": {
+            "model": "tiny", "size": options.size, "batch_size": BATCH, "steps": options.steps, "every": every,
+            "seeds": options.seeds, "cores": options.cores, "real_share": REAL_SHARE,
+        },
+        "sources": sources,
+        "arms": {arm: {"title": ARMS[arm].title, "runs": runs} for arm, runs in judged.items()},
+    }  # fmt: skip
+    write_bytes(out / "results.json", (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
+    draw_curves(results, out / "curves.png")
+    write_bytes(out / "table.md", tables(results).encode())
+    print(tables(results))
+    print(f"{out / 'results.json'}\n{out / 'curves.png'}\nLook at {out / 'pictures'} (not to be given away)")
+    if options.report is not None:
+        write_page(results, options.report.absolute())
+        print(options.report.absolute())
+
+
+def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
+    """Write the datasets and recipes of all arms below `out`, as far as they are not there; return what they hold."""
+    from qumade.assets.bundled import bundled_folder
+    from qumade.data.cutout_folders import write_cutouts
+    from qumade.data.imports import read_dataset
+    from qumade.data.imports.writer import write_import
+    from qumade.recipe import Recipe, save_recipe
+
+    camvid = read_dataset("camvid", pictures / "camvid")
+    train = [record for record in camvid.records if record.split == "train"]
+    parts = {
+        "camvid_train": train,
+        "camvid_tenth": evenly(train, round(TENTH * len(train))),
+        "camvid_val": [record for record in camvid.records if record.split == "val"],
+    }
+    counts = {name: len(records) for name, records in parts.items()}
+    data, recipes = out / "data", out / "recipes"
+    for name, records in parts.items():
+        write_import(replace(camvid, records=tuple(records)), data / name, progress=False)
+    kitti = read_dataset("kitti", pictures / "kitti_demo")
+    write_import(kitti, data / "kitti", progress=False)
+    if not (data / "cutouts").is_dir():
+        write_cutouts(parts["camvid_tenth"], data / "cutouts", progress=False)
+    original = pictures / "qumade"
+    common: dict[str, Any] = {
+        "size": size,
+        "per_pair": 1,  # each pass places every pair anew
+        "split": (1.0, 0.0, 0.0),  # composites judge nothing here, so all of them train
+        "backgrounds": original / "bgImages",
+        "foregrounds": original / "fgImages",
+    }
+    labelled = common | {"labels": original / "bgLabels", "label_names": "cityscapes", "horizon": "labels"}
+    own: dict[str, Any] = {
+        "backgrounds": data / "camvid_tenth" / "images",
+        "foregrounds": data / "cutouts",
+        "labels": pictures / "camvid" / "train" / "labels",
+        "label_names": "camvid",
+        "flip": True,  # as the original's folder holds the mirror image of every car
+        "present": "mask",  # these labels are right, and nearly every frame shows cars
+    }
+    recipes.mkdir(parents=True, exist_ok=True)
+    save_recipe(Recipe(**common), recipes / "random.yaml")
+    save_recipe(Recipe(**labelled), recipes / "random_ignoring.yaml")
+    save_recipe(Recipe(**labelled, placement="perspective"), recipes / "perspective.yaml")
+    save_recipe(Recipe(**labelled | own, placement="perspective"), recipes / "camvid.yaml")
+    return counts | {
+        "kitti": len(kitti.records),
+        "reference": len(list((bundled_folder() / "reference" / "images").iterdir())),
+        "backgrounds": len(list((original / "bgImages").iterdir())),
+        "foregrounds": len(list((original / "fgImages").iterdir())),
+        "cutouts": len(list((data / "cutouts").iterdir())),
+    }
+
+
+def evenly(items: Sequence[Any], count: int) -> list[Any]:
+    """Return `count` of the items, each from the middle of one of `count` equal stretches."""
+    return [items[(2 * n + 1) * len(items) // (2 * count)] for n in range(count)]
+
+
+Picture = tuple[NDArray[np.uint8], NDArray[np.float32]]
+
+
+def read_exam(folder: Path) -> list[Picture]:
+    """Return image uint8 [H, W, 3] and coverage float32 [H, W], NaN where unlabelled, of all samples of a dataset."""
+    from qumade.data.folder import FolderDataset
+    from qumade.evaluate.samples import truth_of
+
+    dataset = FolderDataset(folder)
+    exam = []
+    for position in range(len(dataset)):
+        triple = dataset.read(position)
+        truth = truth_of(triple, None).mask
+        if truth is not None:
+            exam.append((triple.image, truth))
+    return exam
+
+
+def car_iou(predict: Callable[[list[NDArray[np.uint8]]], Sequence[Any]], exam: Sequence[Picture]) -> dict[str, float]:
+    """Return `iou`, the mean over the pictures in which there is a car or one is seen, and `pooled_iou`, that of the
+    pixels of all pictures together."""
+    counts = []
+    for start in range(0, len(exam), BATCH):
+        some = exam[start : start + BATCH]
+        for predicted, (_, truth) in zip(predict([image for image, _ in some]), some, strict=True):
+            known = ~np.isnan(truth)
+            seen, true = known & (predicted.mask >= THRESHOLD), known & (truth >= THRESHOLD)
+            counts.append((np.count_nonzero(seen & true), np.count_nonzero(seen | true)))
+    common, union = np.array(counts, np.float64).T
+    some_car = union > 0
+    if not some_car.any():
+        return {"iou": 0.0, "pooled_iou": 0.0}
+    iou = (common[some_car] / union[some_car]).mean()
+    return {"iou": float(iou), "pooled_iou": float(common.sum() / union.sum())}
+
+
+class Clock:
+    """How far all trainings are, and how long the rest takes at the pace of this session."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps, self._done, self._taken, self._began = steps, 0, 0, time.monotonic()
+
+    def skip(self, steps: int) -> None:
+        """So many steps were taken before."""
+        self._done += steps
+
+    def take(self, steps: int) -> str:
+        """So many steps were taken now; return how far that is."""
+        self._done, self._taken = self._done + steps, self._taken + steps
+        pace_s = (time.monotonic() - self._began) / max(self._taken, 1)
+        left_min = round((self._steps - self._done) * pace_s / 60)
+        return f"{self._done / self._steps:.0%} of all, {left_min // 60} h {left_min % 60:02d} min left"
+
+
+def arm_config(arm: str, seed: int, out: Path, size: tuple[int, int], steps: int, every: int) -> "TrainConfig":
+    """Return what an arm's training is; all but the data and the seed is the same for all."""
+    from qumade.train.config import Further, TrainConfig
+
+    source = ARMS[arm]
+    mix = () if source.real is None else (Further(data=out / source.real, share=REAL_SHARE),)
+    return TrainConfig(
+        data=out / source.data, mix=mix, model="tiny", size=size, batch_size=BATCH, steps=steps, epoch_steps=every,
+        seed=seed,
+    )  # fmt: skip
+
+
+def train_one(config: "TrainConfig", run: Path, name: str, cores: int, exam: Sequence[Picture], clock: Clock) -> None:
+    """Train a run, or what is left of it; RUN/camvid.json holds how it did on CamVid val, RUN/camvid_best/ the weights
+    that did best there."""
+    from qumade.data.files import write_bytes
+    from qumade.predict import torch_predictor
+    from qumade.train.loop import train
+    from qumade.train.run_folder import RunFolder, load_network
+
+    known = read_curve(run)
+    reached = known[-1]["step"] if known else 0
+    clock.skip(reached)
+
+    def look(root: Path, rows: Sequence[dict[str, Any]]) -> None:
+        nonlocal reached
+        row = rows[-1]
+        curve = [point for point in read_curve(root) if point["step"] < row["step"]]
+        point = {"step": row["step"], "loss": row["loss"], **car_iou(torch_predictor(load_network(root, "last")), exam)}
+        if point["iou"] > max((earlier["iou"] for earlier in curve), default=-1.0):
+            for suffix in (".safetensors", ".json"):
+                best = RunFolder(root / "camvid_best").weights("best").with_suffix(suffix)
+                best.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(RunFolder(root).weights("last").with_suffix(suffix), best)
+        write_bytes(root / "camvid.json", (json.dumps([*curve, point], indent=1) + "\n").encode())
+        told = clock.take(max(row["step"] - reached, 0))
+        reached = max(reached, row["step"])
+        scores = f"loss {row['loss']:.3f}   IoU {point['iou']:.3f}, pooled {point['pooled_iou']:.3f}"
+        print(f"{name}   step {row['step']}/{config.steps}   {scores}   {told}", flush=True)
+
+    train(config, run, threads=cores, progress=False, after_epoch=look)
+
+
+def read_curve(run: Path) -> list[dict[str, Any]]:
+    """Return how a run did on CamVid val so far, a point a look."""
+    path = run / "camvid.json"
+    curve: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+    return curve
+
+
+def judge_once(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
+    """Return everything about a finished run, and keep it in RUN/judged.json; pictures are drawn of the first seed."""
+    from qumade.data.files import write_bytes
+
+    path = run / "judged.json"
+    if not path.is_file():
+        write_bytes(path, (json.dumps(judge(arm, seed, run, out), indent=1, allow_nan=False) + "\n").encode())
+    judged: dict[str, Any] = json.loads(path.read_text())
+    return judged
+
+
+def judge(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
+    """Judge the averaged weights after the last step."""
+    from qumade.assets.bundled import bundled_folder
+    from qumade.data.files import write_bytes
+    from qumade.data.folder import FolderDataset
+    from qumade.evaluate.alignment import Alignment
+    from qumade.evaluate.evaluation import evaluate
+    from qumade.evaluate.pictures import draw_rows, png, sheet, worst
+    from qumade.evaluate.summary import score_names, summarise
+    from qumade.predict import torch_predictor
+    from qumade.train.run_folder import load_network, read_results
+
+    curve, rows = read_curve(run), read_results(run / "results.csv")
+    predict = torch_predictor(load_network(run, "last"))
+    kind = predict.config.depth_kind
+    judged: dict[str, Any] = {
+        "seed": seed,
+        "learnt_depth": kind is not None,
+        "minutes": (rows[-1]["seconds"] or 0.0) / 60,
+        "curve": curve,
+        "last": curve[-1],
+        "best": max(curve, key=lambda point: point["iou"]),
+        "baselines": {},
+    }
+    folders = {
+        "camvid": out / "data" / "camvid_val",
+        "kitti": out / "data" / "kitti",
+        "reference": bundled_folder() / "reference",
+    }
+    for name, folder in folders.items():
+        dataset = FolderDataset(folder)
+        # The same for all arms, for two of three kinds of labels know depth only up to scale and shift.
+        alignment: Alignment | None = "scale and shift" if dataset.has_depth else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of depth that nobody has learnt
+            evaluation = evaluate(predict, dataset, predicted_kind=kind, alignment=alignment)
+        group, columns = summarise(evaluation)[0], [score.column for score in score_names(evaluation)]
+        judged[name] = {column: group.means[column] for column in columns}
+        judged["baselines"][name] = {column: group.baselines[column] for column in columns}
+        if seed == 0:
+            typical = evenly(range(len(dataset)), min(SHOWN, len(dataset)))
+            for what, chosen in (("worst", worst(evaluation, SHOWN)), ("typical", typical)):
+                (out / "pictures").mkdir(exist_ok=True)
+                drawn = sheet(draw_rows(evaluation, predict, dataset, chosen), f"({arm}) on {name}: {what}")
+                write_bytes(out / "pictures" / f"{name}-{arm}-{what}.png", png(drawn))
+    return judged
+
+
+if __name__ == "__main__":
+    main()

@@ -28,6 +28,7 @@ def evaluate(
     limit: int | None = None,
     min_object_share: float = 0.0,
     protocol: Literal["standard", "original"] = "standard",
+    explain: Annotated[bool, Parameter(negative="")] = False,
     device: Literal["cpu", "cuda"] | None = None,
     json: Json = False,
 ) -> None:
@@ -53,6 +54,8 @@ def evaluate(
         Count only pictures of which the object is at least this share (0.01: one percent).
     protocol
         original: also the numbers as the original reported them, all pixels pooled.
+    explain
+        Show in the report what the network looks at (Grad-CAM); not of an .onnx file.
     device
         Where to compute; the GPU where there is one.
     json
@@ -66,6 +69,8 @@ def evaluate(
 
     dataset = open_data(data_path)
     original = protocol == "original"
+    if explain:
+        from qumade.train.run_folder import load_network
     judged = evaluate_into(
         load_predictor(run, device),
         run,
@@ -75,6 +80,7 @@ def evaluate(
         limit=limit,
         min_object_share=min_object_share,
         original=original,
+        explain=load_network(run) if explain else None,
     )
     told = format_original(judged.evaluation) if original else format_summary(judged.evaluation, judged.groups)
     scores = as_json(judged.evaluation, judged.groups, min_object_share)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qumade.data.files import write_bytes
 from qumade.evaluate.evaluation import Evaluation, evaluate, write_scores
@@ -11,6 +12,9 @@ from qumade.evaluate.report import Section, write_report
 from qumade.evaluate.samples import Samples, as_text, choose
 from qumade.evaluate.summary import Group, summarise
 from qumade.predict import Predictor
+
+if TYPE_CHECKING:
+    from qumade.models.network import MaskDepthNetwork
 
 __all__ = ["Judged", "evaluate_into"]
 
@@ -36,13 +40,13 @@ def evaluate_into(
     limit: int | None = None,
     min_object_share: float = 0.0,
     original: bool = False,
-    extra: Sequence[Section] = (),
+    explain: "MaskDepthNetwork | None" = None,
     progress: bool = True,
 ) -> Judged:
     """Judge `predict`, which was read from `network`, and write scores.parquet, worst.png and report.html.
 
     `splits`, `limit`: which samples, spread evenly (see `choose`); `min_object_share` as in `summarise`; `original` as
-    in `evaluate`; `extra` sections of the report.
+    in `evaluate`. The report explains a few pictures by the gradients of the network `explain`.
     """
     evaluation = evaluate(
         predict,
@@ -61,5 +65,10 @@ def evaluate_into(
     title = f"{name} on {dataset.name}: the {len(rows)} worst pictures"
     write_bytes(folder / "worst.png", png(sheet(rows, title)))
     report = folder / "report.html"
+    extra: list[Section] = []
+    if explain is not None:
+        from qumade.evaluate.explained import explained  # needs torch, which judging an .onnx file does not
+
+        extra.append(explained(explain, evaluation, dataset))
     write_report(report, name, evaluation, groups, rows, extra, min_object_share)
     return Judged(evaluation, groups, report)

@@ -1,0 +1,53 @@
+"""A section of a report: what the network looks at, on a few of the judged pictures."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from qumade.evaluate.evaluation import Evaluation
+from qumade.evaluate.explain import explain_depth, explain_mask, heat_overlay
+from qumade.evaluate.pictures import Panel
+from qumade.evaluate.report import Section
+from qumade.evaluate.samples import Samples
+from qumade.models.network import MaskDepthNetwork
+
+__all__ = ["explained"]
+
+MARK_PX = 5
+
+
+def explained(network: MaskDepthNetwork, evaluation: Evaluation, dataset: Samples, count: int = 4) -> Section:
+    """Grad-CAM of the mask, and of the depth at a point, on `count` judged pictures spread over those with an object.
+
+    The point is the middle of the object where the truth shows one, else the middle of the lower edge, on the ground.
+    """
+    shares = np.asarray(evaluation.scores["object_share"].to_pylist(), np.float64)  # None becomes NaN
+    with_object = np.flatnonzero(shares > 0)
+    rows = with_object if len(with_object) else np.arange(len(shares))
+    rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(np.int64)]
+    panels: list[Panel] = []
+    for position in evaluation.scores["sample"].to_numpy()[rows].tolist():
+        triple = dataset.read(position)
+        point = _middle(triple.mask, triple.image.shape)
+        heat = heat_overlay(triple.image, explain_mask(network, triple.image))
+        panels.append(Panel(f"sample {position}: mask", Image.fromarray(heat)))
+        marked = Image.fromarray(heat_overlay(triple.image, explain_depth(network, triple.image, point)))
+        column, row = point
+        box = (column - MARK_PX, row - MARK_PX, column + MARK_PX, row + MARK_PX)
+        ImageDraw.Draw(marked).ellipse(box, outline="white", width=2)
+        panels.append(Panel(f"sample {position}: depth at the ring", marked))
+    text = (
+        "Grad-CAM of the coarsest level of the encoder: red speaks for the object, or for nearness at the ring, blue "
+        "does not. Coarse by nature: a cell is as large as the encoder's stride."
+    )
+    return Section("What it looks at", text, tuple(panels))
+
+
+def _middle(mask: NDArray[np.uint8] | None, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Column and row of the object's pixel nearest to its centre."""
+    height, width = shape[:2]
+    rows, columns = np.nonzero(mask >= 128) if mask is not None else (np.empty(0), np.empty(0))
+    if not len(rows):
+        return width // 2, height - 1
+    nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
+    return int(columns[nearest]), int(rows[nearest])

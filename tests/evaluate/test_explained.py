@@ -1,0 +1,76 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from qumade.data.folder import FolderDataset
+from qumade.evaluate.explained import explained
+from qumade.evaluate.folder import evaluate_into
+from qumade.models.config import NetworkConfig
+from qumade.models.network import MaskDepthNetwork, build_network
+from qumade.predict import torch_predictor
+
+
+@pytest.fixture(scope="module")
+def network() -> MaskDepthNetwork:
+    torch.manual_seed(0)
+    return build_network(NetworkConfig(size=(64, 64), depth_kind="scaled")).eval()
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> FolderDataset:
+    from PIL import Image
+
+    for folder in ("images", "masks"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        mask = np.zeros((40, 60), np.uint8)
+        mask[10:20, 10 * number : 10 * number + 10] = 255 * (number > 0)
+        Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"{number}.png")
+        Image.fromarray(rng.integers(0, 255, (40, 60, 3), np.uint8)).save(
+            tmp_path / "data" / "images" / f"{number}.png"
+        )
+    return FolderDataset(tmp_path / "data")
+
+
+def evaluation(shares: list[float | None]) -> SimpleNamespace:
+    return SimpleNamespace(scores=pa.table({"sample": list(range(len(shares))), "object_share": shares}))
+
+
+def test_pictures_with_an_object_are_explained(network: MaskDepthNetwork, dataset: FolderDataset) -> None:
+    section = explained(network, evaluation([0.0, 0.1, 0.1, 0.1, 0.1]), dataset, count=2)
+    assert [panel.title for panel in section.pictures] == [
+        "sample 1: mask", "sample 1: depth at the ring", "sample 4: mask", "sample 4: depth at the ring",
+    ]  # fmt: skip
+    assert all(panel.image.size == (60, 40) for panel in section.pictures)
+
+
+def test_without_masks_the_ground_is_explained(network: MaskDepthNetwork, dataset: FolderDataset) -> None:
+    section = explained(network, evaluation([None] * 5), dataset, count=9)
+    assert len(section.pictures) == 10
+
+
+def test_the_ring_is_on_the_object(network: MaskDepthNetwork, dataset: FolderDataset) -> None:
+    depth = np.asarray(explained(network, evaluation([0, 0, 0, 1, 0]), dataset, count=1).pictures[1].image)
+    rows, columns = np.nonzero((depth == 255).all(axis=2))
+    assert (rows.mean(), columns.mean()) == (pytest.approx(14.5, abs=1), pytest.approx(34.5, abs=1))
+
+
+def test_a_report_shows_what_the_network_looks_at(
+    network: MaskDepthNetwork, dataset: FolderDataset, tmp_path: Path
+) -> None:
+    judged = evaluate_into(torch_predictor(network), tmp_path / "run", dataset, tmp_path / "out", explain=network)
+    assert judged.report == tmp_path / "out" / "report.html"
+    assert "What it looks at" in judged.report.read_text()
+    assert sorted(path.name for path in judged.report.parent.iterdir()) == [
+        "report.html",
+        "scores.parquet",
+        "worst.png",
+    ]
+    judged = evaluate_into(torch_predictor(network), tmp_path / "run", dataset, tmp_path / "out", limit=2)
+    assert "What it looks at" not in judged.report.read_text()
+    assert judged.evaluation.scores.num_rows == 2

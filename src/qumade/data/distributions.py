@@ -1,0 +1,79 @@
+"""How the values of a dataset are spread, beyond mean and standard deviation: what to look at before training."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm.auto import tqdm
+
+from qumade.data.layout import Triple
+from qumade.errors import QumadeError
+
+__all__ = ["Distributions", "distributions"]
+
+MAP = 64  # cells a side: pictures of all shapes are stretched to it
+DEPTHS_OF_A_PICTURE = 1024
+OBJECT_CODE = 128  # a pixel belongs to the object from half coverage on
+
+
+class Readable(Protocol):
+    """What samples are read from."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, position: int, /) -> Triple: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Distributions:
+    """Over `samples` samples, spread evenly over a dataset.
+
+    `levels` int64 [3, 256]: pixels with each level of R, G, B. `object_share` float64 [samples]: share of the picture
+    that is at least half covered. `coverage` float64 [64, 64]: mean coverage in [0, 1] of each part of the picture.
+    `inverse_depth` float32 [n]: known inverse depth of at most 1024 pixels of each picture, taken on a grid.
+    `depth_map` float64 [64, 64]: mean of the known inverse depth there, NaN where none is. None without such labels.
+    """
+
+    samples: int
+    levels: NDArray[np.int64]
+    object_share: NDArray[np.float64] | None
+    coverage: NDArray[np.float64] | None
+    inverse_depth: NDArray[np.float32] | None
+    depth_map: NDArray[np.float64] | None
+
+
+def distributions(dataset: Readable, count: int = 1000, *, progress: bool = True) -> Distributions:
+    """Read at most `count` samples and return how their values are spread."""
+    if count < 1:
+        raise QumadeError(f"Invalid count: got {count}; must be at least 1")
+    samples = min(count, len(dataset))
+    levels = np.zeros((3, 256), np.int64)
+    shares, depths = [], []
+    coverage, depth_sums, depth_counts = (np.zeros((MAP, MAP)) for _ in range(3))
+    for number in tqdm(range(samples), unit=" samples", desc="distributions", disable=not progress):
+        triple = dataset.read(number * len(dataset) // samples)
+        levels += np.array(Image.fromarray(triple.image).histogram(), np.int64).reshape(3, 256)
+        if triple.mask is not None:
+            shares.append(float((triple.mask >= OBJECT_CODE).mean()))
+            small = Image.fromarray(triple.mask).resize((MAP, MAP), Image.Resampling.BOX)
+            coverage += np.asarray(small, np.float64) / 255
+        if triple.inverse_depth is not None:
+            height, width = triple.inverse_depth.shape
+            rows = (2 * np.arange(MAP) + 1) * height // (2 * MAP)
+            columns = (2 * np.arange(MAP) + 1) * width // (2 * MAP)
+            values = triple.inverse_depth[rows[:, None], columns]
+            known = np.isfinite(values)
+            depth_sums += np.where(known, values, 0.0)
+            depth_counts += known
+            grid = values.ravel()[:: MAP * MAP // DEPTHS_OF_A_PICTURE]
+            depths.append(grid[np.isfinite(grid)])
+    return Distributions(
+        samples=samples,
+        levels=levels,
+        object_share=np.array(shares) if shares else None,
+        coverage=coverage / len(shares) if shares else None,
+        inverse_depth=np.concatenate(depths) if depths else None,
+        depth_map=depth_sums / np.where(depth_counts > 0, depth_counts, np.nan) if depths else None,
+    )

@@ -1,0 +1,177 @@
+"""What the notebooks share: where things lie, and pictures of what goes in and comes out, ready to be displayed."""
+
+import io
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from qumade.assets.build import build_catalog
+from qumade.assets.bundled import write_samples
+from qumade.data.description import read_description
+from qumade.data.preview import coloured_depth
+from qumade.evaluate.evaluation import evaluate
+from qumade.evaluate.pictures import draw_rows, sheet
+from qumade.evaluate.samples import Samples, choose
+from qumade.generate.engine import generate
+from qumade.plan.splits import SAMPLE_SPLITS
+from qumade.recipe import load_recipe, recipe_from_dict, save_recipe
+
+if TYPE_CHECKING:
+    from qumade.predict import Predictor
+    from qumade.train.config import TrainConfig
+    from qumade.train.report import AfterEpoch
+    from qumade.train.training import Training
+
+__all__ = [
+    "bundled_dataset",
+    "bundled_recipe",
+    "bundled_runs",
+    "live_curves",
+    "of_each_split",
+    "project_path",
+    "run_for",
+    "show_batch",
+    "show_pictures",
+    "show_results",
+]
+
+PER_PAIR = 10  # of the dataset of bundled samples: enough to learn from, and drawn in seconds
+NEVER_SEEN = "test", "val"
+
+
+def project_path(path: Path | str) -> Path:
+    """Return an absolute path; a relative one starts at the current folder, or at the one above where the current
+    folder is called notebooks. So a notebook finds the same files wherever it is started from."""
+    here = Path.cwd()
+    return (here.parent if here.name == "notebooks" else here) / Path(path).expanduser()
+
+
+def bundled_recipe(folder: Path) -> Path:
+    """Write the bundled samples into folder/samples and return the path of their recipe."""
+    write_samples(folder / "samples")
+    return folder / "samples" / "recipe.yaml"
+
+
+def bundled_dataset(folder: Path) -> Path:
+    """Return folder/dataset; where no finished dataset is there yet, it is composed of the bundled samples."""
+    data_path, description = folder / "dataset", folder / "dataset" / "dataset.yaml"
+    if not description.is_file() or not read_description(description).complete:
+        fields = load_recipe(bundled_recipe(folder)).model_dump() | {"per_pair": PER_PAIR}
+        recipe = recipe_from_dict(fields, "the bundled recipe", folder)
+        catalog, _ = build_catalog(recipe)
+        generate(recipe, catalog, data_path)
+    return data_path
+
+
+def bundled_runs(folder: Path, *, steps: int, size: tuple[int, int]) -> tuple[Path, Path]:
+    """Return two short trainings on the bundled samples, which differ in where the cars stand: on the road and as large
+    as they are there, and anywhere. They are trained where they are not there yet."""
+    from qumade.train.config import TrainConfig
+    from qumade.train.loop import train
+
+    samples = bundled_recipe(folder)
+    found = []
+    for name, mix in (("perspective", {"perspective": 1.0}), ("random", {"random": 1.0})):
+        fields = load_recipe(samples).model_dump() | {"mix": mix}
+        recipe = folder / f"{name}.yaml"
+        save_recipe(recipe_from_dict(fields, "the bundled recipe", folder), recipe)
+        run = folder / "runs" / f"{name}_{size[0]}x{size[1]}_{steps}_steps"
+        found.append(train(TrainConfig(data=recipe, steps=steps, size=size), run))
+    return found[0], found[1]
+
+
+def run_for(config: "TrainConfig", training: "Training", runs: Path) -> Path:
+    """Return the folder in `runs` for a training with this config on the data of `training`: the one that has begun it,
+    which then goes on, or has finished it; else the next free one of run_1, run_2 and so on."""
+    from qumade.train.checkpoint import latest_checkpoint, read_checkpoint
+    from qumade.train.config import differences, load_config
+    from qumade.train.run_folder import RunFolder
+
+    for number in itertools.count(1):
+        folder = RunFolder(runs / f"run_{number}")
+        if not folder.config.is_file():
+            break
+        checkpoint = latest_checkpoint(folder.checkpoints)
+        data = training.setup.fingerprint if checkpoint is None else read_checkpoint(checkpoint)[1].get("data")
+        if data == training.setup.fingerprint and not differences(config, load_config(folder.config)):
+            break
+    return folder.root
+
+
+def of_each_split(dataset: Samples, count: int) -> NDArray[np.int64]:
+    """Return the positions of at most `count` samples of each split, spread evenly over it and ascending; of all
+    samples where the dataset has no splits."""
+    present = [name for name in SAMPLE_SPLITS if name is not None and (dataset.splits == name).any()]
+    chosen = [choose(dataset, [name], count) for name in present] or [choose(dataset, limit=count)]
+    return np.sort(np.concatenate(chosen))
+
+
+def show_batch(training: "Training", count: int = 12) -> Image.Image:
+    """Return the first training batch as the network sees it: augmented images beside their masks and depth."""
+    from qumade.train.pictures import batch_sheet
+
+    batches = training.batches(0, 1)
+    try:
+        batch = next(iter(batches))
+    finally:
+        batches.close()
+    title = "A training batch, as the network sees it"
+    return batch_sheet(batch, training.setup.network_config(), title, count=count)
+
+
+def show_results(
+    predict: "Predictor", dataset: Samples, count: int = 8, splits: Sequence[str] = NEVER_SEEN
+) -> Image.Image:
+    """Return samples with what is true of them, what is predicted, and scores; of the first of these splits that the
+    dataset has, or of all samples where it has none of them."""
+    chosen = next(([name] for name in splits if (dataset.splits == name).any()), [])
+    positions = choose(dataset, chosen, count)
+    evaluation = evaluate(predict, dataset, predicted_kind=predict.config.depth_kind, positions=positions)
+    rows = draw_rows(evaluation, predict, dataset, range(len(positions)))
+    return sheet(rows, f"{dataset.name}: {len(rows)} samples" + (f" of split {chosen[0]}" if chosen else ""))
+
+
+def show_pictures(pictures: Mapping[str, NDArray[Any]], *, mark: tuple[int, int] | None = None) -> Image.Image:
+    """Return pictures side by side under their titles: uint8 [H, W, 3], grey uint8 or bool [H, W], and float [H, W],
+    which is taken for inverse depth and coloured from black (far) to bright (near). A cross marks (column, row)."""
+    figure = Figure(figsize=(4 * len(pictures), 4.3), dpi=100, layout="constrained")
+    for axes, (title, picture) in zip(np.atleast_1d(figure.subplots(1, len(pictures))), pictures.items(), strict=True):
+        if picture.ndim == 2 and np.issubdtype(picture.dtype, np.floating):
+            picture = coloured_depth(picture.astype(np.float32), None)
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=1 if picture.dtype == bool else 255)
+        if mark is not None:
+            axes.plot(*mark, "+", color="white", markersize=16, markeredgewidth=2)
+        axes.set_title(title)
+        axes.set_axis_off()
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return Image.open(buffer)
+
+
+def live_curves(run: Path) -> "AfterEpoch":
+    """Return an `after_epoch` for `train`: it keeps a picture of the curves under the cell, drawn anew after every
+    epoch. Curves of a run that is there already are shown at once."""
+    from IPython import display as ipython
+
+    from qumade.train.curves import draw_curves
+    from qumade.train.run_folder import RunFolder
+
+    display: Any = ipython  # it is not typed
+    curves = RunFolder(run).curves
+    before = display.Image(filename=str(curves)) if curves.is_file() else display.Markdown("*curves after an epoch*")
+    handle = display.display(before, display_id=True)
+
+    def after_epoch(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+        draw_curves(rows, curves)
+        if handle is not None:  # None outside of notebooks
+            handle.update(display.Image(filename=str(curves)))
+
+    return after_epoch

@@ -127,19 +127,21 @@ def _page(results: Results, image: str) -> str:
         cores; learning rate, augmentation and losses are `qumade train`'s defaults. A training took
         {min(minutes):.0f} to {max(minutes):.0f} minutes, a look at val after every {settings["every"]:,} steps
         included. Where real frames are mixed in, they are {settings["real_share"]:.0%} of every batch.""",
+    ]
+    points = [
         f"""- Composites are drawn at {size} straight from recipes: every pair of background and cut-out in turn, placed
         anew in each pass, one object each, everything else as the recipe's defaults. All identities train, for
         composites judge nothing here. Their depth is the flat-ground prior's.""",
         f"""- (a): {sources["backgrounds"]} road photos and {sources["foregrounds"]} car cut-outs of the original,
         without label maps, so cars that the photos show already count as background. (b): with predicted label maps,
-        the horizon from them, and cars that they show ignored.""",
+        the horizon from them, cars that they show ignored, and photos with nowhere to stand left out.""",
         f"""- 10 % of CamVid train is {sources["camvid_tenth"]} of {sources["camvid_train"]} frames, spread evenly over
         the sequences. (e): the {sources["cutouts"]} cars that `qumade cutouts` takes from them, and their mirror
         images, in perspective on these frames with their own label maps; cars that those show are part of the mask.""",
         "- CamVid has no depth: on it alone the whole network learns masks.",
         "- All frames of CamVid val are of one drive that CamVid train shows too.",
     ]
-    return "\n".join(map(_folded, blocks)).replace("\n\n- ", "\n- ") + "\n"
+    return "\n".join(map(_folded, blocks)) + "\n" + "".join(map(_folded, points)) + "\n"
 
 
 def _folded(block: str) -> str:

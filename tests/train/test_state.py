@@ -30,6 +30,21 @@ def test_going_on_from_a_snapshot_is_the_same_to_the_bit(make_stepper, make_batc
         assert torch.equal(expected[name], got[name]), name
 
 
+def test_moments_come_back_as_their_parameters_lie_in_memory(make_stepper, make_batches):
+    one, other = make_stepper(), make_stepper(seed=9)
+    for stepper in (one, other):
+        stepper.learner.network.to(memory_format=torch.channels_last)
+    batches = make_batches(4)
+    _advance(one, batches[:2])
+    restore(other.learner, snapshot(one.learner))
+    weight = other.learner.network.body[0].weight
+    assert other.learner.optimizer.state[weight]["exp_avg"].stride() == weight.stride() != weight.contiguous().stride()
+    for stepper in (one, other):
+        torch.manual_seed(0)
+        _advance(stepper, batches[2:])
+    assert torch.equal(one.learner.network.body[0].weight, weight)
+
+
 def test_a_snapshot_is_a_copy(make_stepper, make_batches):
     stepper = make_stepper()
     taken = snapshot(stepper.learner)

@@ -49,5 +49,5 @@ def steps_in(
         judging = time.monotonic() - before
     validations = max(1, min(VALIDATIONS, int(JUDGING * seconds / max(judging, 1e-9))))
     left = RESERVE * seconds - validations * judging - (time.monotonic() - began)
-    steps = max(1, int(left / per_step))
-    return Pace(steps, min(steps, validations))
+    between = max(1, int(left / per_step) // validations)  # whole, so that no epoch is shorter than the others
+    return Pace(between * validations, validations) if left >= validations * per_step else Pace(1, 1)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ class Report:
             if value is not None and name not in ("epoch", "step", "samples"):
                 self._events.add_scalar(f"epoch/{name}", value, row["step"])
         if self._progress:
-            self._bar.write(epoch_line(row, epochs))
+            self._bar.write(epoch_line(row, epochs), file=sys.stderr)
         if final or time.monotonic() - self._pictures_at > PICTURES_EVERY_S:
             self._draw(rows, network)
             self._pictures_at = time.monotonic()

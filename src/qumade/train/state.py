@@ -72,9 +72,12 @@ def restore(learner: Learner, tensors: Tensors, source: str = "a snapshot") -> N
     groups = learner.optimizer.state_dict()["param_groups"]
     parameters = [parameter for group in learner.optimizer.param_groups for parameter in group["params"]]
     for at, slots in state.items():
-        shapes = {tuple(value.shape) for value in slots.values() if value.ndim}
-        if at >= len(parameters) or shapes - {tuple(parameters[at].shape)}:
-            raise QumadeError(f"Invalid checkpoint: got another optimizer in {source}; must be of this config's")
+        for key, value in slots.items():
+            if at >= len(parameters) or (value.ndim and value.shape != parameters[at].shape):
+                raise QumadeError(f"Invalid checkpoint: got another optimizer in {source}; must be of this config's")
+            if value.ndim:
+                # As its parameter lies in memory: fused kernels go through both from the first byte to the last.
+                slots[key] = torch.empty_like(parameters[at], requires_grad=False).copy_(value)
     learner.optimizer.load_state_dict({"state": state, "param_groups": groups})
     restore_random_state(tensors)
 

@@ -1,0 +1,79 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from qumade import cli
+from qumade.train.config import load_config
+from qumade.train.report import Report
+
+TINY = ("--size=64", "--batch-size=4", "--steps=2", "--val-limit=4", "--workers=0", "--threads=1")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Calls the command in this process; returns exit code, stdout and stderr."""
+    monkeypatch.setattr(Report, "_draw", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["qumade", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_info:
+            cli.main()
+        return exit_info.value.code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def recipe(asset_folders) -> Path:
+    path = asset_folders / "recipe.yaml"
+    fields = "backgrounds: backgrounds\nforegrounds: foregrounds\nsize: [64, 64]\nper_pair: 2\nsplit: [0.5, 0.25, 0.25]"
+    path.write_text(fields)
+    return path
+
+
+def test_a_recipe_becomes_a_network_and_a_finished_run_is_left_alone(run, recipe, tmp_path):
+    out = tmp_path / "run"
+    code, text, told = run("train", recipe, "--out", out, *TINY, "--json")
+    assert code == 0
+    result = json.loads(text)
+    assert result["run"] == str(out) and result["step"] in (1, 2) and 0 <= result["val_iou"] <= 1
+    assert "tiny at 64x64 on cpu: 2 steps of 4" in told and "epoch 2/2   loss" in told and "samples/s" in told
+    before = (out / "results.csv").stat().st_mtime_ns
+    code, text, _ = run("train", recipe, "--out", out, *TINY)
+    assert code == 0 and "Best after epoch" in text and str(out / "curves.png") in text
+    assert (out / "results.csv").stat().st_mtime_ns == before
+
+
+def test_flags_become_the_config(run, recipe, tmp_path):
+    out = tmp_path / "run"
+    flags = ("--loss=original", "--no-augment", "--lr=0.002", "--clip=0", "--seed=3", "--l1=1e-6", "--depth-range=0,2")
+    code, _, _ = run("train", recipe, "--out", out, f"--with={recipe}:0.25:mask", *flags, *TINY)
+    assert code == 0
+    config = load_config(out / "config.yaml")
+    assert (config.mask_loss, config.depth_loss, config.mask_weight) == ("original", "original", 2.0)
+    assert config.augmentation.mirror == 0 and config.lr == 0.002 and config.clip is None and config.seed == 3
+    assert config.l1 == 1e-6 and config.depth_range == (0.0, 2.0)
+    assert [(part.data, part.share, part.parts) for part in config.mix] == [(recipe, 0.25, "mask")]
+    code, _, told = run("train", "--config", out / "config.yaml", "--out", out, "--lr=0.1")
+    assert code == 1 and told.count("\n") == 1 and "lr 0.1 instead of 0.002" in told
+    assert run("train", "--config", out / "config.yaml", "--out", out)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "needs a dataset or a recipe"),
+        (("nothing-there",), 1, "nothing-there; must be a folder or a recipe file"),
+        (("x", "--epochs=1", "--minutes=2"), 2, "one of --epochs, --minutes and --steps"),
+        (("x", "--size=100"), 1, "Invalid size: got (100, 100) in the command line; must be width and height that are"),
+        (("x", "--lr=fast"), 1, "Invalid --lr: got 'fast'; must be a number, or find"),
+        (("x", "--with=b"), 1, "Invalid share: got 'b'"),
+        (("x", "--epochs=0"), 1, "Invalid epochs: got 0"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(run, tmp_path, arguments, code, message):
+    got, text, told = run("train", *arguments, "--out", tmp_path / "run")
+    assert got == code and not text and message in told and told.count("\n") == 1

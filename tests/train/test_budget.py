@@ -1,0 +1,52 @@
+import itertools
+
+import pytest
+import torch
+
+from qumade.train import budget
+from qumade.train.budget import steps_in
+from qumade.train.state import snapshot
+
+
+class Clock:
+    """A clock that only moves when told to."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(budget, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("seconds", "step_s", "validation_s", "validations"), [(600, 0.5, 2.0, 20), (600, 0.5, 9.0, 10), (60, 0.5, 20.0, 1)]
+)
+def test_steps_and_validations_fit_into_the_time(
+    clock, make_stepper, make_batches, seconds, step_s, validation_s, validations
+):
+    def batches():
+        for batch in itertools.cycle(make_batches(2)):
+            clock.now += step_s
+            yield batch
+
+    def validate():
+        clock.now += validation_s
+
+    stepper = make_stepper()
+    before = snapshot(stepper.learner)
+    pace = steps_in(seconds, stepper, batches(), validate)
+    spent = clock.now + pace.steps * step_s + pace.validations * validation_s
+    assert 0.9 * seconds < spent <= seconds and pace.validations == validations
+    after = snapshot(stepper.learner)
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_at_least_one_step(make_stepper, make_batches):
+    assert steps_in(1e-6, make_stepper(), make_batches(10)) == (1, 1)

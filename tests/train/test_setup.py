@@ -1,0 +1,136 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qumade.data.augment import Augmentation
+from qumade.errors import QumadeError
+from qumade.train.config import Further, TrainConfig
+from qumade.train.setup import open_setup, with_steps
+
+
+@pytest.fixture
+def data(tmp_path, toy_dataset):
+    return toy_dataset(tmp_path / "data")
+
+
+def test_only_training_samples_are_trained_on(data):
+    setup = open_setup(TrainConfig(data=data))
+    splits = setup.main.splits
+    assert set(splits[setup.mix.ingredients[0].positions]) == {"train"} and set(splits[setup.validation]) == {"val"}
+    assert len(setup.mix.ingredients[0].positions) == 20 and len(setup.validation) == 6
+
+
+def test_without_splits_all_samples_are_trained_on(tmp_path, toy_dataset):
+    setup = open_setup(TrainConfig(data=toy_dataset(tmp_path / "data", val=0)))
+    assert len(setup.mix.ingredients[0].positions) == 20 and not len(setup.validation)
+    assert sum("no validation samples" in note for note in setup.notes) == 1
+
+
+def test_limits_are_spread_evenly(data):
+    setup = open_setup(TrainConfig(data=data, limit=5, val_limit=2))
+    assert setup.mix.ingredients[0].positions.tolist() == [0, 4, 8, 12, 16]
+    assert setup.validation.tolist() == [20, 23]
+
+
+def test_colours_are_measured_or_of_the_statistics_or_of_imagenet(data):
+    setup = open_setup(TrainConfig(data=data))
+    pixels = np.concatenate(
+        [np.asarray(Image.open(data / "images" / f"img{n + 1:06d}.png")).reshape(-1, 3) for n in range(20)]
+    )
+    assert np.allclose(setup.config.mean, pixels.mean(0) / 255) and np.allclose(setup.config.std, pixels.std(0) / 255)
+    assert any("measured on 20 training samples" in note for note in setup.notes)
+    (data / "statistics.json").write_text(json.dumps({"images": {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.0, 0.6]}}))
+    setup = open_setup(TrainConfig(data=data))
+    assert setup.config.mean == (0.1, 0.2, 0.3) and setup.config.std == (0.4, 0.001, 0.6)
+    assert any(str(data / "statistics.json") in note for note in setup.notes)
+    assert open_setup(TrainConfig(data=data, pretrained=True)).config.mean == (0.485, 0.456, 0.406)
+    assert open_setup(TrainConfig(data=data, mean=(0, 0, 0), std=(1, 1, 1))).config.mean == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"images": {"mean": [1, 2], "std": [1, 1, 1]}}', '{"images": {"mean": 3}}']
+)
+def test_statistics_that_are_none_are_refused(data, text):
+    (data / "statistics.json").write_text(text)
+    with pytest.raises(QumadeError, match=f"in {data / 'statistics.json'}"):
+        open_setup(TrainConfig(data=data))
+
+
+@pytest.mark.parametrize(
+    ("kind", "span", "loss", "said"),
+    [("metric", (0.0, 1.5), "silog", "metric"), ("scaled", (0.0, 1.5), "silog", "scaled"),
+     ("affine", (0.0, 1.5), "ssi", "affine"), (None, (0.0, 1.0), "ssi", "affine")],
+)  # fmt: skip
+def test_what_depth_means_is_the_dataset_s(tmp_path, toy_dataset, kind, span, loss, said):
+    setup = open_setup(TrainConfig(data=toy_dataset(tmp_path / "data", kind=kind)))
+    assert setup.config.depth_range == span and setup.config.depth_loss == loss
+    network = setup.network_config()
+    assert network.depth_kind == said and network.depth_range == span
+    assert setup.objective().depth == loss
+
+
+@pytest.mark.parametrize(
+    ("size", "model", "expected"),
+    [((48, 40), "tiny", (64, 32)), ((640, 480), "tiny", (160, 96)), ((640, 480), "small", (256, 192)),
+     ((300, 300), "base", (224, 224)), ((16, 100), "tiny", (32, 96))],
+)  # fmt: skip
+def test_the_size_goes_by_the_samples_and_the_network(tmp_path, toy_dataset, size, model, expected):
+    if min(size) < 40:
+        pytest.skip("too small for the boxes of the toy")
+    data = toy_dataset(tmp_path / "data", train=1, val=0, size=size)
+    assert open_setup(TrainConfig(data=data, model=model)).config.size == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "steps", "epoch_steps"),
+    [({"epochs": 3}, 15, 5), ({"epochs": 3, "epoch_steps": 2}, 15, 2), ({"steps": 100}, 100, 5),
+     ({"steps": 7}, 7, 1), ({"steps": 100, "epoch_steps": 30}, 100, 30), ({"minutes": 1.0}, None, None),
+     ({"minutes": 1.0, "steps": 40, "epoch_steps": 2}, 40, 2)],
+)  # fmt: skip
+def test_budgets_become_steps(data, fields, steps, epoch_steps):
+    config = open_setup(TrainConfig(data=data, batch_size=4, **fields)).config
+    assert (config.steps, config.epoch_steps) == (steps, epoch_steps)
+
+
+def test_what_is_found_is_not_looked_for_again(data):
+    first = with_steps(open_setup(TrainConfig(data=data)).config, 50).model_copy(update={"ema_decay": 0.5})
+    second = open_setup(first)
+    assert second.config == first and not any("Mean" in note for note in second.notes)
+
+
+def test_further_datasets_take_their_share(data, tmp_path, toy_dataset):
+    other = toy_dataset(tmp_path / "other", train=4, val=0)
+    config = TrainConfig(data=data, mix=(Further(data=other, share=0.25, parts="mask"),), batch_size=8)
+    main, further = open_setup(config).mix.ingredients
+    assert main.share == 0.75 and further.share == 0.25 and further.parts == "mask" and len(further.positions) == 4
+
+
+def test_the_fingerprint_is_of_the_data(data, tmp_path, toy_dataset):
+    prints = [
+        open_setup(config).fingerprint
+        for config in (
+            TrainConfig(data=data),
+            TrainConfig(data=data, seed=3, augmentation=Augmentation.none()),
+            TrainConfig(data=data, limit=4),
+            TrainConfig(data=toy_dataset(tmp_path / "metric", kind="metric")),
+        )
+    ]
+    assert prints[0] == prints[1] and len(set(prints)) == 3
+
+
+def test_a_dataset_without_training_samples_is_refused(tmp_path, toy_dataset):
+    with pytest.raises(QumadeError, match="got no training sample in data"):
+        open_setup(TrainConfig(data=toy_dataset(tmp_path / "data", train=0)))
+
+
+def test_a_recipe_needs_no_dataset_on_disk(asset_folders):
+    recipe = asset_folders / "recipe.yaml"
+    recipe.write_text(
+        "backgrounds: backgrounds\nforegrounds: foregrounds\nsize: [64, 64]\nper_pair: 2\nsplit: [1, 0, 0]\n"
+    )
+    setup = open_setup(TrainConfig(data=recipe))
+    assert setup.main.fresh and setup.config.size == (64, 64) and setup.network_config().depth_kind == "scaled"
+    recipe.write_text(recipe.read_text() + "seed: 4\n")
+    assert open_setup(TrainConfig(data=recipe)).fingerprint != setup.fingerprint

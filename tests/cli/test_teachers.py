@@ -26,7 +26,7 @@ Run = Callable[..., tuple[int, str]]
 @pytest.fixture(scope="session")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of a tiny network of a family, as the tests of the teachers build them."""
-    spec = importlib.util.spec_from_file_location("families", Path(__file__).parent / "teachers" / "conftest.py")
+    spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "teachers" / "conftest.py")
     assert spec is not None and spec.loader is not None
     families = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(families)

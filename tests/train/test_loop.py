@@ -330,3 +330,26 @@ def test_global_settings_are_what_they_were(config, tmp_path, plain):
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     train(config.model_copy(update={"steps": 1}), tmp_path / "run", **QUIET)
     assert before == (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+
+
+LAUNCHED = """
+import sys
+from pathlib import Path
+from qumade.train.config import load_config
+from qumade.train.loop import train
+
+train(load_config(Path(sys.argv[1])), sys.argv[2], threads=1, workers=0, progress=False)
+"""
+
+
+def test_processes_launched_together_train_one_network(config, tmp_path):
+    save_config(config.model_copy(update={"steps": 4}), tmp_path / "config.yaml")
+    (tmp_path / "launched.py").write_text(LAUNCHED)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
+    arguments = [tmp_path / "launched.py", tmp_path / "config.yaml", tmp_path / "run"]
+    subprocess.run([*launch, *map(str, arguments)], check=True, capture_output=True, timeout=300)
+    (start,) = json.loads((tmp_path / "run" / "environment.json").read_text())["starts"]
+    assert start["processes"] == 2
+    (row,) = read_results(tmp_path / "run" / "results.csv")
+    assert row["step"] == 4 and row["val_iou"] is not None
+    load_network(tmp_path / "run", "last")

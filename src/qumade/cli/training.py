@@ -131,6 +131,8 @@ def train(
     if sum(budget is not None for budget in (epochs, minutes, steps)) > 1:
         say("Error: qumade train takes one of --epochs, --minutes and --steps")
         raise SystemExit(2)
+    from accelerate import PartialState  # type: ignore[import-untyped]
+
     from qumade.data.augment import Augmentation
     from qumade.data.mix import parse_share
     from qumade.train.config import config_from_dict, load_config
@@ -176,6 +178,8 @@ def train(
         given = stored | given
     plan = config_from_dict(given, "the command line", Path.cwd())
     folder = RunFolder(run(plan, out, workers=workers, threads=threads))
+    if not PartialState().is_main_process:
+        return
     note = read_weights_note(folder.root)
     metrics = note["metrics"]
     scores = [("val IoU", metrics["val_iou"]), ("val delta1", metrics["val_delta1"]), ("loss", metrics["loss"])]

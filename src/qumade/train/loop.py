@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
 from torch import Tensor
 
@@ -32,7 +31,7 @@ from qumade.train.schedule import one_cycle
 from qumade.train.session import calm, held_signals
 from qumade.train.setup import with_steps
 from qumade.train.state import restore, snapshot
-from qumade.train.training import Training, new_training
+from qumade.train.training import Training, new_accelerator, new_training
 
 __all__ = ["train"]
 
@@ -74,7 +73,7 @@ def train(
     checkpoint. KeyboardInterrupt after Ctrl-C or SIGTERM, with everything saved.
     """
     folder = RunFolder(out)
-    accelerator = Accelerator()
+    accelerator = new_accelerator()
     main = accelerator.is_main_process
     if main:
         folder.root.mkdir(parents=True, exist_ok=True)
@@ -117,6 +116,7 @@ def train(
         finally:
             if report is not None:
                 report.close()
+        accelerator.wait_for_everyone()  # the first process writes, and others may go on to read
     return folder.root
 
 
@@ -273,7 +273,9 @@ def _report(
     report = Report(
         folder, network, steps=steps, step=so_far.step, rows=so_far.rows, progress=progress, after_epoch=after_epoch
     )
-    report.environment(environment(device, threads=torch.get_num_threads(), workers=training.workers))
+    processes = training.accelerator.num_processes
+    running = {"processes": processes, "threads": torch.get_num_threads(), "workers": training.workers}
+    report.environment(environment(device, **running))
     if len(setup.validation):
         chosen = setup.validation[np.linspace(0, len(setup.validation) - 1, SHOWN).round().astype(int)]
         triples = setup.main.read_many(sorted(set(chosen.tolist())))

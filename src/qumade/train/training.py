@@ -19,7 +19,7 @@ from qumade.train.state import Learner
 from qumade.train.step import Stepper, new_optimizer
 from qumade.train.validation import Scores, validation_sums
 
-__all__ = ["Training", "default_workers", "new_training"]
+__all__ = ["Training", "default_workers", "new_accelerator", "new_training"]
 
 FINDER_STEPS = 100
 
@@ -92,7 +92,7 @@ def new_training(config: TrainConfig, *, workers: int | None = None) -> Training
 
     QumadeError where the data cannot be trained on or the batch size not be shared out.
     """
-    accelerator = Accelerator()
+    accelerator = new_accelerator()
     setup = open_setup(config)
     device = accelerator.device
     processes = accelerator.num_processes
@@ -117,6 +117,12 @@ def new_training(config: TrainConfig, *, workers: int | None = None) -> Training
         bf16=precision == "bf16",
     )
     return Training(setup, stepper, accelerator, default_workers(device) if workers is None else workers)
+
+
+def new_accelerator() -> Accelerator:
+    """The device and the processes of this training. Without a GPU the CPU is asked for, else processes that were
+    launched together would not know of each other."""
+    return Accelerator(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
 
 
 def default_workers(device: torch.device) -> int:

@@ -21,7 +21,7 @@ from qumade.evaluate.pictures import draw_rows, sheet
 from qumade.evaluate.samples import Samples, choose
 from qumade.generate.engine import generate
 from qumade.plan.splits import SAMPLE_SPLITS
-from qumade.recipe import load_recipe, recipe_from_dict, save_recipe
+from qumade.recipe import Policy, load_recipe, recipe_from_dict, save_recipe
 
 if TYPE_CHECKING:
     from qumade.predict import Predictor
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "bundled_dataset",
     "bundled_recipe",
-    "bundled_runs",
+    "bundled_run",
     "live_curves",
     "of_each_split",
     "project_path",
@@ -70,21 +70,17 @@ def bundled_dataset(folder: Path) -> Path:
     return data_path
 
 
-def bundled_runs(folder: Path, *, steps: int, size: tuple[int, int]) -> tuple[Path, Path]:
-    """Return two short trainings on the bundled samples, which differ in where the cars stand: on the road and as large
-    as they are there, and anywhere. They are trained where they are not there yet."""
+def bundled_run(folder: Path, placement: Policy, *, steps: int, size: tuple[int, int]) -> Path:
+    """Return a short training on the bundled samples with the cars placed in one way: perspective stands them on the
+    road, as large as they are there, random anywhere. It is trained where it is not there yet."""
     from qumade.train.config import TrainConfig
     from qumade.train.loop import train
 
-    samples = bundled_recipe(folder)
-    found = []
-    for name, mix in (("perspective", {"perspective": 1.0}), ("random", {"random": 1.0})):
-        fields = load_recipe(samples).model_dump() | {"mix": mix}
-        recipe = folder / f"{name}.yaml"
-        save_recipe(recipe_from_dict(fields, "the bundled recipe", folder), recipe)
-        run = folder / "runs" / f"{name}_{size[0]}x{size[1]}_{steps}_steps"
-        found.append(train(TrainConfig(data=recipe, steps=steps, size=size), run))
-    return found[0], found[1]
+    fields = load_recipe(bundled_recipe(folder)).model_dump() | {"mix": {placement: 1.0}}
+    recipe = folder / f"{placement}.yaml"
+    save_recipe(recipe_from_dict(fields, "the bundled recipe", folder), recipe)
+    run = folder / "runs" / f"{placement}_{size[0]}x{size[1]}_{steps}_steps"
+    return train(TrainConfig(data=recipe, steps=steps, epoch_steps=-(-steps // 4), val_limit=64, size=size), run)
 
 
 def run_for(config: "TrainConfig", training: "Training", runs: Path) -> Path:
@@ -135,13 +131,15 @@ def show_results(
     positions = choose(dataset, chosen, count)
     evaluation = evaluate(predict, dataset, predicted_kind=predict.config.depth_kind, positions=positions)
     rows = draw_rows(evaluation, predict, dataset, range(len(positions)))
-    return sheet(rows, f"{dataset.name}: {len(rows)} samples" + (f" of split {chosen[0]}" if chosen else ""))
+    title = f"{dataset.name}: {len(rows)} samples" + (f" of split {chosen[0]}" if chosen else "")
+    return sheet(rows, title, columns=1)  # wider ones are shrunk until nothing is seen
 
 
 def show_pictures(pictures: Mapping[str, NDArray[Any]], *, mark: tuple[int, int] | None = None) -> Image.Image:
     """Return pictures side by side under their titles: uint8 [H, W, 3], grey uint8 or bool [H, W], and float [H, W],
     which is taken for inverse depth and coloured from black (far) to bright (near). A cross marks (column, row)."""
-    figure = Figure(figsize=(4 * len(pictures), 4.3), dpi=100, layout="constrained")
+    steepest = max(picture.shape[0] / picture.shape[1] for picture in pictures.values())
+    figure = Figure(figsize=(4 * len(pictures), 4 * steepest + 0.3), dpi=100, layout="constrained")
     for axes, (title, picture) in zip(np.atleast_1d(figure.subplots(1, len(pictures))), pictures.items(), strict=True):
         if picture.ndim == 2 and np.issubdtype(picture.dtype, np.floating):
             picture = coloured_depth(picture.astype(np.float32), None)

@@ -40,9 +40,9 @@ def _pictures(notebook: nbformat.NotebookNode) -> int:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _few_threads() -> Any:
+def _one_thread() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "2")
+        patch.setenv("OMP_NUM_THREADS", "1")  # more of them wait for each other where cores are shared
         patch.delenv("MPLBACKEND", raising=False)
         yield
 

@@ -109,11 +109,11 @@ def row_of(
     return Row(_caption(evaluation, row) if caption is None else caption, tuple(panels))
 
 
-def sheet(rows: Sequence[Row], title: str) -> Image.Image:
-    """Return an RGB sheet of rows, two side by side: panels over their caption, and what the colours mean."""
+def sheet(rows: Sequence[Row], title: str, *, columns: int = 2) -> Image.Image:
+    """Return an RGB sheet of rows, `columns` side by side: panels over their caption, and what the colours mean."""
     strips = [_strip(row) for row in rows]
     width = max((strip.width for strip in strips), default=640)
-    columns = 2 if len(strips) > 1 else 1
+    columns = max(1, min(columns, len(strips)))
     lines = -(-len(strips) // columns)
     heights = [max(s.height for s in strips[line * columns : (line + 1) * columns]) for line in range(lines)]
     gap, head = 16, 56

@@ -12,8 +12,8 @@ demo: $(INSTALLED)
 	$(BIN)/qumade demo --out $(OUT)
 
 test: $(INSTALLED)
-	$(BIN)/ruff check src tests tools benchmarks
-	$(BIN)/ruff format --check src tests tools benchmarks
+	$(BIN)/ruff check src tests tools benchmarks notebooks
+	$(BIN)/ruff format --check src tests tools benchmarks notebooks
 	$(BIN)/mypy src
 	$(BIN)/pytest
 

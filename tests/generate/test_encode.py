@@ -194,6 +194,17 @@ def test_predicted_affine_depth_has_no_range_for_all(
     assert code == DepthCode(kind=kind, source="composite", teacher_sha256="f" * 64, **expected)
 
 
+@given(seed=st.integers(0, 2**32), width=st.integers(1, 40), height=st.integers(1, 20))
+def test_ignored_pixels_come_back_from_one_bit(seed: int, width: int, height: int) -> None:
+    ignore = np.random.default_rng(seed).random((height, width)) < 0.3
+    sample = sample_of(np.zeros((height, width), np.float32))._replace(ignore=ignore)
+    data = encode_sample(sample, None, "jpeg").files["ignore"]
+    Image.open(io.BytesIO(data)).verify()
+    picture = Image.open(io.BytesIO(data))
+    assert picture.mode == "1"
+    np.testing.assert_array_equal(np.asarray(picture), ignore)
+
+
 @pytest.mark.parametrize("encoding", ["jpeg", "lossless"])
 def test_depth_is_the_same_alone_and_a_sample_may_go_without(works: Any, encoding: str) -> None:
     recipe = works.recipe.model_copy(update={"encoding": encoding})

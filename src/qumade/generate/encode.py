@@ -1,6 +1,8 @@
 """A drawn sample as the bytes of its files."""
 
 import io
+import struct
+import zlib
 from importlib.metadata import version
 from typing import Any, Literal, NamedTuple
 
@@ -76,7 +78,12 @@ def folder_codes(recipe: Recipe) -> dict[str, dict[str, Any]]:
 def _ignore_code(recipe: Recipe) -> dict[str, dict[str, Any]]:
     """ignore/ is there where label maps tell what backgrounds show already, and the recipe has it ignored."""
     ignored = recipe.labels is not None and recipe.target and recipe.present == "ignore"
-    return {"ignore": _png_code()} if ignored else {}
+    encoder = f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
+    return (
+        {"ignore": {"suffix": ".png", "format": "png", "compress_level": _PNG_LEVEL, "encoder": encoder}}
+        if ignored
+        else {}
+    )
 
 
 def _png_code() -> dict[str, Any]:
@@ -96,7 +103,7 @@ def encode_sample(sample: Sample, code: DepthCode | None, encoding: str) -> Enco
     depth = Encoded({}, 0) if code is None else encode_depth(sample.inverse_depth, code, encoding)
     files |= depth.files
     if sample.ignore is not None:
-        files["ignore"] = _png(sample.ignore)
+        files["ignore"] = _bilevel_png(sample.ignore)
     return Encoded(files, depth.depth_clipped_px)
 
 
@@ -120,6 +127,20 @@ def _png(pixels: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "png", compress_level=_PNG_LEVEL)
     return buffer.getvalue()
+
+
+def _bilevel_png(pixels: NDArray[np.bool_]) -> bytes:
+    """A 1-bit grey PNG (ISO/IEC 15948) of pixels [H, W], rows unfiltered. A tenth of the time that Pillow takes, which
+    would be near half of a sample's."""
+    height, width = pixels.shape
+    lines = np.zeros((height, 1 + (width + 7) // 8), np.uint8)
+    lines[:, 1:] = np.packbits(pixels, axis=1)
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    parts = (b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), _PNG_LEVEL)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+        for kind, data in parts
+    )
 
 
 def _depth_codes(inverse_depth: NDArray[np.float32], code: DepthCode) -> tuple[NDArray[Any], int]:

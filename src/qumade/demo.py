@@ -75,7 +75,8 @@ def _train_and_judge(samples: Path, dataset_path: Path, run: Path, report: Path,
     _step(f"7. Train a network on it, for {minutes:g} minutes", run)
     train(TrainConfig(data=dataset_path, minutes=minutes), run)
     _step("8. Judge it on true scenes", report)
-    judged = evaluate_into(load_predictor(run), run, FolderDataset(samples / "reference"), report)
+    scenes = FolderDataset(samples / "reference")
+    judged = evaluate_into(load_predictor(run), run, scenes, report)
     print(format_summary(judged.evaluation, judged.groups))
     return judged.report
 

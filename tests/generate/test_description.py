@@ -84,7 +84,7 @@ def test_a_changed_asset_is_refused_by_its_hash(tmp_path: Path, description: dic
     changed = yaml.safe_load(yaml.safe_dump(description))
     changed["assets"]["foregrounds"][2]["sha256"] = "0" * 64
     write_description(tmp_path, changed)
-    with pytest.raises(QumadeError, match=r"assets\.foregrounds\[2\]\.sha256 '0{64}'"):
+    with pytest.raises(QumadeError, match=r"assets\.foregrounds\[thing_2.png\]\.sha256 '0{64}'"):
         read_own_description(tmp_path, description)
 
 

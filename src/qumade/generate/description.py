@@ -119,10 +119,15 @@ def _first_difference(where: str, there: Any, here: Any) -> tuple[str, Any, Any]
         keys: Any = [*here, *(key for key in there if key not in here)]
         pairs = [(f"{where}.{key}", there.get(key), here.get(key)) for key in keys]
     elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
-        pairs = [(f"{where}[{n}]", a, b) for n, (a, b) in enumerate(zip(there, here, strict=True))]
+        pairs = [(f"{where}[{_name(b, n)}]", a, b) for n, (a, b) in enumerate(zip(there, here, strict=True))]
     else:
         return where, _short(there), _short(here)
     return next(_first_difference(*pair) for pair in pairs if pair[1] != pair[2])
+
+
+def _name(value: Any, number: int) -> Any:
+    """An asset is told by its name, anything else by its number."""
+    return value.get("name", number) if isinstance(value, dict) else number
 
 
 def _short(value: Any) -> Any:

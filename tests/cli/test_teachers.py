@@ -45,15 +45,16 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def run(asset_folders: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs `qumade generate` on tiny assets: its exit code and what it wrote to the terminal."""
+    """Runs `qumade generate`, or another verb, on tiny assets: its exit code and what it wrote to the terminal."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     monkeypatch.chdir(asset_folders)
     monkeypatch.setenv("XDG_CACHE_HOME", str(asset_folders / "cache"))
 
-    def command(*flags: str | Path) -> tuple[int, str]:
-        tiny = "--backgrounds backgrounds --foregrounds foregrounds --size 32x24 --per-pair 1 --limit 4 --workers 1"
-        monkeypatch.setattr(sys, "argv", ["qumade", "generate", *tiny.split(), *map(str, flags)])
+    def command(*flags: str | Path, verb: str = "generate") -> tuple[int, str]:
+        tiny = "--backgrounds backgrounds --foregrounds foregrounds --size 32x24 --per-pair 1"
+        tiny += " --limit 4 --workers 1" if verb == "generate" else ""
+        monkeypatch.setattr(sys, "argv", ["qumade", verb, *tiny.split(), *map(str, flags)])
         with pytest.raises(SystemExit) as end:
             main()
         written = capfd.readouterr()
@@ -120,6 +121,22 @@ def test_label_teacher_gives_labels_and_their_names(
     assert (Path("out") / "ignore").is_dir()
     forbid()
     assert run("--out", "out", *flags)[0] == 0
+
+
+def test_check_draws_what_teachers_make_of_the_backgrounds(
+    run: Run, networks: Any, forbid: Callable[[], None], asset_folders: Path
+) -> None:
+    recipe = {"backgrounds": "backgrounds", "foregrounds": "foregrounds", "ground": ["road"], "target": ["car"]}
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
+    teachers = ("--label-teacher", networks("segformer"), "--depth-teacher", networks("depth_anything"))
+    code, text = run("--recipe", "recipe.yaml", *teachers, verb="check")
+    assert code in (0, 1), text
+    assert str(asset_folders / "check.png") in text
+    assert Image.open("check.png").width > 300
+    forbid()
+    assert run("--recipe", "recipe.yaml", *teachers, verb="check")[0] == code
+    code, text = run("--label-teacher", "a/b", "--labels", "d", verb="check")
+    assert code == 2 and "qumade check takes --label-teacher or --labels" in text
 
 
 def test_depth_of_composites_is_predicted(run: Run, networks: Any, asset_folders: Path) -> None:

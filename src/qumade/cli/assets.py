@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from qumade.cli.common import Json, Switch, app, finish, given_fields, range_of, size_of
+from qumade.cli.teachers import labels_of_teachers
 
 __all__: list[str] = []
 
@@ -53,6 +54,10 @@ def check(
     depths_kind: Literal["metric", "scaled", "affine"] | None = None,
     labels: Path | None = None,
     label_names: str | None = None,
+    depth_teacher: str | None = None,
+    label_teacher: str | None = None,
+    download: bool = False,
+    teacher_cache: Path | None = None,
     recipe: Path | None = None,
     placement: Literal["random", "semantic", "perspective"] | None = None,
     horizon: str | None = None,
@@ -86,6 +91,14 @@ def check(
         Folder of label maps of the backgrounds, by equal stem: PNG of ids, or .npy.
     label_names
         What the ids mean: cityscapes, ade20k, camvid, or a YAML file of ids and names (cityscapes).
+    depth_teacher
+        Network that labels the depth of the backgrounds, once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
+    label_teacher
+        Network that makes their label maps, in the same way: ORG/NAME, a folder, or FILE.onnx.
+    download
+        Fetch the networks from the hub where they are not on disk.
+    teacher_cache
+        Folder where labels of teachers are kept (~/.cache/qumade).
     recipe
         YAML file with any of these settings and more. Flags win over it.
     placement
@@ -126,7 +139,9 @@ def check(
     }
     given = given_fields("check", recipe, flags)
     if recipe is None:  # lossless, for only it has a code for unknown depth
-        given = {"placement": "random" if labels is None else "perspective", "encoding": "lossless"} | given
+        labelled = labels is not None or label_teacher is not None
+        given = {"placement": "perspective" if labelled else "random", "encoding": "lossless"} | given
+    given |= labels_of_teachers("check", given, flags, depth_teacher, label_teacher, teacher_cache, download)
     plan = recipe_from_dict(given, "the command line", Path.cwd())
     rows: list[GroundRow] = []
     report = check_assets(plan, progress=True, look=lambda surveyed: rows.append(ground_row(plan, surveyed)))

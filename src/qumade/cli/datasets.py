@@ -1,9 +1,10 @@
 """Verbs of datasets: generate, preview, audit, stats."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from qumade.cli.common import Json, Switch, app, finish, given_fields, model, range_of, report_findings, say, size_of
+from qumade.cli.common import Json, Switch, app, finish, given_fields, model, range_of, report_findings, size_of
+from qumade.cli.teachers import labels_of_teachers
 from qumade.errors import QumadeError
 
 __all__: list[str] = []
@@ -173,22 +174,7 @@ def generate(
     if given.get("depth") == "composite":
         given |= {} if depth_teacher is None else {"depth_teacher": model(depth_teacher)}
         depth_teacher = None
-    if depth_teacher or label_teacher:
-        _refuse_two_sources(flags, depth_teacher, label_teacher)
-        from qumade.teachers.label_backgrounds import default_cache, label_backgrounds
-
-        cache = teacher_cache or default_cache()
-        # Wrong settings are told before the networks run.
-        given |= {"depths": cache} if depth_teacher else {}
-        given |= {"labels": cache} if label_teacher else {}
-        plan = recipe_from_dict(given, "the command line", Path.cwd())
-        given |= label_backgrounds(
-            plan.backgrounds,
-            depth=depth_teacher and model(depth_teacher),
-            labels=label_teacher and model(label_teacher),
-            cache=cache,
-            download=download,
-        )
+    given |= labels_of_teachers("generate", given, flags, depth_teacher, label_teacher, teacher_cache, download)
     plan = recipe_from_dict(given, "the command line", Path.cwd())
     if plan.depth == "composite":
         from qumade.teachers.composite import composite_depth
@@ -209,17 +195,6 @@ def generate(
     text += f"Placements drawn anew: {', '.join(f'{n:,} {reason}' for reason, n in summary.rejected.items())}; "
     text += f"{summary.fallbacks:,} fell back, {summary.left_out:,} further objects found no room"
     finish(json, summary, text)
-
-
-def _refuse_two_sources(flags: dict[str, Any], depth_teacher: str | None, label_teacher: str | None) -> None:
-    for teacher, name, given in (
-        (depth_teacher, "--depth-teacher", ("depths", "depths_kind")),
-        (label_teacher, "--label-teacher", ("labels", "label_names")),
-    ):
-        for other in given:
-            if teacher and flags[other] is not None:
-                say(f"Error: qumade generate takes {name} or --{other.replace('_', '-')}, not both")
-                raise SystemExit(2)
 
 
 @app.command

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from qumade.data.files import read_bytes, write_bytes
+from qumade.data.files import only_one, read_bytes, write_bytes
 from qumade.errors import QumadeError
 
 
@@ -30,3 +30,11 @@ def test_a_failed_write_is_named_and_cleaned_up(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
     with pytest.raises(QumadeError, match=r"cannot write .*none/file: No such file"):
         write_bytes(tmp_path / "none" / "file", b"x")
+
+
+def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
+    refused = pytest.raises(QumadeError, match=f"another process is training into {tmp_path}")
+    with only_one(tmp_path, "training"), refused, only_one(tmp_path, "training"):
+        pass
+    with only_one(tmp_path, "training"):
+        pass

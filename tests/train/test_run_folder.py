@@ -10,7 +10,6 @@ from qumade.train.run_folder import (
     RunFolder,
     environment,
     load_network,
-    only_one,
     read_network_config,
     read_results,
     write_results,
@@ -73,14 +72,6 @@ def test_results_come_back(tmp_path):
     rows = [{"epoch": 1, "loss": 0.1 + 0.2, "val_iou": None}, {"epoch": 2, "loss": 1e-9, "val_iou": 0.5}]
     write_results(tmp_path / "results.csv", rows)
     assert read_results(tmp_path / "results.csv") == rows
-
-
-def test_a_lock_is_freed_afterwards(tmp_path):
-    refused = pytest.raises(QumadeError, match=f"another process is training into {tmp_path}")
-    with only_one(tmp_path), refused, only_one(tmp_path):
-        pass
-    with only_one(tmp_path):
-        pass
 
 
 def test_the_environment_is_plain_json():

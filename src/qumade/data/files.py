@@ -1,11 +1,14 @@
 """Whole files in and out: what is read is bounded, what is written appears under its name only when it is whole."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from qumade.errors import QumadeError
 
-__all__ = ["read_bytes", "write_bytes"]
+__all__ = ["only_one", "read_bytes", "write_bytes"]
 
 
 def read_bytes(path: Path, at_most: int) -> bytes:
@@ -31,3 +34,17 @@ def write_bytes(path: Path, data: bytes) -> None:
         if partial.parent.is_dir():
             partial.unlink(missing_ok=True)
         raise QumadeError(f"Invalid output: cannot write {path}: {error.strerror}") from error
+
+
+@contextmanager
+def only_one(folder: Path, doing: str) -> Iterator[None]:
+    """Refuse a folder in which another process is `doing` (as "training"); the system frees the lock of one that was
+    killed."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise QumadeError(f"Invalid --out: another process is {doing} into {folder}; wait for it or stop it") from None
+    finally:
+        os.close(opened)

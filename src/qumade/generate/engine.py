@@ -6,11 +6,9 @@ synced, manifest.parquet, the journals removed, dataset.yaml `complete: true`. E
 cut, and the same command goes on from it.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from tqdm.auto import tqdm
 
 from qumade.assets.catalog import Catalog
 from qumade.data.description import DepthCode
+from qumade.data.files import only_one
 from qumade.errors import QumadeError
 from qumade.generate.description import describe, read_own_description, write_description
 from qumade.generate.drawing import Job
@@ -99,7 +98,7 @@ def generate(
     suffixes = {folder: code["suffix"] for folder, code in description["folders"].items()}
     workers = max(1, min(workers or os.cpu_count() or 1, -(-len(indices) // _CHUNK)))
     out.mkdir(parents=True, exist_ok=True)
-    with _only_one(out):
+    with only_one(out, "generating"):
         before = read_own_description(out, description)
         if before is not None and before["complete"] and before["samples"] >= len(indices):
             shutil.rmtree(out / STATE, ignore_errors=True)
@@ -212,16 +211,3 @@ def _sync_file(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-@contextmanager
-def _only_one(out: Path) -> Iterator[None]:
-    """Refuses a folder in which another process is generating; the system frees the lock of one that was killed."""
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise QumadeError(f"Invalid --out: another process is generating into {out}; wait for it or stop it") from None
-    finally:
-        os.close(folder)

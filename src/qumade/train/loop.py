@@ -19,6 +19,7 @@ from accelerate.utils import broadcast_object_list  # type: ignore[import-untype
 from torch import Tensor
 
 from qumade.data.batches import to_batch
+from qumade.data.files import only_one
 from qumade.errors import QumadeError
 from qumade.train.budget import steps_in
 from qumade.train.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
@@ -26,7 +27,7 @@ from qumade.train.config import TrainConfig, differences, load_config, save_conf
 from qumade.train.curves import draw_learning_rates
 from qumade.train.ema import ema_decay_for, update_ema
 from qumade.train.report import AfterEpoch, Report
-from qumade.train.run_folder import RunFolder, environment, only_one, write_weights
+from qumade.train.run_folder import RunFolder, environment, write_weights
 from qumade.train.schedule import one_cycle
 from qumade.train.session import calm, held_signals
 from qumade.train.setup import with_steps
@@ -79,7 +80,7 @@ def train(
         folder.root.mkdir(parents=True, exist_ok=True)
     accelerator.wait_for_everyone()
     with (
-        only_one(folder.root) if main else contextlib.nullcontext(),
+        only_one(folder.root, "training") if main else contextlib.nullcontext(),
         calm(threads, accelerator.device),
         held_signals(accelerator.num_processes == 1) as stopped,
     ):

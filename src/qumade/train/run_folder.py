@@ -1,14 +1,12 @@
 """The folder of one training: what lies where in it, and the network that came out of it."""
 
 import csv
-import fcntl
 import io
 import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,7 +23,7 @@ from qumade.models.network import MaskDepthNetwork, build_network
 from qumade.train.checkpoint import read_tensors, tensor_bytes, write_durably
 
 __all__ = [
-    "RunFolder", "Which", "environment", "load_network", "only_one", "read_network_config", "read_results",
+    "RunFolder", "Which", "environment", "load_network", "read_network_config", "read_results",
     "read_weights_note", "write_results", "write_weights",
 ]  # fmt: skip
 
@@ -147,16 +145,3 @@ def _cpu_name() -> str:
     lines = info.read_text(errors="replace").splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-@contextmanager
-def only_one(root: Path) -> Iterator[None]:
-    """Refuse a folder in which another process is training; the system frees the lock of one that was killed."""
-    folder = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise QumadeError(f"Invalid --out: another process is training into {root}; wait for it or stop it") from None
-    finally:
-        os.close(folder)

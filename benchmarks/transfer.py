@@ -3,10 +3,10 @@
     python benchmarks/transfer.py [--arms abcdef] [--seeds 3] [--steps 1000] [--size 256x192] [--out out/transfer]
     python benchmarks/transfer.py ... --report docs/transfer.md
 
-Every arm (see ARMS) trains `tiny` with the same size, batches and number of steps, on --cores cores, and is judged by
-car IoU on CamVid val at the photos' own 480x360, unlabelled pixels left out: averaged weights after the last step, and
-after every --every steps for the curve. Depth is judged on three KITTI frames, mask and depth on the bundled
-scenes.
+Every arm (see ARMS) trains `tiny` with the same size, batches and number of steps, and is judged by car IoU on CamVid
+val at the photos' own 480x360, unlabelled pixels left out: averaged weights after the last step, and after every
+--every steps for the curve. Depth is judged on three KITTI frames, mask and depth on the bundled scenes. As many
+trainings run at once as --cores says, each on one core: a network as small as this one gains little from a second.
 
 --pictures is a folder with qumade/{bgImages,fgImages,bgLabels}, camvid/ and kitti_demo/: $QUMADE_TEST_DATA, or
 ../shared/data. Run the same command again after a kill: finished trainings are left alone, one that was broken off goes
@@ -19,10 +19,12 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,7 @@ TENTH = 0.1
 REAL_SHARE = 0.5  # of every batch, where real frames are mixed in
 THRESHOLD = 0.5
 SHOWN = 24  # pictures on a sheet
+JUDGED = "judged.json"
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--every", type=int, help="steps between two looks at CamVid val (a twentieth of --steps)")
     parser.add_argument("--size", default="256x192", help="what the network sees; sides are multiples of 32")
-    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--cores", type=int, default=2, help="trainings at once, one core each")
     parser.add_argument("--pictures", type=Path, default=Path(os.environ.get("QUMADE_TEST_DATA", "../shared/data")))
     parser.add_argument("--out", type=Path, default=Path("out/transfer"))
     parser.add_argument("--report", type=Path, help="write the page of the results there")
+    parser.add_argument(
+        "--run", help=argparse.SUPPRESS
+    )  # ARM-SEED: the parent asks for one training, of data that is there
     options = parser.parse_args()
     if not options.arms or set(options.arms) - set(ARMS) or len(set(options.arms)) < len(options.arms):
         parser.error(f"--arms must be different ones of {''.join(ARMS)}, got {options.arms!r}")
     if min(options.seeds, options.steps, options.cores, options.every or 1) < 1:
         parser.error("--seeds, --steps, --every and --cores must be at least 1")
-    if hasattr(os, "sched_setaffinity"):  # libraries count the cores when they are imported
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
-
     from qumade.cli.common import size_of
     from qumade.errors import QumadeError
 
@@ -88,7 +91,10 @@ def main() -> None:
         options.size = size_of(options.size)
         if any(side % 32 or not side for side in options.size):
             parser.error("--size must have sides that are multiples of 32")
-        run_all(options)
+        if options.run is None:
+            run_all(options)
+        else:
+            run_one(options)
     except QumadeError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
@@ -99,24 +105,35 @@ def main() -> None:
 def run_all(options: argparse.Namespace) -> None:
     """Make the data, train and judge what is not there yet, and write down the results."""
     from qumade.data.files import write_bytes
+    from qumade.errors import QumadeError
     from transfer_page import draw_curves, tables, write_page
 
     out: Path = options.out.absolute()
-    every = options.every or -(-options.steps // 20)
     sources = prepare(options.pictures.absolute(), out, options.size)
-    exam = read_exam(out / "data" / "camvid_val")
     plan = [(arm, seed) for seed in range(options.seeds) for arm in options.arms]  # every arm soon has a first number
-    clock = Clock(len(plan) * options.steps)
-    judged: dict[str, list[dict[str, Any]]] = {arm: [] for arm in options.arms}
-    for arm, seed in plan:
-        run = out / "runs" / f"{arm}-{seed}"
-        config = arm_config(arm, seed, out, options.size, options.steps, every)
-        train_one(config, run, f"{arm} seed {seed}", options.cores, exam, clock)
-        judged[arm].append(judge_once(arm, seed, run, out))
+    begun = time.monotonic()
+    with ThreadPoolExecutor(options.cores) as pool:
+        command = [sys.executable, *sys.argv, "--run"]
+        running = {
+            pool.submit(subprocess.run, [*command, f"{arm}-{seed}"], env=one_thread()): arm for arm, seed in plan
+        }
+        try:
+            for done, training in enumerate(as_completed(running), 1):
+                if training.result().returncode:
+                    raise QumadeError(f"A training of arm {running[training]} failed; what it said stands above")
+                left_min = round((time.monotonic() - begun) / done * (len(plan) - done) / 60)
+                print(f"{done} of {len(plan)} trainings, {left_min // 60} h {left_min % 60:02d} min left", flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    judged = {
+        arm: [json.loads((out / "runs" / f"{arm}-{seed}" / JUDGED).read_text()) for seed in range(options.seeds)]
+        for arm in options.arms
+    }
     results = {
         "format": "qumade-transfer/1",
         "settings": {
-            "model": "tiny", "size": options.size, "batch_size": BATCH, "steps": options.steps, "every": every,
+            "model": "tiny", "size": options.size, "batch_size": BATCH, "steps": options.steps,
+            "every": every_of(options),
             "seeds": options.seeds, "cores": options.cores, "real_share": REAL_SHARE,
         },
         "sources": sources,
@@ -227,24 +244,6 @@ def car_iou(predict: Callable[[list[NDArray[np.uint8]]], Sequence[Any]], exam: S
     return {"iou": float(iou), "pooled_iou": float(common.sum() / union.sum())}
 
 
-class Clock:
-    """How far all trainings are, and how long the rest takes at the pace of this session."""
-
-    def __init__(self, steps: int) -> None:
-        self._steps, self._done, self._taken, self._began = steps, 0, 0, time.monotonic()
-
-    def skip(self, steps: int) -> None:
-        """So many steps were taken before."""
-        self._done += steps
-
-    def take(self, steps: int) -> str:
-        """So many steps were taken now; return how far that is."""
-        self._done, self._taken = self._done + steps, self._taken + steps
-        pace_s = (time.monotonic() - self._began) / max(self._taken, 1)
-        left_min = round((self._steps - self._done) * pace_s / 60)
-        return f"{self._done / self._steps:.0%} of all, {left_min // 60} h {left_min % 60:02d} min left"
-
-
 def arm_config(arm: str, seed: int, out: Path, size: tuple[int, int], steps: int, every: int) -> "TrainConfig":
     """Return what an arm's training is; all but the data and the seed is the same for all."""
     from qumade.train.config import Further, TrainConfig
@@ -257,7 +256,28 @@ def arm_config(arm: str, seed: int, out: Path, size: tuple[int, int], steps: int
     )  # fmt: skip
 
 
-def train_one(config: "TrainConfig", run: Path, name: str, cores: int, exam: Sequence[Picture], clock: Clock) -> None:
+def one_thread() -> dict[str, str]:
+    """Return the environment of a training that shares the machine with others."""
+    return os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+def run_one(options: argparse.Namespace) -> None:
+    """Train one arm from one seed, or what is left of it, and judge it."""
+    out: Path = options.out.absolute()
+    arm, seed = options.run.split("-")
+    run = out / "runs" / options.run
+    config = arm_config(arm, int(seed), out, options.size, options.steps, every_of(options))
+    train_one(config, run, read_exam(out / "data" / "camvid_val"))
+    judge_once(arm, int(seed), run, out)
+
+
+def every_of(options: argparse.Namespace) -> int:
+    """Return how many steps lie between two looks."""
+    every: int = options.every or -(-options.steps // 20)
+    return every
+
+
+def train_one(config: "TrainConfig", run: Path, exam: Sequence[Picture]) -> None:
     """Train a run, or what is left of it; RUN/camvid.json holds how it did on CamVid val, RUN/camvid_best/ the weights
     that did best there."""
     from qumade.data.files import write_bytes
@@ -265,12 +285,7 @@ def train_one(config: "TrainConfig", run: Path, name: str, cores: int, exam: Seq
     from qumade.train.loop import train
     from qumade.train.run_folder import RunFolder, load_network
 
-    known = read_curve(run)
-    reached = known[-1]["step"] if known else 0
-    clock.skip(reached)
-
     def look(root: Path, rows: Sequence[dict[str, Any]]) -> None:
-        nonlocal reached
         row = rows[-1]
         curve = [point for point in read_curve(root) if point["step"] < row["step"]]
         point = {"step": row["step"], "loss": row["loss"], **car_iou(torch_predictor(load_network(root, "last")), exam)}
@@ -280,12 +295,10 @@ def train_one(config: "TrainConfig", run: Path, name: str, cores: int, exam: Seq
                 best.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(RunFolder(root).weights("last").with_suffix(suffix), best)
         write_bytes(root / "camvid.json", (json.dumps([*curve, point], indent=1) + "\n").encode())
-        told = clock.take(max(row["step"] - reached, 0))
-        reached = max(reached, row["step"])
         scores = f"loss {row['loss']:.3f}   IoU {point['iou']:.3f}, pooled {point['pooled_iou']:.3f}"
-        print(f"{name}   step {row['step']}/{config.steps}   {scores}   {told}", flush=True)
+        print(f"{root.name}   step {row['step']}/{config.steps}   {scores}", flush=True)
 
-    train(config, run, threads=cores, progress=False, after_epoch=look)
+    train(config, run, threads=1, progress=False, after_epoch=look)
 
 
 def read_curve(run: Path) -> list[dict[str, Any]]:
@@ -295,15 +308,12 @@ def read_curve(run: Path) -> list[dict[str, Any]]:
     return curve
 
 
-def judge_once(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
-    """Return everything about a finished run, and keep it in RUN/judged.json; pictures are drawn of the first seed."""
+def judge_once(arm: str, seed: int, run: Path, out: Path) -> None:
+    """Keep everything about a finished run in RUN/judged.json; pictures are drawn of the first seed."""
     from qumade.data.files import write_bytes
 
-    path = run / "judged.json"
-    if not path.is_file():
-        write_bytes(path, (json.dumps(judge(arm, seed, run, out), indent=1, allow_nan=False) + "\n").encode())
-    judged: dict[str, Any] = json.loads(path.read_text())
-    return judged
+    if not (run / JUDGED).is_file():
+        write_bytes(run / JUDGED, (json.dumps(judge(arm, seed, run, out), indent=1, allow_nan=False) + "\n").encode())
 
 
 def judge(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:

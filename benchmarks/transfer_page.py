@@ -123,8 +123,8 @@ def _page(results: Results, image: str) -> str:
         f"![IoU and loss over the steps]({image})",
         "Lines are means over seeds, bands their range.",
         "## How it was done",
-        f"""Network at {size}, batches of {settings["batch_size"]}, {settings["steps"]:,} steps, {settings["cores"]} CPU
-        cores; learning rate, augmentation and losses are `qumade train`'s defaults. A training took
+        f"""Network at {size}, batches of {settings["batch_size"]}, {settings["steps"]:,} steps, one
+        CPU core a training; learning rate, augmentation and losses are `qumade train`'s defaults. A training took
         {min(minutes):.0f} to {max(minutes):.0f} minutes, a look at val after every {settings["every"]:,} steps
         included. Where real frames are mixed in, they are {settings["real_share"]:.0%} of every batch.""",
     ]

@@ -1,0 +1,130 @@
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qumade.assets.scan import Finding
+from qumade.cli.common import finish, given_fields, model, range_of, report_findings, size_of
+from qumade.errors import QumadeError
+
+Run = Callable[..., Any]
+Folders = Callable[..., list[str]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    root: Path
+    drawn: int
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("224", (224, 224)), ("320x240", (320, 240)), ("320X240", (320, 240)), ("0", (0, 0))]
+)
+def test_sizes(text: str, expected: tuple[int, int]) -> None:
+    assert size_of(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "big", "10x", "x10", "10x10x10", "-5", "1.5", " 224", "²", "٣"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(QumadeError, match="Invalid --size: got .*; must be a side as 224") as error:
+        size_of(text)
+    assert repr(text) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "expected"),
+    [("0.3", float, (0.3, 0.3)), ("0.1,0.5", float, (0.1, 0.5)), ("2,1", float, (2.0, 1.0)), ("1,3", int, (1, 3))],
+)
+def test_ranges(text: str, number: Callable[[str], Any], expected: tuple[float, float]) -> None:
+    got = range_of("--crop", text, number)
+    assert got == expected and {type(end) for end in got} == {number}
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("", float), ("half", float), ("0.1,", float), ("1,2,3", float), ("0.5", int)]
+)
+def test_what_is_no_range(text: str, number: Callable[[str], Any]) -> None:
+    with pytest.raises(QumadeError, match="Invalid --crop: got .*; must be a number, or a range as LOW,HIGH") as error:
+        range_of("--crop", text, number)
+    assert repr(text) in str(error.value)
+
+
+@pytest.mark.parametrize("result", [Summary(Path("/data"), 3), {"root": Path("/data"), "drawn": 3}])
+def test_a_result_is_text_or_one_json_object(result: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    finish(False, result, "3 samples")
+    assert capsys.readouterr() == ("3 samples\n", "")
+    finish(True, result, "3 samples")
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"root": "/data", "drawn": 3} and out.count("\n") == 1 and err == "3 samples\n"
+
+
+def test_json_holds_no_nan() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        finish(True, {"loss": float("nan")}, "")
+
+
+def test_information_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    report_findings([Finding(level, "mask", f"/{level}.png", "", "odd") for level in ("info", "warning", "error")])
+    assert capsys.readouterr() == ("", "warning: mask /warning.png: odd\nerror: mask /error.png: odd\n")
+
+
+def test_a_network_is_a_path_where_one_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    assert [model(text) for text in ("mine", "gone.ONNX", "mine/network", "auto")] == [
+        tmp_path / "mine", tmp_path / "gone.ONNX", "mine/network", "auto",
+    ]  # fmt: skip
+
+
+def test_flags_win_over_the_recipe_s_file(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("backgrounds: b\nforegrounds: f\nseed: 4\nper_pair: 3\n")
+    given = given_fields("generate", recipe, {"seed": 0, "per_pair": None, "flip": False})
+    assert (given["seed"], given["per_pair"], given["flip"]) == (0, 3, False)
+    assert given["backgrounds"] == tmp_path / "b"
+
+
+@pytest.mark.parametrize("given", [{}, {"backgrounds": "b"}, {"foregrounds": "f", "backgrounds": None}])
+def test_assets_must_be_named(given: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        given_fields("check", None, given)
+    assert exit_info.value.code == 2
+    assert capsys.readouterr().err == (
+        "Error: qumade check needs --backgrounds and --foregrounds, or a --recipe that names them\n"
+    )
+    assert given_fields("check", None, {"backgrounds": "b", "foregrounds": "f", "seed": None}) == {
+        "backgrounds": "b", "foregrounds": "f",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flag", "wanted"),
+    [
+        ("--size=big", "--size: got 'big'"),
+        ("--size=10x10x10", "--size: got '10x10x10'"),
+        ("--size=4", "size.0: got 4"),
+        ("--size=", "size: got ''"),
+        ("--crop=0.5,0.7,0.9", "--crop: got '0.5,0.7,0.9'"),
+        ("--crop=half", "--crop: got 'half'"),
+        ("--crop=0", "crop.0: got 0"),
+        ("--horizon=low", "--horizon: got 'low'"),
+        ("--per-pair=0", "per_pair: got 0"),
+        ("--labels=nowhere", "labels"),
+        ("--label-names=nobody", "nobody"),
+        ("--placement=semantic", "needs labels"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["check", "generate"])
+def test_wrong_values_end_with_1_and_one_line(
+    run: Run, folders: Folders, assets: Path, verb: str, flag: str, wanted: str
+) -> None:
+    more = [f"--labels={assets / 'labels'}"] if flag.startswith("--label-names") else []
+    more += [f"--out={assets / 'data'}"] if verb == "generate" else []
+    result = run(verb, *folders(), *more, flag)
+    (line,) = result.err.strip().splitlines()[-1:]
+    assert (result.code, result.out) == (1, "")
+    assert line.startswith("Error: ") and wanted in line
+    assert not (assets / "data").exists()

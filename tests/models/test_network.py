@@ -63,6 +63,18 @@ def test_every_weight_gets_a_gradient_and_the_two_tasks_share_the_encoder():
     assert all(p.grad is not None for p in network.parameters())
 
 
+def test_the_mask_decides_between_the_two_layers_of_depth(tiny):
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        layers = torch.sigmoid(tiny.depth_decoder(tiny.encoder((picture - tiny.mean) / tiny.std)))
+        layers = 0.2 + 0.5 * torch.nn.functional.interpolate(layers, size=(64, 64), mode="bilinear")
+        behind, front = layers.chunk(2, dim=1)
+        logits = tiny(picture).mask_logits
+        expected = behind + (front - behind) / (1 + torch.exp(-logits))
+        torch.testing.assert_close(tiny(picture).inverse_depth, expected)
+    assert (behind - front).abs().max() > 0.003
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -12,7 +12,7 @@ def test_parts_add_up_and_the_network_stays_as_it_was() -> None:
     weights = {name: int(row[16:30].replace(",", "")) for name, row in rows.items()}
     total = weights.pop("all")
     assert total == sum(weight.numel() for weight in network.parameters()) == sum(weights.values())
-    assert "1 x 64 x 96" in rows["mask decoder"] and "1 x 64 x 96" in rows["depth decoder"]
+    assert "4 x 32 x 48" in rows["mask decoder"] and "2 x 16 x 24" in rows["depth decoder"]
     products = {name: float(row[30:-1].replace(",", "")) for name, row in rows.items()}
     assert abs(products.pop("all") - sum(products.values())) < 0.05 * len(rows)
     assert network.training and not any(module._forward_hooks for module in network.modules())

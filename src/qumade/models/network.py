@@ -22,10 +22,15 @@ class _Design(NamedTuple):
     depth_widths: tuple[int, ...]
 
 
-# Depth changes slowly but at the rims of things, which it shares with the mask: its decoder ends a level earlier.
+# Within a layer depth changes slowly: its decoder ends a level earlier.
 _DESIGNS: dict[ModelName, _Design] = {
     # Dense convolutions, few channels where pixels are many: what the cores of a laptop do best.
-    "tiny": _Design("resnet10t", {"channels": (24, 48, 96, 160), "stem_width": 8}, (64, 32, 24, 16), (64, 32, 24)),
+    "tiny": _Design(
+        "resnet10t",
+        {"channels": (24, 48, 96, 160), "stem_width": 8, "stem_type": "deep"},
+        (64, 32, 16, 8),
+        (64, 32, 16),
+    ),
     "small": _Design("resnet34d", {}, (256, 128, 64, 32), (256, 128, 64)),
     "base": _Design("convnext_tiny", {}, (384, 192, 96), (384, 192, 96)),
 }
@@ -39,7 +44,11 @@ class Output(NamedTuple):
 
 
 class MaskDepthNetwork(nn.Module):
-    """Shared encoder, two decoders. Takes pictures in [0, 1], for it knows their mean and standard deviation itself."""
+    """Shared encoder, two decoders. Takes pictures in [0, 1], for it knows their mean and standard deviation itself.
+
+    Depth is predicted as it is made: two smooth layers, what lies behind and what stands in front, and between them the
+    mask decides. So depth is as sharp at an object's rim as the mask, and neither layer has to know where that is.
+    """
 
     mean: Tensor
     std: Tensor
@@ -52,9 +61,9 @@ class MaskDepthNetwork(nn.Module):
         levels: Any = self.encoder.feature_info
         channels, reductions = levels.channels(), levels.reduction()
         self.stride = int(max(reductions))
-        # An object covers a small part of a picture, and so does near ground: starting there spares the first steps.
-        self.mask_decoder = _Decoder(channels, reductions, design.mask_widths, at_first=-2.0)
-        self.depth_decoder = _Decoder(channels, reductions, design.depth_widths, at_first=-2.0)
+        self._block = int(reductions[::-1][len(design.mask_widths)])
+        self.mask_decoder = _Decoder(channels, design.mask_widths, self._block**2)
+        self.depth_decoder = _Decoder(channels, design.depth_widths, 2)
         for name, values in (("mean", config.mean), ("std", config.std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
@@ -63,10 +72,15 @@ class MaskDepthNetwork(nn.Module):
         if not torch.compiler.is_compiling():
             self._require_size(image)
         features = self.encoder((image - self.mean) / self.std)
-        far, near = self.config.depth_range
+        # Channels are shuffled into pixels (W. Shi et al., "Real-time single image and video super-resolution using an
+        # efficient sub-pixel convolutional neural network", CVPR 2016).
+        mask_logits = functional.pixel_shuffle(self.mask_decoder(features), self._block)
         # Near 0 a sigmoid is an exponential: far ground is resolved by ratio, as depth is judged.
-        share = torch.sigmoid(self.depth_decoder(features))
-        return Output(self.mask_decoder(features), far + (near - far) * share)
+        layers = torch.sigmoid(self.depth_decoder(features))
+        layers = functional.interpolate(layers, size=image.shape[-2:], mode="bilinear", align_corners=False)
+        behind, front = layers.chunk(2, dim=1)
+        far, near = self.config.depth_range
+        return Output(mask_logits, far + (near - far) * torch.lerp(behind, front, torch.sigmoid(mask_logits)))
 
     def _require_size(self, image: Tensor) -> None:
         height, width = image.shape[-2:]
@@ -79,26 +93,25 @@ class MaskDepthNetwork(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """From the coarsest level up, each joined with the encoder's next finer one; the last step shuffles channels
-    into pixels (W. Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel
-    convolutional neural network", CVPR 2016)."""
+    """From the coarsest level up, each joined with the encoder's next finer one, to `maps` at the finest."""
 
-    def __init__(self, channels: list[int], reductions: list[int], widths: tuple[int, ...], *, at_first: float) -> None:
+    def __init__(self, channels: list[int], widths: tuple[int, ...], maps: int) -> None:
         super().__init__()
         inner, *skips = channels[::-1]
         self.joins = nn.ModuleList()
         for skip, width in zip(skips, widths, strict=False):
             self.joins.append(_Join(inner, skip, width))
             inner = width
-        self._block = int(reductions[::-1][len(widths)])
-        self.head = nn.Conv2d(inner, self._block**2, 3, padding=1)
-        nn.init.constant_(cast(Tensor, self.head.bias), at_first)
+        self.head = nn.Conv2d(inner, maps, 3, padding=1)
+        # An object covers a small part of a picture, and so does near ground: starting there spares the first steps.
+        nn.init.constant_(cast(Tensor, self.head.bias), -2.0)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         inner, *skips = features[::-1]
         for join, skip in zip(self.joins, skips, strict=False):
             inner = join(inner, skip)
-        return functional.pixel_shuffle(self.head(inner), self._block)
+        maps: Tensor = self.head(inner)
+        return maps
 
 
 class _Join(nn.Module):

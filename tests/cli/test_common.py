@@ -29,7 +29,7 @@ def test_sizes(text: str, expected: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "big", "10x", "x10", "10x10x10", "-5", "1.5", " 224", "²", "٣"])
 def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(QumadeError, match="Invalid --size: got .*; must be a side as 224") as error:
+    with pytest.raises(QumadeError, match=r"Invalid --size: got .*; must be a side as 224") as error:
         size_of(text)
     assert repr(text) in str(error.value)
 
@@ -47,7 +47,7 @@ def test_ranges(text: str, number: Callable[[str], Any], expected: tuple[float, 
     ("text", "number"), [("", float), ("half", float), ("0.1,", float), ("1,2,3", float), ("0.5", int)]
 )
 def test_what_is_no_range(text: str, number: Callable[[str], Any]) -> None:
-    with pytest.raises(QumadeError, match="Invalid --crop: got .*; must be a number, or a range as LOW,HIGH") as error:
+    with pytest.raises(QumadeError, match=r"Invalid --crop: got .*; must be a number, or a range as LOW,HIGH") as error:
         range_of("--crop", text, number)
     assert repr(text) in str(error.value)
 

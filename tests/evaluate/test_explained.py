@@ -8,10 +8,8 @@ import torch
 
 from qumade.data.folder import FolderDataset
 from qumade.evaluate.explained import explained
-from qumade.evaluate.folder import evaluate_into
 from qumade.models.config import NetworkConfig
 from qumade.models.network import MaskDepthNetwork, build_network
-from qumade.predict import torch_predictor
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +56,3 @@ def test_the_ring_is_on_the_object(network: MaskDepthNetwork, dataset: FolderDat
     depth = np.asarray(explained(network, evaluation([0, 0, 0, 1, 0]), dataset, count=1).pictures[1].image)
     rows, columns = np.nonzero((depth == 255).all(axis=2))
     assert (rows.mean(), columns.mean()) == (pytest.approx(14.5, abs=1), pytest.approx(34.5, abs=1))
-
-
-def test_a_report_shows_what_the_network_looks_at(
-    network: MaskDepthNetwork, dataset: FolderDataset, tmp_path: Path
-) -> None:
-    judged = evaluate_into(torch_predictor(network), tmp_path / "run", dataset, tmp_path / "out", explain=network)
-    assert judged.report == tmp_path / "out" / "report.html"
-    assert "What it looks at" in judged.report.read_text()
-    assert sorted(path.name for path in judged.report.parent.iterdir()) == [
-        "report.html",
-        "scores.parquet",
-        "worst.png",
-    ]
-    judged = evaluate_into(torch_predictor(network), tmp_path / "run", dataset, tmp_path / "out", limit=2)
-    assert "What it looks at" not in judged.report.read_text()
-    assert judged.evaluation.scores.num_rows == 2

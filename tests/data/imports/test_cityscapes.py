@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from qumade.data.imports.cityscapes import read_cityscapes
-from qumade.data.imports.street_classes import CLASSES
 from qumade.data.imports.writer import write_import
 from qumade.data.layout import open_dataset
 from qumade.errors import QumadeError
@@ -36,12 +35,6 @@ def root(tmp_path: Path, save_picture: SavePicture) -> Path:
         camera.parent.mkdir(parents=True)
         camera.write_text(json.dumps(CAMERA))
     return tmp_path
-
-
-def test_the_ids_are_those_published() -> None:
-    some = {"road": 7, "sidewalk": 8, "building": 11, "pole": 17, "vegetation": 21, "sky": 23, "person": 24, "car": 26}
-    assert {name: CLASSES[name] for name in some} == {name: (number,) for name, number in some.items()}
-    assert CLASSES["bicycle"] == (33,) and len(CLASSES) == 27
 
 
 def test_labels_instances_and_depth(root: Path) -> None:

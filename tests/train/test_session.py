@@ -1,11 +1,13 @@
 import os
 import signal
+import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from qumade.train.session import calm, held_signals
+from qumade.train.session import calm, console, held_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -40,3 +42,21 @@ def test_threads_are_as_before_also_after_an_exception():
         assert torch.get_num_threads() == before + 1 and torch.are_deterministic_algorithms_enabled()
         raise ValueError("inside")
     assert torch.get_num_threads() == before and not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(
+    ("shell", "stream"),
+    [
+        (None, "stderr"),  # IPython is imported by something
+        (SimpleNamespace(config={"TerminalIPythonApp": {}}), "stderr"),
+        (SimpleNamespace(config={"IPKernelApp": {}}), "stdout"),
+    ],
+)
+def test_lines_are_not_red_in_notebooks(monkeypatch, shell, stream):
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert console() is getattr(sys, stream)
+
+
+def test_without_notebooks_lines_go_to_stderr(monkeypatch):
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    assert console() is sys.stderr

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from qumade.models.config import NetworkConfig
 from qumade.train.curves import draw_curves
 from qumade.train.pictures import batch_sheet, predicted, save_sheet, sheet_tensor
 from qumade.train.run_folder import RunFolder, write_results
+from qumade.train.session import console
 
 __all__ = ["Report", "epoch_line"]
 
@@ -85,7 +85,7 @@ class Report:
             if value is not None and name not in ("epoch", "step", "samples"):
                 self._events.add_scalar(f"epoch/{name}", value, row["step"])
         if self._progress:
-            self._bar.write(epoch_line(row, epochs), file=sys.stderr)
+            self._bar.write(epoch_line(row, epochs), file=console())
         if final or time.monotonic() - self._pictures_at > PICTURES_EVERY_S:
             self._draw(rows, network)
             self._pictures_at = time.monotonic()

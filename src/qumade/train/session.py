@@ -1,14 +1,16 @@
-"""How the process behaves while it trains: when it may be interrupted, and how it computes."""
+"""How the process behaves while it trains: when it may be interrupted, how it computes, and where it tells of it."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TextIO
 
 import torch
 
-__all__ = ["calm", "held_signals"]
+__all__ = ["calm", "console", "held_signals"]
 
 
 @contextmanager
@@ -55,3 +57,11 @@ def calm(threads: int | None, device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
         memory.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
+
+
+def console() -> TextIO:
+    """Where lines go that people read while it trains: stderr, and stdout in a notebook, which shows stderr as if
+    something were wrong."""
+    ipython = sys.modules.get("IPython")  # of a notebook it is there
+    shell = None if ipython is None else ipython.get_ipython()
+    return sys.stderr if shell is None or "IPKernelApp" not in shell.config else sys.stdout

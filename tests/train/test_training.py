@@ -1,0 +1,161 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from qumade.data.batches import to_batch
+from qumade.errors import QumadeError
+from qumade.train import training as module
+from qumade.train.config import TrainConfig
+from qumade.train.learning_rate import find_learning_rate
+from qumade.train.state import Learner, snapshot
+from qumade.train.step import Stepper
+from qumade.train.training import default_workers, new_accelerator, new_training
+from qumade.train.validation import Scores, validation_sums
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory, toy_dataset):
+    data = toy_dataset(tmp_path_factory.mktemp("data") / "toy")
+    return TrainConfig(data=data, size=(32, 32), batch_size=4, steps=8, val_limit=5)
+
+
+@pytest.fixture
+def training(config):
+    return new_training(config, workers=0)
+
+
+def of_process(training, rank, count, reduce=lambda sums: sums):
+    """The same training as process number `rank` of several has it."""
+    fields = {"device": CPU, "process_index": rank, "num_processes": count, "reduce": reduce}
+    return replace(training, accelerator=SimpleNamespace(**fields))
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_seed_decides_the_weights(config, training):
+    weights = training.learner.network.state_dict()
+    torch.rand(3)  # what was drawn before does not
+    assert same(weights, new_training(config).learner.network.state_dict())
+    assert not same(weights, new_training(config.model_copy(update={"seed": 1})).learner.network.state_dict())
+
+
+def test_the_average_begins_as_the_network_and_is_another(training):
+    network, average = training.learner.network, training.average
+    assert same(network.state_dict(), average.state_dict())
+    assert not {p.data_ptr() for p in network.parameters()} & {p.data_ptr() for p in average.parameters()}
+
+
+def test_a_learner_without_average_cannot_be_trained(training):
+    learner = training.learner
+    bare = Learner(learner.network, learner.objective, learner.optimizer)
+    with pytest.raises(QumadeError, match="got no averaged weights"):
+        _ = replace(training, stepper=replace(training.stepper, learner=bare)).average
+
+
+def test_settings_reach_the_step(config):
+    update = {"clip": None, "l1": 1e-6, "weight_decay": 0.125, "mask_loss": "original", "task_weights": "uncertainty"}
+    stepper = new_training(config.model_copy(update=update)).stepper
+    assert isinstance(stepper, Stepper) and (stepper.clip, stepper.l1) == (None, 1e-6)
+    assert {group["weight_decay"] for group in stepper.learner.optimizer.param_groups} == {0.125, 0.0}
+    assert stepper.learner.objective.mask == "original"
+    assert len(list(stepper.learner.objective.parameters())) > 0
+
+
+@pytest.mark.parametrize(("given", "found"), [("auto", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")])
+def test_precision_on_a_cpu(config, monkeypatch, given, found):
+    monkeypatch.setattr(module, "new_accelerator", lambda: _accelerator(1))
+    training = new_training(config.model_copy(update={"precision": given}))
+    assert training.setup.config.precision == found and training.stepper.bf16 == (found == "bf16")
+
+
+def _accelerator(processes):
+    return SimpleNamespace(
+        device=CPU, num_processes=processes, process_index=0, prepare_model=lambda network: network, backward=None
+    )
+
+
+@pytest.mark.parametrize(("processes", "fits"), [(1, True), (2, True), (3, False), (8, False)])
+def test_a_batch_is_shared_out_evenly(config, monkeypatch, processes, fits):
+    monkeypatch.setattr(module, "new_accelerator", lambda: _accelerator(processes))
+    if fits:
+        new_training(config)
+    else:
+        with pytest.raises(QumadeError, match=f"batch_size: got 4; must be a multiple of {processes} processes"):
+            new_training(config)
+
+
+def test_data_that_is_not_there_is_refused(config, tmp_path):
+    with pytest.raises(QumadeError, match=f"got nothing at {tmp_path / 'gone'}"):
+        new_training(config.model_copy(update={"data": tmp_path / "gone"}))
+
+
+def test_processes_have_the_parts_of_one_batch(training):
+    (_, whole, _) = training.batches(0, 3)
+    parts = [next(iter(of_process(training, rank, 2).batches(1, 2))) for rank in (0, 1)]
+    for rank, part in enumerate(parts):
+        assert part.image.shape == (2, 3, 32, 32)
+        assert torch.equal(part.image, whole.image[rank::2]) and torch.equal(part.mask, whole.mask[rank::2])
+
+
+def test_what_is_judged_is_the_average_on_the_validation_samples(training):
+    setup, learner = training.setup, training.learner
+    before = training.validate()
+    batch = to_batch(setup.main.read_many(setup.validation.tolist()), (32, 32))
+    assert set(setup.main.splits[setup.validation]) == {"val"} and len(batch.image) == 5
+    sums = validation_sums(training.average, learner.objective, [batch], kind="scaled", span=(0.0, 1.5))
+    assert before.iou == pytest.approx(Scores.of(sums).iou) and before.delta1 == pytest.approx(Scores.of(sums).delta1)
+    with torch.no_grad():
+        for weights in learner.network.parameters():
+            weights.zero_()
+    assert training.validate() == before
+    training.average.load_state_dict(learner.network.state_dict())
+    assert training.validate() != before
+
+
+def test_processes_share_out_the_validation_samples(training):
+    sums = []
+    for rank in range(6):  # one more than there are samples
+        of_process(training, rank, 6, reduce=lambda own: sums.append(own) or own).validate()
+    assert Scores.of(torch.stack(sums).sum(0)).iou == pytest.approx(training.validate().iou)
+    assert sums[5].tolist() == [0] * 6 and all(own[1] == 1 for own in sums[:5])
+
+
+def test_without_validation_samples_there_are_no_scores(tmp_path, toy_dataset):
+    config = TrainConfig(data=toy_dataset(tmp_path / "data", val=0), size=(32, 32), steps=1)
+    assert new_training(config).validate() == Scores(None, None, None)
+
+
+def test_the_finder_tries_the_first_batches_and_leaves_no_trace(config, training):
+    before = snapshot(training.learner)
+    found = training.find_learning_rate(12)
+    assert same(before, snapshot(training.learner))
+    other = new_training(config)
+    wanted = find_learning_rate(other.stepper, other.batches(0, 12), steps=12)
+    assert found.suggestion == wanted.suggestion and found.losses.tolist() == wanted.losses.tolist()
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "workers"),
+    [("cpu", 1, 0), ("cpu", 4, 0), ("cpu", 5, 1), ("cpu", 64, 1), ("cuda", 1, 0), ("cuda", 4, 3), ("cuda", 64, 8)],
+)
+def test_workers_leave_the_cores_to_what_computes(monkeypatch, device, cores, workers):
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert default_workers(torch.device(device)) == workers
+
+
+def test_workers_may_be_given(config, training):
+    assert training.workers == 0 and new_training(config, workers=3).workers == 3
+
+
+@pytest.mark.parametrize(("cuda", "mps"), [(False, False), (True, False), (False, True)])
+def test_the_cpu_is_asked_for_where_there_is_no_gpu(monkeypatch, cuda, mps):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(module, "Accelerator", lambda cpu: {"cpu": cpu})
+    assert new_accelerator() == {"cpu": not (cuda or mps)}

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
@@ -46,7 +47,11 @@ def local_processes(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int)
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     stop = context.Event()
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(job, stop))
+    pickled = pickle.dumps(job)
+    # In shared memory: through a pipe, as arguments go, each worker would be waited for until it reads, one by one.
+    shared = context.RawArray("c", len(pickled))
+    shared.raw = pickled
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(shared, stop))
     remaining = iter(chunks)
     running: set[Future[Results]] = set()
     try:
@@ -87,10 +92,10 @@ def _interrupts_held() -> Iterator[None]:
 _state: dict[str, Any] = {}
 
 
-def _start(job: Job, stop: Any) -> None:
+def _start(shared: Any, stop: Any) -> None:
     """Readies a worker process; one whose parent has gone ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _state["job"], _state["stop"] = job, stop
+    _state["job"], _state["stop"] = pickle.loads(shared.raw), stop
 
 
 def _end_with_parent() -> None:

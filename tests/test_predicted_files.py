@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +45,21 @@ def test_every_output_lies_there_under_its_name(tmp_path: Path) -> None:
     assert mask.size == depth.size == colour.size == cutout.size == (40, 30)
     assert sheet.size == (3 * 40 * 6 + 2 * 6, 30 * 6)
     assert cutout.getpixel((3, 4)) == (255, 51, 7, 255)
+
+
+@pytest.mark.parametrize(
+    ("task", "names", "refused"),
+    [("mask", {"mask", "sheet", "cutout"}, "depth"), ("depth", {"depth", "depth_colour", "sheet"}, "cutout")],
+)
+def test_what_was_never_learnt_is_not_written(tmp_path: Path, task: str, names: set[str], refused: Any) -> None:
+    predictor = Predictor(CONFIG.model_copy(update={"learnt": (task,)}), red_and_green)
+    source = save(tmp_path / "in" / "a.png")
+    predict_files(predictor, RUN, [source], tmp_path / "out")
+    assert {path.stem for path in (tmp_path / "out").glob("*.png")} == {f"a_{name}" for name in names}
+    assert Image.open(tmp_path / "out" / "a_sheet.png").size == (2 * 40 * 6 + 6, 30 * 6)
+    with pytest.raises(QumadeError, match=f"got '{refused}' of a network whose training had no"):
+        predict_files(predictor, RUN, [source], tmp_path / "other", only=[refused])
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(

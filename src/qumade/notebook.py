@@ -129,7 +129,9 @@ def show_results(
     dataset has, or of all samples where it has none of them."""
     chosen = next(([name] for name in splits if (dataset.splits == name).any()), [])
     positions = choose(dataset, chosen, count)
-    evaluation = evaluate(predict, dataset, predicted_kind=predict.config.depth_kind, positions=positions)
+    evaluation = evaluate(
+        predict, dataset, predicted_kind=predict.config.depth_kind, learnt=predict.config.learnt, positions=positions
+    )
     rows = draw_rows(evaluation, predict, dataset, range(len(positions)))
     title = f"{dataset.name}: {len(rows)} samples" + (f" of split {chosen[0]}" if chosen else "")
     return sheet(rows, title, columns=1)  # wider ones are shrunk until nothing is seen

@@ -18,12 +18,14 @@ from qumade.assets.pictures import UnusablePicture, list_pictures, printable, re
 from qumade.data.files import read_bytes, write_bytes
 from qumade.data.preview import coloured_depth, depth_legend
 from qumade.errors import QumadeError
+from qumade.models.config import TASKS, Task
 from qumade.predict import Prediction, Predictor
 
 __all__ = ["INDEX", "OUTPUTS", "OutputName", "Predicted", "draw", "find_pictures", "predict_files"]
 
 OutputName = Literal["mask", "depth", "depth_colour", "sheet", "cutout"]
 OUTPUTS: tuple[OutputName, ...] = get_args(OutputName)
+_TOLD_BY: dict[OutputName, Task] = {"mask": "mask", "depth": "depth", "depth_colour": "depth", "cutout": "mask"}
 
 INDEX = "predictions.json"
 FORMAT = "qumade-predictions/1"
@@ -78,15 +80,18 @@ def predict_files(
     pictures: Sequence[Path],
     out: Path,
     *,
-    only: Sequence[OutputName] = OUTPUTS,
+    only: Sequence[OutputName] | None = None,
     progress: bool = False,
 ) -> Predicted:
     """Predict pictures, and write STEM_mask.png and the other outputs into a folder.
 
-    `network`: where the predictor came from, for predictions.json. Files that an earlier call wrote for the same
+    `network`: where the predictor came from, for predictions.json. `only` these outputs, by default all of what the
+    network has learnt: masks only, say, where its training had no depth. Files that an earlier call wrote for the same
     pictures are written anew; nothing else is overwritten. A picture that cannot be read is left out and named in the
-    result. Raises QumadeError for names that are taken, and where the folder cannot be written.
+    result. Raises QumadeError for outputs that it never learnt, for names that are taken, and where the folder cannot
+    be written.
     """
+    only = _outputs(only, predictor.config.learnt)
     out = out.absolute()
     index = _begin(out, pictures, only)
     failed: list[str] = []
@@ -114,14 +119,29 @@ def predict_files(
     return Predicted(out, len(pictures) - len(failed), tuple(failed))
 
 
+def _outputs(only: Sequence[OutputName] | None, learnt: Sequence[Task]) -> Sequence[OutputName]:
+    possible = [name for name in OUTPUTS if _TOLD_BY.get(name) in (None, *learnt)]
+    for name in only or ():
+        if name not in possible:
+            raise QumadeError(
+                f"Invalid output: got {name!r} of a network whose training had no {_TOLD_BY[name]}; must be some of "
+                f"{','.join(possible)}"
+            )
+    return possible if only is None else only
+
+
 def draw(
-    image: NDArray[np.uint8], prediction: Prediction, name: OutputName, depth_range: tuple[float, float]
+    image: NDArray[np.uint8],
+    prediction: Prediction,
+    name: OutputName,
+    depth_range: tuple[float, float],
+    learnt: Sequence[Task] = TASKS,
 ) -> Image.Image:
     """Return one output as a picture of the image's size (a sheet: up to 480 px a cell).
 
     mask: 8-bit grey, 255 certainly the object. depth: 16-bit grey, inverse depth linearly over `depth_range`.
     depth_colour: from black (far) to bright (near) over the picture's own range. cutout: RGBA, the mask as alpha.
-    sheet: image, mask and coloured depth side by side.
+    sheet: image, mask and coloured depth side by side, as far as they are `learnt`.
     """
     if name == "mask":
         return Image.fromarray(_coverage(prediction.mask))
@@ -132,7 +152,7 @@ def draw(
     if name == "cutout":
         alpha = _coverage(prediction.mask)
         return Image.fromarray(np.dstack([np.where(alpha[..., None] > 0, image, np.uint8(0)), alpha]))
-    return _sheet(image, prediction)
+    return _sheet(image, prediction, learnt)
 
 
 def _coverage(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -160,20 +180,21 @@ def _colour_table() -> NDArray[np.uint8]:
     return table
 
 
-def _sheet(image: NDArray[np.uint8], prediction: Prediction) -> Image.Image:
+def _sheet(image: NDArray[np.uint8], prediction: Prediction, learnt: Sequence[Task]) -> Image.Image:
     height, width = image.shape[:2]
     longer = max(height, width)
     factor = max(1, SHEET_SIDES[0] // longer) * min(1.0, SHEET_SIDES[1] / longer)  # whole pixels stay whole
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     resample = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
-    cells = [
-        Image.fromarray(image),
-        Image.fromarray(_coverage(prediction.mask)),
-        Image.fromarray(_colours(prediction.inverse_depth)),
-    ]
+    cells = [Image.fromarray(image)]
+    if "mask" in learnt:
+        cells.append(Image.fromarray(_coverage(prediction.mask)))
+    if "depth" in learnt:
+        cells.append(Image.fromarray(_colours(prediction.inverse_depth)))
     upright = size[0] <= 4 * size[1]  # a panorama's cells stand below each other
     step = size[0] + SHEET_GAP if upright else size[1] + SHEET_GAP
-    whole = (3 * step - SHEET_GAP, size[1]) if upright else (size[0], 3 * step - SHEET_GAP)
+    length = len(cells) * step - SHEET_GAP
+    whole = (length, size[1]) if upright else (size[0], length)
     sheet = Image.new("RGB", whole, PAPER)
     for position, cell in enumerate(cells):
         place = (position * step, 0) if upright else (0, position * step)
@@ -219,7 +240,7 @@ def _write(
     entries: dict[str, dict[str, Any]] = {}
     for name in only:
         stream = io.BytesIO()
-        draw(image, prediction, name, config.depth_range).save(stream, "png", compress_level=FASTEST)
+        draw(image, prediction, name, config.depth_range, config.learnt).save(stream, "png", compress_level=FASTEST)
         file = f"{path.stem}_{name}.png"
         write_bytes(out / file, stream.getvalue())
         entries[name] = {"file": file}

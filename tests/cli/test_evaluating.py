@@ -32,7 +32,7 @@ class Fake:
 
     @property
     def config(self) -> SimpleNamespace:
-        return SimpleNamespace(depth_kind=self.depth_kind)
+        return SimpleNamespace(depth_kind=self.depth_kind, learnt=("mask", "depth"))
 
     def __call__(self, images: list[np.ndarray]) -> list[Prediction]:
         found = []

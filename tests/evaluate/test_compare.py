@@ -1,11 +1,23 @@
 import json
+import re
 
 import numpy as np
 import pytest
 
 from qumade.data.description import DepthCode
 from qumade.errors import QumadeError
-from qumade.evaluate.compare import Run, compare, comparison_as_json, draw_wins, format_comparison, letter, wins
+from qumade.evaluate.bootstrap import Interval
+from qumade.evaluate.compare import (
+    Run,
+    compare,
+    comparison_as_json,
+    draw_wins,
+    format_comparison,
+    format_interval,
+    letter,
+    wins,
+)
+from qumade.evaluate.summary import ScoreName
 from qumade.predict import Prediction
 
 AFFINE = DepthCode(kind="affine", code="inverse", bits=8, range=(0.0, 1.0))
@@ -40,6 +52,16 @@ def test_all_runs_are_aligned_as_the_weakest_needs(runs, kinds, alignment):
     named = [Run(run.name, run.predict, kind) for run, kind in zip(networks, kinds, strict=True)]
     found = compare(named, samples, limit=3)
     assert {evaluation.alignment for evaluation in found.evaluations} == {alignment}
+
+
+def test_what_one_of_them_never_learnt_is_compared_of_none(runs):
+    samples, (good, bad) = runs
+    masks_only = Run("masks", good.predict, None, ("mask",))
+    found = compare([masks_only, bad], samples)
+    assert all(evaluation.has_masks and not evaluation.has_depth for evaluation in found.evaluations)
+    assert found.differences[0]["mask_iou"].value > 0 and "delta" not in format_comparison([masks_only, bad], [found])
+    with pytest.raises(QumadeError, match="must share one"):
+        compare([masks_only, Run("depth", good.predict, "metric", ("depth",))], samples)
 
 
 def test_where_which_one_wins(runs):
@@ -81,6 +103,25 @@ def test_json_and_text(runs):
     assert told["datasets"][1]["differences"][0]["scores"]["mask_iou"]["low"] is None
     text = format_comparison(networks, found)
     assert "A  good" in text and "24 pictures" in text and " to +" in text
+
+
+def test_no_two_columns_touch(runs, monkeypatch):
+    samples, networks = runs
+    long = f"known depth {'delta of a very long name ' * 3}".strip()
+    names = [ScoreName("mask_iou", "mask", "IoU", True), ScoreName("depth_delta1", "known depth", long[12:], True)]
+    monkeypatch.setattr("qumade.evaluate.compare.score_names", lambda _: names)
+    found = compare(networks, samples)
+    wide = Interval(-1.234e-05, -5.678e-05, -1.234e-05, 24)
+    found.differences[0]["mask_iou"] = wide
+    lines = format_comparison(networks, [found]).splitlines()
+    table = [re.split(r" {2,}", line.strip()) for line in lines[-3:]]
+    assert format_interval(wide) == "-1.23e-05 (-5.68e-05 to -1.23e-05)"
+    assert table == [
+        ["A", "B", "A - B"],
+        ["mask IoU", "1.000", f"{found.groups[1].means['mask_iou']:.3f}", format_interval(wide)],
+        [long, "1.000", "1.000", format_interval(found.differences[0]["depth_delta1"])],
+    ]
+    assert len({len(line) for line in lines[-3:]}) == 1  # they end together
 
 
 def test_three_runs_are_compared_with_the_first(runs):

@@ -136,3 +136,18 @@ def test_scores_on_disk_state_how_they_were_taken(make_samples, oracle, tmp_path
     assert table["split"].to_pylist() == ["train", "test", "test"]
     stated = json.loads(table.schema.metadata[b"qumade"])
     assert stated["alignment"] == "none" and stated["clamp_depth"] == pytest.approx([0.001, 80])
+
+
+def test_what_was_never_learnt_is_not_scored(make_samples, oracle):
+    samples = make_samples(4, empty=1)
+    masks = evaluate(oracle(samples), samples, predicted_kind="metric", learnt=("mask",))
+    assert masks.has_masks and not masks.has_depth and masks.alignment is None
+    assert all(masks.scores[column].null_count == 4 for column in SCORES if not column.startswith("mask"))
+    both = evaluate(oracle(samples), samples, predicted_kind="metric")
+    assert masks.scores["mask_iou"].equals(both.scores["mask_iou"])
+    depth = evaluate(oracle(samples), samples, predicted_kind="metric", learnt=("depth",))
+    assert depth.has_depth and not depth.has_masks
+    for table in (depth.scores, depth.baselines):
+        assert all(table[column].null_count == 4 for column in SCORES if column.startswith("mask"))
+    assert depth.scores["object_depth_rmse"].equals(both.scores["object_depth_rmse"])
+    assert depth.scores["object_share"].equals(both.scores["object_share"])

@@ -56,3 +56,9 @@ def test_the_ring_is_on_the_object(network: MaskDepthNetwork, dataset: FolderDat
     depth = np.asarray(explained(network, evaluation([0, 0, 0, 1, 0]), dataset, count=1).pictures[1].image)
     rows, columns = np.nonzero((depth == 255).all(axis=2))
     assert (rows.mean(), columns.mean()) == (pytest.approx(14.5, abs=1), pytest.approx(34.5, abs=1))
+
+
+def test_what_was_never_learnt_is_not_explained(dataset: FolderDataset) -> None:
+    masks_only = build_network(NetworkConfig(size=(64, 64), learnt=("mask",))).eval()
+    section = explained(masks_only, evaluation([0.0, 0.1, 0.1, 0.1, 0.1]), dataset, count=2)
+    assert [panel.title for panel in section.pictures] == ["sample 1: mask", "sample 4: mask"]

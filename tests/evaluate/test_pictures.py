@@ -1,6 +1,7 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from qumade.data.layout import Triple
@@ -61,6 +62,16 @@ def test_without_labels_only_predictions_are_shown(make_samples, oracle):
     predicted = Prediction(np.ones((32, 40), np.float32), np.ones((32, 40), np.float32))
     row = row_of(found, 0, triple, [("A's", predicted)], None)
     assert [panel.title for panel in row.panels] == ["image", "A's mask", "A's depth"]
+
+
+@pytest.mark.parametrize(("task", "other"), [("mask", "depth"), ("depth", "mask")])
+def test_what_was_never_learnt_is_not_shown(make_samples, oracle, task, other):
+    samples = make_samples(2)
+    found = evaluate(oracle(samples), samples, learnt=(task,))
+    for row in draw_rows(found, oracle(samples), samples, [0, 1]):
+        titles = [panel.title for panel in row.panels]
+        assert f"predicted {task}" in titles and f"predicted {other}" not in titles
+        assert ("delta" in row.caption) == (task == "depth") and ("mask" in row.caption) == (task == "mask")
 
 
 def test_sheet_and_files():

@@ -6,7 +6,15 @@ import pytest
 from qumade.data.description import DepthCode
 from qumade.errors import QumadeError
 from qumade.evaluate.evaluation import evaluate
-from qumade.evaluate.summary import as_json, format_number, format_summary, how_judged, score_names, summarise
+from qumade.evaluate.summary import (
+    aligned,
+    as_json,
+    format_number,
+    format_summary,
+    how_judged,
+    score_names,
+    summarise,
+)
 
 SPLITS = np.array(["test", "train", "seen background", "test", "train", ""])
 
@@ -75,3 +83,15 @@ def test_json_has_no_nan(evaluation):
 )
 def test_numbers(value, text):
     assert format_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("rows", "lines"),
+    [
+        ([["", "A", "B"], ["mask IoU", "0.5", "12.25"]], ["            A      B", "mask IoU  0.5  12.25"]),
+        ([["", "long head"], ["x", "1"], ["section", ""]], ["         long head", "x                1", "section"]),
+        ([["alone"]], ["alone"]),
+    ],
+)
+def test_columns_are_as_wide_as_their_longest_entries(rows, lines):
+    assert aligned(rows) == lines

@@ -35,6 +35,13 @@ def test_only_so_many_samples_are_shown():
 
 def test_predictions_take_the_place_of_labels():
     batch = _batch()
-    shown = predicted(build_network(CONFIG).eval(), batch)
+    shown = predicted(build_network(CONFIG).eval(), batch, ("mask", "depth"))
     assert torch.equal(shown.image, batch.image)
     assert shown.mask.min() >= 0 and shown.mask.max() <= 1 and shown.inverse_depth.isfinite().all()
+
+
+def test_what_is_not_learnt_is_not_shown():
+    batch, network = _batch(), build_network(CONFIG).eval()
+    assert predicted(network, batch, ("mask",)).inverse_depth.isnan().all()
+    masks = predicted(network, batch, ("depth",)).mask
+    assert masks.isnan().all() and predicted(network, batch, ("mask",)).mask.isfinite().all()

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -69,6 +70,15 @@ def test_what_depth_means_is_the_dataset_s(tmp_path, toy_dataset, kind, span, lo
     network = setup.network_config()
     assert network.depth_kind == said and network.depth_range == span
     assert setup.objective().depth == loss
+
+
+@pytest.mark.parametrize(
+    ("missing", "learnt"), [(None, ("mask", "depth")), ("depth", ("mask",)), ("masks", ("depth",))]
+)
+def test_the_network_knows_what_it_learns(data, missing, learnt):
+    if missing is not None:
+        shutil.rmtree(data / missing)
+    assert open_setup(TrainConfig(data=data)).network_config().learnt == learnt
 
 
 @pytest.mark.parametrize(

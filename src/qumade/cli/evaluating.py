@@ -140,7 +140,7 @@ def compare(
         predictor = load_predictor(path, device)
         same_name = [other for other in runs if other.absolute().name == path.absolute().name]
         name = str(path.absolute()) if len(same_name) > 1 else path.absolute().name
-        networks.append(Run(as_text(name), predictor, predictor.config.depth_kind))
+        networks.append(Run(as_text(name), predictor, predictor.config.depth_kind, predictor.config.learnt))
     comparisons, wins = [], []
     for dataset in datasets:
         comparison = judge(

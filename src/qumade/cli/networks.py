@@ -34,27 +34,28 @@ def predict(
         Folder for STEM_mask.png (8-bit probability), STEM_depth.png (16-bit inverse depth; its kind and range stand in
         predictions.json), STEM_depth_colour.png, STEM_sheet.png (side by side) and STEM_cutout.png (the object alone).
     only
-        Which of them to write, as mask,depth (all).
+        Which of them to write, as mask,depth (all that the training had labels of).
     device
         Where to compute (the GPU where there is one).
     json
         One JSON object as the last line on stdout.
     """
+    from qumade.models.config import TASKS
     from qumade.predict import load_predictor
     from qumade.predicted_files import INDEX, OUTPUTS, OutputName, find_pictures, predict_files
 
-    names = OUTPUTS if only is None else tuple(only.split(","))
-    if not names or set(names) - set(OUTPUTS):
+    names = None if only is None else tuple(only.split(","))
+    if names is not None and set(names) - set(OUTPUTS):
         raise QumadeError(f"Invalid --only: got {only!r}; must be some of {','.join(OUTPUTS)}")
     pictures = find_pictures(images)
     predictor = load_predictor(network, device)
-    outputs = cast("tuple[OutputName, ...]", names)
+    outputs = cast("tuple[OutputName, ...] | None", names)
     result = predict_files(predictor, network, pictures, out, only=outputs, progress=True)
     for line in result.failed:
         say(f"Error: {line}")
-    text = (
-        f"{result.predicted:,} of {len(pictures):,} pictures predicted into {result.out}; {INDEX} says what depth means"
-    )
+    unlearnt = [task for task in TASKS if task not in predictor.config.learnt]
+    told = f"no {unlearnt[0]}, which the training had no labels of" if unlearnt else f"{INDEX} says what depth means"
+    text = f"{result.predicted:,} of {len(pictures):,} pictures predicted into {result.out}; {told}"
     finish(json, result, text)
     return int(bool(result.failed))
 

@@ -15,6 +15,7 @@ from qumade.evaluate.pictures import Row, headline_scores, row_of
 from qumade.evaluate.samples import Predict, Samples, choose, predict_each
 from qumade.evaluate.summary import (
     Group,
+    aligned,
     as_json,
     format_number,
     how_judged,
@@ -23,6 +24,7 @@ from qumade.evaluate.summary import (
     selected,
     summarise,
 )
+from qumade.models.config import TASKS, Task
 
 __all__ = [
     "Comparison",
@@ -39,11 +41,12 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A network to compare: its name, what it predicts, and the kind of the depth it was trained on."""
+    """A network to compare: its name, what it predicts, the kind of the depth it was trained on, and what it learnt."""
 
     name: str
     predict: Predict
     depth_kind: DepthKind = None
+    learnt: Sequence[Task] = TASKS
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +75,18 @@ def compare(
     seed: int = 0,
     progress: bool = False,
 ) -> Comparison:
-    """Evaluate all runs on a dataset. The weakest kind of depth among runs and dataset decides the alignment of all.
+    """Evaluate all runs on a dataset. The weakest kind of depth among runs and dataset decides the alignment of all;
+    what one of them never learnt is compared of none.
 
     Pictures may be narrowed as in `evaluate` and `summarise`; `seed` is that of the bootstrap.
     """
     if len(runs) < 2:
         raise QumadeError(f"Invalid comparison: got {len(runs)} runs; must be at least 2")
     positions = choose(dataset, splits, limit)
-    code = dataset.depth_code
+    learnt = [task for task in TASKS if all(task in run.learnt for run in runs)]
+    if not learnt:
+        raise QumadeError("Invalid comparison: got runs of which some learnt masks and others depth; must share one")
+    code = dataset.depth_code if "depth" in learnt else None
     kinds = [run.depth_kind for run in runs]
     alignment = None if code is None else default_alignment(depth_kind(code), *kinds)
     evaluations = tuple(
@@ -87,6 +94,7 @@ def compare(
             run.predict,
             dataset,
             predicted_kind=run.depth_kind,
+            learnt=learnt,
             positions=positions,
             alignment=alignment,
             progress=progress,
@@ -146,11 +154,12 @@ def format_comparison(runs: Sequence[Run], comparisons: Sequence[Comparison]) ->
     for comparison in comparisons:
         first = comparison.evaluations[0]
         lines += ["", f"{comparison.dataset}: {comparison.groups[0].pictures:,} pictures. {how_judged(first)}"]
-        lines.append(f"{'':30}" + "".join(f"{head:>{9 if len(head) == 1 else 31}}" for head in heads))
+        rows = [["", *heads]]
         for name in score_names(first):
-            values = [f"{format_number(group.means[name.column]):>9}" for group in comparison.groups]
-            values += [f"{format_interval(found[name.column]):>31}" for found in comparison.differences]
-            lines.append(f"{f'{name.section} {name.title}':30}" + "".join(values))
+            values = [format_number(group.means[name.column]) for group in comparison.groups]
+            values += [format_interval(found[name.column]) for found in comparison.differences]
+            rows.append([f"{name.section} {name.title}", *values])
+        lines += aligned(rows)
     return "\n".join(lines)
 
 

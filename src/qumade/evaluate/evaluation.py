@@ -28,6 +28,7 @@ from qumade.evaluate.alignment import (
 from qumade.evaluate.metrics import DEPTH_METRICS, MASK_METRICS, THRESHOLD, depth_errors, mask_scores
 from qumade.evaluate.original import original_grey, original_scores, original_sums
 from qumade.evaluate.samples import Predict, Predicted, Samples, Truth, as_text, choose, predict_each, truth_of
+from qumade.models.config import TASKS, Task
 
 __all__ = ["DEPTH_REGIONS", "SCORES", "Evaluation", "evaluate", "write_scores"]
 
@@ -62,6 +63,7 @@ class Evaluation:
     clamp: Clamp | None
     mean_inverse_depth: float
     original: dict[str, dict[str, float]] | None  # "mask" and "depth", where it was asked for
+    learnt: tuple[Task, ...] = TASKS  # what else the network says is neither scored nor shown
 
     @property
     def has_masks(self) -> bool:
@@ -77,6 +79,7 @@ def evaluate(
     dataset: Samples,
     *,
     predicted_kind: DepthKind = None,
+    learnt: Sequence[Task] = TASKS,
     positions: NDArray[np.integer] | None = None,
     alignment: Alignment | None = None,
     clamp: Clamp | None = None,
@@ -85,9 +88,10 @@ def evaluate(
     progress: bool = False,
 ) -> Evaluation:
     """Predict and score the samples at these positions (all). Alignment and clamp follow the kinds of the predicted and
-    the true depth where they are not given. Raises QumadeError where a prediction does not fit its picture."""
+    the true depth where they are not given. Only what the network has `learnt` is scored. Raises QumadeError where a
+    prediction does not fit its picture."""
     positions = choose(dataset) if positions is None else positions
-    code = dataset.depth_code
+    code = dataset.depth_code if "depth" in learnt else None
     if code is not None:
         alignment = alignment or default_alignment(predicted_kind, depth_kind(code))
         clamp = clamp or default_clamp(code)
@@ -103,7 +107,8 @@ def evaluate(
     for position, triple, predicted in predict_each(predict, dataset, positions, batch_size, progress):
         truth = truth_of(triple, code)
         try:
-            scored = _score(predicted.mask, predicted.inverse_depth, truth, alignment, clamp)
+            told = predicted.mask if "mask" in learnt else None
+            scored = _score(told, predicted.inverse_depth, truth, alignment, clamp)
         except QumadeError as error:
             raise QumadeError(f"{error} (sample {position} of {dataset.name})") from error
         share = predicted.mask >= THRESHOLD
@@ -113,9 +118,10 @@ def evaluate(
             "split": str(splits[position]),
             "predicted_share": float(share.mean()),
         }
-        rows.append(identity | _size(truth, clamp) | scored)
+        size = _size(truth, clamp) | ({} if "mask" in learnt else {"mask_pixels": 0})
+        rows.append(identity | size | scored)
         nothing = np.zeros(triple.image.shape[:2])
-        baseline_rows.append(_score(nothing, nothing + mean, truth, alignment, clamp))
+        baseline_rows.append(_score(None if told is None else nothing, nothing + mean, truth, alignment, clamp))
         if original:
             _add_original(sums, predicted, triple, truth, code)
     return Evaluation(
@@ -128,6 +134,7 @@ def evaluate(
         clamp=clamp,
         mean_inverse_depth=mean,
         original={name: original_scores(values) for name, values in sums.items()} if original else None,
+        learnt=tuple(learnt),
     )
 
 
@@ -147,14 +154,14 @@ def write_scores(evaluation: Evaluation, path: Path) -> None:
 
 
 def _score(
-    probability: NDArray[np.floating],
+    probability: NDArray[np.floating] | None,
     inverse_depth: NDArray[np.floating],
     truth: Truth,
     alignment: Alignment | None,
     clamp: Clamp | None,
 ) -> dict[str, float]:
     scores: dict[str, float] = {}
-    if truth.mask is not None:
+    if truth.mask is not None and probability is not None:
         scores |= {f"mask_{key}": value for key, value in mask_scores(probability, truth.mask).items()}
     if truth.inverse_depth is None or alignment is None or clamp is None:
         return scores

@@ -29,8 +29,11 @@ def explained(network: MaskDepthNetwork, evaluation: Evaluation, dataset: Sample
     for position in evaluation.scores["sample"].to_numpy()[rows].tolist():
         triple = dataset.read(position)
         point = _middle(triple.mask, triple.image.shape)
-        heat = heat_overlay(triple.image, explain_mask(network, triple.image))
-        panels.append(Panel(f"sample {position}: mask", Image.fromarray(heat)))
+        if "mask" in network.config.learnt:
+            heat = heat_overlay(triple.image, explain_mask(network, triple.image))
+            panels.append(Panel(f"sample {position}: mask", Image.fromarray(heat)))
+        if "depth" not in network.config.learnt:
+            continue
         marked = Image.fromarray(heat_overlay(triple.image, explain_depth(network, triple.image, point)))
         column, row = point
         box = (column - MARK_PX, row - MARK_PX, column + MARK_PX, row + MARK_PX)

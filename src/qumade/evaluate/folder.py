@@ -52,6 +52,7 @@ def evaluate_into(
         predict,
         dataset,
         predicted_kind=predict.config.depth_kind,
+        learnt=predict.config.learnt,
         positions=choose(dataset, splits, limit),
         original=original,
         progress=progress,

@@ -95,17 +95,19 @@ def row_of(
     code: DepthCode | None,
     caption: str | None = None,
 ) -> Row:
-    """Return the panels of one sample: image, true mask, each predicted mask, true depth, each predicted depth."""
+    """Return the panels of one sample: image, true mask, each predicted mask, true depth, each predicted depth;
+    nothing of what the network never learnt."""
     truth = truth_of(triple, code)
     panels = [Panel("image", _fitted(Image.fromarray(triple.image)))]
     if truth.mask is not None:
         panels.append(Panel("true mask", _outcome(triple.image, truth.mask, truth.mask)))
-    for name, predicted in predictions:
+    for name, predicted in predictions if "mask" in evaluation.learnt else ():
         drawn = _fitted(Image.fromarray(_grey(predicted.mask)))
         if truth.mask is not None:
             drawn = _outcome(triple.image, predicted.mask, truth.mask)
         panels.append(Panel(f"{name} mask", drawn))
-    panels += _depth_panels(truth, predictions, evaluation.alignment, evaluation.clamp)
+    if "depth" in evaluation.learnt:
+        panels += _depth_panels(truth, predictions, evaluation.alignment, evaluation.clamp)
     return Row(_caption(evaluation, row) if caption is None else caption, tuple(panels))
 
 

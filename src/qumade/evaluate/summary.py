@@ -1,6 +1,7 @@
 """Means over pictures, by split: what is printed, reported and compared."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ __all__ = [
     "SPLIT_WORDS",
     "Group",
     "ScoreName",
+    "aligned",
     "as_json",
     "format_number",
     "format_original",
@@ -198,12 +200,18 @@ def format_summary(evaluation: Evaluation, groups: list[Group]) -> str:
             lines.append([section, *("" for _ in heads[1:])])
         values = [*(group.means[name.column] for group in groups), groups[0].baselines[name.column]]
         lines.append([f"  {name.title}", *(format_number(value) for value in values)])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    text = [
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
+    return "\n".join(aligned(lines)) + f"\n{how_judged(evaluation)}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table of text, two spaces between columns as wide as their longest entries: the first
+    column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
     ]
-    return "\n".join(line.rstrip() for line in text) + f"\n{how_judged(evaluation)}"
+    return [line.rstrip() for line in lines]
 
 
 def format_original(evaluation: Evaluation) -> str:

@@ -1,12 +1,14 @@
 """What a network is, without torch: whoever predicts from an .onnx file reads it too."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["ModelName", "NetworkConfig"]
+__all__ = ["TASKS", "ModelName", "NetworkConfig", "Task"]
 
 ModelName = Literal["tiny", "small", "base"]
+Task = Literal["mask", "depth"]
+TASKS: tuple[Task, ...] = get_args(Task)
 Channel = Annotated[float, Field(ge=0.0, le=1.0)]
 Spread = Annotated[float, Field(gt=0.0, le=1.0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -27,6 +29,8 @@ class NetworkConfig(BaseModel):
     depth_kind: Literal["metric", "scaled", "affine"] | None = None
     size: tuple[Side, Side] = (224, 224)
     """Width and height that it was trained at."""
+    learnt: Annotated[tuple[Task, ...], Field(min_length=1)] = TASKS
+    """What its training had labels of; the network gives an output for the other too, but it means nothing."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "NetworkConfig":

@@ -1,6 +1,7 @@
 """Batches and predictions as contact sheets: what the network sees, should say and says."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from qumade.data.batches import Batch
 from qumade.data.files import write_bytes
 from qumade.data.preview import SheetRow, contact_sheet, depth_legend
-from qumade.models.config import NetworkConfig
+from qumade.models.config import NetworkConfig, Task
 
 __all__ = ["batch_sheet", "predicted", "save_sheet", "sheet_tensor"]
 
@@ -40,10 +41,13 @@ def batch_sheet(batch: Batch, config: NetworkConfig, title: str, *, count: int =
 
 
 @torch.inference_mode()
-def predicted(network: nn.Module, batch: Batch) -> Batch:
-    """Return the batch with the network's mask probability and inverse depth in place of its labels."""
+def predicted(network: nn.Module, batch: Batch, learnt: Sequence[Task]) -> Batch:
+    """Return the batch with the network's mask probability and inverse depth in place of its labels; unknown is what it
+    does not learn."""
     output = network(batch.image.contiguous(memory_format=torch.channels_last))
-    return Batch(batch.image, torch.sigmoid(output.mask_logits.float()), output.inverse_depth.float())
+    mask, inverse_depth = torch.sigmoid(output.mask_logits.float()), output.inverse_depth.float()
+    unknown = torch.full_like(mask, torch.nan)
+    return Batch(batch.image, mask if "mask" in learnt else unknown, inverse_depth if "depth" in learnt else unknown)
 
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:

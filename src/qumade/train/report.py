@@ -102,7 +102,7 @@ class Report:
         draw_curves(rows, self._folder.curves)
         if self._shown is not None:
             title = f"Validation: predictions after epoch {rows[-1]['epoch']}"
-            sheet = batch_sheet(predicted(network, self._shown), self._config, title)
+            sheet = batch_sheet(predicted(network, self._shown, self._config.learnt), self._config, title)
             save_sheet(sheet, self._folder.val_pred)
             self._events.add_image("val/predictions", sheet_tensor(sheet), rows[-1]["step"])
 

@@ -15,7 +15,7 @@ from qumade.data.files import read_bytes
 from qumade.data.folder import FolderDataset
 from qumade.data.mix import Ingredient, Mix, TripleDataset
 from qumade.errors import QumadeError
-from qumade.models.config import NetworkConfig
+from qumade.models.config import NetworkConfig, Task
 from qumade.train.config import TrainConfig
 from qumade.train.losses import Objective
 
@@ -47,7 +47,9 @@ class Setup:
     def network_config(self) -> NetworkConfig:
         """The network that is trained."""
         fields = {name: getattr(self.config, name) for name in ("model", "mean", "std", "depth_range", "size")}
-        return NetworkConfig(**fields, depth_kind=self.mix.depth_kind)
+        labels: dict[Task, bool] = {"mask": self.mix.has_masks, "depth": self.mix.has_depth}
+        learnt = tuple(task for task, there in labels.items() if there)
+        return NetworkConfig(**fields, depth_kind=self.mix.depth_kind, learnt=learnt)
 
     def objective(self) -> Objective:
         """What is minimised."""

@@ -14,6 +14,7 @@ from qumade.errors import QumadeError
 from qumade.geometry import GroundPlane, inverse_depth_map
 from qumade.plan.planner import plan, plan_samples
 from qumade.plan.tables import plan_tables
+from qumade.plan.visibility import visible_share
 
 WORLDS = settings(max_examples=30)
 SHAPES = ("block", "disc", "wedge", "ell", "tall")
@@ -141,36 +142,17 @@ def test_crops_lie_inside_the_photo_and_are_of_the_size_asked_for(planned, world
         assert recipe.mirror_backgrounds or not sample["flip"]
 
 
-def visible_share(recipe, catalog, things, which):
-    """Brute force over the cells of the silhouette: inside the picture, and not behind what lies nearer."""
-
-    def cells(thing):
-        v, u = (np.mgrid[:32, :32] + 0.5) / 32
-        return thing["left"] + u * thing["width"], thing["top"] + v * thing["height"]
-
-    thing = things[which]
-    silhouette = catalog.foregrounds[thing["foreground"]].silhouette.astype(np.float64)
-    u, v = cells(thing)
-    seen = silhouette * ((u >= 0) & (u < recipe.size[0]) & (v >= 0) & (v < recipe.size[1]))
-    for nearer in things[which + 1 :]:
-        column = np.floor((u - nearer["left"]) / nearer["width"] * 32).astype(int)
-        row = np.floor((v - nearer["top"]) / nearer["height"] * 32).astype(int)
-        meets = (column >= 0) & (column < 32) & (row >= 0) & (row < 32)
-        cover = catalog.foregrounds[nearer["foreground"]].silhouette[row.clip(0, 31), column.clip(0, 31)]
-        seen = seen * np.where(meets, 1 - cover, 1)
-    return seen.sum() / silhouette.sum()
-
-
 @given(worlds())
 @WORLDS
 def test_every_object_stays_visible_enough(planned, world):
     recipe, catalog, plans = planned(world)
+    tables = plan_tables(recipe, catalog)
     for n in range(len(plans)):
-        things = plans[n].objects
+        sample, things = plans[n].sample, plans[n].objects
         if things["fallback"].any():
             continue
         for which in range(len(things)):
-            assert visible_share(recipe, catalog, things, which) >= recipe.min_visible - 1e-6
+            assert visible_share(tables, sample, things, len(things), which) >= recipe.min_visible - 1e-6
 
 
 @given(worlds())

@@ -1,15 +1,15 @@
-"""Where and how large: crops, placement policies, visibility. Compiled, over the arrays of PlanTables.
+"""Where and how large: crops, placement policies. Compiled, over the arrays of PlanTables.
 
 Only + - * /, square roots and comparisons of doubles, which every machine rounds alike.
 """
 
 import numpy as np
 
-from qumade.assets.catalog import SILHOUETTE_PX
 from qumade.compiled import compiled
-from qumade.geometry import BEHIND
+from qumade.plan.coordinates import to_background, to_sample
 from qumade.plan.random_numbers import Stream, uniforms
 from qumade.plan.tables import POLICIES
+from qumade.plan.visibility import all_visible
 
 __all__ = ["CROP_STEPS", "crop_share", "place_sample", "resized_size"]
 
@@ -53,14 +53,6 @@ def _draw_crop(t, sample, attempt):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _to_background(t, sample, u, v):  # type: ignore[no-untyped-def]
-    """A point of the sample in pixels of the original background."""
-    if sample.flip:
-        u = t.width - u
-    return (u + sample.crop_x) / sample.scale_x, (v + sample.crop_y) / sample.scale_y
-
-
-@compiled()
 def _ground_inverse_depth(t, background, u, v):  # type: ignore[no-untyped-def]
     """Inverse depth of the ground at a point of the background: the plane, also beyond the edges, else the coarse map
     inside them; NaN where unknown. Bilinear in the map, which is exact for a plane."""
@@ -94,7 +86,7 @@ def _has_ground(t, sample):  # type: ignore[no-untyped-def]
     """Whether a crop shows ground that something can stand on, on a grid of points."""
     for row in range(_SEARCH, 0, -1):
         for column in range(_SEARCH):
-            u, v = _to_background(t, sample, (column + 0.5) / _SEARCH * t.width, row / _SEARCH * t.height)
+            u, v = to_background(t, sample, (column + 0.5) / _SEARCH * t.width, row / _SEARCH * t.height)
             if _stands(t, sample.background, _ground_inverse_depth(t, sample.background, u, v)):
                 return True
     return False
@@ -117,98 +109,11 @@ def _set_position(t, sample, thing, left, top):  # type: ignore[no-untyped-def]
     thing.left, thing.top = left, top
     thing.contact_u = left + u / width * thing.width
     thing.contact_v = top + v / height * thing.height
-    background_u, background_v = _to_background(t, sample, thing.contact_u, thing.contact_v)
+    background_u, background_v = to_background(t, sample, thing.contact_u, thing.contact_v)
     thing.contact_background_u, thing.contact_background_v = background_u, background_v
     inverse_depth = np.float32(_ground_inverse_depth(t, sample.background, background_u, background_v))
     thing.inverse_depth = inverse_depth
     return _stands(t, sample.background, inverse_depth)
-
-
-@compiled()
-def _coverage(t, thing, u, v):  # type: ignore[no-untyped-def]
-    """How far an object's silhouette covers a point of the sample, 0 to 1."""
-    column = int(np.floor((u - thing.left) / thing.width * SILHOUETTE_PX))
-    row = int(np.floor((v - thing.top) / thing.height * SILHOUETTE_PX))
-    if 0 <= column < SILHOUETTE_PX and 0 <= row < SILHOUETTE_PX:
-        return t.silhouette[thing.foreground, row, column]
-    return np.float32(0.0)
-
-
-@compiled()
-def _hides(things, other, which):  # type: ignore[no-untyped-def]
-    """Whether `other` lies in front of `which` and their boxes meet; of two at one depth the later is in front."""
-    front, back = things[other], things[which]
-    tied = front.inverse_depth == back.inverse_depth
-    if other == which or front.inverse_depth < back.inverse_depth or (tied and other < which):
-        return False
-    return (
-        front.left < back.left + back.width
-        and back.left < front.left + front.width
-        and front.top < back.top + back.height
-        and back.top < front.top + front.height
-    )
-
-
-@compiled()
-def _behind_background(t, sample, u, v, inverse_depth):  # type: ignore[no-untyped-def]
-    """Whether the background hides an object of that inverse depth at a point, as far as the grid tells."""
-    background = sample.background
-    columns, rows = t.coarse_size[background]
-    if columns == 0:
-        return False
-    width, height = t.background_size[background]
-    background_u, background_v = _to_background(t, sample, u, v)
-    column = min(max(int(background_u / width * columns), 0), columns - 1)
-    row = min(max(int(background_v / height * rows), 0), rows - 1)
-    level = t.horizon_level[background] if t.horizon_level[background] == t.horizon_level[background] else 0.0
-    nearer = t.coarse_occluder[t.coarse_start[background] + row * columns + column]
-    return nearer > (inverse_depth - level) * BEHIND
-
-
-@compiled()
-def _first_inside(start, length, limit):  # type: ignore[no-untyped-def]
-    """First and end of the cells of a silhouette, drawn from `start` over `length`, with centres in 0 .. limit."""
-    cell = length / SILHOUETTE_PX
-    first = int(np.ceil(-start / cell - 0.5))
-    end = int(np.ceil((limit - start) / cell - 0.5))
-    return min(max(first, 0), SILHOUETTE_PX), min(max(end, 0), SILHOUETTE_PX)
-
-
-@compiled()
-def _visible_share(t, sample, things, count, which):  # type: ignore[no-untyped-def]
-    """Share of an object's silhouette inside the picture, and neither behind the background nor behind a nearer one of
-    the first `count` objects. Cells of the silhouette count by their centres."""
-    thing = things[which]
-    left, right = _first_inside(thing.left, thing.width, t.width)
-    top, bottom = _first_inside(thing.top, thing.height, t.height)
-    sums = t.silhouette_sums[thing.foreground]
-    whole = sums[SILHOUETTE_PX, SILHOUETTE_PX]
-    hidden = t.coarse_size[sample.background, 0] > 0
-    for other in range(count):
-        hidden = hidden or _hides(things, other, which)
-    if not hidden:
-        return (sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]) / whole
-    visible = 0.0
-    for row in range(top, bottom):
-        v = thing.top + (row + 0.5) / SILHOUETTE_PX * thing.height
-        for column in range(left, right):
-            coverage = float(t.silhouette[thing.foreground, row, column])
-            u = thing.left + (column + 0.5) / SILHOUETTE_PX * thing.width
-            if coverage == 0.0 or _behind_background(t, sample, u, v, thing.inverse_depth):
-                continue
-            for other in range(count):
-                if _hides(things, other, which):
-                    coverage *= 1.0 - _coverage(t, things[other], u, v)
-            visible += coverage
-    return visible / whole
-
-
-@compiled()
-def _all_visible(t, sample, things, count):  # type: ignore[no-untyped-def]
-    for which in range(count):  # noqa: SIM110 - not compiled as a generator
-        if _visible_share(t, sample, things, count, which) < t.min_visible:
-            return False
-    return True
 
 
 @compiled()
@@ -223,7 +128,7 @@ def _place_random(t, sample, things, which):  # type: ignore[no-untyped-def]
         left, top = x * t.width - thing.width / 2, centre_v - thing.height / 2
         if not _set_position(t, sample, thing, left, top):
             thing.rejected_horizon += 1
-        elif not _all_visible(t, sample, things, which + 1):
+        elif not all_visible(t, sample, things, which + 1):
             thing.rejected_hidden += 1
         else:
             return True
@@ -245,20 +150,13 @@ def _draw_entry(t, start, stop, r):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _to_sample(t, sample, u, v):  # type: ignore[no-untyped-def]
-    """A point of the original background in pixels of the sample."""
-    u, v = u * sample.scale_x - sample.crop_x, v * sample.scale_y - sample.crop_y
-    return (t.width - u if sample.flip else u), v
-
-
-@compiled()
 def _crop_holds_standing(t, sample):  # type: ignore[no-untyped-def]
     """Whether the first cut-out may stand somewhere in a crop; tried on pixels spread over all where it may."""
     start, stop = _standing_range(t, sample, sample.foreground)
     width = t.background_size[sample.background, 0]
     for probe in range(min(_PROBES, stop - start)):
         pixel = t.standing_pixels[start + probe * (stop - start) // min(_PROBES, stop - start)]
-        u, v = _to_sample(t, sample, pixel % width + 0.5, pixel // width + 0.5)
+        u, v = to_sample(t, sample, pixel % width + 0.5, pixel // width + 0.5)
         if 0 <= u < t.width and 0 <= v < t.height:
             return True
     return False
@@ -307,11 +205,11 @@ def _place_standing(t, sample, things, which, policy):  # type: ignore[no-untype
         else:
             scale = low + (high - low) * size
         _set_size(t, thing, scale)
-        u, v = _to_sample(t, sample, background_u, background_v)
+        u, v = to_sample(t, sample, background_u, background_v)
         left, top = u - contact_u / width * thing.width, v - contact_v / height * thing.height
         if not _set_position(t, sample, thing, left, top):
             thing.rejected_horizon += 1
-        elif not _all_visible(t, sample, things, which + 1):
+        elif not all_visible(t, sample, things, which + 1):
             thing.rejected_hidden += 1
         else:
             thing.policy = policy

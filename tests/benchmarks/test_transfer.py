@@ -58,13 +58,15 @@ def test_pictures_rightly_called_empty_are_left_out():
     }
 
 
-def test_the_rest_takes_as_long_as_what_was_done_in_this_session(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(transfer.time, "monotonic", lambda: now[0])
-    clock = transfer.Clock(1000)
-    clock.skip(400)
-    now[0] = 1200.0
-    assert clock.take(100) == "50% of all, 1 h 40 min left"
+def test_a_training_has_a_core_of_its_own_and_twenty_looks(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setenv("KEPT", "as it was")
+    environment = transfer.one_thread()
+    assert (
+        environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "1" and environment["KEPT"] == "as it was"
+    )
+    assert transfer.every_of(SimpleNamespace(every=None, steps=401)) == 21
+    assert transfer.every_of(SimpleNamespace(every=7, steps=401)) == 7
 
 
 @pytest.mark.parametrize(

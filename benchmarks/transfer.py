@@ -22,7 +22,6 @@ import shutil
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -330,10 +329,8 @@ def judge(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
 
     curve, rows = read_curve(run), read_results(run / "results.csv")
     predict = torch_predictor(load_network(run, "last"))
-    kind = predict.config.depth_kind
     judged: dict[str, Any] = {
         "seed": seed,
-        "learnt_depth": kind is not None,
         "minutes": (rows[-1]["seconds"] or 0.0) / 60,
         "curve": curve,
         "last": curve[-1],
@@ -349,13 +346,14 @@ def judge(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
         dataset = FolderDataset(folder)
         # The same for all arms, for two of three kinds of labels know depth only up to scale and shift.
         alignment: Alignment | None = "scale and shift" if dataset.has_depth else None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of depth that nobody has learnt
-            evaluation = evaluate(predict, dataset, predicted_kind=kind, alignment=alignment)
+        config = predict.config
+        evaluation = evaluate(
+            predict, dataset, predicted_kind=config.depth_kind, learnt=config.learnt, alignment=alignment
+        )
         group, columns = summarise(evaluation)[0], [score.column for score in score_names(evaluation)]
         judged[name] = {column: group.means[column] for column in columns}
         judged["baselines"][name] = {column: group.baselines[column] for column in columns}
-        if seed == 0:
+        if seed == 0 and columns:
             typical = evenly(range(len(dataset)), min(SHOWN, len(dataset)))
             for what, chosen in (("worst", worst(evaluation, SHOWN)), ("typical", typical)):
                 (out / "pictures").mkdir(exist_ok=True)

@@ -53,7 +53,7 @@ def spread(values: Sequence[float | None], digits: int = 3) -> str:
     if not known:
         return "-"
     mean = f"{sum(known) / len(known):.{digits}f}"
-    return mean if len(known) == 1 else f"{mean} ({min(known):.{digits}f} - {max(known):.{digits}f})"
+    return mean if min(known) == max(known) else f"{mean} ({min(known):.{digits}f} - {max(known):.{digits}f})"
 
 
 def tables(results: Results) -> str:
@@ -74,7 +74,7 @@ def tables(results: Results) -> str:
         steps = ", ".join(str(run["best"]["step"]) for run in runs)
         masks.append(f"| ({arm}) | {entry['title']} | {' | '.join(cells)} | {steps} |")
         others.append(f"| ({arm}) | {' | '.join(_others(runs, lambda run: run))} |")
-    runs = next(iter(results["arms"].values()))["runs"][:1]
+    runs = [run for entry in results["arms"].values() for run in entry["runs"]]  # arms without depth have none of it
     others.append(f"| know-nothing | {' | '.join(_others(runs, lambda run: run['baselines']))} |")
     return "\n".join([*masks, "", *others, ""])
 
@@ -84,12 +84,7 @@ def _others(runs: Sequence[Results], scores: Callable[[Results], Results]) -> li
         ("kitti", "depth_delta1"), ("kitti", "depth_abs_rel"),
         ("reference", "mask_iou"), ("reference", "depth_delta1"), ("reference", "depth_abs_rel"),
     ]  # fmt: skip
-    # A constant is always there to be judged; a depth decoder that has seen no depth is not.
-    judged = [run for run in runs if run["learnt_depth"] or scores(run) is not run]
-    return [
-        spread([scores(run)[name][column] for run in (runs if column == "mask_iou" else judged)])
-        for name, column in columns
-    ]
+    return [spread([scores(run)[name].get(column) for run in runs]) for name, column in columns]
 
 
 def write_page(results: Results, page: Path) -> None:

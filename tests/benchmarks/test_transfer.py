@@ -80,9 +80,14 @@ def test_spread(values, text):
 def _results() -> dict[str, Any]:
     scores = {"depth_delta1": 0.5, "depth_abs_rel": 0.25, "mask_iou": 0.125}
     curve = [{"step": s, "loss": 1 / s, "iou": i, "pooled_iou": i / 2} for s, i in ((10, 0.4), (20, 0.3))]
-    run = {"seed": 0, "learnt_depth": False, "minutes": 3.0, "curve": curve, "last": curve[1], "best": curve[0]}
-    run |= {"kitti": scores, "reference": scores}
-    run["baselines"] = {"kitti": dict.fromkeys(scores, 0.75), "reference": dict.fromkeys(scores, 0.75)}
+
+    def run(**judged: dict[str, float]) -> dict[str, Any]:
+        baselines = {name: dict.fromkeys(columns, 0.75) for name, columns in judged.items()}
+        return {"seed": 0, "minutes": 3.0, "curve": curve, "last": curve[1], "best": curve[0], **judged} | {
+            "baselines": baselines
+        }
+
+    masks_only, both = run(kitti={}, reference={"mask_iou": 0.125}), run(kitti=scores, reference=scores)
     names = (
         "camvid_train",
         "camvid_tenth",
@@ -97,7 +102,10 @@ def _results() -> dict[str, Any]:
     return {
         "settings": settings | {"real_share": 0.5},
         "sources": {name: n for n, name in enumerate(names)},
-        "arms": {"c": {"title": "CamVid train", "runs": [run]}},
+        "arms": {
+            "c": {"title": "CamVid train", "runs": [masks_only]},
+            "b": {"title": "composites", "runs": [both]},
+        },
     }
 
 
@@ -105,6 +113,7 @@ def test_tables_have_the_last_step_then_the_best_and_no_depth_where_none_was_lea
     lines = page.tables(_results()).splitlines()
     assert "| (c) | CamVid train | 0.300 | 0.150 | 0.400 | 0.200 | 10 |" in lines
     assert "| (c) | - | - | 0.125 | - | - |" in lines
+    assert "| (b) | 0.500 | 0.250 | 0.125 | 0.500 | 0.250 |" in lines
     assert "| know-nothing | 0.750 | 0.750 | 0.750 | 0.750 | 0.750 |" in lines
 
 

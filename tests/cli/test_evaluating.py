@@ -1,9 +1,7 @@
 import json
-import signal
 import subprocess
 import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +13,6 @@ import pytest
 import yaml
 from PIL import Image
 
-from qumade import cli
 from qumade.errors import QumadeError
 from qumade.predict import Prediction
 
@@ -43,7 +40,7 @@ class Fake:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Calls the command in this process; RUN paths good and bad load fake networks."""
 
     def load(path: Path, device: str | None = None) -> Fake:
@@ -52,19 +49,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return Fake(128 if path.name == "good" else 40)
 
     monkeypatch.setattr("qumade.predict.load_predictor", load)
-    monkeypatch.setenv("COLUMNS", "200")
-    at_sigterm, show = signal.getsignal(signal.SIGTERM), warnings.showwarning
-
-    def call(*arguments: object) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["qumade", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_info:
-            cli.main()
-        captured = capsys.readouterr()
-        return SimpleNamespace(code=exit_info.value.code, out=captured.out, err=captured.err)
-
-    yield call
-    signal.signal(signal.SIGTERM, at_sigterm)
-    warnings.showwarning = show
+    return run
 
 
 @pytest.fixture

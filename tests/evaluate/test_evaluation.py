@@ -10,6 +10,7 @@ from qumade.errors import QumadeError
 from qumade.evaluate.alignment import Clamp
 from qumade.evaluate.evaluation import SCORES, evaluate, write_scores
 from qumade.evaluate.metrics import depth_scores, mask_scores
+from qumade.evaluate.original import original_scores
 from qumade.predict import Prediction
 
 SCALED = DepthCode(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
@@ -151,3 +152,7 @@ def test_what_was_never_learnt_is_not_scored(make_samples, oracle):
         assert all(table[column].null_count == 4 for column in SCORES if column.startswith("mask"))
     assert depth.scores["object_depth_rmse"].equals(both.scores["object_depth_rmse"])
     assert depth.scores["object_share"].equals(both.scores["object_share"])
+    assert depth.scores["predicted_share"].null_count == 4
+    assert evaluate(oracle(samples), samples, learnt=("depth",), original=True).original["mask"] == original_scores(
+        np.zeros(7)
+    )

@@ -2,7 +2,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from qumade.errors import QumadeError
 from qumade.models.config import NetworkConfig
@@ -73,26 +72,6 @@ def test_the_mask_decides_between_the_two_layers_of_depth(tiny):
         expected = behind + (front - behind) / (1 + torch.exp(-logits))
         torch.testing.assert_close(tiny(picture).inverse_depth, expected)
     assert (behind - front).abs().max() > 0.003
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"model": "huge"},
-        {"depth_range": (1.0, 1.0)},
-        {"std": (0.0, 1.0, 1.0)},
-        {"mean": (1.5, 0.0, 0.0)},
-        {"colour": 1},
-    ],
-)
-def test_wrong_configs_are_refused(change):
-    with pytest.raises(ValidationError):
-        NetworkConfig(**change)
-
-
-def test_a_config_survives_json():
-    config = NetworkConfig(model="small", depth_range=(0.0, 1.5), depth_kind="scaled", size=(320, 192))
-    assert NetworkConfig.model_validate_json(config.model_dump_json()) == config
 
 
 def test_nothing_is_downloaded_unasked(monkeypatch):

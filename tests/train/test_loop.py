@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import json
 import os
@@ -244,10 +245,12 @@ def test_another_config_is_refused(config, whole, update):
         train(config.model_copy(update=update), whole, **QUIET)
 
 
-def test_other_data_is_refused(config, tmp_path, monkeypatch, plain, toy_dataset):
-    config = config.model_copy(update={"data": toy_dataset(tmp_path / "data")})
-    with monkeypatch.context() as patch, pytest.raises(Kill):
-        patch.setattr(loop, "_is_stale", lambda *_: _raise(Kill))
+@pytest.mark.parametrize("finished", [False, True])
+def test_other_data_is_refused(config, tmp_path, monkeypatch, plain, toy_dataset, finished):
+    config = config.model_copy(update={"data": toy_dataset(tmp_path / "data"), "steps": 4})
+    with monkeypatch.context() as patch, contextlib.nullcontext() if finished else pytest.raises(Kill):
+        if not finished:
+            patch.setattr(loop, "_end_epoch", lambda *_: _raise(Kill))
         train(config, tmp_path / "run", **QUIET)
     (tmp_path / "data").rename(tmp_path / "before")
     toy_dataset(tmp_path / "data", train=21)

@@ -142,5 +142,30 @@ def test_a_recipe_needs_no_dataset_on_disk(asset_folders):
     )
     setup = open_setup(TrainConfig(data=recipe))
     assert setup.main.fresh and setup.config.size == (64, 64) and setup.network_config().depth_kind == "scaled"
+
+
+def test_the_fingerprint_of_a_recipe_is_of_all_its_files_wherever_they_lie(asset_folders, tmp_path):
+    def fingerprint(folder):
+        return open_setup(TrainConfig(data=folder / "recipe.yaml")).fingerprint
+
+    first = tmp_path / "first"
+    first.mkdir()
+    (first / "depths").mkdir()
+    for name in ("backgrounds", "foregrounds"):
+        shutil.move(asset_folders / name, first / name)
+    for path in (first / "backgrounds").iterdir():
+        with Image.open(path) as photo:
+            width, height = photo.size
+        np.save(first / "depths" / f"{path.stem}.npy", np.linspace(0.1, 1, height)[:, None].repeat(width, 1))
+    fields = "backgrounds: backgrounds\nforegrounds: foregrounds\ndepths: depths\ndepths_kind: scaled\n"
+    (first / "recipe.yaml").write_text(f"{fields}size: [64, 64]\nper_pair: 2\nsplit: [1, 0, 0]\n")
+    before = fingerprint(first)
+    moved = tmp_path / "moved"
+    shutil.move(first, moved)
+    assert fingerprint(moved) == before
+    depth = moved / "depths" / "photo_1.npy"
+    np.save(depth, np.load(depth)[::-1])
+    changed = fingerprint(moved)
+    recipe = moved / "recipe.yaml"
     recipe.write_text(recipe.read_text() + "seed: 4\n")
-    assert open_setup(TrainConfig(data=recipe)).fingerprint != setup.fingerprint
+    assert len({before, changed, fingerprint(moved)}) == 3

@@ -131,7 +131,7 @@ def train(
     if sum(budget is not None for budget in (epochs, minutes, steps)) > 1:
         say("Error: qumade train takes one of --epochs, --minutes and --steps")
         raise SystemExit(2)
-    from accelerate import PartialState  # type: ignore[import-untyped]
+    from accelerate import PartialState
 
     from qumade.data.augment import Augmentation
     from qumade.data.mix import parse_share

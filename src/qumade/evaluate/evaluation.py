@@ -27,7 +27,7 @@ from qumade.evaluate.alignment import (
 )
 from qumade.evaluate.metrics import DEPTH_METRICS, MASK_METRICS, THRESHOLD, depth_errors, mask_scores
 from qumade.evaluate.original import original_grey, original_scores, original_sums
-from qumade.evaluate.samples import Predict, Predicted, Samples, Truth, as_text, choose, predict_each, truth_of
+from qumade.evaluate.samples import Predict, Samples, Truth, as_text, choose, predict_each, truth_of
 from qumade.models.config import TASKS, Task
 
 __all__ = ["DEPTH_REGIONS", "SCORES", "Evaluation", "evaluate", "write_scores"]
@@ -106,24 +106,23 @@ def evaluate(
     sums = {"mask": np.zeros(7), "depth": np.zeros(7)}
     for position, triple, predicted in predict_each(predict, dataset, positions, batch_size, progress):
         truth = truth_of(triple, code)
+        told = predicted.mask if "mask" in learnt else None
         try:
-            told = predicted.mask if "mask" in learnt else None
             scored = _score(told, predicted.inverse_depth, truth, alignment, clamp)
         except QumadeError as error:
             raise QumadeError(f"{error} (sample {position} of {dataset.name})") from error
-        share = predicted.mask >= THRESHOLD
         identity = {
             "sample": position,
             "stem": "" if stems is None else as_text(str(stems[position])),
             "split": str(splits[position]),
-            "predicted_share": float(share.mean()),
+            "predicted_share": math.nan if told is None else float((told >= THRESHOLD).mean()),
         }
         size = _size(truth, clamp) | ({} if "mask" in learnt else {"mask_pixels": 0})
         rows.append(identity | size | scored)
         nothing = np.zeros(triple.image.shape[:2])
         baseline_rows.append(_score(None if told is None else nothing, nothing + mean, truth, alignment, clamp))
         if original:
-            _add_original(sums, predicted, triple, truth, code)
+            _add_original(sums, told, predicted.inverse_depth, triple, truth, code)
     return Evaluation(
         dataset=as_text(dataset.name),
         scores=_table(rows),
@@ -213,11 +212,16 @@ def _mean_inverse_depth(dataset: Samples, positions: NDArray[np.integer]) -> flo
 
 
 def _add_original(
-    sums: dict[str, NDArray[np.float64]], predicted: Predicted, triple: Triple, truth: Truth, code: DepthCode | None
+    sums: dict[str, NDArray[np.float64]],
+    probability: NDArray[np.floating] | None,
+    inverse_depth: NDArray[np.floating],
+    triple: Triple,
+    truth: Truth,
+    code: DepthCode | None,
 ) -> None:
-    if truth.mask is not None:
-        sums["mask"] += original_sums(predicted.mask, truth.mask)
+    if truth.mask is not None and probability is not None:
+        sums["mask"] += original_sums(probability, truth.mask)
     if triple.inverse_depth is not None and code is not None:
         ignored = False if triple.ignore is None else triple.ignore
         grey = original_grey(np.where(ignored, np.float32(np.nan), triple.inverse_depth), code)
-        sums["depth"] += original_sums(grey, original_grey(predicted.inverse_depth, code))
+        sums["depth"] += original_sums(grey, original_grey(inverse_depth, code))

@@ -58,6 +58,8 @@ def choose(dataset: Samples, splits: Sequence[str] = (), limit: int | None = Non
     """Return the positions of the samples in these splits (all where none is named), at most `limit` of them, spread
     evenly. QumadeError where there is none."""
     positions = np.arange(len(dataset))
+    if len(positions) == 0:
+        raise QumadeError(f"Invalid dataset: got no sample in {dataset.name}; must have some to judge")
     if splits:
         positions = np.flatnonzero(np.isin(dataset.splits, list(splits)))
     if len(positions) == 0:

@@ -14,7 +14,7 @@ from qumade.errors import QumadeError
 from qumade.generate.encode import depth_code, folder_codes
 from qumade.recipe import Recipe, recipe_to_dict
 
-__all__ = ["DESCRIPTION", "describe", "read_own_description", "write_description"]
+__all__ = ["DESCRIPTION", "describe", "describe_assets", "read_own_description", "write_description"]
 
 DESCRIPTION = "dataset.yaml"
 
@@ -28,6 +28,21 @@ def describe(
 ) -> dict[str, Any]:
     """The content of dataset.yaml for a finished dataset of that many samples in `out`; `composite` is the code of
     depth that is predicted from the composites."""
+    return {
+        "format": "qumade-dataset/1",
+        "complete": True,
+        "samples": samples,
+        "size": list(recipe.size),
+        "package": {name: version(name) for name in _PACKAGES},
+        "depth": (composite or depth_code(recipe, catalog)).model_dump(mode="json", exclude_none=True),
+        "folders": folder_codes(recipe),
+        "recipe": recipe_to_dict(recipe, out),
+        "assets": describe_assets(recipe, catalog),
+    }
+
+
+def describe_assets(recipe: Recipe, catalog: Catalog) -> dict[str, Any]:
+    """Every file that a sample is made of, by name and hash, with identities and splits; folders are not told."""
     backgrounds = [
         _present(
             name=b.name,
@@ -54,17 +69,7 @@ def describe(
     ]
     # A file of class names decides where things stand, as the pictures do.
     names = {"label_names_sha256": content_hash(recipe.label_names)} if isinstance(recipe.label_names, Path) else {}
-    return {
-        "format": "qumade-dataset/1",
-        "complete": True,
-        "samples": samples,
-        "size": list(recipe.size),
-        "package": {name: version(name) for name in _PACKAGES},
-        "depth": (composite or depth_code(recipe, catalog)).model_dump(mode="json", exclude_none=True),
-        "folders": folder_codes(recipe),
-        "recipe": recipe_to_dict(recipe, out),
-        "assets": {"backgrounds": backgrounds, "foregrounds": foregrounds} | names,
-    }
+    return {"backgrounds": backgrounds, "foregrounds": foregrounds} | names
 
 
 def _present(**values: str | None) -> dict[str, Any]:

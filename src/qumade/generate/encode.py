@@ -78,12 +78,7 @@ def folder_codes(recipe: Recipe) -> dict[str, dict[str, Any]]:
 def _ignore_code(recipe: Recipe) -> dict[str, dict[str, Any]]:
     """ignore/ is there where label maps tell what backgrounds show already, and the recipe has it ignored."""
     ignored = recipe.labels is not None and recipe.target and recipe.present == "ignore"
-    encoder = f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
-    return (
-        {"ignore": {"suffix": ".png", "format": "png", "compress_level": _PNG_LEVEL, "encoder": encoder}}
-        if ignored
-        else {}
-    )
+    return {"ignore": _png_code() | {"encoder": f"zlib {zlib.ZLIB_RUNTIME_VERSION}"}} if ignored else {}
 
 
 def _png_code() -> dict[str, Any]:

@@ -6,7 +6,6 @@ seed and k, the learning rate one of the step, and everything else that changes 
 
 import contextlib
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from qumade.data.batches import to_batch
@@ -29,8 +28,8 @@ from qumade.train.ema import ema_decay_for, update_ema
 from qumade.train.report import AfterEpoch, Report
 from qumade.train.run_folder import RunFolder, environment, write_weights
 from qumade.train.schedule import one_cycle
-from qumade.train.session import calm, held_signals
-from qumade.train.setup import with_steps
+from qumade.train.session import calm, console, held_signals
+from qumade.train.setup import Setup, open_setup, with_steps
 from qumade.train.state import restore, snapshot
 from qumade.train.training import Training, new_accelerator, new_training
 
@@ -87,12 +86,13 @@ def train(
         config, resumed = _config_of(folder, config), latest_checkpoint(folder.checkpoints)
         tensors, state = ({}, {}) if resumed is None else read_checkpoint(resumed)
         if state.get("finished"):
+            _refuse_other_data(open_setup(config), state["data"], resumed)
             return folder.root
         training = new_training(config, workers=workers)
         accelerator.wait_for_everyone()  # nobody writes before all have read
         if resumed is None:
             if progress and main:
-                print(*training.setup.notes, sep="\n", file=sys.stderr, flush=True)
+                print(*training.setup.notes, sep="\n", file=console(), flush=True)
             training = _with_rate_and_steps(training, folder)
             if progress and main:
                 plan, samples = training.setup.config, len(training.setup.mix.ingredients[0].positions)
@@ -100,7 +100,7 @@ def train(
                 print(
                     f"{plan.model} at {width}x{height} on {training.accelerator.device}: {plan.steps:,} steps of "
                     f"{plan.batch_size}, {samples:,} training samples, learning rate {plan.lr:.2g}",
-                    file=sys.stderr,
+                    file=console(),
                     flush=True,
                 )
             so_far = _Progress(training.setup.fingerprint)
@@ -108,8 +108,7 @@ def train(
                 _save(folder, training, so_far)
         else:
             so_far = _Progress(**{name: state[name] for name in _Progress.__dataclass_fields__})
-            if so_far.data != training.setup.fingerprint:
-                raise QumadeError(f"Invalid data: got others than {resumed} was trained on; must be the same")
+            _refuse_other_data(training.setup, so_far.data, resumed)
             restore(training.learner, tensors, str(resumed))
         report = _report(folder, training, so_far, progress, after_epoch) if main else None
         try:
@@ -135,6 +134,11 @@ def _config_of(folder: RunFolder, given: TrainConfig) -> TrainConfig:
             f"Invalid config: got {', '.join(unlike)} in {folder.config}; must be the same, or another --out"
         )
     return stored
+
+
+def _refuse_other_data(setup: Setup, fingerprint: str, checkpoint: Path | None) -> None:
+    if setup.fingerprint != fingerprint:
+        raise QumadeError(f"Invalid data: got others than {checkpoint} was trained on; must be the same")
 
 
 def _with_rate_and_steps(training: Training, folder: RunFolder) -> Training:

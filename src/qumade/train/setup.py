@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from qumade.data.files import read_bytes
 from qumade.data.folder import FolderDataset
 from qumade.data.mix import Ingredient, Mix, TripleDataset
 from qumade.errors import QumadeError
+from qumade.generate.description import describe_assets
 from qumade.models.config import NetworkConfig, Task
 from qumade.train.config import TrainConfig
 from qumade.train.losses import Objective
@@ -186,9 +188,10 @@ def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -
         dataset, code = part.dataset, part.dataset.depth_code
         source = ""
         if isinstance(dataset, CompositeDataset):
-            catalog = dataset.catalog
-            assets = [b.sha256 for b in catalog.backgrounds] + [f.sha256 for f in catalog.foregrounds]
-            source = dataset.recipe.model_dump_json() + json.dumps(assets)
+            recipe = dataset.recipe
+            # Files count by name and hash: whoever moves the folders goes on.
+            folders = {name for name, value in recipe if isinstance(value, Path)}
+            source = recipe.model_dump_json(exclude=folders) + json.dumps(describe_assets(recipe, dataset.catalog))
         elif isinstance(dataset, FolderDataset) and dataset.files.meta is not None:
             source = dataset.files.meta.model_dump_json()
         digest.update(part.positions.tobytes())

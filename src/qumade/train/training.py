@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass, replace
 
 import torch
-from accelerate import Accelerator  # type: ignore[import-untyped]
-from accelerate.utils import set_seed  # type: ignore[import-untyped]
+from accelerate import Accelerator
+from accelerate.utils import set_seed
 from torch import nn
 
 from qumade.data.batches import Batches, ordered_batches, training_batches

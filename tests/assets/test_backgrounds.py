@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,9 @@ from PIL import Image
 
 from qumade.assets.backgrounds import catalog_backgrounds, depth_kind, match_maps, survey_photo
 from qumade.assets.catalog import Background, DepthKind
+from qumade.assets.label_scheme import label_scheme
 from qumade.assets.pictures import content_hash
 from qumade.assets.scan import Finding, scan_backgrounds
-from qumade.assets.survey import label_scheme
 from qumade.errors import QumadeError
 from qumade.geometry import GroundPlane, inverse_depth_map
 from qumade.recipe import Recipe
@@ -158,6 +159,17 @@ class TestUnusable:
         self.only_b_is_out(recipe_of(folder, placement="perspective"), "nowhere", "no known horizon")
         backgrounds, kind, _ = catalog_of(recipe_of(folder, placement="semantic"))
         assert (len(backgrounds), kind) == (3, "affine")
+
+    def test_a_label_map_that_does_not_tell_the_horizon(self, folder: Path) -> None:
+        shutil.rmtree(folder / "depths")
+        told = {"horizon": {"default": "labels", "a.*": 0.4, "c.*": 0.4}, "depths": None}
+        change(folder, "labels", "b", top=0, bottom=60, value=255)
+        recipe = recipe_of(folder, placement="perspective", **told)
+        self.only_b_is_out(recipe, "nowhere", "give it one, as horizon: {b.png: 0.5, default: labels}")
+        for placement in ("semantic", "random"):
+            backgrounds, _, findings = catalog_of(recipe_of(folder, placement=placement, **told))
+            assert len(backgrounds) == 3
+            assert any("tells no horizon" in finding.detail for finding in findings)
 
     def test_shows_the_target_already(self, folder: Path) -> None:
         change(folder, "labels", "b", top=40, bottom=50, right=12, value=CAR)

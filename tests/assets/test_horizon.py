@@ -6,9 +6,18 @@ import pytest
 from PIL import Image
 
 from qumade.assets.bundled import bundled_folder
-from qumade.assets.horizon import estimate_horizon
+from qumade.assets.horizon import HorizonEstimate, estimate_horizon
+from qumade.assets.label_scheme import label_scheme
+from qumade.recipe import Recipe
 
-ROAD, BUILDING, SKY = 0, 2, 10
+ROAD, SIDEWALK, BUILDING, SKY, UNLABELLED = 0, 1, 2, 10, 19
+
+
+def horizon_of(labels: np.ndarray, names: str = "cityscapes") -> HorizonEstimate | None:
+    recipe = Recipe(backgrounds="b", foregrounds="f", labels="l", label_names=names, ground=("road", "sidewalk"))
+    scheme = label_scheme(recipe)
+    assert scheme is not None
+    return estimate_horizon(labels, scheme)
 
 
 def street(horizon: float, *, half: float = 1.2, end: float = 4) -> np.ndarray:
@@ -22,7 +31,7 @@ def street(horizon: float, *, half: float = 1.2, end: float = 4) -> np.ndarray:
 
 @pytest.mark.parametrize("horizon", [70.0, 95.4, 130.0])
 def test_edges_of_a_road_meet_at_the_horizon(horizon: float) -> None:
-    estimate = estimate_horizon(street(horizon), [ROAD], [ROAD], [SKY])
+    estimate = horizon_of(street(horizon))
     assert estimate is not None and estimate.converges
     assert estimate.row == pytest.approx(horizon, abs=1)
 
@@ -31,7 +40,7 @@ def test_a_square_tells_only_where_it_ends() -> None:
     labels = street(80)
     labels[labels == ROAD] = BUILDING
     labels[120:] = ROAD
-    assert estimate_horizon(labels, [ROAD], [ROAD], [SKY]) == (120.0, False)
+    assert horizon_of(labels) == (120.0, False)
 
 
 def test_specks_of_road_in_the_sky_do_not_count() -> None:
@@ -40,14 +49,40 @@ def test_specks_of_road_in_the_sky_do_not_count() -> None:
     labels[120:] = ROAD
     labels[5:30, 40:90] = ROAD
     labels[70:74, 10:14] = ROAD
-    assert estimate_horizon(labels, [ROAD], [ROAD], [SKY]) == (120.0, False)
+    assert horizon_of(labels) == (120.0, False)
 
 
 def test_pavements_tell_where_the_ground_ends_too() -> None:
     labels = street(80)
     labels[labels == ROAD] = BUILDING
-    labels[120:, :150], labels[100:, 150:] = ROAD, 1
-    assert estimate_horizon(labels, [ROAD], [ROAD, 1], [SKY]) == (100.0, False)
+    labels[120:, :150], labels[100:, 150:] = ROAD, SIDEWALK
+    assert horizon_of(labels) == (100.0, False)
+
+
+@pytest.mark.parametrize(("top", "converges"), [(85, False), (95, True)])
+def test_flat_ground_far_above_the_meeting_of_the_edges_contradicts_it(top: int, converges: bool) -> None:
+    labels = street(100)
+    beside = labels[top:, 150:]
+    beside[beside == BUILDING] = SIDEWALK
+    assert horizon_of(labels) == (pytest.approx(100 if converges else top, abs=1), converges)
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.4, False), (0.6, True)])
+def test_where_most_below_is_no_ground_the_map_has_not_found_the_road(share: float, told: bool) -> None:
+    labels = street(80)
+    labels[labels == ROAD] = BUILDING
+    labels[120:, : round(share * 300)] = ROAD
+    assert horizon_of(labels) == ((120.0, False) if told else None)
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.5, True), (0.7, False)])
+@pytest.mark.parametrize("unknown", [UNLABELLED, 200])
+def test_where_the_ground_borders_on_nothing_known_it_may_go_on(share: float, told: bool, unknown: int) -> None:
+    labels = street(80)
+    labels[labels == ROAD] = BUILDING
+    labels[120:] = ROAD
+    labels[110:120, : round(share * 300)] = unknown
+    assert horizon_of(labels) == ((120.0, False) if told else None)
 
 
 @pytest.mark.parametrize("what", ["nothing", "speck", "cloud", "fog", "strip"])
@@ -62,7 +97,7 @@ def test_no_road_tells_nothing(what: str) -> None:
         labels[-len(labels) // 10 :] = ROAD
     if what == "cloud":
         labels[:50] = ROAD
-    assert estimate_horizon(labels, [ROAD], [ROAD], [SKY]) is None
+    assert horizon_of(labels) is None
 
 
 def test_bundled_horizons() -> None:
@@ -72,7 +107,7 @@ def test_bundled_horizons() -> None:
     errors = []
     for name, camera in cameras.items():
         labels = np.asarray(Image.open(folder / "labels" / f"{name}.png")).astype(np.int32)
-        estimate = estimate_horizon(labels, [ROAD], [ROAD], [SKY])
+        estimate = horizon_of(labels)
         assert estimate is not None and estimate.converges, name
         errors.append(abs(estimate.row - np.mean([row for _, row in camera["horizon"]])))
     print(f"error of the horizon: median {np.median(errors):.2f} px, worst {max(errors):.2f} px")
@@ -82,9 +117,11 @@ def test_bundled_horizons() -> None:
 def test_horizons_of_cameras_that_drive(real_data: Path) -> None:
     """Frames of one drive agree on the horizon where edges meet, and roads end below it elsewhere."""
     drives: dict[str, list[tuple[float, bool]]] = {}
+    frames = told = 0
     for file in sorted((real_data / "camvid").glob("*/labels/*.png"))[::3]:
         labels = np.asarray(Image.open(file)).astype(np.int32)
-        estimate = estimate_horizon(labels, [3], [3, 4], [0])  # road, pavement and sky of CamVid
+        estimate = horizon_of(labels, "camvid")
+        frames, told = frames + 1, told + (estimate is not None)
         if estimate is not None:
             drives.setdefault(file.name[:6], []).append((estimate.row / labels.shape[0], estimate.converges))
     if not drives:
@@ -98,3 +135,4 @@ def test_horizons_of_cameras_that_drive(real_data: Path) -> None:
     assert len(meeting) > len(ending)
     assert np.median(np.abs(meeting)) < 0.02
     assert 0.005 < np.median(ending) < 0.03
+    assert told > 0.95 * frames

@@ -7,9 +7,9 @@ import pytest
 
 from qumade.assets.bundled import bundled_folder
 from qumade.assets.depths import read_inverse_depth
+from qumade.assets.label_scheme import label_scheme
 from qumade.assets.labels import read_labels
-from qumade.assets.survey import PRIOR_HORIZON, Survey, label_scheme, occluding, survey_background
-from qumade.errors import QumadeError
+from qumade.assets.survey import PRIOR_HORIZON, Survey, occluding, survey_background
 from qumade.geometry import GroundPlane, inverse_depth_map
 from qumade.recipe import Recipe
 
@@ -49,36 +49,6 @@ def stands_at(found: Survey, place: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the pixels of a table."""
     assert found.standing is not None
     return np.divmod(found.standing[place].pixels, WIDTH)
-
-
-class TestLabelScheme:
-    def test_classes_by_name(self, make_recipe: MakeRecipe) -> None:
-        recipe = make_recipe(labels="labels", place={"a*": ("road",), "b.png": ("sidewalk",), "c.png": ("road",)})
-        scheme = label_scheme(recipe)
-        assert scheme is not None
-        assert (scheme.ground, scheme.road, scheme.flat) == ({0, 1, 9}, {0}, {0, 1})
-        assert (scheme.sky, scheme.target) == ({10}, {13})
-        assert scheme.places == (("road", "sidewalk", "terrain"), ("road",), ("sidewalk",))
-        names = ["other.png", "a1.png", "b.png", "c.png"]
-        assert [scheme.place_of(recipe.place, name) for name in names] == [0, 1, 2, 1]
-
-    def test_none_without_label_maps(self, make_recipe: MakeRecipe) -> None:
-        assert label_scheme(make_recipe()) is None
-
-    @pytest.mark.parametrize(
-        "fields", [{"ground": ("raod",)}, {"place": {"*": ("raod",)}}, {"target": ("raod",)}], ids=str
-    )
-    def test_unknown_names_are_refused(self, make_recipe: MakeRecipe, fields: dict[str, Any]) -> None:
-        with pytest.raises(QumadeError, match=r"got 'raod' \(did you mean 'road'\?\)"):
-            label_scheme(make_recipe(labels="labels", **fields))
-
-    def test_names_without_sky_and_road(self, make_recipe: MakeRecipe, tmp_path: Any) -> None:
-        (tmp_path / "names.yaml").write_text("{0: floor, 1: wall}")
-        recipe = make_recipe(labels="labels", label_names=tmp_path / "names.yaml", ground=("floor",), target=())
-        scheme = label_scheme(recipe)
-        assert scheme is not None
-        assert scheme.ground == scheme.road == scheme.flat == {0}
-        assert scheme.sky == scheme.target == set()
 
 
 class TestPlane:
@@ -171,6 +141,7 @@ class TestPlane:
         assert nothing.plane is not None
         assert nothing.plane.horizon_row(0.0) == pytest.approx(PRIOR_HORIZON * HEIGHT)
         assert any("tells no horizon" in note for note in nothing.notes)
+        assert found.horizon_told and not nothing.horizon_told
 
 
 class TestStanding:

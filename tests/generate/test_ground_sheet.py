@@ -8,8 +8,8 @@ from PIL import Image
 
 from qumade.assets.backgrounds import match_maps, survey_photo
 from qumade.assets.check import check_assets
+from qumade.assets.label_scheme import label_scheme
 from qumade.assets.scan import scan_backgrounds
-from qumade.assets.survey import label_scheme
 from qumade.errors import QumadeError
 from qumade.generate.ground_sheet import (
     CELL,

@@ -14,8 +14,9 @@ from scipy import stats
 from qumade.assets.bundled import bundled_folder
 from qumade.assets.catalog import Background, Catalog, DepthKind
 from qumade.assets.depths import read_inverse_depth
+from qumade.assets.label_scheme import label_scheme
 from qumade.assets.labels import read_labels
-from qumade.assets.survey import label_scheme, survey_background
+from qumade.assets.survey import survey_background
 from qumade.geometry import GroundPlane, inverse_depth_map
 from qumade.plan.planner import Plan, plan, plan_samples
 from qumade.plan.tables import POLICIES, plan_tables

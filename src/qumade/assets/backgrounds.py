@@ -11,11 +11,12 @@ from tqdm.auto import tqdm
 from qumade.assets.catalog import Background, DepthKind
 from qumade.assets.depths import match_depths, read_inverse_depth
 from qumade.assets.identities import group_identities
+from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import read_labels
 from qumade.assets.pictures import UnusablePicture, content_hash, printable
 from qumade.assets.scan import Finding, ScannedBackground
 from qumade.assets.stems import match_stems
-from qumade.assets.survey import LabelScheme, Survey, survey_background
+from qumade.assets.survey import Survey, survey_background
 from qumade.errors import QumadeError
 from qumade.recipe import Recipe, for_file
 
@@ -109,7 +110,7 @@ def survey_photo(recipe: Recipe, scan: ScannedBackground, scheme: LabelScheme | 
         if recipe.present == "skip" and survey.present_share > _PRESENT_SHARE:
             detail = f"shows {', '.join(recipe.target)} on {survey.present_share:.1%} of its pixels"
             raise _Unusable("present", f"{detail}; left out as the recipe says")
-        problem = _problem(recipe, survey)
+        problem = _problem(recipe, scan.name, survey)
         if problem is not None and recipe.nowhere == "skip":
             raise _Unusable("nowhere", f"{problem}; left out as the recipe says (nowhere: skip)")
         if problem is not None:
@@ -153,12 +154,15 @@ def _inverse_depth(
     return inverse_depth
 
 
-def _problem(recipe: Recipe, survey: Survey) -> str | None:
+def _problem(recipe: Recipe, name: str, survey: Survey) -> str | None:
     """Why objects cannot be placed on the ground as the recipe's policies want, None where they can."""
     if survey.standing is None or not set(recipe.policies) - {"random"}:
         return None
     if not any(table.pixels.size for table in survey.standing):
         return f"has nowhere to stand: no clean patch of {', '.join(recipe.ground)}"
+    if "perspective" in recipe.policies and not survey.horizon_told:
+        give = f"give it one, as horizon: {{{name}: 0.5, default: labels}}"
+        return f"has a label map that does not tell the horizon, which perspective placement needs ({give})"
     if "perspective" in recipe.policies and (survey.plane is None or np.isnan(survey.horizon_level)):
         return "has no known horizon, which perspective placement needs"
     return None

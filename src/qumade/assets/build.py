@@ -9,9 +9,9 @@ from typing import Literal, TypeVar
 from qumade.assets.backgrounds import catalog_backgrounds
 from qumade.assets.catalog import Background, Catalog, Foreground
 from qumade.assets.foregrounds import catalog_foregrounds
+from qumade.assets.label_scheme import label_scheme
 from qumade.assets.pictures import printable
 from qumade.assets.scan import Finding, scan_backgrounds, scan_foregrounds
-from qumade.assets.survey import label_scheme
 from qumade.errors import QumadeError
 from qumade.plan.random_numbers import Stream
 from qumade.plan.splits import assign_splits

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from qumade.assets.backgrounds import SurveyedBackground, match_maps, survey_photo
 from qumade.assets.identities import Identities, group_identities
+from qumade.assets.label_scheme import label_scheme
 from qumade.assets.pictures import printable
 from qumade.assets.scan import (
     Finding,
@@ -19,7 +20,6 @@ from qumade.assets.scan import (
     scan_backgrounds,
     scan_foregrounds,
 )
-from qumade.assets.survey import label_scheme
 from qumade.recipe import Recipe
 
 __all__ = ["MAX_REUSE", "AssetReport", "FolderReport", "check_assets", "format_report"]

@@ -14,10 +14,11 @@ from PIL import Image
 from qumade.assets.catalog import Catalog
 from qumade.assets.cutouts import read_cutout
 from qumade.assets.depths import read_inverse_depth
+from qumade.assets.label_scheme import label_scheme
 from qumade.assets.labels import read_labels, target_pixels
 from qumade.assets.pictures import read_rgb
 from qumade.assets.reliefs import read_relief
-from qumade.assets.survey import label_scheme, occluding
+from qumade.assets.survey import occluding
 from qumade.compose.pyramid import Pyramid, build_pyramid
 from qumade.compose.sample import PreparedBackground
 from qumade.errors import QumadeError

@@ -1,6 +1,5 @@
 """What planning needs to know of the ground of one background: its plane, its horizon, where something may stand."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +8,8 @@ from numpy.typing import NDArray
 from qumade.assets.catalog import DepthKind
 from qumade.assets.depths import coarse_mean
 from qumade.assets.horizon import estimate_horizon
-from qumade.assets.label_names import LabelTable, label_table, resolve_ids
+from qumade.assets.label_names import resolve_ids
+from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import StandingTable, standable, standing_table, target_pixels
 from qumade.errors import QumadeError
 from qumade.geometry import (
@@ -23,7 +23,7 @@ from qumade.geometry import (
 )
 from qumade.recipe import Recipe, for_file
 
-__all__ = ["LabelScheme", "Survey", "label_scheme", "survey_background"]
+__all__ = ["PRIOR_HORIZON", "Survey", "occluding", "survey_background"]
 
 PRIOR_HORIZON = 0.45
 """Row of the horizon of the flat-ground prior, as a share of the photo's height, where nothing better is known."""
@@ -34,53 +34,17 @@ Labels = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class LabelScheme:
-    """The ids that play a part in a recipe. `places` has the classes to stand on by number, the first the ground;
-    `flat` is the ground that tells the horizon, `road` what of it has edges that meet there."""
-
-    ground: frozenset[int]
-    road: frozenset[int]
-    flat: frozenset[int]
-    sky: frozenset[int]
-    target: frozenset[int]
-    places: tuple[tuple[str, ...], ...]
-    table: LabelTable
-
-    def place_of(self, place: Mapping[str, tuple[str, ...]], name: str) -> int:
-        """The number of the classes that a cut-out stands on."""
-        names = for_file(name, place)
-        return 0 if names is None else self.places.index(names)
-
-
-def label_scheme(recipe: Recipe) -> LabelScheme | None:
-    """The ids of the classes that a recipe names, None without label maps. Raises QumadeError for unknown names."""
-    if recipe.labels is None:
-        return None
-    table = label_table(recipe.label_names)
-    places = tuple(dict.fromkeys([recipe.ground, *recipe.place.values()]))
-    for names in places:
-        resolve_ids(table, names)
-    flat = [name for name in ("road", "sidewalk") if name in table] or recipe.ground
-    return LabelScheme(
-        ground=resolve_ids(table, recipe.ground),
-        road=resolve_ids(table, flat[:1]),
-        flat=resolve_ids(table, flat),
-        sky=resolve_ids(table, ["sky"]) if "sky" in table else frozenset(),
-        target=resolve_ids(table, recipe.target),
-        places=places,
-        table=table,
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What was found; the fields are those of `Background`. `present_share` is the share of pixels that show the target
-    already, `notes` what a person should know. `fit` is what the plane, or its refusal, comes from, in inverse depth
-    above `horizon_level`; `standable` bool [H, W] is where the tables' pixels come from, of all places together."""
+    """What was found; the fields are those of `Background`. `horizon_told` is False where the label map was asked for
+    the horizon and does not tell: the plane is then that of the usual one. `present_share` is the share of pixels that
+    show the target already, `notes` what a person should know. `fit` is what the plane, or its refusal, comes from, in
+    inverse depth above `horizon_level`; `standable` bool [H, W] is where the tables' pixels come from, of all places
+    together."""
 
     plane: GroundPlane | None
     horizon_level: float
+    horizon_told: bool
     coarse_depth: NDArray[np.float32] | None
     coarse_occluder: NDArray[np.float32] | None
     standing: tuple[StandingTable, ...] | None
@@ -102,8 +66,10 @@ def survey_background(
     """Surveys the background `name` of `size` (width, height), with its label map and inverse depth [H, W] if known."""
     notes: list[str] = []
     level, coarse, occluder, fit = 0.0, None, None, None
+    plane: GroundPlane | None
+    told = True
     if inverse_depth is None:
-        plane: GroundPlane | None = _prior(recipe, name, size, labels, scheme, notes)
+        plane, told = _prior(recipe, name, size, labels, scheme, notes)
     else:
         level = _level(recipe, name, labels, scheme, inverse_depth, kind, notes)
         fit = _fit(labels, scheme, inverse_depth, level, notes)
@@ -111,10 +77,10 @@ def survey_background(
         coarse = coarse_mean(inverse_depth)
         occluder = np.nan_to_num(coarse_mean(occluding(inverse_depth, level, labels, scheme)))
     if labels is None or scheme is None:
-        return Survey(plane, level, coarse, occluder, None, 0.0, tuple(notes))
+        return Survey(plane, level, told, coarse, occluder, None, 0.0, tuple(notes))
     present = float(target_pixels(labels, scheme.target).mean())
     standing, where = _standing(recipe, size, labels, scheme, plane, level, inverse_depth, kind)
-    return Survey(plane, level, coarse, occluder, standing, present, tuple(notes), fit, where)
+    return Survey(plane, level, told, coarse, occluder, standing, present, tuple(notes), fit, where)
 
 
 def occluding(
@@ -136,18 +102,20 @@ def _prior(
     labels: Labels | None,
     scheme: LabelScheme | None,
     notes: list[str],
-) -> GroundPlane:
-    """Flat ground below the horizon that is given, or estimated, or usual."""
+) -> tuple[GroundPlane, bool]:
+    """Flat ground below the horizon that is given, or estimated, or usual; False where the label map was asked for it
+    and does not tell."""
     given = for_file(name, recipe.horizon)
     if given == "labels" and labels is not None and scheme is not None:
-        estimate = estimate_horizon(labels, scheme.road, scheme.flat, scheme.sky)
+        estimate = estimate_horizon(labels, scheme)
         if estimate is not None and not estimate.converges:
             notes.append("its road's edges do not tell the horizon; the upper end of road and sidewalk is taken")
         if estimate is not None:
-            return flat_ground_prior(estimate.row, size[1])
-        notes.append(f"its label map tells no horizon; the prior's {PRIOR_HORIZON} of the height is taken")
+            return flat_ground_prior(estimate.row, size[1]), True
+        notes.append(f"its label map tells no horizon; its depth is that of one at {PRIOR_HORIZON} of the height")
+        return flat_ground_prior(PRIOR_HORIZON * size[1], size[1]), False
     share = given if isinstance(given, float) else PRIOR_HORIZON
-    return flat_ground_prior(share * size[1], size[1])
+    return flat_ground_prior(share * size[1], size[1]), True
 
 
 def _level(

@@ -11,10 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from qumade.assets.backgrounds import SurveyedBackground
 from qumade.assets.label_names import LabelTable, label_table
+from qumade.assets.label_scheme import LabelScheme, label_scheme
 from qumade.assets.labels import target_pixels
 from qumade.assets.pictures import read_rgb
 from qumade.assets.scan import Severity
-from qumade.assets.survey import LabelScheme, Survey, label_scheme
+from qumade.assets.survey import Survey
 from qumade.data.preview import coloured_depth, fitted_text
 from qumade.errors import QumadeError
 from qumade.geometry import INLIER_TOLERANCE, GroundPlane

@@ -1,0 +1,42 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from qumade.assets.label_scheme import label_scheme
+from qumade.errors import QumadeError
+from qumade.recipe import Recipe
+
+MakeRecipe = Callable[..., Recipe]
+
+
+def test_classes_by_name(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe(labels="labels", place={"a*": ("road",), "b.png": ("sidewalk",), "c.png": ("road",)})
+    scheme = label_scheme(recipe)
+    assert scheme is not None
+    assert (scheme.ground, scheme.road, scheme.flat) == ({0, 1, 9}, {0}, {0, 1})
+    assert (scheme.sky, scheme.target, scheme.level) == ({10}, {13}, {0, 1, 9})
+    assert scheme.named == set(range(19))  # 19 and 255 say that nobody knows
+    assert scheme.places == (("road", "sidewalk", "terrain"), ("road",), ("sidewalk",))
+    names = ["other.png", "a1.png", "b.png", "c.png"]
+    assert [scheme.place_of(recipe.place, name) for name in names] == [0, 1, 2, 1]
+
+
+def test_none_without_label_maps(make_recipe: MakeRecipe) -> None:
+    assert label_scheme(make_recipe()) is None
+
+
+@pytest.mark.parametrize("fields", [{"ground": ("raod",)}, {"place": {"*": ("raod",)}}, {"target": ("raod",)}], ids=str)
+def test_unknown_names_are_refused(make_recipe: MakeRecipe, fields: dict[str, Any]) -> None:
+    with pytest.raises(QumadeError, match=r"got 'raod' \(did you mean 'road'\?\)"):
+        label_scheme(make_recipe(labels="labels", **fields))
+
+
+def test_names_without_sky_and_road(make_recipe: MakeRecipe, tmp_path: Any) -> None:
+    (tmp_path / "names.yaml").write_text("{0: floor, 1: wall}")
+    recipe = make_recipe(labels="labels", label_names=tmp_path / "names.yaml", ground=("floor",), target=())
+    scheme = label_scheme(recipe)
+    assert scheme is not None
+    assert scheme.ground == scheme.road == scheme.flat == {0}
+    assert scheme.level == {0} and scheme.named == {0, 1}
+    assert scheme.sky == scheme.target == set()

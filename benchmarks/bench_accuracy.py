@@ -2,9 +2,9 @@
 
     python benchmarks/bench_accuracy.py --data DATA --out DIR [--minutes 10] [--horizons labels] [--train ...]
 
-DATA holds bgImages, fgImages and bgLabels. Judged are 300 samples of the test quadrant, of them those in which the object
-is at least 1 % of the picture, and as many of the train quadrant. The label maps of the road photos are noisy: where they
-do not tell the horizon, road_horizons.yaml does; with `--horizons labels` these photos are left out.
+DATA holds bgImages, fgImages and bgLabels. Judged are 300 samples of the test quadrant, of them those in which the
+object is at least 1 % of the picture, and as many of the train quadrant. The label maps of the road photos are noisy:
+where they do not tell the horizon, road_horizons.yaml does; with `--horizons labels` these photos are left out.
 """
 
 import argparse

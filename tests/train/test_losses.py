@@ -100,8 +100,29 @@ def test_ssi_forgives_scale_and_shift(scale, shift):
     assert scale_shift_invariant(target * scale + shift, target).item() == pytest.approx(0, abs=1e-4)
 
 
+def test_ssi_is_blind_to_no_sign():
+    target = maps(1, 2, 1, 16, 16)
+    assert scale_shift_invariant(-target, target) > 1.5 * scale_shift_invariant(torch.zeros_like(target), target)
+
+
+def test_ssi_teaches_depth_to_what_begins_as_noise():
+    """Losing all that it has in common with the target must be no way out: with few numbers to fit a ramp badly."""
+    torch.manual_seed(0)
+    target = torch.linspace(0, 1, 32).view(1, 1, 32, 1).expand(4, 1, 32, 32)
+    coarse = (0.02 * torch.randn(4, 1, 4, 4)).requires_grad_()
+    noise = 0.02 * torch.randn(4, 1, 32, 32)
+    optimizer = torch.optim.Adam([coarse], lr=0.01)
+    for _ in range(100):
+        prediction = torch.nn.functional.interpolate(coarse, size=(32, 32)) + noise
+        optimizer.zero_grad()
+        scale_shift_invariant(prediction, target).backward()
+        optimizer.step()
+    both = torch.stack([prediction.detach().flatten(), target.flatten()])
+    assert torch.corrcoef(both)[0, 1] > 0.9
+
+
 def test_ssi_of_a_step_is_the_closed_form():
-    """A prediction without any structure aligns to the mean: each pixel is off by one mean deviation."""
+    """Nothing without any structure can be scaled: each pixel is off by one mean deviation."""
     target = torch.zeros(1, 1, 16, 16, dtype=torch.float64)
     target[..., 8:] = 1
     # 0.5 * sum over levels of (rows x one step of 2 deviations) / pixels

@@ -1,5 +1,6 @@
 """Losses of masks and of inverse depth. A target of NaN takes no part; without any known target a loss is 0."""
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -64,8 +65,11 @@ def scale_invariant_log(
 
 def scale_shift_invariant(prediction: Tensor, target: Tensor, scales: int = 4) -> Tensor:
     """Scale- and shift-invariant loss with gradients at several scales (R. Ranftl et al., "Towards robust monocular
-    depth estimation", TPAMI 2022): each picture of inverse depth [N, 1, H, W] aligned to its target by least squares,
-    and differences in units of the target's mean deviation."""
+    depth estimation", TPAMI 2022): of each picture of inverse depth [N, 1, H, W], prediction and target less their own
+    medians, in units of their own mean deviations from these.
+
+    Not aligned to the target by least squares, which that paper has too: nothing then stops a prediction from losing
+    what it has in common with its target, for the scale goes to 0 with it, and all gradients between pixels."""
     known, target = _known(target)
     weight = known.to(prediction.dtype)
     count = weight.sum((1, 2, 3))
@@ -74,10 +78,7 @@ def scale_shift_invariant(prediction: Tensor, target: Tensor, scales: int = 4) -
     if not pictures.any():
         return _nothing(prediction)
     prediction, target, weight, count = prediction[pictures], target[pictures], weight[pictures], count[pictures]
-    scale, shift = _aligned(prediction, target, weight, count)
-    mean = ((target * weight).sum((1, 2, 3)) / count).view(-1, 1, 1, 1)
-    deviation = (((target - mean).abs() * weight).sum((1, 2, 3)) / count).clamp(min=1e-4)
-    error = (prediction * scale + shift - target) / deviation.view(-1, 1, 1, 1)
+    error = _standardised(prediction, weight, count) - _standardised(target, weight, count)
     loss = ((error.abs() * weight).sum((1, 2, 3)) / count).mean()
     for level in range(scales):
         step = 2**level
@@ -164,18 +165,11 @@ def _nothing(prediction: Tensor) -> Tensor:
     return prediction.sum() * 0.0
 
 
-def _aligned(prediction: Tensor, target: Tensor, weight: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale and shift [N, 1, 1, 1] of each picture that bring the prediction nearest to its target."""
-
-    def mean(values: Tensor) -> Tensor:
-        return (values * weight).sum((1, 2, 3)) / count
-
-    mean_prediction, mean_target = mean(prediction), mean(target)
-    covariance = mean(prediction * target) - mean_prediction * mean_target
-    variance = mean(prediction * prediction) - mean_prediction.square()
-    scale = covariance / variance.clamp(min=1e-6)
-    shift = mean_target - scale * mean_prediction
-    return scale.view(-1, 1, 1, 1), shift.view(-1, 1, 1, 1)
+def _standardised(values: Tensor, weight: Tensor, count: Tensor) -> Tensor:
+    """Each picture less its median, in units of the mean deviation from it."""
+    median = values.masked_fill(weight == 0, math.nan).flatten(1).nanmedian(dim=1).values.view(-1, 1, 1, 1)
+    deviation = (((values - median).abs() * weight).sum((1, 2, 3)) / count).clamp(min=1e-4)
+    return (values - median) / deviation.view(-1, 1, 1, 1)
 
 
 def _ms_ssim(one: Tensor, two: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -179,12 +180,14 @@ def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
         "backgrounds": original / "bgImages",
         "foregrounds": original / "fgImages",
     }
-    labelled = common | {"labels": original / "bgLabels", "label_names": "cityscapes", "horizon": "labels"}
+    horizons = yaml.safe_load(Path(__file__).with_name("road_horizons.yaml").read_text())
+    labelled = common | {"labels": original / "bgLabels", "label_names": "cityscapes", "horizon": horizons}
     own: dict[str, Any] = {
         "backgrounds": data / "camvid_tenth" / "images",
         "foregrounds": data / "cutouts",
         "labels": pictures / "camvid" / "train" / "labels",
         "label_names": "camvid",
+        "horizon": "labels",
         "flip": True,  # as the original's folder holds the mirror image of every car
         "present": "mask",  # these labels are right, and nearly every frame shows cars
     }

@@ -129,10 +129,12 @@ def _page(results: Results, image: str) -> str:
         composites judge nothing here. Their depth is the flat-ground prior's.""",
         f"""- (a): {sources["backgrounds"]} road photos and {sources["foregrounds"]} car cut-outs of the original,
         without label maps, so cars that the photos show already count as background. (b): with predicted label maps,
-        the horizon from them, cars that they show ignored, and photos with nowhere to stand left out.""",
+        cars that they show ignored, and photos with nowhere to stand left out; the horizon is theirs where they tell
+        it, else one judged by eye (`benchmarks/road_horizons.yaml`).""",
         f"""- 10 % of CamVid train is {sources["camvid_tenth"]} of {sources["camvid_train"]} frames, spread evenly over
         the sequences. (e): the {sources["cutouts"]} cars that `qumade cutouts` takes from them, and their mirror
-        images, in perspective on these frames with their own label maps; cars that those show are part of the mask.""",
+        images, in perspective on these frames with their own label maps, which also tell the horizon (a frame whose map
+        does not is left out); cars that those show are part of the mask.""",
         "- CamVid has no depth: on it alone the whole network learns masks.",
         """- CamVid val is one stretch of one drive, every second frame from 0016E5_07959 to 08159, and CamVid train has
         frames of that drive up to a second before and after it: far fewer independent pictures than frames, and home

@@ -166,6 +166,7 @@ class TestUnusable:
         change(folder, "labels", "b", top=0, bottom=60, value=255)
         recipe = recipe_of(folder, placement="perspective", **told)
         self.only_b_is_out(recipe, "nowhere", "give it one, as horizon: {b.png: 0.5, default: labels}")
+        assert len(catalog_of(recipe)[2]) == 1  # nothing more is said of what is left out
         for placement in ("semantic", "random"):
             backgrounds, _, findings = catalog_of(recipe_of(folder, placement=placement, **told))
             assert len(backgrounds) == 3

@@ -118,7 +118,8 @@ def survey_photo(recipe: Recipe, scan: ScannedBackground, scheme: LabelScheme | 
             findings.append(Finding("warning", "background", where, "nowhere", detail))
             survey = replace(survey, standing=None)
     except _Unusable as error:
-        findings.append(Finding("error", "background", where, error.reason, str(error)))
+        # Warnings are of what is used.
+        findings = [Finding("error", "background", where, error.reason, str(error))]
     return SurveyedBackground(scan, labels_path, depth_path, labels, inverse_depth, survey, tuple(findings))
 
 
@@ -164,7 +165,7 @@ def _problem(recipe: Recipe, name: str, survey: Survey) -> str | None:
         give = f"give it one, as horizon: {{{name}: 0.5, default: labels}}"
         return f"has a label map that does not tell the horizon, which perspective placement needs ({give})"
     if "perspective" in recipe.policies and (survey.plane is None or np.isnan(survey.horizon_level)):
-        return "has no known horizon, which perspective placement needs"
+        return f"has no known horizon, which perspective placement needs ({'; '.join(survey.notes)})"
     return None
 
 

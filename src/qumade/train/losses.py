@@ -58,8 +58,9 @@ def scale_invariant_log(
     far, near = span
     floor = _FLOOR * (near - far)
     logs = torch.log((prediction - far).clamp(min=floor)) - torch.log((target - far).clamp(min=floor))
-    difference = logs[known]
-    variance = difference.square().mean() - variance_focus * difference.mean().square()
+    difference = logs * known
+    pixels = known.sum()
+    variance = difference.square().sum() / pixels - variance_focus * (difference.sum() / pixels).square()
     return torch.sqrt(variance.clamp(min=0) + 1e-8)
 
 

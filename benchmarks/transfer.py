@@ -254,7 +254,7 @@ def arm_config(arm: str, seed: int, out: Path, size: tuple[int, int], steps: int
     mix = () if source.real is None else (Further(data=out / source.real, share=REAL_SHARE),)
     return TrainConfig(
         data=out / source.data, mix=mix, model="tiny", size=size, batch_size=BATCH, steps=steps, epoch_steps=every,
-        seed=seed,
+        depth_loss="silog", seed=seed,
     )  # fmt: skip
 
 

@@ -119,7 +119,7 @@ def _page(results: Results, image: str) -> str:
         "Lines are means over seeds, bands their range.",
         "## How it was done",
         f"""Network at {size}, batches of {settings["batch_size"]}, {settings["steps"]:,} steps, one
-        CPU core a training; learning rate, augmentation and losses are `qumade train`'s defaults. A training took
+        CPU core a training; the depth's loss is `silog`, and all else `qumade train`'s default. A training took
         {min(minutes):.0f} to {max(minutes):.0f} minutes, a look at val after every {settings["every"]:,} steps
         included. Where real frames are mixed in, they are {settings["real_share"]:.0%} of every batch.""",
     ]

@@ -154,7 +154,9 @@ def batch(mask=None, inverse_depth=None, shape=(2, 1, 32, 32)):
 
 
 @pytest.mark.parametrize("task_weights", ["fixed", "uncertainty"])
-@pytest.mark.parametrize(("mask", "depth"), [("bce_dice", "silog"), ("original", "original"), ("bce_dice", "ssi")])
+@pytest.mark.parametrize(
+    ("mask", "depth"), [("bce_dice", "silog"), ("original", "original"), ("bce_dice", "ssi"), ("bce_dice", "silog_ssi")]
+)
 def test_objectives_of_one_task_leave_the_other_alone(mask, depth, task_weights):
     objective = Objective(mask, depth, task_weights=task_weights)
     truth = maps(1, 2, 1, 32, 32).float()

@@ -61,7 +61,7 @@ def test_statistics_that_are_none_are_refused(data, text):
 
 @pytest.mark.parametrize(
     ("kind", "span", "loss", "said"),
-    [("metric", (0.0, 1.5), "silog", "metric"), ("scaled", (0.0, 1.5), "silog", "scaled"),
+    [("metric", (0.0, 1.5), "silog_ssi", "metric"), ("scaled", (0.0, 1.5), "silog_ssi", "scaled"),
      ("affine", (0.0, 1.5), "ssi", "affine"), (None, (0.0, 1.0), "ssi", "affine")],
 )  # fmt: skip
 def test_what_depth_means_is_the_dataset_s(tmp_path, toy_dataset, kind, span, loss, said):

@@ -40,7 +40,7 @@ def train(
     ema_decay: float | None = None,
     loss: Literal["original"] | None = None,
     mask_loss: Literal["bce_dice", "original"] | None = None,
-    depth_loss: Literal["silog", "ssi", "original"] | None = None,
+    depth_loss: Literal["silog_ssi", "silog", "ssi", "original"] | None = None,
     mask_weight: float | None = None,
     task_weights: Literal["fixed", "uncertainty"] | None = None,
     precision: Literal["auto", "fp32", "bf16"] | None = None,
@@ -109,7 +109,7 @@ def train(
     mask_loss
         Loss of the mask (bce_dice).
     depth_loss
-        Loss of the depth (silog; ssi where depth is affine or of unknown kind).
+        Loss of the depth (silog_ssi, the sum of silog and half of ssi; ssi where depth is affine or of unknown kind).
     mask_weight
         Weight of the mask's loss, the depth's being 1 (1).
     task_weights

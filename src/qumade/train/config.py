@@ -104,8 +104,8 @@ class TrainConfig(BaseModel):
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     """Decay of the average of the weights in a step; None: by the number of steps."""
     mask_loss: Literal["bce_dice", "original"] = "bce_dice"
-    depth_loss: Literal["silog", "ssi", "original"] | None = None
-    """None: silog where depth is metric or scaled, else ssi."""
+    depth_loss: Literal["silog_ssi", "silog", "ssi", "original"] | None = None
+    """None: silog_ssi, the sum of silog and half of ssi, where depth is metric or scaled, else ssi."""
     mask_weight: Annotated[float, Field(ge=0.0)] = 1.0
     """Weight of the mask's loss where the depth's is 1; the original takes 2."""
     task_weights: Literal["fixed", "uncertainty"] = "fixed"

@@ -16,11 +16,12 @@ __all__ = [
 ]  # fmt: skip
 
 MaskLoss = Literal["bce_dice", "original"]
-DepthLoss = Literal["silog", "ssi", "original"]
+DepthLoss = Literal["silog_ssi", "silog", "ssi", "original"]
 TaskWeights = Literal["fixed", "uncertainty"]
 LossName = MaskLoss | DepthLoss
 
 _SMOOTH = 1.0  # pixels
+_SHAPES = 0.5  # weight of ssi beside silog
 _FLOOR = 0.01  # of the range: beyond a hundred times the nearest distance all is equally far
 _MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW, _SIGMA = 11, 1.5
@@ -113,7 +114,7 @@ class Objective(nn.Module):
     def __init__(
         self,
         mask: MaskLoss = "bce_dice",
-        depth: DepthLoss = "silog",
+        depth: DepthLoss = "silog_ssi",
         *,
         span: tuple[float, float] = (0.0, 1.0),
         weights: tuple[float, float] = (1.0, 1.0),
@@ -148,12 +149,17 @@ class Objective(nn.Module):
         return structural_l1(torch.sigmoid(output.mask_logits), batch.mask)
 
     def _depth(self, output: Output, batch: Batch) -> Tensor:
-        if self.depth == "silog":
-            return scale_invariant_log(output.inverse_depth, batch.inverse_depth, self.span)
-        if self.depth == "ssi":
-            return scale_shift_invariant(output.inverse_depth, batch.inverse_depth)
+        prediction, target = output.inverse_depth, batch.inverse_depth
         far, near = self.span
-        return structural_l1((output.inverse_depth - far) / (near - far), (batch.inverse_depth - far) / (near - far))
+        if self.depth == "silog":
+            return scale_invariant_log(prediction, target, self.span)
+        if self.depth == "ssi":
+            return scale_shift_invariant(prediction, target)
+        if self.depth == "silog_ssi":
+            # Ratios, which lie far away, and shapes, which lie near.
+            ratios = scale_invariant_log(prediction, target, self.span)
+            return ratios + _SHAPES * scale_shift_invariant(prediction, target)
+        return structural_l1((prediction - far) / (near - far), (target - far) / (near - far))
 
 
 def _known(target: Tensor) -> tuple[Tensor, Tensor]:

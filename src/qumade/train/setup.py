@@ -58,7 +58,7 @@ class Setup:
         config = self.config
         return Objective(
             config.mask_loss,
-            config.depth_loss or "silog",
+            config.depth_loss or "silog_ssi",
             span=config.depth_range or (0.0, 1.0),
             weights=(config.mask_weight, 1.0),
             task_weights=config.task_weights,
@@ -90,7 +90,7 @@ def open_setup(config: TrainConfig) -> Setup:
         codes = [part.dataset.depth_code for part in ingredients if part.parts != "mask"]
         found["depth_range"] = _depth_range(next((code for code in codes if code is not None), None), main)
     if config.depth_loss is None:
-        found["depth_loss"] = "silog" if mix.depth_kind in ("metric", "scaled") else "ssi"
+        found["depth_loss"] = "silog_ssi" if mix.depth_kind in ("metric", "scaled") else "ssi"
     if config.lr is None:
         found["lr"] = PEAK_RATE[config.model]
     labels = [name for name, there in (("masks", mix.has_masks), ("depth", mix.has_depth)) if there]

@@ -40,7 +40,8 @@ def estimate_horizon(labels: Labels, scheme: LabelScheme) -> HorizonEstimate | N
 
     On the 24 bundled scenes the edges meet 0.02 % of the height off the true horizon in the median and 0.11 % at worst;
     their flat ground ends 0.4 % of the height below it in the median, 2.8 % at worst. CamVid has 468 hand-labelled
-    frames from three cameras that hardly move against the horizon.
+    frames from three cameras that hardly move against the horizon: in 283 the edges meet, in the median 1.4 % of the
+    height off the median of that camera; in 177 flat ground ends 1.9 % of the height below it; 8 do not tell.
     """
     flat = standable(labels, scheme.flat, scheme.sky, None)
     rows = np.flatnonzero(flat.any(axis=1))

@@ -2,9 +2,10 @@
 
     python benchmarks/bench_train.py [--model tiny] [--sizes 96 128 224] [--batch-size 16] [--cores 2] [--seconds 10]
 
-A step is what `qumade train` takes: forward, losses of mask and depth, backward, clipping, AdamW, averaged weights.
-What reading costs, bench_loading.py measures. Sizes and numbers of threads (1 and --cores) take turns, and the median
-and the best of the rounds are printed, for neighbours on a machine only ever slow down.
+A step is what `qumade train` takes: forward, losses of mask and depth, backward, clipping, Muon, averaged weights. What
+reading costs, bench_loading.py measures. With --cores threads, a batch is computed in micro-batches of 8 side by side,
+as by default, and at once; in fp32 and, where the processor has units for it, in bf16. All cases take turns, and the
+median and the best of the rounds are printed, for neighbours on a machine only ever slow down.
 """
 
 import argparse
@@ -31,25 +32,31 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> None:
     import torch
 
-    cases = [(size, threads) for size in options.sizes for threads in sorted({1, options.cores})]
-    steps = {size: stepping(options.model, size, options.batch_size) for size in options.sizes}
-    rates: dict[tuple[int, int], list[float]] = {case: [] for case in cases}
+    units = bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    cases = [
+        (size, threads, samples, bf16)
+        for size in options.sizes
+        for bf16 in ((False, True) if units else (False,))
+        for threads, samples in sorted({(1, 8), (options.cores, options.batch_size), (options.cores, 8)})
+    ]
+    steps = {case: stepping(options.model, *case, batch_size=options.batch_size) for case in cases}
+    rates: dict[tuple[int, int, int, bool], list[float]] = {case: [] for case in cases}
     for number in range(options.rounds + 1):
-        for size, threads in cases:
-            torch.set_num_threads(threads)
+        for case in cases:
+            torch.set_num_threads(case[1])
             taken, begin_s = 0, time.perf_counter()
             while (seconds := time.perf_counter() - begin_s) < options.seconds / options.rounds:
-                steps[size]()
+                steps[case]()
                 taken += 1
             if number:  # memory is laid out in the first one
-                rates[size, threads].append(taken * options.batch_size / seconds)
+                rates[case].append(taken * options.batch_size / seconds)
     print(f"{options.model}, batches of {options.batch_size}: samples/s, median of {options.rounds} rounds and best")
-    for (size, threads), measured in rates.items():
-        threads_text = "1 thread" if threads == 1 else f"{threads} threads"
-        print(f"{size:4}x{size:<4} {threads_text:10} {statistics.median(measured):7.1f} {max(measured):7.1f}")
+    for (size, threads, samples, bf16), measured in rates.items():
+        text = f"{size:4}x{size:<4} threads: {threads}, together: {samples:2}, {'bf16' if bf16 else 'fp32'}"
+        print(f"{text} {statistics.median(measured):7.1f} {max(measured):7.1f}")
 
 
-def stepping(model: str, size: int, batch_size: int) -> Callable[[], object]:
+def stepping(model: str, size: int, threads: int, samples: int, bf16: bool, *, batch_size: int) -> Callable[[], object]:
     """Return a function that takes one step on a batch of random pictures."""
     import torch
 
@@ -57,16 +64,20 @@ def stepping(model: str, size: int, batch_size: int) -> Callable[[], object]:
     from qumade.models.config import NetworkConfig
     from qumade.models.network import build_network
     from qumade.train.ema import ema_copy, update_ema
+    from qumade.train.gradient import MicroBatches
     from qumade.train.losses import Objective
+    from qumade.train.optimizers import new_optimizer
+    from qumade.train.setup import OPTIMIZER
     from qumade.train.state import Learner
-    from qumade.train.step import Stepper, new_optimizer
+    from qumade.train.step import Stepper
 
     torch.manual_seed(0)
     network = build_network(NetworkConfig(model=model)).to(memory_format=torch.channels_last).train()
     objective = Objective()
     average = ema_copy(network)
-    learner = Learner(network, objective, new_optimizer(network, objective, weight_decay=0.01), average)
-    stepper = Stepper(learner, network)
+    optimizer = new_optimizer(OPTIMIZER[model], network, objective, weight_decay=0.01)
+    gradient = MicroBatches(network, objective, samples=samples, threads=threads, bf16=bf16)
+    stepper = Stepper(Learner(network, objective, optimizer, average), gradient)
     square = (torch.rand(batch_size, 1, size, size) > 0.9).float()
     batch = Batch(torch.rand(batch_size, 3, size, size), square, 0.05 + 0.9 * torch.rand(batch_size, 1, size, size))
 

@@ -65,13 +65,27 @@ def test_every_weight_gets_a_gradient_and_the_two_tasks_share_the_encoder():
 def test_the_mask_decides_between_the_two_layers_of_depth(tiny):
     picture = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        layers = torch.sigmoid(tiny.depth_decoder(tiny.encoder((picture - tiny.mean) / tiny.std)))
+        normalised = (picture - tiny.mean) / tiny.std
+        layers = torch.sigmoid(tiny.depth_decoder(tiny.encoder(normalised), normalised))
         layers = 0.2 + 0.5 * torch.nn.functional.interpolate(layers, size=(64, 64), mode="bilinear")
         behind, front = layers.chunk(2, dim=1)
         logits = tiny(picture).mask_logits
         expected = behind + (front - behind) / (1 + torch.exp(-logits))
         torch.testing.assert_close(tiny(picture).inverse_depth, expected)
-    assert (behind - front).abs().max() > 0.003
+    assert (behind - front).abs().max() > 0.001
+
+
+def test_the_mask_sees_the_picture_itself(tiny):
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        features = tiny.encoder(picture)
+        before = tiny.mask_decoder(features, picture)
+        other = picture.clone()
+        other[..., 20, 31] += 1
+        changed = (tiny.mask_decoder(features, other) - before).abs().amax(dim=(0, 1)) > 0
+        assert torch.equal(tiny.depth_decoder(features, picture), tiny.depth_decoder(features, other))
+    rows, columns = changed.nonzero(as_tuple=True)
+    assert 10 in rows and 15 in columns and rows.max() - rows.min() <= 4 and columns.max() - columns.min() <= 4
 
 
 def test_nothing_is_downloaded_unasked(monkeypatch):

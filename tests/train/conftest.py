@@ -13,9 +13,11 @@ from torch import nn
 from qumade.data.batches import Batch
 from qumade.models.network import Output
 from qumade.train.ema import ema_copy
+from qumade.train.gradient import MicroBatches
 from qumade.train.losses import Objective
+from qumade.train.optimizers import OptimizerName, new_optimizer
 from qumade.train.state import Learner
-from qumade.train.step import Stepper, new_optimizer
+from qumade.train.step import Stepper
 
 
 class ToyNetwork(nn.Module):
@@ -49,14 +51,16 @@ def make_batches() -> Callable[..., list[Batch]]:
 
 @pytest.fixture
 def make_stepper() -> Callable[..., Stepper]:
-    """A stepper with a toy network from a seed, and averaged weights."""
+    """A stepper with a toy network from a seed, and averaged weights; samples of a batch are computed together."""
 
-    def make(seed: int = 0, **options: object) -> Stepper:
+    def make(seed: int = 0, *, optimizer: OptimizerName = "adamw", bf16: bool = False, **options: object) -> Stepper:
         torch.manual_seed(seed)
         network = ToyNetwork()
         objective = Objective(task_weights="uncertainty")
-        learner = Learner(network, objective, new_optimizer(network, objective, weight_decay=0.01), ema_copy(network))
-        return Stepper(learner, network, **options)
+        learner = Learner(
+            network, objective, new_optimizer(optimizer, network, objective, weight_decay=0.01), ema_copy(network)
+        )
+        return Stepper(learner, MicroBatches(network, objective, samples=1000, threads=1, bf16=bf16), **options)
 
     return make
 

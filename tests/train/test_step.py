@@ -1,8 +1,6 @@
 import pytest
 import torch
 
-from qumade.train.step import new_optimizer
-
 
 def test_a_step_uses_the_rate_it_is_told(make_stepper, make_batches):
     stepper, (batch,) = make_stepper(), make_batches(1)
@@ -35,12 +33,3 @@ def test_l1_pulls_weights_towards_nothing(make_stepper, make_batches):
 def test_bf16_learns_the_same_to_its_precision(make_stepper, make_batches):
     losses = [float(make_stepper(bf16=bf16)(make_batches(1)[0], 0.0)["loss"]) for bf16 in (False, True)]
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.02)
-
-
-def test_only_matrices_decay(make_stepper):
-    learner = make_stepper().learner
-    decayed, others = new_optimizer(learner.network, learner.objective, weight_decay=0.1).param_groups
-    assert decayed["weight_decay"] == 0.1 and all(parameter.ndim > 1 for parameter in decayed["params"])
-    assert others["weight_decay"] == 0 and any(p is learner.objective.log_variances for p in others["params"])
-    count = sum(1 for module in (learner.network, learner.objective) for _ in module.parameters())
-    assert len(decayed["params"]) + len(others["params"]) == count

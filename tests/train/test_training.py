@@ -8,7 +8,9 @@ from qumade.data.batches import to_batch
 from qumade.errors import QumadeError
 from qumade.train import training as module
 from qumade.train.config import TrainConfig
+from qumade.train.gradient import MicroBatches, WholeBatch
 from qumade.train.learning_rate import find_learning_rate
+from qumade.train.optimizers import Muon
 from qumade.train.state import Learner, snapshot
 from qumade.train.step import Stepper
 from qumade.train.training import default_workers, new_accelerator, new_training
@@ -67,11 +69,43 @@ def test_settings_reach_the_step(config):
     assert len(list(stepper.learner.objective.parameters())) > 0
 
 
-@pytest.mark.parametrize(("given", "found"), [("auto", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")])
-def test_precision_on_a_cpu(config, monkeypatch, given, found):
+@pytest.mark.parametrize(
+    ("given", "units", "found"),
+    [("auto", False, "fp32"), ("auto", True, "bf16"), ("fp32", True, "fp32"), ("bf16", False, "bf16")],
+)
+def test_precision_on_a_cpu(config, monkeypatch, given, units, found):
     monkeypatch.setattr(module, "new_accelerator", lambda: _accelerator(1))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": units})
     training = new_training(config.model_copy(update={"precision": given}))
-    assert training.setup.config.precision == found and training.stepper.bf16 == (found == "bf16")
+    assert training.setup.config.precision == found
+    losses = [new_training(config.model_copy(update={"precision": p})).stepper for p in ("fp32", "bf16")]
+    batch = next(iter(training.batches(0, 1)))
+    loss, full, half = (stepper(batch, 0.0)["loss"] for stepper in (training.stepper, *losses))
+    assert full != half and loss == (full if found == "fp32" else half)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "lr", "found"),
+    [(None, None, ("muon", 0.012)), ("adamw", None, ("adamw", 0.008)), ("adamw", 0.5, ("adamw", 0.5))],
+)
+def test_the_optimizer_and_its_rate_are_found(config, optimizer, lr, found):
+    training = new_training(config.model_copy(update={"optimizer": optimizer, "lr": lr}))
+    assert (training.setup.config.optimizer, training.setup.config.lr) == found
+    assert isinstance(training.learner.optimizer, Muon) == (found[0] == "muon")
+
+
+@pytest.mark.parametrize(("processes", "given", "found"), [(1, None, 4), (1, 3, 3), (2, None, 2), (2, 2, 2)])
+def test_micro_batches_are_found(config, monkeypatch, processes, given, found):
+    monkeypatch.setattr(module, "new_accelerator", lambda: _accelerator(processes))
+    training = new_training(config.model_copy(update={"micro_batch": given}))
+    assert training.setup.config.micro_batch == found
+    assert isinstance(training.stepper.gradient, MicroBatches if processes == 1 else WholeBatch)
+
+
+def test_micro_batches_of_several_processes_are_their_shares(config, monkeypatch):
+    monkeypatch.setattr(module, "new_accelerator", lambda: _accelerator(2))
+    with pytest.raises(QumadeError, match="micro_batch: got 3; must be 2, a process's share, on cpu with 2 processes"):
+        new_training(config.model_copy(update={"micro_batch": 3}))
 
 
 def _accelerator(processes):

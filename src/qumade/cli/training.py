@@ -33,6 +33,7 @@ def train(
     epoch_steps: int | None = None,
     patience: int | None = None,
     batch_size: int | None = None,
+    optimizer: Literal["muon", "adamw"] | None = None,
     lr: str | None = None,
     weight_decay: float | None = None,
     l1: float | None = None,
@@ -94,10 +95,12 @@ def train(
         Stop after that many validations that are no better (never).
     batch_size
         Samples in a batch (16).
+    optimizer
+        What takes the steps (muon for tiny, adamw for the others).
     lr
-        Peak of the learning rate, or `find` to look for it first (by the model).
+        Peak of the learning rate, or `find` to look for it first (by model and optimizer).
     weight_decay
-        Of AdamW (0.01).
+        Share of the weights that a step takes away, times the learning rate (0.01).
     l1
         Weight of the sum of absolute weights (0).
     clip
@@ -156,6 +159,7 @@ def train(
         "epoch_steps": epoch_steps,
         "patience": patience,
         "batch_size": batch_size,
+        "optimizer": optimizer,
         "lr": _rate(lr),
         "weight_decay": weight_decay,
         "l1": l1,

@@ -3,8 +3,9 @@
 import math
 import multiprocessing
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.context import BaseContext
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from qumade.plan.random_numbers import Stream
 
 __all__ = ["Batch", "Batches", "ordered_batches", "to_batch", "training_batches"]
 
-_AHEAD = 4  # batches that each worker reads ahead
+_AHEAD = 4  # batches that each worker, or the thread, reads ahead
 
 
 class Batch(NamedTuple):
@@ -108,7 +109,7 @@ def ordered_batches(
 class Batches:
     """Batches `start` to `stop - 1` of a plan, on a device; each iteration begins at `start` again.
 
-    `workers` processes read ahead and stay for the next iteration; with none, this process reads when asked to.
+    `workers` processes read ahead and stay for the next iteration; with none, a thread of this process does.
     `waited_s` adds up the seconds that the consumer waited for batches. Draws nothing from torch's random state. An
     error while reading is raised here, as it was raised there.
     """
@@ -143,11 +144,19 @@ class Batches:
             began_s = time.perf_counter()
 
     def _read_here(self) -> Iterator[_Packed | QumadeError]:
-        for number in self._numbers:
-            keys = self._keys(number)
-            with _one_thread():
-                packed = self._reader.__getitems__(keys)
-            yield packed
+        # As in the workers one thread computes: many small steps, and sums that do not depend on the number of threads.
+        with ThreadPoolExecutor(1, "read", torch.set_num_threads, (1,)) as pool:
+            reading = deque[Future[_Packed | QumadeError]]()
+            try:
+                for number in self._numbers:
+                    reading.append(pool.submit(self._reader.__getitems__, self._keys(number)))
+                    if len(reading) > _AHEAD:
+                        yield reading.popleft().result()
+                while reading:
+                    yield reading.popleft().result()
+            finally:
+                for unread in reading:
+                    unread.cancel()
 
     def close(self) -> None:
         """Ends the workers."""
@@ -217,17 +226,6 @@ def _context() -> BaseContext:
 
 def _same(packed: Any) -> Any:
     return packed
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As in the workers: many small steps, and sums that do not depend on the number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _packed(samples: Sequence[Layers]) -> _Packed:

@@ -62,7 +62,7 @@ class MaskDepthNetwork(nn.Module):
         channels, reductions = levels.channels(), levels.reduction()
         self.stride = int(max(reductions))
         self._block = int(reductions[::-1][len(design.mask_widths)])
-        self.mask_decoder = _Decoder(channels, design.mask_widths, self._block**2)
+        self.mask_decoder = _Decoder(channels, design.mask_widths, self._block**2, detail_px=self._block)
         self.depth_decoder = _Decoder(channels, design.depth_widths, 2)
         for name, values in (("mean", config.mean), ("std", config.std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
@@ -71,12 +71,16 @@ class MaskDepthNetwork(nn.Module):
         """image float [N, 3, H, W] in [0, 1] -> Output. QumadeError where the sides are no multiples of `stride`."""
         if not torch.compiler.is_compiling():
             self._require_size(image)
-        features = self.encoder((image - self.mean) / self.std)
+        picture = torch.addcmul(-self.mean / self.std, image, 1 / self.std)  # one pass over the pixels
+        features = self.encoder(picture)
         # Channels are shuffled into pixels (W. Shi et al., "Real-time single image and video super-resolution using an
         # efficient sub-pixel convolutional neural network", CVPR 2016).
-        mask_logits = functional.pixel_shuffle(self.mask_decoder(features), self._block)
+        mask_maps = self.mask_decoder(features, picture)
+        mask_logits = functional.pixel_shuffle(mask_maps.float(), self._block)
         # Near 0 a sigmoid is an exponential: far ground is resolved by ratio, as depth is judged.
-        layers = torch.sigmoid(self.depth_decoder(features))
+        layers = torch.sigmoid(
+            self.depth_decoder(features, picture).float()
+        ).contiguous()  # two maps enlarge badly as pixels
         layers = functional.interpolate(layers, size=image.shape[-2:], mode="bilinear", align_corners=False)
         behind, front = layers.chunk(2, dim=1)
         far, near = self.config.depth_range
@@ -93,10 +97,19 @@ class MaskDepthNetwork(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """From the coarsest level up, each joined with the encoder's next finer one, to `maps` at the finest."""
+    """From the coarsest level up, each joined with the encoder's next finer one, to `maps` at the finest.
 
-    def __init__(self, channels: list[int], widths: tuple[int, ...], maps: int) -> None:
+    With `detail_px`, the side of a pixel there, the finest level is joined with the picture too: it says more exactly
+    than the encoder's first layer where an edge is.
+    """
+
+    def __init__(
+        self, channels: list[int], widths: tuple[int, ...], maps: int, *, detail_px: int | None = None
+    ) -> None:
         super().__init__()
+        self.detail = None
+        if detail_px is not None:
+            self.detail = nn.Conv2d(3, widths[-1], detail_px, stride=detail_px, bias=False)
         inner, *skips = channels[::-1]
         self.joins = nn.ModuleList()
         for skip, width in zip(skips, widths, strict=False):
@@ -106,11 +119,12 @@ class _Decoder(nn.Module):
         # An object covers a small part of a picture, and so does near ground: starting there spares the first steps.
         nn.init.constant_(cast(Tensor, self.head.bias), -2.0)
 
-    def forward(self, features: list[Tensor]) -> Tensor:
+    def forward(self, features: list[Tensor], picture: Tensor) -> Tensor:
         inner, *skips = features[::-1]
-        for join, skip in zip(self.joins, skips, strict=False):
+        for join, skip in zip(self.joins[:-1], skips, strict=False):
             inner = join(inner, skip)
-        maps: Tensor = self.head(inner)
+        detail = None if self.detail is None else self.detail(picture)
+        maps: Tensor = self.head(self.joins[-1](inner, skips[len(self.joins) - 1], detail))
         return maps
 
 
@@ -126,9 +140,10 @@ class _Join(nn.Module):
             nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
         )  # fmt: skip
 
-    def forward(self, inner: Tensor, skip: Tensor) -> Tensor:
+    def forward(self, inner: Tensor, skip: Tensor, detail: Tensor | None = None) -> Tensor:
         inner = functional.interpolate(self.inner(inner), size=skip.shape[-2:], mode="bilinear", align_corners=False)
-        mixed: Tensor = self.mix(inner + self.skip(skip))
+        total = inner + self.skip(skip)
+        mixed: Tensor = self.mix(total if detail is None else total + detail)
         return mixed
 
 

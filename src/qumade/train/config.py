@@ -94,6 +94,11 @@ class TrainConfig(BaseModel):
     """Stop after that many validations in a row that are no better; None: never."""
 
     batch_size: Annotated[int, Field(ge=1)] = 16
+    micro_batch: Annotated[int, Field(ge=1)] | None = None
+    """Samples that are normalised by their own statistics; on a CPU threads compute such parts of a batch side by side.
+    None: 8 on a CPU, the whole batch (of a process) elsewhere, where nothing else is possible."""
+    optimizer: Literal["muon", "adamw"] | None = None
+    """None: what measured well for the network."""
     lr: Positive | Literal["find"] | None = None
     """Peak of the one-cycle schedule; find: by the finder; None: what measured well for the network."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01

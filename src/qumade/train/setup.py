@@ -17,15 +17,22 @@ from qumade.data.folder import FolderDataset
 from qumade.data.mix import Ingredient, Mix, TripleDataset
 from qumade.errors import QumadeError
 from qumade.generate.description import describe_assets
-from qumade.models.config import NetworkConfig, Task
+from qumade.models.config import ModelName, NetworkConfig, Task
 from qumade.train.config import TrainConfig
 from qumade.train.losses import Objective
+from qumade.train.optimizers import OptimizerName
 
 __all__ = ["Setup", "open_setup", "with_steps"]
 
 STRIDE = 32
 AREA = {"tiny": 128 * 128, "small": 224 * 224, "base": 224 * 224}  # pixels
-PEAK_RATE = {"tiny": 8e-3, "small": 1e-3, "base": 3e-4}
+# Muon's matrices take longer than the step where channels are many.
+OPTIMIZER: dict[ModelName, OptimizerName] = {"tiny": "muon", "small": "adamw", "base": "adamw"}
+PEAK_RATE: dict[ModelName, dict[OptimizerName, float]] = {
+    "tiny": {"muon": 1.2e-2, "adamw": 8e-3},
+    "small": {"muon": 1e-3, "adamw": 1e-3},
+    "base": {"muon": 3e-4, "adamw": 3e-4},
+}
 MEASURED_PICTURES = 128
 METRIC_NEAR = 0.5  # 1/m, as datasets have it where they say nothing
 LEAST_SPREAD = 1e-3
@@ -91,8 +98,10 @@ def open_setup(config: TrainConfig) -> Setup:
         found["depth_range"] = _depth_range(next((code for code in codes if code is not None), None), main)
     if config.depth_loss is None:
         found["depth_loss"] = "silog_ssi" if mix.depth_kind in ("metric", "scaled") else "ssi"
+    optimizer = config.optimizer or OPTIMIZER[config.model]
+    found["optimizer"] = optimizer
     if config.lr is None:
-        found["lr"] = PEAK_RATE[config.model]
+        found["lr"] = PEAK_RATE[config.model][optimizer]
     labels = [name for name, there in (("masks", mix.has_masks), ("depth", mix.has_depth)) if there]
     if len(labels) == 1:
         notes.append(f"The data has {labels[0]} only: the other part of the network learns nothing")

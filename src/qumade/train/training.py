@@ -1,27 +1,31 @@
 """What a training consists of, ready to take steps: the data, the network, its objective and optimiser, on a device."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from torch import nn
+from torch import Tensor, nn
 
-from qumade.data.batches import Batches, ordered_batches, training_batches
+from qumade.data.batches import Batch, Batches, ordered_batches, training_batches
 from qumade.errors import QumadeError
 from qumade.models.network import build_network
 from qumade.train.config import TrainConfig
 from qumade.train.ema import ema_copy
+from qumade.train.gradient import MicroBatches, WholeBatch
 from qumade.train.learning_rate import LearningRates, find_learning_rate
+from qumade.train.optimizers import new_optimizer
 from qumade.train.setup import Setup, open_setup
 from qumade.train.state import Learner
-from qumade.train.step import Stepper, new_optimizer
+from qumade.train.step import Stepper
 from qumade.train.validation import Scores, validation_sums
 
 __all__ = ["Training", "default_workers", "new_accelerator", "new_training"]
 
 FINDER_STEPS = 100
+MICRO_BATCH = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +67,7 @@ class Training:
         )
 
     def validate(self) -> Scores:
-        """Judge the averaged weights on the validation samples, shared out over the processes."""
+        """Judge the averaged weights on the validation samples, shared out over the processes, in full precision."""
         setup, accelerator = self.setup, self.accelerator
         config, network = setup.config, setup.network_config()
         mine = setup.validation[accelerator.process_index :: accelerator.num_processes]
@@ -72,10 +76,9 @@ class Training:
             batches = ordered_batches(
                 setup.main, mine, size=network.size, batch_size=config.batch_size, device=accelerator.device
             )
-            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=self.stepper.bf16):
-                sums = validation_sums(
-                    self.average, self.learner.objective, batches, kind=network.depth_kind, span=network.depth_range
-                )
+            sums = validation_sums(
+                self.average, self.learner.objective, batches, kind=network.depth_kind, span=network.depth_range
+            )
         return Scores.of(accelerator.reduce(sums.to(accelerator.device)).cpu())
 
     def find_learning_rate(self, steps: int = FINDER_STEPS) -> LearningRates:
@@ -98,25 +101,48 @@ def new_training(config: TrainConfig, *, workers: int | None = None) -> Training
     processes = accelerator.num_processes
     if config.batch_size % processes:
         raise QumadeError(f"Invalid batch_size: got {config.batch_size}; must be a multiple of {processes} processes")
-    precision = setup.config.precision
-    if precision == "auto":
-        precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
-    setup = replace(setup, config=setup.config.model_copy(update={"precision": precision}))
+    found = _found(setup.config, accelerator)
+    setup = replace(setup, config=setup.config.model_copy(update=found))
+    config = setup.config
     set_seed(config.seed)
     network = build_network(setup.network_config(), pretrained=config.pretrained)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = setup.objective().to(device)
-    optimizer = new_optimizer(network, objective, weight_decay=config.weight_decay)
+    optimizer = new_optimizer(config.optimizer or "muon", network, objective, weight_decay=config.weight_decay)
     learner = Learner(network, objective, optimizer, ema_copy(network))
-    stepper = Stepper(
-        learner,
-        forward=accelerator.prepare_model(network),
-        backward=accelerator.backward,
-        clip=config.clip,
-        l1=config.l1,
-        bf16=precision == "bf16",
-    )
+    bf16 = config.precision == "bf16"
+    gradient: Callable[[Batch], dict[str, Tensor]]
+    if device.type == "cpu" and processes == 1:
+        samples = config.micro_batch or config.batch_size
+        gradient = MicroBatches(network, objective, samples=samples, threads=torch.get_num_threads(), bf16=bf16)
+    else:
+        gradient = WholeBatch(objective, accelerator.prepare_model(network), accelerator.backward, bf16=bf16)
+    stepper = Stepper(learner, gradient, clip=config.clip, l1=config.l1)
     return Training(setup, stepper, accelerator, default_workers(device) if workers is None else workers)
+
+
+def _found(config: TrainConfig, accelerator: Accelerator) -> dict[str, object]:
+    """What depends on the device: the precision, and how many samples are computed together."""
+    share = config.batch_size // accelerator.num_processes
+    alone = accelerator.device.type == "cpu" and accelerator.num_processes == 1
+    found: dict[str, object] = {}
+    if config.precision == "auto":
+        found["precision"] = "bf16" if _has_bf16_units(accelerator.device) else "fp32"
+    if config.micro_batch is None:
+        found["micro_batch"] = min(MICRO_BATCH, share) if alone else share
+    elif not alone and config.micro_batch != share:
+        raise QumadeError(
+            f"Invalid micro_batch: got {config.micro_batch}; must be {share}, a process's share, on "
+            f"{accelerator.device.type} with {accelerator.num_processes} processes"
+        )
+    return found
+
+
+def _has_bf16_units(device: torch.device) -> bool:
+    """Whether the device multiplies matrices of bfloat16; where it does not, a CPU takes many times as long."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def new_accelerator() -> Accelerator:

@@ -1,0 +1,127 @@
+"""Optimisers: AdamW, and Muon, which turns the gradient of each matrix into an orthogonal one.
+
+Muon: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; updates are scaled as in
+J. Liu et al., "Muon is scalable for LLM training", 2025, so that a learning rate means about what it means to Adam
+(D. Kingma, J. Ba, ICLR 2015). Those of timm and torch orthogonalise in bfloat16, which takes most CPUs sixteen times
+as long.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+__all__ = ["Muon", "OptimizerName", "new_optimizer", "orthogonalised"]
+
+OptimizerName = Literal["muon", "adamw"]
+
+MOMENTUM = 0.95
+BETAS = 0.9, 0.999
+EPSILON = 1e-8
+# A quintic that drives all singular values to about 1 when applied five times, the smallest ones most quickly.
+QUINTIC = 3.4445, -4.7750, 2.0315
+ITERATIONS = 5
+
+
+class Muon(Optimizer):
+    """Muon for matrices and Adam for everything else, both with decoupled weight decay.
+
+    Groups say with `orthogonal` which of the two their parameters are for; kernels of convolutions count as matrices of
+    one row for each channel that comes out.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], lr: float = 0.0) -> None:
+        super().__init__(groups, {"lr": lr, "weight_decay": 0.0, "orthogonal": False})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        if closure is not None:
+            raise ValueError("Invalid closure: got one; must be None")
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not parameters:
+                continue
+            if group["weight_decay"]:
+                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+            update = self._orthogonal_step if group["orthogonal"] else self._adam_step
+            update(parameters, [parameter.grad for parameter in parameters], group["lr"])
+
+    def _orthogonal_step(self, parameters: list[Tensor], gradients: list[Tensor], lr: float) -> None:
+        averages = self._slots(parameters, "momentum")
+        torch._foreach_lerp_(averages, gradients, 1 - MOMENTUM)
+        # Nesterov's: as if the next gradient were like this one.
+        ahead = torch._foreach_lerp(gradients, averages, MOMENTUM)
+        for parameter, direction in zip(parameters, ahead, strict=True):
+            matrix = direction.flatten(1)
+            # The root mean square of an orthogonal matrix is the inverse root of its longer side; Adam's is about 0.2.
+            scale = 0.2 * max(matrix.shape) ** 0.5
+            parameter.add_(orthogonalised(matrix).view_as(parameter), alpha=-lr * scale)
+
+    def _adam_step(self, parameters: list[Tensor], gradients: list[Tensor], lr: float) -> None:
+        means, squares = self._slots(parameters, "mean"), self._slots(parameters, "square")
+        steps = [self.state[parameter].setdefault("step", torch.zeros(())) for parameter in parameters]
+        torch._foreach_add_(steps, 1.0)
+        torch._foreach_lerp_(means, gradients, 1 - BETAS[0])
+        torch._foreach_mul_(squares, BETAS[1])
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - BETAS[1])
+        counts = [float(step) for step in steps]
+        roots = torch._foreach_sqrt(squares)
+        torch._foreach_div_(roots, [(1 - BETAS[1] ** count) ** 0.5 for count in counts])
+        torch._foreach_add_(roots, EPSILON)
+        torch._foreach_addcdiv_(parameters, means, roots, [-lr / (1 - BETAS[0] ** count) for count in counts])
+
+    def _slots(self, parameters: list[Tensor], name: str) -> list[Tensor]:
+        """What is remembered of each parameter, 0 at first, in memory as the parameter is."""
+        for parameter in parameters:
+            if name not in self.state[parameter]:
+                self.state[parameter][name] = torch.zeros_like(parameter)
+        return [self.state[parameter][name] for parameter in parameters]
+
+
+def orthogonalised(matrix: Tensor) -> Tensor:
+    """About the orthogonal matrix nearest to one of any shape [M, N] and scale: U V' of its singular value
+    decomposition U S V', but with singular values between 0.7 and 1.2 instead of 1; those near 0 may stay there.
+
+    Newton-Schulz iterations (K. Jordan, see above), on the Gram matrix of the shorter side, which is less work.
+    """
+    if matrix.shape[0] > matrix.shape[1]:
+        return orthogonalised(matrix.mT).mT
+    first, third, fifth = QUINTIC
+    matrix = matrix / matrix.norm().clamp(min=1e-12)
+    gram = matrix @ matrix.mT
+    factors = []
+    for number in range(ITERATIONS):
+        factor = torch.addmm(gram, gram, gram, beta=third, alpha=fifth)
+        factor.diagonal().add_(first)
+        factors.append(factor)
+        if number < ITERATIONS - 1:
+            gram = factor @ gram @ factor
+    result: Tensor = torch.linalg.multi_dot([*factors[::-1], matrix])
+    return result
+
+
+def new_optimizer(name: OptimizerName, network: nn.Module, objective: nn.Module, *, weight_decay: float) -> Optimizer:
+    """AdamW (I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019), or Muon for the matrices of
+    the network: dense convolutions and linear layers. Biases, scales of norms and what the objective learns are not
+    decayed."""
+    parameters = [p for module in (network, objective) for p in module.parameters() if p.requires_grad]
+    matrices = [p for p in parameters if p.ndim >= 2]
+    groups = [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    if name == "adamw":
+        # One kernel a tensor instead of ten: four times as quick on a CPU.
+        fused = all(weights.device.type in ("cpu", "cuda") for weights in matrices)
+        return torch.optim.AdamW(groups, lr=0.0, fused=fused)
+    # A kernel that sees one channel is no matrix.
+    kernels = [p for p in matrices if p.shape[1] == 1]
+    matrices = [p for p in matrices if p.shape[1] > 1]
+    groups[:1] = [
+        {"params": matrices, "weight_decay": weight_decay, "orthogonal": True},
+        {"params": kernels, "weight_decay": weight_decay},
+    ]
+    return Muon([group for group in groups if group["params"]])

@@ -1,5 +1,7 @@
 import gc
+import sys
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -193,3 +195,21 @@ def test_contacts_in_the_photo_are_where_the_sample_shows_them(asset_folders):
         assert abs(sample.image[row, column, 1] + 0.5 - thing["contact_background_v"]) <= pixel / 2 + 1.5
         assert sample.inverse_depth[row, column] == pytest.approx(thing["inverse_depth"], abs=0.02)
     assert checked > 20
+
+
+def test_threads_may_share_it(recipe, monkeypatch):
+    catalog, alone = opened(recipe)
+    keys = [(number, 0, flip) for number in range(len(catalog.backgrounds)) for flip in (False, True)]
+    expected = {key: alone.background(*key).image for key in keys}
+    room = max(image.nbytes for image in expected.values())  # of each other's pictures, next to nothing stays
+    shared = AssetStore(recipe, catalog, room_bytes=room)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            read = list(pool.map(lambda key: (key, shared.background(*key).image), keys * 50))
+    finally:
+        sys.setswitchinterval(before)
+    assert all(np.array_equal(image, expected[key]) for key, image in read)
+    kept = shared._backgrounds
+    assert kept._bytes == sum(size for _, size in kept._values.values())

@@ -104,6 +104,14 @@ def test_budgets_become_steps(data, fields, steps, epoch_steps):
     assert (config.steps, config.epoch_steps) == (steps, epoch_steps)
 
 
+@pytest.mark.parametrize("model", ["small", "base"])
+def test_a_rate_that_was_never_measured_must_be_given(data, model):
+    config = TrainConfig(data=data, model=model, optimizer="muon")
+    with pytest.raises(QumadeError, match=f"lr: got none for {model} with muon; must be a number, or find"):
+        open_setup(config)
+    assert open_setup(config.model_copy(update={"lr": "find"})).config.lr == "find"
+
+
 def test_what_is_found_is_not_looked_for_again(data):
     first = with_steps(open_setup(TrainConfig(data=data)).config, 50).model_copy(update={"ema_decay": 0.5})
     second = open_setup(first)

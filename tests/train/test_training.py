@@ -86,7 +86,7 @@ def test_precision_on_a_cpu(config, monkeypatch, given, units, found):
 
 @pytest.mark.parametrize(
     ("optimizer", "lr", "found"),
-    [(None, None, ("muon", 0.012)), ("adamw", None, ("adamw", 0.008)), ("adamw", 0.5, ("adamw", 0.5))],
+    [(None, None, ("muon", 0.024)), ("adamw", None, ("adamw", 0.008)), ("adamw", 0.5, ("adamw", 0.5))],
 )
 def test_the_optimizer_and_its_rate_are_found(config, optimizer, lr, found):
     training = new_training(config.model_copy(update={"optimizer": optimizer, "lr": lr}))

@@ -5,6 +5,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,14 +33,19 @@ _ROOM_BYTES = 192 * 2**20
 
 
 class _Kept:
-    """Values by key, the least recently used dropped when they outgrow their room."""
+    """Values by key, the least recently used dropped when they outgrow their room. Threads may share it."""
 
     def __init__(self, room_bytes: int) -> None:
         self._room_bytes = room_bytes
         self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
+        self._lock = Lock()
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        with self._lock:
+            return self._get(key, make)
+
+    def _get(self, key: Hashable, make: Callable[[], Any]) -> Any:
         if key in self._values:
             self._values.move_to_end(key)
             return self._values[key][0]

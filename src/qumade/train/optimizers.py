@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.adamw import adamw
 
 __all__ = ["Muon", "OptimizerName", "new_optimizer", "orthogonalised"]
 
@@ -44,34 +45,29 @@ class Muon(Optimizer):
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             if not parameters:
                 continue
-            if group["weight_decay"]:
-                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
             update = self._orthogonal_step if group["orthogonal"] else self._adam_step
-            update(parameters, [parameter.grad for parameter in parameters], group["lr"])
+            update(parameters, [parameter.grad for parameter in parameters], group)
 
-    def _orthogonal_step(self, parameters: list[Tensor], gradients: list[Tensor], lr: float) -> None:
+    def _orthogonal_step(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         averages = self._slots(parameters, "momentum")
         torch._foreach_lerp_(averages, gradients, 1 - MOMENTUM)
         # Nesterov's: as if the next gradient were like this one.
         ahead = torch._foreach_lerp(gradients, averages, MOMENTUM)
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
         for parameter, direction in zip(parameters, ahead, strict=True):
             matrix = direction.flatten(1)
             # The root mean square of an orthogonal matrix is the inverse root of its longer side; Adam's is about 0.2.
             scale = 0.2 * max(matrix.shape) ** 0.5
-            parameter.add_(orthogonalised(matrix).view_as(parameter), alpha=-lr * scale)
+            parameter.add_(orthogonalised(matrix).view_as(parameter), alpha=-group["lr"] * scale)
 
-    def _adam_step(self, parameters: list[Tensor], gradients: list[Tensor], lr: float) -> None:
+    def _adam_step(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         means, squares = self._slots(parameters, "mean"), self._slots(parameters, "square")
         steps = [self.state[parameter].setdefault("step", torch.zeros(())) for parameter in parameters]
-        torch._foreach_add_(steps, 1.0)
-        torch._foreach_lerp_(means, gradients, 1 - BETAS[0])
-        torch._foreach_mul_(squares, BETAS[1])
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 - BETAS[1])
-        counts = [float(step) for step in steps]
-        roots = torch._foreach_sqrt(squares)
-        torch._foreach_div_(roots, [(1 - BETAS[1] ** count) ** 0.5 for count in counts])
-        torch._foreach_add_(roots, EPSILON)
-        torch._foreach_addcdiv_(parameters, means, roots, [-lr / (1 - BETAS[0] ** count) for count in counts])
+        adamw(
+            parameters, gradients, means, squares, [], steps, fused=parameters[0].device.type == "cpu", amsgrad=False,
+            beta1=BETAS[0], beta2=BETAS[1], lr=group["lr"], weight_decay=group["weight_decay"], eps=EPSILON,
+            maximize=False,
+        )  # fmt: skip
 
     def _slots(self, parameters: list[Tensor], name: str) -> list[Tensor]:
         """What is remembered of each parameter, 0 at first, in memory as the parameter is."""

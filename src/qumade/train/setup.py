@@ -28,10 +28,11 @@ STRIDE = 32
 AREA = {"tiny": 128 * 128, "small": 224 * 224, "base": 224 * 224}  # pixels
 # Muon's matrices take longer than the step where channels are many.
 OPTIMIZER: dict[ModelName, OptimizerName] = {"tiny": "muon", "small": "adamw", "base": "adamw"}
-PEAK_RATE: dict[ModelName, dict[OptimizerName, float]] = {
-    "tiny": {"muon": 1.2e-2, "adamw": 8e-3},
-    "small": {"muon": 1e-3, "adamw": 1e-3},
-    "base": {"muon": 3e-4, "adamw": 3e-4},
+PEAK_RATE: dict[tuple[ModelName, OptimizerName], float] = {
+    ("tiny", "muon"): 2.4e-2,
+    ("tiny", "adamw"): 8e-3,
+    ("small", "adamw"): 1e-3,
+    ("base", "adamw"): 3e-4,
 }
 MEASURED_PICTURES = 128
 METRIC_NEAR = 0.5  # 1/m, as datasets have it where they say nothing
@@ -98,10 +99,9 @@ def open_setup(config: TrainConfig) -> Setup:
         found["depth_range"] = _depth_range(next((code for code in codes if code is not None), None), main)
     if config.depth_loss is None:
         found["depth_loss"] = "silog_ssi" if mix.depth_kind in ("metric", "scaled") else "ssi"
-    optimizer = config.optimizer or OPTIMIZER[config.model]
-    found["optimizer"] = optimizer
+    found["optimizer"] = config.optimizer or OPTIMIZER[config.model]
     if config.lr is None:
-        found["lr"] = PEAK_RATE[config.model][optimizer]
+        found["lr"] = _peak_rate(config.model, found["optimizer"])
     labels = [name for name, there in (("masks", mix.has_masks), ("depth", mix.has_depth)) if there]
     if len(labels) == 1:
         notes.append(f"The data has {labels[0]} only: the other part of the network learns nothing")
@@ -123,6 +123,13 @@ def _found_budget(config: TrainConfig, a_pass: int) -> dict[str, Any]:
     if config.epochs is not None:
         return {"steps": config.epochs * a_pass, "epoch_steps": config.epoch_steps or a_pass}
     return {}
+
+
+def _peak_rate(model: ModelName, optimizer: OptimizerName) -> float:
+    rate = PEAK_RATE.get((model, optimizer))
+    if rate is None:
+        raise QumadeError(f"Invalid lr: got none for {model} with {optimizer}; must be a number, or find")
+    return rate
 
 
 def _training_positions(dataset: TripleDataset) -> NDArray[np.int64]:

@@ -165,12 +165,40 @@ class Slow:
         return [Triple(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8), None, None) for _ in positions]
 
 
+def slow_batches() -> Batches:
+    mix = Mix([Ingredient(Slow(), np.arange(4))])  # type: ignore[arg-type]
+    return training_batches(mix, size=(4, 4), batch_size=2, seed=0, stop=5)
+
+
 def test_the_wait_of_the_consumer_is_measured_and_nothing_else() -> None:
-    made = training_batches(Mix([Ingredient(Slow(), np.arange(4))]), size=(4, 4), batch_size=2, seed=0, stop=5)  # type: ignore[arg-type]
+    made = slow_batches()
     assert made.waited_s == 0
+    assert len(list(made)) == 5 and made.waited_s >= 5 * 0.02 - 1e-3
+    made, began_s = slow_batches(), time.perf_counter()
     for _ in made:
         time.sleep(0.1)
-    assert 0.1 <= made.waited_s < 0.4
+    assert 0 < made.waited_s <= time.perf_counter() - began_s - 5 * 0.1
+
+
+def test_batches_are_read_while_the_consumer_works() -> None:
+    asked: list[int] = []
+
+    class Noted(Slow):
+        def read_many(self, positions: Any, draws: Any = None) -> list[Triple]:
+            asked.extend(positions)
+            return super().read_many(positions)
+
+    mix = Mix([Ingredient(Noted(), np.arange(4))])  # type: ignore[arg-type]
+    batches = iter(training_batches(mix, size=(4, 4), batch_size=2, seed=0, stop=100))
+    next(batches)
+    deadline_s = time.monotonic() + 30
+    while len(asked) < 6 and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert 6 <= len(asked) <= 12  # some ahead, but not all that there are
+    batches.close()  # type: ignore[attr-defined]
+    read = len(asked)
+    time.sleep(0.1)
+    assert len(asked) == read
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -94,7 +94,7 @@ def train(
     patience
         Stop after that many validations that are no better (never).
     batch_size
-        Samples in a batch (16).
+        Samples in a batch (32).
     optimizer
         What takes the steps (muon for tiny, adamw for the others).
     lr
@@ -108,13 +108,13 @@ def train(
     ema_decay
         Decay of the average of the weights in a step (by the number of steps).
     loss
-        original: for mask and depth, the mask's with weight 2.
+        original: for mask and depth.
     mask_loss
         Loss of the mask (bce_dice).
     depth_loss
         Loss of the depth (silog_ssi, the sum of silog and half of ssi; ssi where depth is affine or of unknown kind).
     mask_weight
-        Weight of the mask's loss, the depth's being 1 (1).
+        Weight of the mask's loss, the depth's being 1 (2).
     task_weights
         uncertainty: the two weights are learned (fixed).
     precision
@@ -167,7 +167,7 @@ def train(
         "ema_decay": ema_decay,
         "mask_loss": mask_loss or loss,
         "depth_loss": depth_loss or loss,
-        "mask_weight": 2.0 if loss == "original" and mask_weight is None else mask_weight,
+        "mask_weight": mask_weight,
         "task_weights": task_weights,
         "precision": precision,
         "seed": seed,

@@ -135,21 +135,18 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         began_s = time.perf_counter()
-        for packed in self._read_here() if self._loader is None else self._loader:
-            if isinstance(packed, QumadeError):
-                raise packed
-            batch = _unpacked(packed, self._device)
+        for batch in self._read_here() if self._loader is None else map(self._delivered, self._loader):
             self.waited_s += time.perf_counter() - began_s
             yield batch
             began_s = time.perf_counter()
 
-    def _read_here(self) -> Iterator[_Packed | QumadeError]:
+    def _read_here(self) -> Iterator[Batch]:
         # As in the workers one thread computes: many small steps, and sums that do not depend on the number of threads.
         with ThreadPoolExecutor(1, "read", torch.set_num_threads, (1,)) as pool:
-            reading = deque[Future[_Packed | QumadeError]]()
+            reading = deque[Future[Batch]]()
             try:
                 for number in self._numbers:
-                    reading.append(pool.submit(self._reader.__getitems__, self._keys(number)))
+                    reading.append(pool.submit(self._read, number))
                     if len(reading) > _AHEAD:
                         yield reading.popleft().result()
                 while reading:
@@ -157,6 +154,14 @@ class Batches:
             finally:
                 for unread in reading:
                     unread.cancel()
+
+    def _read(self, number: int) -> Batch:
+        return self._delivered(self._reader.__getitems__(self._keys(number)))
+
+    def _delivered(self, packed: _Packed | QumadeError) -> Batch:
+        if isinstance(packed, QumadeError):
+            raise packed
+        return _unpacked(packed, self._device)
 
     def close(self) -> None:
         """Ends the workers."""

@@ -28,7 +28,7 @@ _DESIGNS: dict[ModelName, _Design] = {
     "tiny": _Design(
         "resnet10t",
         {"channels": (24, 48, 96, 160), "stem_width": 8, "stem_type": "deep"},
-        (64, 32, 16, 8),
+        (64, 32, 16, 16),
         (64, 32, 16),
     ),
     "small": _Design("resnet34d", {}, (256, 128, 64, 32), (256, 128, 64)),

@@ -93,10 +93,10 @@ class TrainConfig(BaseModel):
     patience: Annotated[int, Field(ge=1)] | None = None
     """Stop after that many validations in a row that are no better; None: never."""
 
-    batch_size: Annotated[int, Field(ge=1)] = 16
+    batch_size: Annotated[int, Field(ge=1)] = 32
     micro_batch: Annotated[int, Field(ge=1)] | None = None
     """Samples that are normalised by their own statistics; on a CPU threads compute such parts of a batch side by side.
-    None: 8 on a CPU, the whole batch (of a process) elsewhere, where nothing else is possible."""
+    None: 16 on a CPU, the whole batch (of a process) elsewhere, where nothing else is possible."""
     optimizer: Literal["muon", "adamw"] | None = None
     """None: what measured well for the network."""
     lr: Positive | Literal["find"] | None = None
@@ -111,8 +111,8 @@ class TrainConfig(BaseModel):
     mask_loss: Literal["bce_dice", "original"] = "bce_dice"
     depth_loss: Literal["silog_ssi", "silog", "ssi", "original"] | None = None
     """None: silog_ssi, the sum of silog and half of ssi, where depth is metric or scaled, else ssi."""
-    mask_weight: Annotated[float, Field(ge=0.0)] = 1.0
-    """Weight of the mask's loss where the depth's is 1; the original takes 2."""
+    mask_weight: Annotated[float, Field(ge=0.0)] = 2.0
+    """Weight of the mask's loss where the depth's is 1."""
     task_weights: Literal["fixed", "uncertainty"] = "fixed"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 on a GPU that has it, else fp32."""

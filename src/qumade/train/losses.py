@@ -35,14 +35,15 @@ def bce_dice(logits: Tensor, target: Tensor) -> Tensor:
     known, target = _known(target)
     if not known.any():
         return _nothing(logits)
-    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    probability = torch.sigmoid(logits) * known
-    target = target * known
-    overlap = (probability * target).sum((1, 2, 3))
-    total = (probability + target).sum((1, 2, 3))
+    weight = known.to(logits.dtype)
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
+    # The target is 0 where it is unknown.
+    probability, target, pixels = (layer.flatten(1) for layer in (torch.sigmoid(logits), target, weight))
+    overlap = torch.linalg.vecdot(probability, target)
+    total = torch.linalg.vecdot(probability, pixels) + target.sum(1)
     dice = 1 - (2 * overlap + _SMOOTH) / (total + _SMOOTH)
-    pictures = known.any(3).any(2).any(1)
-    return (entropy * known).sum() / known.sum() + dice[pictures].mean()
+    count = pixels.sum(1)
+    return entropy / count.sum() + dice[count > 0].mean()
 
 
 def scale_invariant_log(
@@ -59,9 +60,9 @@ def scale_invariant_log(
     far, near = span
     floor = _FLOOR * (near - far)
     logs = torch.log((prediction - far).clamp(min=floor)) - torch.log((target - far).clamp(min=floor))
-    difference = logs * known
-    pixels = known.sum()
-    variance = difference.square().sum() / pixels - variance_focus * (difference.sum() / pixels).square()
+    weight = known.to(logs.dtype).flatten()
+    difference, pixels = logs.flatten() * weight, weight.sum()
+    variance = difference.dot(difference) / pixels - variance_focus * (difference.sum() / pixels).square()
     return torch.sqrt(variance.clamp(min=0) + 1e-8)
 
 

@@ -25,7 +25,7 @@ from qumade.train.validation import Scores, validation_sums
 __all__ = ["Training", "default_workers", "new_accelerator", "new_training"]
 
 FINDER_STEPS = 100
-MICRO_BATCH = 8
+MICRO_BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """How good ten minutes of training are: the tiny network, from scratch, on cars pasted on roads, judged on unseen ones.
 
-    python benchmarks/bench_accuracy.py --data DATA --out DIR [--minutes 10] [--horizons labels] [--train ...]
+    python benchmarks/bench_accuracy.py --data DATA --out DIR [--minutes 10] [--size 128] [--train ...]
 
 DATA holds bgImages, fgImages and bgLabels. Judged are 300 samples of the test quadrant, of them those in which the
 object is at least 1 % of the picture, and as many of the train quadrant. The label maps of the road photos are noisy:
@@ -22,20 +22,23 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of bgImages, fgImages and bgLabels")
     parser.add_argument("--out", type=Path, required=True, help="new folder for recipe, run and reports")
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--size", type=int, default=128, help="side of the samples, a multiple of 32")
     parser.add_argument("--horizons", choices=("given", "labels"), default="given")
     parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="more flags of qumade train, at the end")
     options = parser.parse_args()
     options.out.mkdir(parents=True)
     recipe, run = options.out / "recipe.yaml", options.out / "run"
-    recipe.write_text(yaml.safe_dump(recipe_of(options.data.resolve(), options.horizons), sort_keys=False))
+    recipe.write_text(
+        yaml.safe_dump(recipe_of(options.data.resolve(), options.horizons, options.size), sort_keys=False)
+    )
     budget = [] if {"--steps", "--epochs"} & set(options.train) else ["--minutes", str(options.minutes)]
-    qumade("train", recipe, "--out", run, *budget, "--size", "128", *options.train)
+    qumade("train", recipe, "--out", run, *budget, "--size", str(options.size), *options.train)
     for split in ("test", "train"):
         judged = ["--split", split, "--limit", "300", "--min-object-share", "0.01"]
         qumade("evaluate", run, recipe, *judged, "--out", options.out / split)
 
 
-def recipe_of(data: Path, horizons: str) -> dict[str, object]:
+def recipe_of(data: Path, horizons: str, size: int) -> dict[str, object]:
     """The recipe, as YAML has it."""
     return {
         "backgrounds": str(data / "bgImages"),
@@ -43,7 +46,7 @@ def recipe_of(data: Path, horizons: str) -> dict[str, object]:
         "labels": str(data / "bgLabels"),
         "placement": "perspective",
         "horizon": yaml.safe_load(HORIZONS.read_text()) if horizons == "given" else "labels",
-        "size": [128, 128],
+        "size": [size, size],
     }
 
 

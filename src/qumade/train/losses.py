@@ -39,8 +39,8 @@ def bce_dice(logits: Tensor, target: Tensor) -> Tensor:
     entropy = functional.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
     # The target is 0 where it is unknown.
     probability, target, pixels = (layer.flatten(1) for layer in (torch.sigmoid(logits), target, weight))
-    overlap = torch.linalg.vecdot(probability, target)
-    total = torch.linalg.vecdot(probability, pixels) + target.sum(1)
+    overlap: Tensor = torch.linalg.vecdot(probability, target)
+    total: Tensor = torch.linalg.vecdot(probability, pixels) + target.sum(1)
     dice = 1 - (2 * overlap + _SMOOTH) / (total + _SMOOTH)
     count = pixels.sum(1)
     return entropy / count.sum() + dice[count > 0].mean()

@@ -1,3 +1,5 @@
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -44,7 +46,9 @@ def test_the_same_seed_gives_the_same_interval_in_any_part_of_memory(monkeypatch
     assert mean_differences(first, second, seed=5, resamples=100) != wanted
     monkeypatch.setattr("qumade.evaluate.bootstrap.CELLS", 170)
     assert CELLS != 170
-    assert mean_differences(first, second, seed=4, resamples=100) == wanted
+    for found, whole in zip(mean_differences(first, second, seed=4, resamples=100), wanted, strict=True):
+        # Products of matrices of another height may differ in their last bit.
+        assert astuple(found) == pytest.approx(astuple(whole), rel=1e-12)
 
 
 @settings(max_examples=10)

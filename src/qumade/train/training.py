@@ -17,7 +17,7 @@ from qumade.train.ema import ema_copy
 from qumade.train.gradient import MicroBatches, WholeBatch
 from qumade.train.learning_rate import LearningRates, find_learning_rate
 from qumade.train.optimizers import new_optimizer
-from qumade.train.setup import Setup, open_setup
+from qumade.train.setup import OPTIMIZER, Setup, open_setup
 from qumade.train.state import Learner
 from qumade.train.step import Stepper
 from qumade.train.validation import Scores, validation_sums
@@ -108,7 +108,7 @@ def new_training(config: TrainConfig, *, workers: int | None = None) -> Training
     network = build_network(setup.network_config(), pretrained=config.pretrained)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = setup.objective().to(device)
-    optimizer = new_optimizer(config.optimizer or "muon", network, objective, weight_decay=config.weight_decay)
+    optimizer = new_optimizer(config.optimizer or OPTIMIZER[config.model], network, objective, weight_decay=config.weight_decay)
     learner = Learner(network, objective, optimizer, ema_copy(network))
     bf16 = config.precision == "bf16"
     gradient: Callable[[Batch], dict[str, Tensor]]

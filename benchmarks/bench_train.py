@@ -1,9 +1,9 @@
 """How many samples a second a network learns from: steps of training, from a batch in memory to changed weights.
 
-    python benchmarks/bench_train.py [--model tiny] [--sizes 96 128 224] [--batch-size 16] [--cores 2] [--seconds 10]
+    python benchmarks/bench_train.py [--model tiny] [--sizes 96 128 224] [--batch-size 32] [--cores 2] [--seconds 10]
 
 A step is what `qumade train` takes: forward, losses of mask and depth, backward, clipping, Muon, averaged weights. What
-reading costs, bench_loading.py measures. With --cores threads, a batch is computed in micro-batches of 8 side by side,
+reading costs, bench_loading.py measures. With --cores threads, a batch is computed in micro-batches of 16 side by side,
 as by default, and at once; in fp32 and, where the processor has units for it, in bf16. All cases take turns, and the
 median and the best of the rounds are printed, for neighbours on a machine only ever slow down.
 """
@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", choices=("tiny", "small", "base"))
     parser.add_argument("--sizes", type=int, nargs="+", default=[96, 128, 224], help="sides of square pictures")
-    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each case, in all rounds together")
     parser.add_argument("--rounds", type=int, default=5)
@@ -32,12 +32,16 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> None:
     import torch
 
+    from qumade.train.training import MICRO_BATCH
+
     units = bool(torch.cpu.get_capabilities().get("amx_bf16"))
     cases = [
         (size, threads, samples, bf16)
         for size in options.sizes
         for bf16 in ((False, True) if units else (False,))
-        for threads, samples in sorted({(1, 8), (options.cores, options.batch_size), (options.cores, 8)})
+        for threads, samples in sorted(
+            {(1, MICRO_BATCH), (options.cores, options.batch_size), (options.cores, MICRO_BATCH)}
+        )
     ]
     steps = {case: stepping(options.model, *case, batch_size=options.batch_size) for case in cases}
     rates: dict[tuple[int, int, int, bool], list[float]] = {case: [] for case in cases}

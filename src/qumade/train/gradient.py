@@ -93,8 +93,10 @@ class MicroBatches:
                 for parameter, shared in zip(module.parameters(), original.parameters(), strict=True):
                     parameter.data = shared.data
             self._pairs.append(pair)
-        for replica, _ in self._pairs[1:]:
-            replica.train(self._pairs[0][0].training)
+        for pair in self._pairs[1:]:
+            pair[0].train(self._pairs[0][0].training)
+            for module in pair:
+                module.zero_grad(set_to_none=True)
         return self._pairs[:count]
 
     def _gather(self, count: int) -> None:
@@ -106,7 +108,6 @@ class MicroBatches:
                     parameter.grad = copied.grad
                 elif copied.grad is not None:
                     parameter.grad.add_(copied.grad)
-                copied.grad = None
 
 
 @contextmanager

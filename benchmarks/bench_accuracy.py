@@ -1,6 +1,6 @@
 """How good ten minutes of training are: the tiny network, from scratch, on cars pasted on roads, judged on unseen ones.
 
-    python benchmarks/bench_accuracy.py --data DATA --out DIR [--minutes 10] [--size 128] [--train ...]
+    python benchmarks/bench_accuracy.py --data DATA --out DIR [--minutes 10] [--size 128] [--placement random] [--train ...]
 
 DATA holds bgImages, fgImages and bgLabels. Judged are 300 samples of the test quadrant, of them those in which the
 object is at least 1 % of the picture, and as many of the train quadrant. The label maps of the road photos are noisy:
@@ -23,14 +23,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="new folder for recipe, run and reports")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--size", type=int, default=128, help="side of the samples, a multiple of 32")
+    parser.add_argument("--placement", choices=("perspective", "semantic", "random"), default="perspective")
     parser.add_argument("--horizons", choices=("given", "labels"), default="given")
     parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="more flags of qumade train, at the end")
     options = parser.parse_args()
     options.out.mkdir(parents=True)
     recipe, run = options.out / "recipe.yaml", options.out / "run"
-    recipe.write_text(
-        yaml.safe_dump(recipe_of(options.data.resolve(), options.horizons, options.size), sort_keys=False)
-    )
+    recipe.write_text(yaml.safe_dump(recipe_of(options), sort_keys=False))
     budget = [] if {"--steps", "--epochs"} & set(options.train) else ["--minutes", str(options.minutes)]
     qumade("train", recipe, "--out", run, *budget, "--size", str(options.size), *options.train)
     for split in ("test", "train"):
@@ -38,15 +37,16 @@ def main() -> None:
         qumade("evaluate", run, recipe, *judged, "--out", options.out / split)
 
 
-def recipe_of(data: Path, horizons: str, size: int) -> dict[str, object]:
+def recipe_of(options: argparse.Namespace) -> dict[str, object]:
     """The recipe, as YAML has it."""
+    data = options.data.resolve()
     return {
         "backgrounds": str(data / "bgImages"),
         "foregrounds": str(data / "fgImages"),
         "labels": str(data / "bgLabels"),
-        "placement": "perspective",
-        "horizon": yaml.safe_load(HORIZONS.read_text()) if horizons == "given" else "labels",
-        "size": [size, size],
+        "placement": options.placement,
+        "horizon": yaml.safe_load(HORIZONS.read_text()) if options.horizons == "given" else "labels",
+        "size": [options.size, options.size],
     }
 
 

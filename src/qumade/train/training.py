@@ -108,7 +108,9 @@ def new_training(config: TrainConfig, *, workers: int | None = None) -> Training
     network = build_network(setup.network_config(), pretrained=config.pretrained)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = setup.objective().to(device)
-    optimizer = new_optimizer(config.optimizer or OPTIMIZER[config.model], network, objective, weight_decay=config.weight_decay)
+    optimizer = new_optimizer(
+        config.optimizer or OPTIMIZER[config.model], network, objective, weight_decay=config.weight_decay
+    )
     learner = Learner(network, objective, optimizer, ema_copy(network))
     bf16 = config.precision == "bf16"
     gradient: Callable[[Batch], dict[str, Tensor]]

@@ -1,6 +1,6 @@
 """How good ten minutes of training are: the tiny network, from scratch, on cars pasted on roads, judged on unseen ones.
 
-    python benchmarks/bench_accuracy.py --data DATA --out DIR [--minutes 10] [--size 128] [--placement random] [--train ...]
+    python benchmarks/bench_accuracy.py --data DATA --out DIR [--minutes 10] [--size 128] [--placement P] [--train ...]
 
 DATA holds bgImages, fgImages and bgLabels. Judged are 300 samples of the test quadrant, of them those in which the
 object is at least 1 % of the picture, and as many of the train quadrant. The label maps of the road photos are noisy:

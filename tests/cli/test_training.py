@@ -77,3 +77,14 @@ def test_flags_become_the_config(run, recipe, tmp_path):
 def test_what_cannot_be_is_told_in_one_line(run, tmp_path, arguments, code, message):
     got, text, told = run("train", *arguments, "--out", tmp_path / "run")
     assert got == code and not text and message in told and told.count("\n") == 1
+
+
+def test_what_was_found_for_another_optimizer_or_batch_is_found_again(run, recipe, tmp_path):
+    flags = [flag for flag in TINY if not flag.startswith("--batch-size")]
+    assert run("train", recipe, "--out", tmp_path / "a", "--batch-size=4", *flags)[0] == 0
+    first = load_config(tmp_path / "a" / "config.yaml")
+    changed = ("--optimizer=adamw", "--batch-size=2")
+    assert run("train", "--config", tmp_path / "a" / "config.yaml", "--out", tmp_path / "b", *changed)[0] == 0
+    second = load_config(tmp_path / "b" / "config.yaml")
+    assert (first.optimizer, first.lr, first.micro_batch) == ("muon", 0.024, 4)
+    assert (second.optimizer, second.lr, second.micro_batch) == ("adamw", 0.008, 2)

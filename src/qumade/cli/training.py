@@ -179,6 +179,11 @@ def train(
         stored = load_config(config).model_dump()
         if given.keys() & {"epochs", "minutes", "steps"}:  # not the budget of before, nor what was made of it
             stored |= dict.fromkeys(("epochs", "minutes", "steps", "epoch_steps", "ema_decay"))
+        # What was found for other values than these.
+        if batch_size is not None:
+            stored["micro_batch"] = None
+        if optimizer is not None:
+            stored["lr"] = None
         given = stored | given
     plan = config_from_dict(given, "the command line", Path.cwd())
     folder = RunFolder(run(plan, out, workers=workers, threads=threads))

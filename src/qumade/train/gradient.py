@@ -1,6 +1,6 @@
 """The gradient of a batch, from micro-batches that are computed side by side.
 
-A network of few channels does not keep several cores busy with one operation at a time: a second thread gains a third.
+A network of few channels does not keep several cores busy with one operation at a time: a second thread gains a half.
 A micro-batch a thread gains nine tenths. Each is normalised by its own statistics (E. Hoffer et al., "Train longer,
 generalize better", NIPS 2017), and gradients are added up in the order of the micro-batches, so that the weights come
 out the same to the bit with one thread or with one for each.

@@ -102,9 +102,16 @@ def test_micro_batches_are_found(config, monkeypatch, processes, given, found):
     assert isinstance(training.stepper.gradient, MicroBatches if processes == 1 else WholeBatch)
 
 
+@pytest.mark.parametrize(("given", "found"), [(None, 4), (3, None)])
+def test_a_gpu_takes_the_batch_at_once_or_in_the_micro_batches_of_a_config(config, given, found):
+    gpu = SimpleNamespace(device=torch.device("cuda"), num_processes=1)
+    settings = config.model_copy(update={"micro_batch": given, "precision": "fp32"})
+    assert module._found(settings, gpu).get("micro_batch") == found
+
+
 def test_micro_batches_of_several_processes_are_their_shares(config, monkeypatch):
     monkeypatch.setattr(module, "new_accelerator", lambda: _accelerator(2))
-    with pytest.raises(QumadeError, match="micro_batch: got 3; must be 2, a process's share, on cpu with 2 processes"):
+    with pytest.raises(QumadeError, match="micro_batch: got 3; must be 2, a process's share, with 2 processes"):
         new_training(config.model_copy(update={"micro_batch": 3}))
 
 

@@ -95,8 +95,9 @@ class TrainConfig(BaseModel):
 
     batch_size: Annotated[int, Field(ge=1)] = 32
     micro_batch: Annotated[int, Field(ge=1)] | None = None
-    """Samples that are normalised by their own statistics; on a CPU threads compute such parts of a batch side by side.
-    None: 16 on a CPU, the whole batch (of a process) elsewhere, where nothing else is possible."""
+    """Samples that are normalised by their own statistics; a CPU computes such parts of a batch side by side, a GPU one
+    after the other. None: 16 on a CPU, the whole batch on a GPU, a process's share where there are several processes
+    and nothing else is possible."""
     optimizer: Literal["muon", "adamw"] | None = None
     """None: what measured well for the network."""
     lr: Positive | Literal["find"] | None = None

@@ -24,8 +24,8 @@ Losses = dict[str, Tensor]
 
 
 class WholeBatch:
-    """Computes a batch at once: on a GPU, or as the share of one of several processes. `forward` is the network,
-    perhaps wrapped; `backward` takes the total loss."""
+    """Computes the share of one of several processes at once. `forward` is the network, wrapped; `backward` takes the
+    total loss."""
 
     def __init__(
         self, objective: nn.Module, forward: nn.Module, backward: Callable[[Tensor], None], *, bf16: bool = False
@@ -40,7 +40,7 @@ class WholeBatch:
 
 
 class MicroBatches:
-    """Computes micro-batches of about `samples` each on a CPU, up to `threads` at a time.
+    """Computes micro-batches of about `samples` each, up to `threads` at a time: on a CPU several, on a GPU one.
 
     Running statistics are those of the first one. The network must draw no random numbers: threads share their state.
     """

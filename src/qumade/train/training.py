@@ -114,9 +114,10 @@ def new_training(config: TrainConfig, *, workers: int | None = None) -> Training
     learner = Learner(network, objective, optimizer, ema_copy(network))
     bf16 = config.precision == "bf16"
     gradient: Callable[[Batch], dict[str, Tensor]]
-    if device.type == "cpu" and processes == 1:
+    if processes == 1:
         samples = config.micro_batch or config.batch_size
-        gradient = MicroBatches(network, objective, samples=samples, threads=torch.get_num_threads(), bf16=bf16)
+        threads = torch.get_num_threads() if device.type == "cpu" else 1
+        gradient = MicroBatches(network, objective, samples=samples, threads=threads, bf16=bf16)
     else:
         gradient = WholeBatch(objective, accelerator.prepare_model(network), accelerator.backward, bf16=bf16)
     stepper = Stepper(learner, gradient, clip=config.clip, l1=config.l1)
@@ -126,16 +127,16 @@ def new_training(config: TrainConfig, *, workers: int | None = None) -> Training
 def _found(config: TrainConfig, accelerator: Accelerator) -> dict[str, object]:
     """What depends on the device: the precision, and how many samples are computed together."""
     share = config.batch_size // accelerator.num_processes
-    alone = accelerator.device.type == "cpu" and accelerator.num_processes == 1
+    alone = accelerator.num_processes == 1
     found: dict[str, object] = {}
     if config.precision == "auto":
         found["precision"] = "bf16" if _has_bf16_units(accelerator.device) else "fp32"
     if config.micro_batch is None:
-        found["micro_batch"] = min(MICRO_BATCH, share) if alone else share
+        found["micro_batch"] = min(MICRO_BATCH, share) if alone and accelerator.device.type == "cpu" else share
     elif not alone and config.micro_batch != share:
         raise QumadeError(
-            f"Invalid micro_batch: got {config.micro_batch}; must be {share}, a process's share, on "
-            f"{accelerator.device.type} with {accelerator.num_processes} processes"
+            f"Invalid micro_batch: got {config.micro_batch}; must be {share}, a process's share, with "
+            f"{accelerator.num_processes} processes"
         )
     return found
 

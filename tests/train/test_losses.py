@@ -61,10 +61,22 @@ def test_gradients_are_right(loss):
 
 
 def test_bce_dice_of_known_values():
-    """Half the picture is object; logit 0 says one half everywhere."""
-    target = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
-    target[..., 0] = 1
-    dice = 1 - (2 * 1.0 + 1) / (2.0 + 2.0 + 1)
+    """Half the picture is object, two of its six columns are at the rim; logit 0 says one half everywhere."""
+    target = torch.zeros(1, 1, 2, 6, dtype=torch.float64)
+    target[..., :3] = 1
+    dice = 1 - (2 * 3.0 + 1) / (6.0 + 6.0 + 1)
+    entropy = math.log(2) * (4 + 2 * 11) / 6
+    assert bce_dice(torch.zeros_like(target), target).item() == pytest.approx(entropy + dice)
+
+
+def test_bce_dice_counts_a_soft_rim_by_its_contrast_and_what_is_unknown_as_none():
+    target = torch.full((1, 1, 1, 6), 0.5, dtype=torch.float64)
+    target[..., :2] = 0.3
+    dice = 1 - (2 * 0.5 * 2.6 + 1) / (3.0 + 2.6 + 1)
+    entropy = math.log(2) * (4 + 2 * (1 + 10 * 0.2)) / 6
+    assert bce_dice(torch.zeros_like(target), target).item() == pytest.approx(entropy + dice)
+    target[..., 2] = math.nan  # no two that differ are neighbours any more
+    dice = 1 - (2 * 0.5 * 2.1 + 1) / (2.5 + 2.1 + 1)
     assert bce_dice(torch.zeros_like(target), target).item() == pytest.approx(math.log(2) + dice)
 
 

@@ -26,9 +26,9 @@ class _Design(NamedTuple):
 _DESIGNS: dict[ModelName, _Design] = {
     # Dense convolutions, few channels where pixels are many: what the cores of a laptop do best.
     "tiny": _Design(
-        "resnet10t",
-        {"channels": (24, 48, 96, 160), "stem_width": 8, "stem_type": "deep"},
-        (64, 32, 16, 16),
+        "resnet18d",
+        {"channels": (24, 48, 96, 160), "stem_width": 8},
+        (64, 32, 32, 32),
         (64, 32, 16),
     ),
     "small": _Design("resnet34d", {}, (256, 128, 64, 32), (256, 128, 64)),

@@ -31,9 +31,9 @@ _WINDOW, _SIGMA = 11, 1.5
 def bce_dice(logits: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy plus Dice loss (F. Milletari et al., "V-Net", 3DV 2016) of mask logits [N, 1, H, W].
 
-    `target` in [0, 1]. Cross-entropy counts pixels at an object's rim up to 11 times, as O. Ronneberger et al., "U-Net",
-    MICCAI 2015, do between objects: few of all, they are most of those that are wrong. Dice is over each picture; one
-    where neither has an object costs next to nothing.
+    `target` in [0, 1]. Cross-entropy counts pixels at an object's rim up to 11 times (as O. Ronneberger et al.,
+    "U-Net", MICCAI 2015, between objects): they are few, and most of those that are wrong. Dice is over each picture;
+    one where neither has an object costs next to nothing.
     """
     known, target = _known(target)
     if not known.any():

@@ -101,7 +101,8 @@ def _page(results: Results, image: str) -> str:
     settings, sources, arms = results["settings"], results["sources"], results["arms"]
     seeds, size = settings["seeds"], "x".join(map(str, settings["size"]))
     command = f"--arms {''.join(arms)} --seeds {seeds} --steps {settings['steps']} --size {size}"
-    minutes = [run["minutes"] for entry in arms.values() for run in entry["runs"]]
+    minutes = [round(run["minutes"]) for entry in arms.values() for run in entry["runs"]]
+    took = " to ".join(str(number) for number in sorted({min(minutes), max(minutes)}))
     numbers = f"Numbers are means of {seeds} seeds with their range." if seeds > 1 else "Numbers are of one seed."
     blocks = [
         "# Composites against real photos",
@@ -120,7 +121,7 @@ def _page(results: Results, image: str) -> str:
         "## How it was done",
         f"""Network at {size}, batches of {settings["batch_size"]}, {settings["steps"]:,} steps, one
         CPU core a training; the depth's loss is `silog`, and all else `qumade train`'s default. A training took
-        {min(minutes):.0f} to {max(minutes):.0f} minutes, a look at val after every {settings["every"]:,} steps
+        {took} minutes, a look at val after every {settings["every"]:,} steps
         included. Where real frames are mixed in, they are {settings["real_share"]:.0%} of every batch.""",
     ]
     points = [

@@ -27,7 +27,7 @@ def test_l1_pulls_weights_towards_nothing(make_stepper, make_batches):
             losses = stepper(batch, 0.01)
         sums.append(sum(float(p.detach().abs().sum()) for p in stepper.learner.network.parameters() if p.ndim > 1))
         assert "loss" in losses
-    assert sums[1] < 0.5 * sums[0]
+    assert sums[1] < 0.7 * sums[0]
 
 
 def test_bf16_learns_the_same_to_its_precision(make_stepper, make_batches):

@@ -99,7 +99,10 @@ def load_network(run: Path | str, which: Which = "best") -> MaskDepthNetwork:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise QumadeError(f"Invalid weights: got those of another network in {path} ({reason})") from None
+        raise QumadeError(
+            f"Invalid weights: got those of another network in {path} ({reason}); must be of today's {config.model}: "
+            "one that an earlier qumade trained has to be trained again, into another folder"
+        ) from None
     return network.eval()
 
 

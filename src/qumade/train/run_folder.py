@@ -100,8 +100,8 @@ def load_network(run: Path | str, which: Which = "best") -> MaskDepthNetwork:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise QumadeError(
-            f"Invalid weights: got those of another network in {path} ({reason}); must be of today's {config.model}: "
-            "one that an earlier qumade trained has to be trained again, into another folder"
+            f"Invalid weights: got those of another network in {path}; must be of today's {config.model}: one that an "
+            f"earlier qumade trained has to be trained again, into another folder ({reason})"
         ) from None
     return network.eval()
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qumade.data.files import only_one
 from qumade.errors import QumadeError
 from qumade.models.config import NetworkConfig
 from qumade.predict import Prediction, Predictor
@@ -172,8 +173,8 @@ def test_the_folder_of_the_pictures_is_no_place_for_predictions(tmp_path: Path) 
         run([save(tmp_path / "in" / "a.png")], tmp_path / "in")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": "qumade-predictions/1", "pictures": 3}',
-                                  '{"format": "qumade-predictions/1", "pictures": {"a": {}}}'])  # fmt: skip
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": "qumade-predictions/2", "pictures": 3}',
+                                  '{"format": "qumade-predictions/2", "pictures": {"a": {}}}'])  # fmt: skip
 def test_a_predictions_json_of_something_else_is_left_alone(tmp_path: Path, text: str) -> None:
     source = save(tmp_path / "in" / "a.png")
     (tmp_path / "out").mkdir()
@@ -183,16 +184,124 @@ def test_a_predictions_json_of_something_else_is_left_alone(tmp_path: Path, text
     assert (tmp_path / "out" / "predictions.json").read_text() == text
 
 
-def test_a_run_that_was_killed_can_be_done_again(tmp_path: Path) -> None:
-    def killed(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        raise KeyboardInterrupt
+def stopped_after(pictures: int, predictor: Predictor) -> Predictor:
+    """The same, until it has predicted so many pictures: then as with Ctrl-C."""
+    left = pictures
 
-    sources = [save(tmp_path / "in" / f"{name}.png") for name in "ab"]
+    def forward(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal left
+        left -= len(batch)
+        if left < 0:
+            raise KeyboardInterrupt
+        return red_and_green(batch)
+
+    return Predictor(predictor.config, forward)
+
+
+def index_of(out: Path) -> dict[str, Any]:
+    index: dict[str, Any] = json.loads((out / "predictions.json").read_text())
+    return index
+
+
+@pytest.fixture
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qumade.predicted_files.GROUP_PICTURES", 1)
+
+
+def test_a_run_that_was_killed_can_be_done_again(tmp_path: Path, one_at_a_time: None) -> None:
+    a, b, c = (save(tmp_path / "in" / f"{name}.png") for name in "abc")
+    out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        predict_files(Predictor(CONFIG, killed), RUN, sources, tmp_path / "out")
-    assert json.loads((tmp_path / "out" / "predictions.json").read_text())["complete"] is False
-    (tmp_path / "out" / "a_mask.png").write_bytes(b"as far as it came")
-    assert run(sources, tmp_path / "out").predicted == 2
+        predict_files(stopped_after(1, PREDICTOR), RUN, [a, b], out)
+    assert (out / "a_mask.png").exists() and not (out / "b_mask.png").exists()
+    assert index_of(out)["complete"] is False
+    run([c], out)  # others in between make nothing whole, and take nothing away
+    index = index_of(out)
+    assert index["complete"] is False and index["pictures"]["a"]["unfinished"] == sorted(OUTPUTS)
+    assert run([a, b], out).predicted == 2
+    index = index_of(out)
+    assert index["complete"] is True
+    assert [(set(entry["outputs"]), entry["unfinished"]) for entry in index["pictures"].values()] == [
+        (set(OUTPUTS), [])
+    ] * 3
+
+
+def test_what_a_killed_run_may_have_changed_is_not_told_by_the_index(tmp_path: Path, one_at_a_time: None) -> None:
+    a, b, c = (save(tmp_path / "in" / f"{name}.png") for name in "abc")
+    out = tmp_path / "out"
+    run([a, b], out)
+    other = Predictor(CONFIG.model_copy(update={"depth_range": (0.0, 9.0)}), red_and_green)
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(stopped_after(1, other), Path("other"), [a, b], out, only=("depth",))
+    run([c], out)
+    index = index_of(out)
+    assert index["complete"] is False
+    for stem in "ab":
+        assert set(index["pictures"][stem]["outputs"]) == set(OUTPUTS) - {"depth"}
+        assert index["pictures"][stem]["unfinished"] == ["depth"]
+    predict_files(other, Path("other"), [a, b], out, only=("depth",))
+    index = index_of(out)
+    assert index["complete"] is True
+    told = {name: output["network"] for name, output in index["pictures"]["a"]["outputs"].items()}
+    assert told == {name: str(Path("other").absolute() if name == "depth" else RUN) for name in OUTPUTS}
+    assert index["pictures"]["a"]["outputs"]["depth"]["range"] == [0.0, 9.0]
+
+
+def test_a_picture_that_was_damaged_meanwhile_keeps_its_predictions(tmp_path: Path) -> None:
+    source = save(tmp_path / "in" / "a.png")
+    run([source], tmp_path / "out")
+    before = index_of(tmp_path / "out")["pictures"]
+    source.write_bytes(b"")
+    assert run([source], tmp_path / "out").failed
+    index = index_of(tmp_path / "out")
+    assert index["complete"] is True and index["pictures"] == before
+
+
+def test_a_file_that_an_earlier_run_did_not_write_is_kept(tmp_path: Path) -> None:
+    source = save(tmp_path / "in" / "a.png")
+    run([source], tmp_path / "out", only=("mask",))
+    (tmp_path / "out" / "a_depth.png").write_bytes(b"mine")
+    before = index_of(tmp_path / "out")
+    with pytest.raises(QumadeError, match=r"a_depth\.png, which no earlier run wrote"):
+        run([source], tmp_path / "out")
+    assert (tmp_path / "out" / "a_depth.png").read_bytes() == b"mine"
+    assert index_of(tmp_path / "out") == before
+
+
+def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
+    source = save(tmp_path / "in" / "a.png")
+    (tmp_path / "out").mkdir()
+    with only_one(tmp_path / "out", "predicting"), pytest.raises(QumadeError, match="another process is predicting"):
+        run([source], tmp_path / "out")
+
+
+def test_one_picture_by_two_ways_is_one_picture(tmp_path: Path) -> None:
+    source = save(tmp_path / "in" / "a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    other = tmp_path / "in" / ".." / "link" / "a.png"
+    assert find_pictures([source, other]) == [source]
+    run([source], tmp_path / "out")
+    assert run([other], tmp_path / "out").predicted == 1
+
+
+@pytest.mark.parametrize("way", ["link", "out/../in"])
+def test_the_folder_of_the_pictures_by_another_way(tmp_path: Path, way: str) -> None:
+    source = save(tmp_path / "in" / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    with pytest.raises(QumadeError, match="where the pictures are"):
+        run([source], tmp_path / way)
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.png"]
+
+
+def test_names_may_be_as_long_as_their_predictions_can_be_named_after_them(tmp_path: Path) -> None:
+    longest = save(tmp_path / "in" / f"{'é' * 114}a.png")
+    assert run(find_pictures([longest]), tmp_path / "out").predicted == 1
+    assert len(list((tmp_path / "out").iterdir())) == len(OUTPUTS) + 1
+    save(tmp_path / "in" / f"{'é' * 115}.png")
+    with pytest.raises(QumadeError, match="got a name of 230 bytes") as error:
+        find_pictures([tmp_path / "in"])
+    assert "must be at most 229" in str(error.value) and "é" * 115 in str(error.value)
 
 
 @pytest.mark.parametrize(

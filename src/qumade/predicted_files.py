@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from qumade.assets.pictures import UnusablePicture, list_pictures, printable, read_rgb
-from qumade.data.files import read_bytes, write_bytes
+from qumade.data.files import only_one, read_bytes, write_bytes
 from qumade.data.preview import coloured_depth, depth_legend
 from qumade.errors import QumadeError
 from qumade.models.config import TASKS, Task
@@ -28,13 +29,14 @@ OUTPUTS: tuple[OutputName, ...] = get_args(OutputName)
 _TOLD_BY: dict[OutputName, Task] = {"mask": "mask", "depth": "depth", "depth_colour": "depth", "cutout": "mask"}
 
 INDEX = "predictions.json"
-FORMAT = "qumade-predictions/1"
+FORMAT = "qumade-predictions/2"
 MAX_INDEX_BYTES = 1 << 30
 
 GROUP_PICTURES, GROUP_PX = 32, 1 << 24  # what is in memory at once, beyond a single picture
 SHEET_SIDES = (240, 480)  # px, of the longer side of each cell: enlarged to about that, shrunk to that
 SHEET_GAP = 6
 PAPER = (250, 250, 248)
+MAX_STEM_BYTES = 229  # so that the longest name, while it is written, has the 255 that file systems allow
 FASTEST = 1  # PNG's levels of compression beyond it take several times as long and save little
 
 
@@ -50,10 +52,26 @@ class Predicted:
 def find_pictures(inputs: Sequence[Path]) -> list[Path]:
     """Return the pictures named, and those in the folders named (not below them), each once.
 
-    Raises QumadeError for a path where nothing is, a folder without pictures, and two pictures of one stem, whose
-    predictions would have the same names.
+    Raises QumadeError for a path where nothing is, a folder without pictures, a name too long to name predictions
+    after, and two pictures of one stem, whose predictions would have the same names.
     """
-    found: dict[Path, None] = {}
+    by_stem: dict[str, Path] = {}
+    for path in _listed(inputs):
+        if len(os.fsencode(path.stem)) > MAX_STEM_BYTES:
+            raise QumadeError(
+                f"Invalid picture: got a name of {len(os.fsencode(path.stem))} bytes before the suffix of "
+                f"{printable(path)}; must be at most {MAX_STEM_BYTES}, for predictions are named after it"
+            )
+        other = by_stem.setdefault(path.stem, path)
+        if not _same_file(other, path):
+            raise QumadeError(
+                f"Invalid pictures: got the stem {path.stem!r} of {printable(other)} again in {printable(path)}; "
+                "must differ, for predictions are named after it (use two runs with an --out each)"
+            )
+    return list(by_stem.values())
+
+
+def _listed(inputs: Sequence[Path]) -> Iterator[Path]:
     for path in map(Path.absolute, inputs):
         if not path.exists():
             raise QumadeError(
@@ -62,16 +80,11 @@ def find_pictures(inputs: Sequence[Path]) -> list[Path]:
         pictures = list_pictures(path) if path.is_dir() else [path]
         if not pictures:
             raise QumadeError(f"Invalid folder: got no picture in {printable(path)}; must hold JPEG, PNG or WebP files")
-        found |= dict.fromkeys(pictures)
-    by_stem: dict[str, Path] = {}
-    for path in found:
-        other = by_stem.setdefault(path.stem, path)
-        if other != path:
-            raise QumadeError(
-                f"Invalid pictures: got the stem {path.stem!r} of {printable(other)} again in {printable(path)}; "
-                "must differ, for predictions are named after it (use two runs with an --out each)"
-            )
-    return list(found)
+        yield from pictures
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one == other or os.path.realpath(one) == os.path.realpath(other)
 
 
 def predict_files(
@@ -93,30 +106,51 @@ def predict_files(
     """
     only = _outputs(only, predictor.config.learnt)
     out = out.absolute()
-    index = _begin(out, pictures, only)
-    failed: list[str] = []
-    with (
-        ThreadPoolExecutor(2) as pool,
-        tqdm(total=len(pictures), unit="picture", disable=not progress) as bar,
-    ):
-        for paths, images in _groups(pictures, failed, bar):
+    _make_folder(out, pictures)
+    with only_one(out, "predicting"):
+        index = _read_index(out)
+        before = {path.stem: index["pictures"].get(path.stem) for path in pictures}
+        _claim(out, index, pictures, only)
+        unread: dict[str, str] = {}
+        with tqdm(total=len(pictures), unit="picture", disable=not progress) as bar:
+            for path, image, outputs in _written(predictor, pictures, out, only, unread, bar):
+                entry = index["pictures"][path.stem]
+                told = {name: {**values, "network": str(network.absolute())} for name, values in outputs.items()}
+                index["pictures"][path.stem] = {
+                    "source": entry["source"],
+                    "width": image.shape[1],
+                    "height": image.shape[0],
+                    "outputs": entry["outputs"] | told,
+                    "unfinished": sorted(set(entry["unfinished"]) - set(only)),
+                }
+        # Of a picture that could not be read nothing was written: all is as it was.
+        index["pictures"] |= {stem: before[stem] for stem in unread}
+        index["pictures"] = {stem: entry for stem, entry in index["pictures"].items() if entry is not None}
+        index["complete"] = not any(entry["unfinished"] for entry in index["pictures"].values())
+        index["failed"] = list(unread.values())
+        _save_index(out, index)
+    return Predicted(out, len(pictures) - len(unread), tuple(unread.values()))
+
+
+def _written(
+    predictor: Predictor,
+    pictures: Sequence[Path],
+    out: Path,
+    only: Sequence[OutputName],
+    unread: dict[str, str],
+    bar: "tqdm[Any]",
+) -> Iterator[tuple[Path, NDArray[np.uint8], dict[str, dict[str, Any]]]]:
+    """Predict and write, and yield each picture that could be read with what predictions.json says of its outputs."""
+    with ThreadPoolExecutor(2) as pool:
+        for paths, images in _groups(pictures, unread, bar):
             predictions = predictor(images)
             jobs = [
                 pool.submit(_write, out, path, image, prediction, predictor, only)
                 for path, image, prediction in zip(paths, images, predictions, strict=True)
             ]
             for path, image, job in zip(paths, images, jobs, strict=True):
-                entry = index["pictures"][path.stem]
-                outputs = {
-                    name: {**values, "network": str(network.absolute())} for name, values in job.result().items()
-                }
-                entry |= {"width": image.shape[1], "height": image.shape[0], "outputs": entry["outputs"] | outputs}
+                yield path, image, job.result()
                 bar.update()
-    index["complete"] = True
-    index["failed"] = failed
-    index["pictures"] = {stem: entry for stem, entry in index["pictures"].items() if entry["outputs"]}
-    _save_index(out, index)
-    return Predicted(out, len(pictures) - len(failed), tuple(failed))
 
 
 def _outputs(only: Sequence[OutputName] | None, learnt: Sequence[Task]) -> Sequence[OutputName]:
@@ -203,16 +237,16 @@ def _sheet(image: NDArray[np.uint8], prediction: Prediction, learnt: Sequence[Ta
 
 
 def _groups(
-    pictures: Sequence[Path], failed: list[str], bar: "tqdm[Any]"
+    pictures: Sequence[Path], unread: dict[str, str], bar: "tqdm[Any]"
 ) -> Iterator[tuple[list[Path], list[NDArray[np.uint8]]]]:
-    """Read pictures and give them in groups that fit into memory; those that cannot be read go to `failed`."""
+    """Read pictures and give them in groups that fit into memory; why one cannot be read goes to `unread`."""
     paths: list[Path] = []
     images: list[NDArray[np.uint8]] = []
     for path in pictures:
         try:
             image = read_rgb(path)
         except UnusablePicture as error:
-            failed.append(error.message)
+            unread[path.stem] = error.message
             bar.update()
             continue
         if paths and sum(one.size for one in images) + image.size > 3 * GROUP_PX:
@@ -254,32 +288,41 @@ def _write(
     return entries
 
 
-def _begin(out: Path, pictures: Sequence[Path], only: Sequence[OutputName]) -> dict[str, Any]:
-    """Claim the pictures' names in the folder's predictions.json before anything is predicted, and return it."""
-    if out in {path.parent for path in pictures}:
+def _make_folder(out: Path, pictures: Sequence[Path]) -> None:
+    if os.path.realpath(out) in {os.path.realpath(folder) for folder in {path.parent for path in pictures}}:
         raise QumadeError(f"Invalid --out: got {printable(out)}, where the pictures are; must be another folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise QumadeError(f"Invalid --out: cannot make {printable(out)}: {error.strerror}") from error
-    index = _read_index(out)
+
+
+def _claim(out: Path, index: dict[str, Any], pictures: Sequence[Path], only: Sequence[OutputName]) -> None:
+    """Say in the folder's predictions.json, before anything is predicted, which files are about to change.
+
+    They are `unfinished` until that is done: what the index said of them holds no longer, and an interrupted run's own
+    files are known from those of others.
+    """
     for path in pictures:
-        earlier = index["pictures"].get(path.stem)
-        if earlier is not None and earlier["source"] != str(path):
+        earlier = index["pictures"].get(path.stem, {"source": str(path), "outputs": {}, "unfinished": []})
+        if not _same_file(Path(earlier["source"]), path):
             raise QumadeError(
                 f"Invalid --out: got predictions of {earlier['source']} in {printable(out)}, which those of "
                 f"{printable(path)} would overwrite; must be another folder"
             )
-        taken = [out / f"{path.stem}_{name}.png" for name in only] if earlier is None else []
-        for file in taken:
-            if file.exists():
+        ours = {*earlier["outputs"], *earlier["unfinished"]}
+        for name in only:
+            file = out / f"{path.stem}_{name}.png"
+            if name not in ours and file.exists():
                 raise QumadeError(
                     f"Invalid --out: got {printable(file)}, which no earlier run wrote; must be another folder"
                 )
-        index["pictures"].setdefault(path.stem, {"source": str(path), "outputs": {}})
+        outputs = {name: output for name, output in earlier["outputs"].items() if name not in only}
+        index["pictures"][path.stem] = {
+            **earlier, "outputs": outputs, "unfinished": sorted({*earlier["unfinished"], *only})
+        }  # fmt: skip
     index["complete"] = False
     _save_index(out, index)
-    return index
 
 
 def _read_index(out: Path) -> dict[str, Any]:
@@ -289,7 +332,10 @@ def _read_index(out: Path) -> dict[str, Any]:
     try:
         index = json.loads(read_bytes(file, MAX_INDEX_BYTES))
         whole = index["format"] == FORMAT and all(
-            isinstance(entry["source"], str) and isinstance(entry["outputs"], dict)
+            isinstance(entry["source"], str)
+            and isinstance(entry["outputs"], dict)
+            and isinstance(entry["unfinished"], list)
+            and {*entry["outputs"], *entry["unfinished"]} <= {*OUTPUTS}
             for entry in index["pictures"].values()
         )
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):

@@ -4,6 +4,7 @@ import pytest
 from qumade.data.distributions import distributions
 from qumade.data.layout import Triple
 from qumade.errors import QumadeError
+from qumade.plan.indices import spread
 
 
 def _triple(level: int, depth: float) -> Triple:
@@ -39,7 +40,7 @@ def test_labels_that_are_not_there_stay_none() -> None:
 
 def test_some_samples_are_spread_over_the_dataset() -> None:
     found = distributions(_Samples([_triple(level, 0.5) for level in range(10)]), 2, progress=False)
-    assert np.flatnonzero(found.levels[0]).tolist() == [0, 5]
+    assert np.flatnonzero(found.levels[0]).tolist() == spread(10, 2).tolist()
 
 
 def test_no_sample_is_refused() -> None:

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from qumade.data.layout import Triple
 from qumade.errors import QumadeError
+from qumade.plan.indices import spread
 
 __all__ = ["Distributions", "distributions"]
 
@@ -48,12 +49,13 @@ def distributions(dataset: Readable, count: int = 1000, *, progress: bool = True
     """Read at most `count` samples and return how their values are spread."""
     if count < 1:
         raise QumadeError(f"Invalid count: got {count}; must be at least 1")
-    samples = min(count, len(dataset))
+    positions = spread(len(dataset), count).tolist()
+    samples = len(positions)
     levels = np.zeros((3, 256), np.int64)
     shares, depths = [], []
     coverage, depth_sums, depth_counts = (np.zeros((MAP, MAP)) for _ in range(3))
-    for number in tqdm(range(samples), unit=" samples", desc="distributions", disable=not progress):
-        triple = dataset.read(number * len(dataset) // samples)
+    for position in tqdm(positions, unit=" samples", desc="distributions", disable=not progress):
+        triple = dataset.read(position)
         levels += np.array(Image.fromarray(triple.image).histogram(), np.int64).reshape(3, 256)
         if triple.mask is not None:
             shares.append(float((triple.mask >= OBJECT_CODE).mean()))

@@ -20,6 +20,7 @@ from PIL import Image
 from qumade.data.files import write_bytes
 from qumade.data.layout import Dataset
 from qumade.errors import QumadeError
+from qumade.plan.indices import spread
 
 __all__ = [
     "MaskCounts",
@@ -129,11 +130,12 @@ def count_masks(dataset: Dataset) -> MaskCounts:
     """Measure the masks of a dataset, at most 2000 spread evenly over it."""
     if not dataset.has_masks:
         raise QumadeError(f"Invalid dataset: got neither manifest.parquet nor masks/ in {dataset.root}; must have one")
-    samples = min(MASKS, len(dataset))
+    positions = spread(len(dataset), MASKS).tolist()
+    samples = len(positions)
     shares = np.zeros(samples)
     total = np.zeros((GRID, GRID))
-    for number in range(samples):
-        mask = dataset.read_mask(number * len(dataset) // samples)
+    for number, position in enumerate(positions):
+        mask = dataset.read_mask(position)
         shares[number] = np.mean(mask >= 128)
         grid = Image.fromarray(mask).convert("F").resize((GRID, GRID), Image.Resampling.BOX)
         total += np.asarray(grid, np.float64)

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +157,11 @@ def test_what_is_no_picture_is_refused(image: np.ndarray) -> None:
 
 
 def test_a_network_that_says_no_number_is_refused() -> None:
-    with pytest.raises(QumadeError, match="no number"):
-        Predictor(CONFIG, lambda batch: (batch[:, :1], batch[:, :1] * np.nan))([picture(4, 4)])
+    predictor = Predictor(CONFIG, lambda batch: (batch[:, :1], batch[:, :1] * np.nan))
+    with pytest.raises(QumadeError, match="no number; must be trained anew"):
+        predictor([picture(4, 4)])
+    with pytest.raises(QumadeError, match="no number from /runs/run_1; must be trained anew"):
+        replace(predictor, path=Path("/runs/run_1"))([picture(4, 4)])
 
 
 def test_resizing_back_stays_between_the_ends() -> None:
@@ -168,7 +172,7 @@ def test_resizing_back_stays_between_the_ends() -> None:
 
 def test_an_onnx_file_predicts_what_its_graph_says(tmp_path: Path) -> None:
     predictor = load_predictor(write_onnx(tmp_path / "model.ONNX"), "cpu")
-    assert predictor.config == CONFIG
+    assert predictor.config == CONFIG and predictor.path == tmp_path / "model.ONNX"
     images = [picture(64, 32), picture(200, 100, 1), picture(31, 77, 2)]
     for got, expected in zip(predictor(images), Predictor(CONFIG, red_and_green)(images), strict=True):
         np.testing.assert_allclose(got.mask, expected.mask, atol=1e-6)

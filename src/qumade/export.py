@@ -53,8 +53,8 @@ def export_onnx(network: MaskDepthNetwork, file: Path) -> Export:
     """Write a network as .onnx, with its NetworkConfig as JSON in the metadata.
 
     Input `image`: float32 [N, 3, H, W] in 0..1, sides multiples of the stride; outputs `mask` (probability) and
-    `inverse_depth`, both float32 [N, 1, H, W]. The file appears once ONNX Runtime and PyTorch agree on bundled photos,
-    in batches of several sizes. Raises QumadeError where they do not, or where the file cannot be written.
+    `inverse_depth`, both float32 [N, 1, H, W]. The file appears once ONNX Runtime and PyTorch agree on bundled
+    pictures, in batches of several sizes. Raises QumadeError where they do not, or where the file cannot be written.
     The network comes back on the CPU, set to predicting.
     """
     file = file.absolute()
@@ -107,13 +107,13 @@ def _onnx_bytes(network: MaskDepthNetwork) -> bytes:
 
 
 def _compared(network: MaskDepthNetwork, content: bytes, file: Path) -> Export:
-    """Run both on bundled photos in batches of several sizes."""
+    """Run both on bundled pictures in batches of several sizes."""
     theirs = onnx_predictor(file, "cpu", content)
     ours = torch_predictor(network, "cpu")
     far, near = network.config.depth_range
     mask_difference = depth_difference = 0.0
     shapes = []
-    for batch in _photos(network):
+    for batch in _pictures(network):
         (mask_a, depth_a), (mask_b, depth_b) = ours.forward(batch), theirs.forward(batch)
         # a maximum passes over NaN, a sum of differences does not
         mask_difference = max(mask_difference, float(np.nan_to_num(np.abs(mask_a - mask_b), nan=np.inf).max()))
@@ -124,8 +124,8 @@ def _compared(network: MaskDepthNetwork, content: bytes, file: Path) -> Export:
     return Export(file, len(content), mask_difference, depth_difference, tuple(shapes))
 
 
-def _photos(network: MaskDepthNetwork) -> list[NDArray[np.float32]]:
-    """Return batches [N, 3, H, W] of bundled photos: of the size trained at, of one stride, lying and upright."""
+def _pictures(network: MaskDepthNetwork) -> list[NDArray[np.float32]]:
+    """Return batches [N, 3, H, W] of bundled pictures: of the size trained at, of one stride, lying and upright."""
     stride = network.stride
     width, height = (max(1, round(side / stride)) * stride for side in network.config.size)
     files = list_pictures(bundled_folder() / "backgrounds")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,11 +55,12 @@ class Prediction(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Predictor:
     """A network ready to predict. `forward` takes float32 [N, 3, H, W] in 0..1, sides multiples of 32, and gives
-    probability and inverse depth, each float32 [N, 1, H, W]."""
+    probability and inverse depth, each float32 [N, 1, H, W]. `path`: where the network was read from."""
 
     config: NetworkConfig
     forward: Forward
     batch_size: int = 8
+    path: Path | None = None
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
         """Predict pictures uint8 [H, W, 3] of any sizes, in their order.
@@ -81,7 +82,10 @@ class Predictor:
                 batch = np.stack([_shrunk(images[position], size) for position in some])
                 masks, depths = self.forward(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
                 if not (np.isfinite(masks).all() and np.isfinite(depths).all()):
-                    raise QumadeError("Invalid network: got a prediction that is no number; must be trained anew")
+                    where = "" if self.path is None else f" from {self.path}"
+                    raise QumadeError(
+                        f"Invalid network: got a prediction that is no number{where}; must be trained anew"
+                    )
                 for position, mask, depth in zip(some, masks, depths, strict=True):
                     height, width = images[position].shape[:2]
                     predictions[position] = Prediction(
@@ -135,7 +139,7 @@ def load_predictor(path: Path, device: str | None = None) -> Predictor:
         raise QumadeError(f"Invalid network: got {found} at {path}; must be the folder of a run, or an .onnx file")
     from qumade.train.run_folder import load_network
 
-    return torch_predictor(load_network(path), device)
+    return replace(torch_predictor(load_network(path), device), path=path)
 
 
 def torch_predictor(network: "MaskDepthNetwork", device: str | None = None) -> Predictor:
@@ -193,7 +197,7 @@ def onnx_predictor(file: Path, device: str | None = None, content: bytes | None 
         return mask, depth
 
     forward(np.zeros((1, 3, STRIDE, STRIDE), np.float32))  # what cannot run is told now, not after reading pictures
-    return Predictor(config, forward)
+    return Predictor(config, forward, path=file)
 
 
 def _checked_config(text: str, file: Path) -> NetworkConfig:

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -102,10 +103,21 @@ def test_evaluate_some_pictures(run: Run, data: Path, tmp_path: Path) -> None:
 
 def test_the_protocol_of_the_original(run: Run, data: Path, tmp_path: Path) -> None:
     where = ("evaluate", tmp_path / "good", data, "--protocol=original", f"--out={tmp_path / 'e'}")
-    text = run(*where).out
-    assert text.splitlines()[0].split() == ["a1", "a2", "a3", "abs_rel", "rmse", "log_10"]
+    lines = run(*where).out.splitlines()
+    assert lines[0].split()[0] == "all" and "boundary IoU" in " ".join(lines)
+    at = lines.index("As the original reported:")
+    assert lines[at + 1].split() == ["a1", "a2", "a3", "abs_rel", "rmse", "log_10"]
     told = json.loads(run(*where, "--json").out)["original"]
     assert told["mask"]["a1"] == 1 and told["mask"]["rmse"] == 0 and 0 < told["depth"]["rmse"] < 1
+
+
+def test_a_run_of_other_data_is_told(run: Run, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "good").mkdir()
+    (tmp_path / "recipe.yaml").touch()
+    for trained, told in ((data, False), (tmp_path / "recipe.yaml", True)):
+        (tmp_path / "good" / "config.yaml").write_text(f"data: {trained}\n")
+        text = run("evaluate", tmp_path / "good", data, "--out", tmp_path / "e").out
+        assert (f"The network was trained on {trained}, not on {data}" in text) == told
 
 
 def test_compare(run: Run, data: Path, tmp_path: Path) -> None:
@@ -122,6 +134,9 @@ def test_compare(run: Run, data: Path, tmp_path: Path) -> None:
     page = (out / "comparison.html").read_text()
     assert "Where A beats B in mask IoU" in page and "data:image/jpeg" in page
     assert run("compare", *runs, "--on", data, "--out", out).out.splitlines()[-1] == str(out / "comparison.html")
+    again = shutil.copytree(data, tmp_path / "deeper" / "data")
+    equal = run("compare", *runs, "--on", data, again, "--out", out)
+    assert f"\n{data}: 6 pictures" in equal.out and f"\n{again}: 6 pictures" in equal.out
     same = run("compare", runs[0], tmp_path / "deeper" / "good", "--on", data, "--out", out, "--json")
     assert json.loads(same.out)["runs"] == {"A": str(runs[0]), "B": str(tmp_path / "deeper" / "good")}
 
@@ -136,6 +151,11 @@ def test_compare(run: Run, data: Path, tmp_path: Path) -> None:
         (("evaluate", "good", "DATA", "--min-object-share=0.9"), "got 0.9; must be at most"),
         (("compare", "good", "--on=DATA"), "got 1 runs; must be at least 2"),
         (("compare", "good", "nothing", "--on=DATA"), "Invalid network"),
+        (("evaluate", "good", "DATA", "--split=val", "--split=tset"), "Invalid split: got tset of data"),
+        (("evaluate", "good", "DATA", "--min-object-share=nan"), "got nan; must be from 0 to 1"),
+        (("evaluate", "good", "DATA", "--out=DATA/dataset.yaml"), "dataset.yaml is no folder"),
+        (("compare", "good", "bad", "--on=DATA", "--out=DATA/dataset.yaml"), "dataset.yaml is no folder"),
+        (("compare", "good", "bad", "--on=DATA", "--split=tset"), "Invalid split: got tset of data"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

@@ -38,6 +38,8 @@ def test_a_picture_left_out_of_one_mean_counts_in_the_other():
     (found,) = mean_differences(first, second)
     assert found.value == pytest.approx(0.25) and found.pictures == 30
     assert found.low > 0.1 and found.high < 0.4
+    second[10:25] = np.nan
+    assert mean_differences(first, second)[0].pictures == 25  # the smaller number; 15 have both
 
 
 def test_the_same_seed_gives_the_same_interval_in_any_part_of_memory(monkeypatch):

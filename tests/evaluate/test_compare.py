@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from qumade.evaluate.compare import (
     format_comparison,
     format_interval,
     letter,
+    told_apart,
     wins,
 )
 from qumade.evaluate.summary import ScoreName
@@ -60,6 +62,9 @@ def test_what_one_of_them_never_learnt_is_compared_of_none(runs):
     found = compare([masks_only, bad], samples)
     assert all(evaluation.has_masks and not evaluation.has_depth for evaluation in found.evaluations)
     assert found.differences[0]["mask_iou"].value > 0 and "delta" not in format_comparison([masks_only, bad], [found])
+    assert "Depth is not judged: one of the networks learnt masks only." in format_comparison(
+        [masks_only, bad], [found]
+    )
     with pytest.raises(QumadeError, match="must share one"):
         compare([masks_only, Run("depth", good.predict, "metric", ("depth",))], samples)
 
@@ -129,6 +134,27 @@ def test_three_runs_are_compared_with_the_first(runs):
     found = compare([*networks, networks[0]], samples, limit=4)
     assert len(found.differences) == 2 and found.differences[1]["mask_iou"].value == 0
     assert [letter(n) for n in (0, 1, 25, 26)] == ["A", "B", "Z", "A26"]
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (["a", "b", "c"], ["a", "b", "c"]),
+        (["data", "b", "data"], ["/one/data", "b", "/two/data"]),
+        (["data\udcff"], ["data?"]),
+    ],
+)
+def test_equal_names_are_told_apart_by_paths(names, wanted):
+    paths = [Path(folder, name) for folder, name in zip(("/one", "/", "/two"), names, strict=False)]
+    assert told_apart(names, paths) == wanted
+
+
+def test_a_share_that_is_none_is_refused_before_predicting(runs):
+    samples, networks = runs
+    for share in (5, float("nan")):
+        with pytest.raises(QumadeError, match="must be from 0 to 1"):
+            compare(networks, samples, min_object_share=share)
+    assert networks[0].predict.pictures == 0
 
 
 def test_one_run_cannot_be_compared(runs):

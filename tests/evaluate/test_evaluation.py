@@ -10,7 +10,7 @@ from qumade.errors import QumadeError
 from qumade.evaluate.alignment import Clamp
 from qumade.evaluate.evaluation import SCORES, evaluate, write_scores
 from qumade.evaluate.metrics import depth_scores, mask_scores
-from qumade.evaluate.original import original_scores
+from qumade.evaluate.summary import original_means
 from qumade.predict import Prediction
 
 SCALED = DepthCode(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
@@ -62,7 +62,6 @@ def test_the_baselines_know_nothing(make_samples, oracle):
     assert found.baselines["mask_iou"].to_pylist() == [None, 0, 0, 0]
     assert found.baselines["mask_mae"].to_pylist()[1:] == [pytest.approx(80 / 1280)] * 3
     mean = np.mean([triple.inverse_depth.mean(dtype=np.float64) for triple in samples.triples])
-    assert found.mean_inverse_depth == pytest.approx(mean)
     truth = samples.triples[0].inverse_depth
     wanted = depth_scores(np.full(truth.shape, mean), truth, "none", found.clamp)
     assert found.baselines["depth_abs_rel"][0].as_py() == pytest.approx(wanted["abs_rel"])
@@ -105,13 +104,17 @@ def test_ignored_pixels_change_nothing(make_samples, oracle):
 
 def test_the_original_gets_the_predicted_mask_first_and_the_true_depth(make_samples, oracle):
     samples = make_samples(3, depth_code=SCALED)
-    found = evaluate(oracle(samples), samples, original=True).original
+    perfect = evaluate(oracle(samples), samples, original=True)
+    found = original_means(perfect)
     assert found["mask"]["a1"] == found["depth"]["a1"] == 1
-    nothing = evaluate(
-        lambda images: [Prediction(np.zeros((32, 40), np.float32), np.zeros((32, 40), np.float32)) for _ in images],
-        samples,
-        original=True,
-    ).original
+    assert {name: sums.shape for name, sums in perfect.original.items()} == {"mask": (3, 7), "depth": (3, 7)}
+    nothing = original_means(
+        evaluate(
+            lambda images: [Prediction(np.zeros((32, 40), np.float32), np.zeros((32, 40), np.float32)) for _ in images],
+            samples,
+            original=True,
+        )
+    )
     share = 80 / 1280
     assert nothing["mask"]["a3"] == pytest.approx(1 - share)
     assert nothing["mask"]["abs_rel"] == pytest.approx(share * 1e5)  # relative to what was predicted
@@ -153,6 +156,17 @@ def test_what_was_never_learnt_is_not_scored(make_samples, oracle):
     assert depth.scores["object_depth_rmse"].equals(both.scores["object_depth_rmse"])
     assert depth.scores["object_share"].equals(both.scores["object_share"])
     assert depth.scores["predicted_share"].null_count == 4
-    assert evaluate(oracle(samples), samples, learnt=("depth",), original=True).original["mask"] == original_scores(
-        np.zeros(7)
-    )
+    original = original_means(evaluate(oracle(samples), samples, learnt=("depth",), original=True))
+    assert np.isnan(list(original["mask"].values())).all() and original["depth"]["a1"] == 1
+
+
+@pytest.mark.parametrize(("learnt", "kept", "needed"), [("depth", "mask", "depth"), ("mask", "depth", "masks")])
+def test_a_dataset_without_what_was_learnt_is_refused_before_predicting(make_samples, oracle, learnt, kept, needed):
+    samples = make_samples(2)
+    samples.has_masks = kept == "mask"
+    samples.depth_code = samples.depth_code if kept == "depth" else None
+    predict = oracle(samples)
+    with pytest.raises(QumadeError, match=rf"got samples without {needed}; must have what the network learnt"):
+        evaluate(predict, samples, learnt=(learnt,))
+    assert predict.pictures == 0
+    assert evaluate(predict, samples, learnt=(kept,)).learnt == (kept,)

@@ -8,6 +8,7 @@ import torch
 
 from qumade.data.folder import FolderDataset
 from qumade.evaluate.explained import explained
+from qumade.evaluate.pictures import jpeg
 from qumade.models.config import NetworkConfig
 from qumade.models.network import MaskDepthNetwork, build_network
 
@@ -56,6 +57,19 @@ def test_the_ring_is_on_the_object(network: MaskDepthNetwork, dataset: FolderDat
     depth = np.asarray(explained(network, evaluation([0, 0, 0, 1, 0]), dataset, count=1).pictures[1].image)
     rows, columns = np.nonzero((depth == 255).all(axis=2))
     assert (rows.mean(), columns.mean()) == (pytest.approx(14.5, abs=1), pytest.approx(34.5, abs=1))
+
+
+def test_large_photos_are_shrunk_and_the_ring_with_them(network: MaskDepthNetwork) -> None:
+    mask = np.zeros((1500, 2000), np.uint8)
+    mask[300:500, 1500:1700] = 255
+    image = np.random.default_rng(0).integers(0, 200, (1500, 2000, 3), np.uint8)
+    photo = SimpleNamespace(read=lambda position: SimpleNamespace(image=image, mask=mask))
+    section = explained(network, evaluation([0.1]), photo)
+    assert [panel.image.size for panel in section.pictures] == [(480, 360)] * 2
+    assert sum(len(jpeg(panel.image)) for panel in section.pictures) < 400_000
+    rows, columns = np.nonzero((np.asarray(section.pictures[1].image) == 255).all(axis=2))
+    assert (rows.mean(), columns.mean()) == (pytest.approx(400 * 0.24, abs=1), pytest.approx(1600 * 0.24, abs=1))
+    assert len(rows) > 30
 
 
 def test_what_was_never_learnt_is_not_explained(dataset: FolderDataset) -> None:

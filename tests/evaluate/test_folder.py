@@ -1,4 +1,6 @@
+import html
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ from PIL import Image
 
 from qumade.errors import QumadeError
 from qumade.evaluate.evaluation import evaluate
-from qumade.evaluate.folder import evaluate_into
+from qumade.evaluate.folder import evaluate_into, trained_elsewhere
 from qumade.evaluate.summary import summarise
 from qumade.models.config import NetworkConfig
 from qumade.models.network import MaskDepthNetwork, build_network
+from qumade.plan.indices import spread
+from qumade.train.config import Further, TrainConfig, save_config
 
 FILES = ["report.html", "scores.parquet", "worst.png"]
 SPLITS = np.array(["train", "test"] * 4)
@@ -61,12 +65,16 @@ def test_a_second_time_takes_the_place_of_the_first(predict: Any, samples: Any, 
     evaluate_into(predict, tmp_path / "run", samples, tmp_path)
     evaluate_into(predict, tmp_path / "run", samples, tmp_path, limit=3)
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
-    assert pq.read_table(tmp_path / "scores.parquet")["sample"].to_pylist() == [0, 2, 5]
+    assert pq.read_table(tmp_path / "scores.parquet")["sample"].to_pylist() == spread(8, 3).tolist()
 
 
 @pytest.mark.parametrize(
     ("options", "positions"),
-    [({"splits": ["test"]}, [1, 3, 5, 7]), ({"limit": 2}, [0, 4]), ({"splits": ["train"], "limit": 2}, [0, 4])],
+    [
+        ({"splits": ["test"]}, [1, 3, 5, 7]),
+        ({"limit": 2}, spread(8, 2).tolist()),
+        ({"splits": ["train"], "limit": 2}, (2 * spread(4, 2)).tolist()),
+    ],
 )
 def test_some_samples(
     predict: Any, samples: Any, tmp_path: Path, options: dict[str, Any], positions: list[int]
@@ -127,3 +135,82 @@ def test_what_cannot_be_judged_leaves_no_folder(
     with pytest.raises(QumadeError, match=message):
         evaluate_into(predict, tmp_path / "run", samples, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_object_share": 5}, "got 5; must be from 0 to 1"),
+        ({"min_object_share": float("nan")}, "got nan; must be from 0 to 1"),
+        ({"out": "file"}, "got .*file, and .*file is no folder"),
+        ({"out": "file/deeper"}, "got .*deeper, and .*file is no folder"),
+        ({"out": "link"}, "link is no folder"),
+        ({"explain": True}, r"pip install 'qumade\[explain\]'"),
+    ],
+)
+def test_what_cannot_be_finished_is_refused_before_predicting(
+    predict: Any,
+    samples: Any,
+    network: MaskDepthNetwork,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    message: str,
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    monkeypatch.setitem(sys.modules, "captum", None)
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    explain = network if options.pop("explain", False) else None
+    out = tmp_path / options.pop("out", "new/folder")
+    with pytest.raises(QumadeError, match=message):
+        evaluate_into(predict, tmp_path / "run", samples, out, explain=explain, **options)
+    assert predict.pictures == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
+
+
+def test_what_fails_late_leaves_the_last_files_alone(
+    predict: Any, samples: Any, network: MaskDepthNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate_into(predict, tmp_path / "run", samples, tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def explained(*arguments: Any) -> None:
+        raise QumadeError("out of memory")
+
+    monkeypatch.setattr("qumade.evaluate.explained.explained", explained)
+    with pytest.raises(QumadeError, match="out of memory"):
+        evaluate_into(predict, tmp_path / "run", samples, tmp_path / "out", limit=2, explain=network)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The folder of a run that was trained on the folder `data` beside it, and on `more`."""
+    for name in ("run", "data", "more", "other"):
+        (tmp_path / name).mkdir()
+    more = Further(data=tmp_path / "more", share=0.5)
+    save_config(TrainConfig(data=tmp_path / "data", mix=(more,)), tmp_path / "run" / "config.yaml")
+    return tmp_path / "run"
+
+
+def test_a_dataset_that_was_not_trained_on_is_told(predict: Any, samples: Any, run: Path) -> None:
+    for name in ("data", "more", "run/../data"):
+        assert trained_elsewhere(run, run.parent / name) == ""
+    other, out = run.parent / "other", run.parent / "out"
+    told = f"The network was trained on {run.parent / 'data'} and {run.parent / 'more'}, not on {other}: "
+    assert trained_elsewhere(run, other).startswith(told)
+    judged = evaluate_into(predict, run, samples, out, limit=2, data_path=other)
+    assert judged.trained.startswith(told) and judged.trained in html.unescape(judged.report.read_text())
+    samples.splits = np.full(8, "")
+    judged = evaluate_into(predict, run, samples, out, limit=2, data_path=other)
+    assert judged.trained == "" and told not in judged.report.read_text()  # nothing is claimed without splits
+
+
+def test_what_a_run_was_trained_on_is_not_guessed(run: Path) -> None:
+    other = run.parent / "other"
+    assert trained_elsewhere(run / "model.onnx", other) == ""
+    (run.parent / "data").rename(run.parent / "moved")  # perhaps to where the judged dataset lies
+    assert trained_elsewhere(run, other) == ""
+    (run / "config.yaml").write_text("data: [")
+    assert trained_elsewhere(run, other) == ""

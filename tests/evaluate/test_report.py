@@ -10,7 +10,7 @@ from qumade.evaluate.compare import Run, compare, draw_wins, wins
 from qumade.evaluate.evaluation import evaluate
 from qumade.evaluate.pictures import Panel, draw_rows, worst
 from qumade.evaluate.report import Section, Wins, write_comparison, write_report
-from qumade.evaluate.summary import summarise
+from qumade.evaluate.summary import SPLITS_NOTE, summarise
 
 HOSTILE = "<script>alert('x')</script>\"&$x^2$\n{{ 7 * 7 }}\udcff"
 
@@ -57,8 +57,10 @@ def test_the_report_holds_everything_and_escapes_names(hostile, oracle, tmp_path
     write_report(tmp_path / "report.html", HOSTILE, found, groups, rows, extra)
     page = read(tmp_path / "report.html")
     assert len(page.sources) == 6 * 5 + 6 + 1  # panels, plots, the further picture
-    for text in ("boundary IoU", "know-nothing", "As the original reported", "Alignment: none", "The 6 worst pictures"):
+    texts = ("boundary IoU", "know-nothing, all", "As the original reported", "Alignment: none", "The 6 worst pictures")
+    for text in (*texts, "neither is in the training part", SPLITS_NOTE):
         assert text in page.text
+    assert not any(source.startswith("data:image/png") for source in page.sources)  # photos as PNG are too large
     assert f"{groups[0].means['mask_iou']:.3f}" in page.text and "{{ 7 * 7 }}" in page.text
 
 
@@ -83,6 +85,7 @@ def test_what_is_left_out_is_told(make_samples, oracle, tmp_path):
     found = evaluate(oracle(samples), samples)
     write_report(tmp_path / "r.html", "run", found, summarise(found, 0.01), [], min_object_share=0.01)
     page = read(tmp_path / "r.html")
+    assert SPLITS_NOTE not in page.text
     assert "2 pictures judged. Only pictures count of which the object is at least 1 %." in page.text
 
 

@@ -24,7 +24,14 @@ def test_pictures_are_chosen_by_split_and_spread(make_samples, splits, limit, wa
 
 
 @pytest.mark.parametrize(
-    ("splits", "limit", "words"), [(("val",), None, "got val of samples"), ((), 0, "limit: got 0")]
+    ("splits", "limit", "words"),
+    [
+        (("val",), None, "got val of samples; must be one it has: seen background, test, train$"),
+        (("test", "tset"), None, "split: got tset of samples"),
+        (("tset", "val", "train"), None, "split: got tset, val of samples"),
+        (("",), None, "split: got "),
+        ((), 0, "limit: got 0"),
+    ],
 )
 def test_choices_that_leave_nothing(make_samples, splits, limit, words):
     with pytest.raises(QumadeError, match=words):

@@ -7,11 +7,15 @@ from qumade.data.description import DepthCode
 from qumade.errors import QumadeError
 from qumade.evaluate.evaluation import evaluate
 from qumade.evaluate.summary import (
+    SPLIT_WORDS,
+    SPLITS_NOTE,
     aligned,
     as_json,
     format_number,
+    format_original,
     format_summary,
     how_judged,
+    original_means,
     score_names,
     summarise,
 )
@@ -57,9 +61,51 @@ def test_a_false_alarm_in_an_empty_picture_counts(make_samples, oracle):
 def test_text_has_every_score_and_states_how_depth_was_judged(evaluation):
     text = format_summary(evaluation, summarise(evaluation))
     assert all(name.title in text for name in score_names(evaluation))
-    assert text.splitlines()[0].split() == ["all", "train", "test", "seen", "background", "know-nothing"]
+    assert text.splitlines()[0].split() == ["all", "train", "test", "seen", "background", "know-nothing,", "all"]
     assert "Alignment: none, as predicted. Clamp: depth from 0.001 m to 80 m." in text
     assert "RMSE (m)" in text
+
+
+def test_splits_are_told_as_the_dataset_s_own(evaluation, make_samples, oracle):
+    assert format_summary(evaluation, summarise(evaluation)).endswith(SPLITS_NOTE)
+    assert not any("seen" in words for words in SPLIT_WORDS.values())  # nobody knows what the network was trained on
+    samples = make_samples(2)
+    without = evaluate(oracle(samples), samples)
+    assert "Splits" not in format_summary(without, summarise(without))
+
+
+def test_the_last_column_is_of_all_pictures(evaluation):
+    groups = summarise(evaluation)
+    line = next(line for line in format_summary(evaluation, groups).splitlines() if line.strip().startswith("AbsRel"))
+    ends = [group.baselines["depth_abs_rel"] for group in groups]
+    assert line.split()[-1] == format_number(ends[0]) and len({format_number(end) for end in ends}) > 1
+
+
+@pytest.mark.parametrize(
+    ("learnt", "depth_there", "networks", "told"),
+    [
+        (("mask",), True, 1, "Depth is not judged: the network learnt masks only."),
+        (("mask",), True, 2, "Depth is not judged: one of the networks learnt masks only."),
+        (("depth",), True, 1, "Masks are not judged: the network learnt depth only. True depth is metric"),
+        (("mask", "depth"), False, 1, "The dataset has no depth."),
+    ],
+)
+def test_what_is_not_judged_is_told_by_its_cause(make_samples, oracle, learnt, depth_there, networks, told):
+    samples = make_samples(2, **({} if depth_there else {"depth_code": None}))
+    found = evaluate(oracle(samples), samples, predicted_kind="metric", learnt=learnt)
+    assert how_judged(found, networks).startswith(told)
+
+
+def test_the_numbers_of_the_original_are_of_the_pictures_that_count(make_samples, oracle):
+    samples, shown = make_samples(4, empty=2), make_samples(4, empty=2)
+    shown.triples = shown.triples[2:]
+    found = evaluate(oracle(samples, shift=2), samples, original=True)
+    alone = original_means(evaluate(oracle(samples, shift=2), shown, original=True))
+    kept = original_means(found, 0.01)
+    assert kept["mask"] == pytest.approx(alone["mask"]) and kept["depth"] == pytest.approx(alone["depth"])
+    assert kept["mask"]["rmse"] > original_means(found)["mask"]["rmse"] > 0
+    assert format_number(kept["mask"]["rmse"]) in format_original(found, 0.01)
+    assert as_json(found, summarise(found, 0.01), 0.01)["original"]["mask"] == kept["mask"]
 
 
 def test_metres_are_told_of_metric_depth_only(make_samples, oracle):

@@ -1,12 +1,15 @@
 """Every notebook from top to bottom, with small constants; later ones take what earlier ones made."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+from qumade.assets.bundled import bundled_folder
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NAMES = sorted(path.name for path in FOLDER.glob("*.ipynb"))
@@ -102,9 +105,24 @@ def test_training(trained: nbformat.NotebookNode, project: Path) -> None:
     assert "know-nothing" in _text(trained) and "mask decoder" in _text(trained)
 
 
+def test_training_on_masks_alone_shows_no_depth(generated: nbformat.NotebookNode, project: Path) -> None:
+    data = project / "masks_alone"
+    for folder in ("images", "masks"):
+        shutil.copytree(project / "out/notebooks/dataset" / folder, data / folder)
+    constants = {"SIZE": SIZE, "EPOCHS": 1, "BATCH_SIZE": 32, "FINDER_STEPS": 10, "JUDGED": 4}
+    shutil.copy(project / "out/notebooks/dataset/manifest.parquet", data)
+    notebook = _with_constants("training.ipynb", DATA_PATH=str(data), OUT="out/masks_alone", **constants)
+    notebook.cells.append(nbformat.v4.new_code_cell("print(list(heats), list(layers))"))
+    text = _text(_run(notebook, project))
+    assert "Depth is not judged" in text and "AbsRel" not in text
+    assert "['for the mask'] ['photo', 'probability of the mask']" in text
+
+
 def test_compare(trained: nbformat.NotebookNode, project: Path) -> None:
+    scenes = [str(Path(shutil.copytree(bundled_folder() / "reference", project / n / "scenes"))) for n in "ab"]
     constants = {"RUN_A": str(project / "out/notebooks/runs/run_1"), "STEPS": 1, "SIZE": SIZE, "LIMIT": 21, "WINS": 1}
-    notebook = _run(_with_constants("compare.ipynb", **constants), project)
+    notebook = _run(_with_constants("compare.ipynb", DATA_PATHS=scenes, **constants), project)
     assert (project / "out/notebooks/runs/random_64x64_1_steps/weights/best.safetensors").is_file()
-    assert _pictures(notebook) == 6
+    assert _pictures(notebook) == 2 + 2 * (2 + 1 + 1)
     assert "A - B" in _text(notebook)
+    assert all(f"{path}: 21 pictures" in _text(notebook) for path in scenes)  # of one name, told apart

@@ -43,11 +43,13 @@ def evaluate(
     run
         The folder of a training, or an .onnx file.
     data_path
-        The folder of a dataset, or a recipe file.
+        The folder of a dataset, or a recipe file. Its splits tell what a network has seen only where it was trained on
+        the training part of this dataset.
     out
         Folder to write into.
     split
-        Only pictures of this split: train, val, test, "seen background", "seen foreground" or mixed; may be repeated.
+        Only pictures of this split of the dataset: train, val, test, "seen background", "seen foreground" or mixed; may
+        be repeated.
     limit
         Judge only that many pictures, spread evenly.
     min_object_share
@@ -81,8 +83,13 @@ def evaluate(
         min_object_share=min_object_share,
         original=original,
         explain=load_network(run) if explain else None,
+        data_path=data_path,
     )
-    told = format_original(judged.evaluation) if original else format_summary(judged.evaluation, judged.groups)
+    told = format_summary(judged.evaluation, judged.groups)
+    if judged.trained:
+        told += f"\n{judged.trained}"
+    if original:
+        told += f"\n\nAs the original reported:\n{format_original(judged.evaluation, min_object_share)}"
     scores = as_json(judged.evaluation, judged.groups, min_object_share)
     result = {"run": as_text(str(run.absolute())), **scores, "report": str(judged.report)}
     finish(json, result, f"{told}\n{judged.report}")
@@ -128,19 +135,22 @@ def compare(
         One JSON object as the last line on stdout.
     """
     from qumade.data.composite import open_data
-    from qumade.evaluate.compare import Run, comparison_as_json, format_comparison
+    from qumade.evaluate.compare import Run, comparison_as_json, format_comparison, told_apart
     from qumade.evaluate.compare import compare as judge
+    from qumade.evaluate.folder import check_folder
     from qumade.evaluate.report import write_comparison
-    from qumade.evaluate.samples import as_text
+    from qumade.evaluate.samples import choose
     from qumade.predict import load_predictor
 
+    check_folder(out)
     datasets = [open_data(path) for path in on]
+    for dataset, name in zip(datasets, told_apart([dataset.name for dataset in datasets], on), strict=True):
+        dataset.name = name
+        choose(dataset, split, limit)  # refused before the others are judged
     networks = []
-    for path in runs:
+    for path, name in zip(runs, told_apart([path.absolute().name for path in runs], runs), strict=True):
         predictor = load_predictor(path, device)
-        same_name = [other for other in runs if other.absolute().name == path.absolute().name]
-        name = str(path.absolute()) if len(same_name) > 1 else path.absolute().name
-        networks.append(Run(as_text(name), predictor, predictor.config.depth_kind, predictor.config.learnt))
+        networks.append(Run(name, predictor, predictor.config.depth_kind, predictor.config.learnt))
     comparisons, wins = [], []
     for dataset in datasets:
         comparison = judge(
@@ -148,7 +158,8 @@ def compare(
         )
         comparisons.append(comparison)
         wins.append(_wins(comparison, networks, dataset))
-    report = _folder(out) / "comparison.html"
+    out.absolute().mkdir(parents=True, exist_ok=True)
+    report = out.absolute() / "comparison.html"
     write_comparison(report, networks, comparisons, wins)
     result = comparison_as_json(networks, comparisons) | {"report": str(report)}
     finish(json, result, f"{format_comparison(networks, comparisons)}\n{report}")
@@ -169,9 +180,3 @@ def _wins(comparison: "Comparison", networks: "list[Run]", dataset: "Samples") -
                 heading = f"Where {letter(winner)} beats {letter(loser)} in {title}, largest differences first"
                 found.append(Wins(heading, tuple(pictures)))
     return found
-
-
-def _folder(out: Path) -> Path:
-    folder = out.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

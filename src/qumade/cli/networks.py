@@ -62,7 +62,7 @@ def predict(
 
 @app.command
 def export(run: Path, /, *, out: Path, json: Json = False) -> None:
-    """Writes the network of a training as one .onnx file, compared with PyTorch on photos before it is there.
+    """Writes the network of a training as one .onnx file, compared with PyTorch on bundled pictures before it is there.
 
     Example: `qumade export RUN --out model.onnx`
 
@@ -83,5 +83,6 @@ def export(run: Path, /, *, out: Path, json: Json = False) -> None:
         json,
         result,
         f"{result.file} ({result.size_bytes / 1e6:.1f} MB): at most {result.max_mask_difference:.1g} in the mask and "
-        f"{result.max_depth_difference:.1g} of the depth range from PyTorch in {len(result.shapes)} batches of photos",
+        f"{result.max_depth_difference:.1g} of the depth range from PyTorch in {len(result.shapes)} batches of bundled "
+        "pictures",
     )

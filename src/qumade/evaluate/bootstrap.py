@@ -14,8 +14,8 @@ CELLS = 4_000_000  # of the table of counts in memory at once
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, or a difference of two, and its 95 % interval; None with fewer than 20 pictures. `pictures` have a value,
-    in both where it is a difference."""
+    """A mean, or a difference of two, and its 95 % interval; None with fewer than 20 pictures. `pictures`: how many
+    the mean is of; of a difference, the smaller of both numbers."""
 
     value: float
     low: float | None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from qumade.evaluate.alignment import DepthKind, default_alignment, depth_kind
 from qumade.evaluate.bootstrap import Interval, mean_differences
 from qumade.evaluate.evaluation import SCORES, Evaluation, evaluate
 from qumade.evaluate.pictures import Row, headline_scores, row_of
-from qumade.evaluate.samples import Predict, Samples, choose, predict_each
+from qumade.evaluate.samples import Predict, Samples, as_text, choose, predict_each
 from qumade.evaluate.summary import (
     Group,
     aligned,
     as_json,
+    check_share,
     format_number,
     how_judged,
     score_matrix,
@@ -35,6 +37,7 @@ __all__ = [
     "format_comparison",
     "format_interval",
     "letter",
+    "told_apart",
     "wins",
 ]
 
@@ -82,6 +85,7 @@ def compare(
     """
     if len(runs) < 2:
         raise QumadeError(f"Invalid comparison: got {len(runs)} runs; must be at least 2")
+    check_share(min_object_share)
     positions = choose(dataset, splits, limit)
     learnt = [task for task in TASKS if all(task in run.learnt for run in runs)]
     if not learnt:
@@ -147,13 +151,24 @@ def letter(run: int) -> str:
     return chr(ord("A") + run) if run < 26 else f"A{run}"
 
 
+def told_apart(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """Return the names of networks or datasets; where two are equal, the paths they lie at."""
+    return [
+        as_text(name if list(names).count(name) == 1 else str(path.absolute()))
+        for name, path in zip(names, paths, strict=True)
+    ]
+
+
 def format_comparison(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> str:
     """Return means and differences as tables of text, one a dataset."""
     lines = [f"{letter(number)}  {run.name}" for number, run in enumerate(runs)]
     heads = [letter(number) for number in range(len(runs))] + [f"A - {letter(n)}" for n in range(1, len(runs))]
     for comparison in comparisons:
         first = comparison.evaluations[0]
-        lines += ["", f"{comparison.dataset}: {comparison.groups[0].pictures:,} pictures. {how_judged(first)}"]
+        lines += [
+            "",
+            f"{comparison.dataset}: {comparison.groups[0].pictures:,} pictures. {how_judged(first, len(runs))}",
+        ]
         rows = [["", *heads]]
         for name in score_names(first):
             values = [format_number(group.means[name.column]) for group in comparison.groups]

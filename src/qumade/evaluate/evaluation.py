@@ -26,7 +26,7 @@ from qumade.evaluate.alignment import (
     depth_kind,
 )
 from qumade.evaluate.metrics import DEPTH_METRICS, MASK_METRICS, THRESHOLD, depth_errors, mask_scores
-from qumade.evaluate.original import original_grey, original_scores, original_sums
+from qumade.evaluate.original import original_grey, original_sums
 from qumade.evaluate.samples import Predict, Samples, Truth, as_text, choose, predict_each, truth_of
 from qumade.models.config import TASKS, Task
 
@@ -51,7 +51,8 @@ class Evaluation:
     `scores` has a row a picture: `sample` (position in the dataset), `stem`, `split`, `object_share` (of the picture,
     true), `predicted_share`, `mask_pixels` and `depth_pixels` that took part, `depth_scale` and `depth_shift` of the
     alignment, and SCORES, null where they cannot be told. `baselines` has the SCORES of the same pictures for all
-    background and the mean inverse depth everywhere (`mean_inverse_depth`, by which no alignment but none is moved).
+    background and the mean inverse depth everywhere. `original` has, where it was asked for, the `original_sums` of
+    each picture for "mask" and "depth", float64 [pictures, 7].
     """
 
     dataset: str
@@ -61,8 +62,7 @@ class Evaluation:
     predicted_kind: DepthKind
     alignment: Alignment | None  # None without depth
     clamp: Clamp | None
-    mean_inverse_depth: float
-    original: dict[str, dict[str, float]] | None  # "mask" and "depth", where it was asked for
+    original: dict[str, NDArray[np.float64]] | None
     learnt: tuple[Task, ...] = TASKS  # what else the network says is neither scored nor shown
 
     @property
@@ -88,22 +88,27 @@ def evaluate(
     progress: bool = False,
 ) -> Evaluation:
     """Predict and score the samples at these positions (all). Alignment and clamp follow the kinds of the predicted and
-    the true depth where they are not given. Only what the network has `learnt` is scored. Raises QumadeError where a
-    prediction does not fit its picture."""
+    the true depth where they are not given. Only what the network has `learnt` is scored. Raises QumadeError where the
+    dataset has nothing of that, and where a prediction does not fit its picture."""
     positions = choose(dataset) if positions is None else positions
     code = dataset.depth_code if "depth" in learnt else None
+    if code is None and not ("mask" in learnt and getattr(dataset, "has_masks", True)):
+        needed = " or ".join({"mask": "masks", "depth": "depth"}[task] for task in learnt)
+        raise QumadeError(
+            f"Invalid dataset: got {dataset.name} without {needed}; must have what the network learnt, and it learnt "
+            "nothing else"
+        )
     if code is not None:
         alignment = alignment or default_alignment(predicted_kind, depth_kind(code))
         clamp = clamp or default_clamp(code)
     else:
         alignment = clamp = None
-    mean = 1.0
-    if alignment == "none":  # else a constant is moved to the truth whatever it is
-        mean = _mean_inverse_depth(dataset, positions)
+    # a constant is moved to the truth whatever it is, but where nothing is aligned
+    mean = _mean_inverse_depth(dataset, positions) if alignment == "none" else 1.0
     stems, splits = getattr(dataset, "stems", None), dataset.splits
     rows: list[dict[str, object]] = []
     baseline_rows: list[dict[str, float]] = []
-    sums = {"mask": np.zeros(7), "depth": np.zeros(7)}
+    sums: list[dict[str, NDArray[np.float64]]] = []
     for position, triple, predicted in predict_each(predict, dataset, positions, batch_size, progress):
         truth = truth_of(triple, code)
         told = predicted.mask if "mask" in learnt else None
@@ -122,7 +127,7 @@ def evaluate(
         nothing = np.zeros(triple.image.shape[:2])
         baseline_rows.append(_score(None if told is None else nothing, nothing + mean, truth, alignment, clamp))
         if original:
-            _add_original(sums, told, predicted.inverse_depth, triple, truth, code)
+            sums.append(_original(told, predicted.inverse_depth, triple, truth, code))
     return Evaluation(
         dataset=as_text(dataset.name),
         scores=_table(rows),
@@ -131,8 +136,7 @@ def evaluate(
         predicted_kind=predicted_kind,
         alignment=alignment,
         clamp=clamp,
-        mean_inverse_depth=mean,
-        original={name: original_scores(values) for name, values in sums.items()} if original else None,
+        original={name: np.array([one[name] for one in sums]).reshape(-1, 7) for name in TASKS} if original else None,
         learnt=tuple(learnt),
     )
 
@@ -211,17 +215,18 @@ def _mean_inverse_depth(dataset: Samples, positions: NDArray[np.integer]) -> flo
     return math.fsum(found) / len(found) if found else 1.0
 
 
-def _add_original(
-    sums: dict[str, NDArray[np.float64]],
+def _original(
     probability: NDArray[np.floating] | None,
     inverse_depth: NDArray[np.floating],
     triple: Triple,
     truth: Truth,
     code: DepthCode | None,
-) -> None:
+) -> dict[str, NDArray[np.float64]]:
+    sums = {"mask": np.zeros(7), "depth": np.zeros(7)}
     if truth.mask is not None and probability is not None:
-        sums["mask"] += original_sums(probability, truth.mask)
+        sums["mask"] = original_sums(probability, truth.mask)
     if triple.inverse_depth is not None and code is not None:
         ignored = False if triple.ignore is None else triple.ignore
         grey = original_grey(np.where(ignored, np.float32(np.nan), triple.inverse_depth), code)
-        sums["depth"] += original_sums(grey, original_grey(inverse_depth, code))
+        sums["depth"] = original_sums(grey, original_grey(inverse_depth, code))
+    return sums

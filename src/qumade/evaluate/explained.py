@@ -10,9 +10,11 @@ from qumade.evaluate.pictures import Panel
 from qumade.evaluate.report import Section
 from qumade.evaluate.samples import Samples
 from qumade.models.network import MaskDepthNetwork
+from qumade.predict import resized
 
 __all__ = ["explained"]
 
+SHOWN_PX = 480  # the longer side of a picture at most: a report must not hold whole photos
 MARK_PX = 5
 
 
@@ -30,12 +32,13 @@ def explained(network: MaskDepthNetwork, evaluation: Evaluation, dataset: Sample
         triple = dataset.read(position)
         point = _middle(triple.mask, triple.image.shape)
         if "mask" in network.config.learnt:
-            heat = heat_overlay(triple.image, explain_mask(network, triple.image))
-            panels.append(Panel(f"sample {position}: mask", Image.fromarray(heat)))
+            heat = explain_mask(network, triple.image)
+            panels.append(Panel(f"sample {position}: mask", _overlay(triple.image, heat)))
         if "depth" not in network.config.learnt:
             continue
-        marked = Image.fromarray(heat_overlay(triple.image, explain_depth(network, triple.image, point)))
-        column, row = point
+        marked = _overlay(triple.image, explain_depth(network, triple.image, point))
+        height, width = triple.image.shape[:2]
+        column, row = point[0] * marked.width // width, point[1] * marked.height // height
         box = (column - MARK_PX, row - MARK_PX, column + MARK_PX, row + MARK_PX)
         ImageDraw.Draw(marked).ellipse(box, outline="white", width=2)
         panels.append(Panel(f"sample {position}: depth at the ring", marked))
@@ -44,6 +47,13 @@ def explained(network: MaskDepthNetwork, evaluation: Evaluation, dataset: Sample
         "does not. Coarse by nature: a cell is as large as the encoder's stride."
     )
     return Section("What it looks at", text, tuple(panels))
+
+
+def _overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:
+    """Return the picture under the colours of the map, large photos shrunk to SHOWN_PX."""
+    small = Image.fromarray(image)
+    small.thumbnail((SHOWN_PX, SHOWN_PX))
+    return Image.fromarray(heat_overlay(np.asarray(small), resized(heat, small.size)))
 
 
 def _middle(mask: NDArray[np.uint8] | None, shape: tuple[int, ...]) -> tuple[int, int]:

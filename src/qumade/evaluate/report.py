@@ -17,15 +17,18 @@ from qumade.evaluate.bootstrap import Interval, means
 from qumade.evaluate.compare import Comparison, Run, letter
 from qumade.evaluate.evaluation import DEPTH_REGIONS, Evaluation
 from qumade.evaluate.original import ORIGINAL_METRICS
-from qumade.evaluate.pictures import MASK_COLOURS, Panel, Row, headline_scores, jpeg, png
+from qumade.evaluate.pictures import MASK_COLOURS, Panel, Row, headline_scores, jpeg
 from qumade.evaluate.plots import plot_differences, plot_histogram, plot_intervals, plot_pairs, plot_sizes
 from qumade.evaluate.samples import as_text
 from qumade.evaluate.summary import (
+    KNOW_NOTHING,
     SPLIT_WORDS,
+    SPLITS_NOTE,
     Group,
     ScoreName,
     format_number,
     how_judged,
+    original_means,
     score_names,
     selected,
 )
@@ -64,10 +67,12 @@ def write_report(
     worst: Sequence[Row],
     extra: Sequence[Section] = (),
     min_object_share: float = 0.0,
+    trained: str = "",
 ) -> None:
     """Write the report of one network on one dataset: report.html, which needs no other file and no connection.
 
-    `groups` are the means for that least share of an object, `worst` the rows of pictures to show.
+    `groups` are the means for that least share of an object, `worst` the rows of pictures to show, `trained` a sentence
+    on what the network was trained on.
     """
     names = score_names(evaluation)
     sections = []
@@ -95,6 +100,8 @@ def write_report(
             for group in groups
             if group.name in ("all", "test")
         ],
+        "know_nothing": KNOW_NOTHING,
+        "splits_note": f"{SPLITS_NOTE} {trained}".rstrip(),
         "groups": [
             {
                 "name": group.name,
@@ -105,13 +112,13 @@ def write_report(
             for group in groups
         ],
         "sections": sections,
-        "original": _original(evaluation),
+        "original": _original(evaluation, min_object_share),
         "plots": _plots(evaluation, groups, selected(evaluation, min_object_share)),
         "extra": [
             {
                 "title": section.title,
                 "text": section.text,
-                "pictures": [{"source": _png_source(p.image), "caption": p.title} for p in section.pictures],
+                "pictures": [{"source": _jpeg_source(p.image), "caption": p.title} for p in section.pictures],
             }
             for section in extra
         ],
@@ -140,7 +147,7 @@ def write_comparison(
             {
                 "name": comparison.dataset,
                 "told": _told(comparison.groups[:1]) + _kept(comparison.min_object_share),
-                "judged": how_judged(first),
+                "judged": how_judged(first, len(runs)),
                 "pairs": [f"A - {letter(number)}" for number in range(1, len(runs))],
                 "sections": sections,
                 "plots": _pair_plots(comparison),
@@ -166,12 +173,12 @@ def _write(path: Path, template: str, content: dict[str, Any]) -> None:
     write_bytes(path, as_text(text).encode())
 
 
-def _original(evaluation: Evaluation) -> dict[str, Any] | None:
+def _original(evaluation: Evaluation, min_object_share: float) -> dict[str, Any] | None:
     if evaluation.original is None:
         return None
     lines = [
         {"title": title, "cells": [format_number(value) for value in scores.values()]}
-        for title, scores in evaluation.original.items()
+        for title, scores in original_means(evaluation, min_object_share).items()
     ]
     return {"names": ORIGINAL_METRICS, "lines": lines}
 
@@ -277,15 +284,15 @@ def _plot(svg: bytes, caption: str) -> dict[str, str]:
     return {"source": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}", "caption": caption}
 
 
-def _png_source(image: Image.Image) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
+def _jpeg_source(image: Image.Image) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(image)).decode()}"
 
 
 def _row(row: Row) -> dict[str, Any]:
     panels = [
         {
             "title": panel.title,
-            "source": f"data:image/jpeg;base64,{base64.b64encode(jpeg(panel.image)).decode()}",
+            "source": _jpeg_source(panel.image),
             "width": panel.image.width,
             "height": panel.image.height,
         }

@@ -12,6 +12,7 @@ from qumade.data.description import DepthCode
 from qumade.data.layout import Triple
 from qumade.errors import QumadeError
 from qumade.evaluate.alignment import judged_truth
+from qumade.plan.indices import spread
 
 __all__ = ["Predict", "Predicted", "Samples", "Truth", "as_text", "choose", "predict_each", "truth_of"]
 
@@ -56,20 +57,21 @@ class Truth:
 
 def choose(dataset: Samples, splits: Sequence[str] = (), limit: int | None = None) -> NDArray[np.int64]:
     """Return the positions of the samples in these splits (all where none is named), at most `limit` of them, spread
-    evenly. QumadeError where there is none."""
+    evenly. QumadeError where there is none, and where the dataset lacks one of the splits."""
     positions = np.arange(len(dataset))
     if len(positions) == 0:
         raise QumadeError(f"Invalid dataset: got no sample in {dataset.name}; must have some to judge")
     if splits:
-        positions = np.flatnonzero(np.isin(dataset.splits, list(splits)))
-    if len(positions) == 0:
-        found = ", ".join(sorted({str(name) or "none" for name in np.unique(dataset.splits)}))
-        raise QumadeError(f"Invalid split: got {', '.join(splits)} of {dataset.name}; must be one it has: {found}")
+        of_each = dataset.splits
+        present = [str(name) for name in np.unique(of_each) if name]
+        if missing := [name for name in splits if name not in present]:
+            found = ", ".join(present) or "none"
+            raise QumadeError(f"Invalid split: got {', '.join(missing)} of {dataset.name}; must be one it has: {found}")
+        positions = np.flatnonzero(np.isin(of_each, list(splits)))
     if limit is not None:
         if limit < 1:
             raise QumadeError(f"Invalid limit: got {limit}; must be at least 1")
-        count = min(limit, len(positions))
-        positions = positions[np.arange(count) * len(positions) // count]
+        positions = positions[spread(len(positions), limit)]
     return positions
 
 

@@ -13,20 +13,24 @@ from qumade.errors import QumadeError
 from qumade.evaluate.alignment import Clamp, DepthKind
 from qumade.evaluate.evaluation import DEPTH_REGIONS, SCORES, Evaluation
 from qumade.evaluate.metrics import DEPTH_METRICS, MASK_METRICS
-from qumade.evaluate.original import ORIGINAL_METRICS
+from qumade.evaluate.original import ORIGINAL_METRICS, original_scores
 from qumade.plan.splits import SAMPLE_SPLITS
 
 __all__ = [
+    "KNOW_NOTHING",
+    "SPLITS_NOTE",
     "SPLIT_WORDS",
     "Group",
     "ScoreName",
     "aligned",
     "as_json",
+    "check_share",
     "format_number",
     "format_original",
     "format_summary",
     "how_judged",
     "left_out",
+    "original_means",
     "score_matrix",
     "score_names",
     "selected",
@@ -35,13 +39,18 @@ __all__ = [
 
 SPLIT_WORDS = {
     "all": "all pictures",
-    "train": "the part to train on; both background and object are seen",
-    "seen background": "background seen in training, object not",
-    "seen foreground": "object seen in training, background not",
-    "val": "neither is seen; training is stopped on it",
-    "test": "neither is seen",
-    "mixed": "neither is seen; one of val, one of test",
+    "train": "background and object are in the training part of this dataset",
+    "seen background": "the background is in the training part, the object is not",
+    "seen foreground": "the object is in the training part, the background is not",
+    "val": "neither is in the training part; training on this dataset stops on it",
+    "test": "neither is in the training part",
+    "mixed": "neither is in the training part; one is of val, one of test",
 }
+SPLITS_NOTE = (
+    "Splits are those of this dataset: they tell what was seen in training only of a network that was trained on this "
+    "dataset's training part."
+)
+KNOW_NOTHING = "know-nothing, all"  # the head of its column, which is of all pictures
 KIND_WORDS = {
     "metric": "metric",
     "scaled": "scaled (true up to one factor)",
@@ -118,8 +127,7 @@ def summarise(evaluation: Evaluation, min_object_share: float = 0.0) -> list[Gro
 
 def selected(evaluation: Evaluation, min_object_share: float = 0.0) -> NDArray[np.bool_]:
     """Return which pictures show an object of at least that share of the picture, bool [pictures]; all at 0."""
-    if not 0 <= min_object_share <= 1:
-        raise QumadeError(f"Invalid least share of an object: got {min_object_share}; must be from 0 to 1")
+    check_share(min_object_share)
     if min_object_share == 0:
         return np.ones(evaluation.scores.num_rows, bool)
     shares = evaluation.scores["object_share"].to_numpy()
@@ -128,6 +136,12 @@ def selected(evaluation: Evaluation, min_object_share: float = 0.0) -> NDArray[n
         largest = f"{np.nanmax(shares, initial=0):.3g}, the largest of the {len(keep)} pictures of {evaluation.dataset}"
         raise QumadeError(f"Invalid least share of an object: got {min_object_share}; must be at most {largest}")
     return keep
+
+
+def check_share(min_object_share: float) -> None:
+    """Refuse a least share of an object that is not from 0 to 1."""
+    if not 0 <= min_object_share <= 1:
+        raise QumadeError(f"Invalid least share of an object: got {min_object_share}; must be from 0 to 1")
 
 
 def score_matrix(table: pa.Table) -> NDArray[np.float64]:
@@ -142,8 +156,18 @@ def left_out(evaluation: Evaluation) -> NDArray[np.bool_]:
     return nothing
 
 
-def how_judged(evaluation: Evaluation) -> str:
-    """Return the sentence without which the depth scores mean nothing: kinds, alignment, clamp."""
+def how_judged(evaluation: Evaluation, networks: int = 1) -> str:
+    """Return the sentence without which the depth scores mean nothing: kinds, alignment, clamp; and what is not judged,
+    for the network, or one of the `networks` compared, never learnt it."""
+    who = "the network" if networks == 1 else "one of the networks"
+    if "mask" not in evaluation.learnt:
+        return f"Masks are not judged: {who} learnt depth only. {_depth_judged(evaluation)}"
+    if "depth" not in evaluation.learnt:
+        return f"Depth is not judged: {who} learnt masks only."
+    return _depth_judged(evaluation)
+
+
+def _depth_judged(evaluation: Evaluation) -> str:
     if evaluation.clamp is None or evaluation.alignment is None:
         return "The dataset has no depth."
     means = {
@@ -182,14 +206,14 @@ def as_json(evaluation: Evaluation, groups: list[Group], min_object_share: float
         "original": evaluation.original
         and {
             name: {key: None if math.isnan(value) else value for key, value in scores.items()}
-            for name, scores in evaluation.original.items()
+            for name, scores in original_means(evaluation, min_object_share).items()
         },
     }
 
 
 def format_summary(evaluation: Evaluation, groups: list[Group]) -> str:
-    """Return the means as a table of text: a row a score, a column a split, last what knows nothing."""
-    heads = ["", *(group.name for group in groups), "know-nothing"]
+    """Return the means as a table of text: a row a score, a column a split, last what knows nothing, over all."""
+    heads = ["", *(group.name for group in groups), KNOW_NOTHING]
     lines = [heads, ["pictures", *(f"{group.pictures:,}" for group in groups), ""]]
     if evaluation.has_masks:
         lines.append(["no object, left out", *(f"{group.no_object:,}" for group in groups), ""])
@@ -200,7 +224,8 @@ def format_summary(evaluation: Evaluation, groups: list[Group]) -> str:
             lines.append([section, *("" for _ in heads[1:])])
         values = [*(group.means[name.column] for group in groups), groups[0].baselines[name.column]]
         lines.append([f"  {name.title}", *(format_number(value) for value in values)])
-    return "\n".join(aligned(lines)) + f"\n{how_judged(evaluation)}"
+    notes = [how_judged(evaluation), *([SPLITS_NOTE] if len(groups) > 1 else [])]
+    return "\n".join([*aligned(lines), *notes])
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -214,10 +239,17 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def format_original(evaluation: Evaluation) -> str:
-    """Return the numbers as the original reported them, a line each for mask and depth."""
+def original_means(evaluation: Evaluation, min_object_share: float = 0.0) -> dict[str, dict[str, float]]:
+    """Return the numbers as the original reported them, for "mask" and "depth", pooled over the pictures that count
+    as in `summarise`; none where the evaluation did not take them."""
+    keep = selected(evaluation, min_object_share)
+    return {name: original_scores(sums[keep].sum(axis=0)) for name, sums in (evaluation.original or {}).items()}
+
+
+def format_original(evaluation: Evaluation, min_object_share: float = 0.0) -> str:
+    """Return `original_means` as a table of text, a line each for mask and depth."""
     lines = [f"{'':8}" + "".join(f"{name:>10}" for name in ORIGINAL_METRICS)]
-    for name, scores in (evaluation.original or {}).items():
+    for name, scores in original_means(evaluation, min_object_share).items():
         lines.append(f"{name:8}" + "".join(f"{format_number(value):>10}" for value in scores.values()))
     return "\n".join(lines) + "\nBoth maps grey in [0, 1] with 1e-5 added, all pixels pooled, no alignment."
 

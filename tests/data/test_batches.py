@@ -1,3 +1,7 @@
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -199,6 +203,48 @@ def test_batches_are_read_while_the_consumer_works() -> None:
     read = len(asked)
     time.sleep(0.1)
     assert len(asked) == read
+
+
+INTERRUPTED = """
+import signal, time
+import numpy as np
+from qumade.data.batches import training_batches
+from qumade.data.layout import Triple
+from qumade.data.mix import Ingredient, Mix
+
+class Slow:
+    name, has_masks, has_depth, depth_code = "slow", True, False, None
+
+    def __len__(self):
+        return 1
+
+    def read_many(self, positions, draws=None):
+        time.sleep(0.05)
+        return [Triple(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8), None, None) for _ in positions]
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, lambda *_: None)  # noted, as while training
+    mix = Mix([Ingredient(Slow(), np.arange(1))])
+    made = training_batches(mix, size=(4, 4), batch_size=1, seed=0, stop=20, workers=1)
+    for number, _ in enumerate(made):
+        print(number, flush=True)
+    made.close()
+"""
+
+
+def test_ctrl_c_in_a_terminal_leaves_the_workers_alone(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    command = [sys.executable, str(tmp_path / "interrupted.py")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "0\n"
+            os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0, err
+    assert out.split() == [str(number) for number in range(1, 20)]
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -48,5 +48,22 @@ def test_steps_and_validations_fit_into_the_time(
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_steps_are_taken_until_all_agree(clock, make_stepper, make_batches):
+    own, taken = [], []
+
+    def batches():
+        for batch in itertools.cycle(make_batches(2)):
+            clock.now += 1.0
+            taken.append(1)
+            yield batch
+
+    def agreed(enough):
+        own.append(enough)
+        return len(own) == 6  # the clock of another process
+
+    steps_in(100, make_stepper(), batches(), agreed=agreed)
+    assert own == [True] * 6 and len(taken) == budget.WARM_UP + budget.LEAST + 5
+
+
 def test_at_least_one_step(make_stepper, make_batches):
     assert steps_in(1e-6, make_stepper(), make_batches(10)) == (1, 1)

@@ -40,6 +40,11 @@ def batch_of(samples, seed=0, side=32):
     return Batch(*(torch.rand(samples, channels, side, side, generator=generator) for channels in (3, 1, 1)))
 
 
+def alone(tensor):
+    """The mean over one process."""
+    return tensor
+
+
 def gradients(*modules):
     return [p.grad.clone() for module in modules for p in module.parameters()]
 
@@ -54,7 +59,7 @@ def cleared(*modules):
 def test_parts_of_any_size_add_up_to_the_gradient_and_the_losses_of_the_whole(samples, threads):
     torch.manual_seed(0)
     network, objective, batch = Linear(), Squares(), batch_of(7)
-    expected = WholeBatch(objective, network, Tensor.backward)(batch)
+    expected = WholeBatch(objective, network, alone)(batch)
     wanted = gradients(network, objective)
     cleared(network, objective)
     losses = MicroBatches(network, objective, samples=samples, threads=threads)(batch)
@@ -63,6 +68,20 @@ def test_parts_of_any_size_add_up_to_the_gradient_and_the_losses_of_the_whole(sa
         torch.testing.assert_close(loss, expected[name])
     for found, right in zip(gradients(network, objective), wanted, strict=True):
         torch.testing.assert_close(found, right)
+
+
+def test_losses_and_learned_weights_are_means_over_the_processes():
+    torch.manual_seed(0)
+    network, objective, batch = Linear(), Squares(), batch_of(3)
+    own = WholeBatch(objective, network, alone)(batch)
+    *of_network, of_weight = gradients(network, objective)
+    cleared(network, objective)
+    means = WholeBatch(objective, network, lambda tensor: tensor / 4)(batch)  # three others have zeros
+    *shared, averaged = gradients(network, objective)
+    assert {name: float(loss) * 4 for name, loss in means.items()} == {name: float(loss) for name, loss in own.items()}
+    assert averaged * 4 == of_weight != 0
+    # Those of the network are averaged by what it is wrapped in.
+    assert all(torch.equal(one, other) for one, other in zip(shared, of_network, strict=True))
 
 
 def test_weights_that_change_are_seen_by_all_parts():
@@ -77,7 +96,7 @@ def test_weights_that_change_are_seen_by_all_parts():
     compute(batch)
     found = gradients(network, objective)
     cleared(network, objective)
-    WholeBatch(objective, network, Tensor.backward)(batch)
+    WholeBatch(objective, network, alone)(batch)
     for one, right in zip(found, gradients(network, objective), strict=True):
         torch.testing.assert_close(one, right)
 
@@ -106,7 +125,7 @@ def test_each_part_is_normalised_by_itself():
     compute(batch)
     # Every second sample: what a batch is mixed of comes one after the other.
     first = Batch(*(layer[0::2] for layer in batch))
-    WholeBatch(objective, together, Tensor.backward)(first)
+    WholeBatch(objective, together, alone)(first)
     for (name, found), right in zip(network.named_buffers(), together.buffers(), strict=True):
         torch.testing.assert_close(found, right, msg=name)
 
@@ -122,7 +141,7 @@ def test_the_mode_of_the_network_holds_for_all_parts():
     after = compute(batch)["loss"]
     cleared(network)
     assert after != before
-    torch.testing.assert_close(after, WholeBatch(objective, network, Tensor.backward)(batch)["loss"], rtol=0.2, atol=0)
+    torch.testing.assert_close(after, WholeBatch(objective, network, alone)(batch)["loss"], rtol=0.2, atol=0)
 
 
 def test_an_error_in_a_thread_is_raised():

@@ -164,8 +164,9 @@ def test_whatever_was_not_written_yet_is_done_again(config, whole, tmp_path, mon
 
 
 def test_events_of_steps_that_a_kill_undid_are_hidden(config, tmp_path, monkeypatch, plain):
+    save = loop._save
     with monkeypatch.context() as patch, pytest.raises(Kill):
-        patch.setattr(loop, "_is_stale", lambda rows, _: _raise(Kill) if len(rows) == 2 else False)
+        patch.setattr(loop, "_save", lambda *given: _raise(Kill) if given[2].step == 8 else save(*given))
         train(config, tmp_path / "run", checkpoint_s=1000, **QUIET)
     assert latest_checkpoint(tmp_path / "run" / "checkpoint").name == "step_000000004.safetensors"
     time.sleep(1.1)  # files of events are told apart by the second
@@ -294,6 +295,36 @@ def test_it_stops_early_when_validation_gets_no_better(config, tmp_path, plain):
     assert len(read_results(out / "results.csv")) == len(rows)
 
 
+def test_the_pictures_of_a_training_that_stops_early_are_of_its_last_epoch(config, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Report, "_draw", lambda _, rows, network: drawn.append(rows[-1]["epoch"]))
+    config = config.model_copy(update={"patience": 2, "steps": 50, "lr": 1e-9})
+    rows = read_results(train(config, tmp_path / "run", **QUIET) / "results.csv")
+    assert len(rows) < 10 and drawn[-1] == len(rows)
+
+
+def test_weights_are_fetched_for_a_beginning_only(config, tmp_path, monkeypatch, plain):
+    given, new_training = [], loop.new_training
+
+    def noted(config, **options):
+        given.append(options["resumed"])
+        return new_training(config, **options)
+
+    monkeypatch.setattr(loop, "new_training", noted)
+    with monkeypatch.context() as patch, pytest.raises(Kill):
+        patch.setattr(loop, "_end_epoch", lambda *_: _raise(Kill))
+        train(config, tmp_path / "run", **QUIET)
+    train(config.model_copy(update={"steps": None}), tmp_path / "run", **QUIET)
+    assert given == [False, True]
+
+
+@pytest.mark.parametrize(("device", "kept"), [("cpu", "cpu"), ("mps", "cpu")])
+def test_sums_of_64_bits_are_where_there_are_such(device, kept):
+    sums = loop._Sums({"loss": 0.1}, torch.device(device))
+    sums.add({"loss": torch.tensor(0.25)})
+    assert sums.device.type == kept and sums.values() == {"loss": 0.1 + 0.25}
+
+
 def test_without_validation_samples_the_best_is_the_last(tmp_path, toy_dataset, plain, capsys):
     config = TrainConfig(data=toy_dataset(tmp_path / "data", val=0), size=(32, 32), batch_size=4, steps=4, patience=1)
     out = train(config, tmp_path / "run", threads=1, workers=0)
@@ -337,23 +368,42 @@ def test_global_settings_are_what_they_were(config, tmp_path, plain):
 
 
 LAUNCHED = """
-import sys
+import hashlib, os, sys, time
 from pathlib import Path
+from types import SimpleNamespace
+from qumade.train import budget, learning_rate, loop
 from qumade.train.config import load_config
-from qumade.train.loop import train
 
-train(load_config(Path(sys.argv[1])), sys.argv[2], threads=1, workers=0, progress=False)
+# Left alone, no two processes would have enough at the same step.
+if os.environ["RANK"] == "1":
+    budget.time = SimpleNamespace(monotonic=lambda: time.monotonic() / 1000)
+learning_rate.DIVERGED = 1.1
+new_training, made = loop.new_training, []
+loop.new_training = lambda *given, **options: made.append(new_training(*given, **options)) or made[-1]
+out = Path(sys.argv[2])
+loop.train(load_config(Path(sys.argv[1])), out, threads=1, workers=0, progress=False)
+learner = made[0].learner
+weights = [weight.detach().numpy().tobytes() for group in learner.optimizer.param_groups for weight in group["params"]]
+out.with_suffix("." + os.environ["RANK"]).write_text(hashlib.sha256(b"".join(weights)).hexdigest())
 """
 
 
-def test_processes_launched_together_train_one_network(config, tmp_path):
-    save_config(config.model_copy(update={"steps": 4}), tmp_path / "config.yaml")
+@pytest.mark.parametrize("update", [{"steps": 4}, {"steps": None, "epoch_steps": None, "minutes": 0.03, "lr": "find"}])
+def test_processes_launched_together_train_one_network(config, tmp_path, update):
+    config = config.model_copy(update={"task_weights": "uncertainty"} | update)
+    save_config(config, tmp_path / "config.yaml")
     (tmp_path / "launched.py").write_text(LAUNCHED)
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     arguments = [tmp_path / "launched.py", tmp_path / "config.yaml", tmp_path / "run"]
-    subprocess.run([*launch, *map(str, arguments)], check=True, capture_output=True, timeout=300)
+    with subprocess.Popen([*launch, *map(str, arguments)], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            _, err = process.communicate(timeout=240)
+        finally:
+            process.terminate()  # and so what it launched, in sessions of their own
+    assert process.returncode == 0, err
     (start,) = json.loads((tmp_path / "run" / "environment.json").read_text())["starts"]
     assert start["processes"] == 2
-    (row,) = read_results(tmp_path / "run" / "results.csv")
-    assert row["step"] == 4 and row["val_iou"] is not None
+    row = read_results(tmp_path / "run" / "results.csv")[-1]
+    assert row["step"] == load_config(tmp_path / "run" / "config.yaml").steps and row["val_iou"] is not None
+    assert (tmp_path / "run.0").read_text() == (tmp_path / "run.1").read_text()
     load_network(tmp_path / "run", "last")

@@ -3,9 +3,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from qumade.data.batches import to_batch
 from qumade.errors import QumadeError
+from qumade.models.config import NetworkConfig
+from qumade.models.network import build_network
 from qumade.train import training as module
 from qumade.train.config import TrainConfig
 from qumade.train.gradient import MicroBatches, WholeBatch
@@ -117,8 +120,56 @@ def test_micro_batches_of_several_processes_are_their_shares(config, monkeypatch
 
 def _accelerator(processes):
     return SimpleNamespace(
-        device=CPU, num_processes=processes, process_index=0, prepare_model=lambda network: network, backward=None
+        device=CPU,
+        num_processes=processes,
+        process_index=0,
+        prepare_model=lambda network: network,
+        reduce=lambda tensor, reduction: tensor,
     )
+
+
+ALONE = "must leave at least 2 in each part"
+
+
+@pytest.mark.parametrize(
+    ("model", "batch_size", "micro_batch", "size", "processes", "parts"),
+    [
+        ("tiny", 1, None, (32, 32), 1, 1),
+        ("tiny", 4, 1, (32, 32), 1, 1),
+        ("tiny", 3, 2, (32, 32), 1, 2),
+        ("tiny", 2, None, (32, 32), 2, 1),
+        ("tiny", 2, None, (32, 32), 1, None),
+        ("tiny", 5, 3, (32, 32), 1, None),
+        ("tiny", 4, None, (32, 32), 2, None),
+        ("tiny", 1, None, (64, 32), 1, None),
+        ("base", 1, None, (32, 32), 1, None),  # its encoder normalises over channels
+    ],
+)
+def test_a_sample_that_is_normalised_alone_has_more_than_a_pixel(
+    config, monkeypatch, model, batch_size, micro_batch, size, processes, parts
+):
+    monkeypatch.setattr(module, "new_accelerator", lambda: _accelerator(processes))
+    update = {"model": model, "batch_size": batch_size, "micro_batch": micro_batch, "size": size}
+    if parts:
+        with pytest.raises(QumadeError, match=f"got {batch_size} in parts of {parts} at size 32x32.*{ALONE}"):
+            new_training(config.model_copy(update=update))
+    else:
+        training = new_training(config.model_copy(update=update))
+        if processes == 1:
+            assert training.stepper(next(iter(training.batches(0, 1))), 0.0)["loss"].isfinite()
+
+
+@pytest.mark.parametrize(("pretrained", "resumed"), [(False, False), (True, False), (True, True)])
+def test_weights_are_fetched_for_a_beginning_only(config, monkeypatch, pretrained, resumed):
+    asked = []
+
+    def build(network: NetworkConfig, *, pretrained: bool):
+        asked.append(pretrained)
+        return build_network(network)
+
+    monkeypatch.setattr(module, "build_network", build)
+    new_training(config.model_copy(update={"pretrained": pretrained}), resumed=resumed)
+    assert asked == [pretrained and not resumed]
 
 
 @pytest.mark.parametrize(("processes", "fits"), [(1, True), (2, True), (3, False), (8, False)])
@@ -169,7 +220,11 @@ def test_processes_share_out_the_validation_samples(training):
 
 def test_without_validation_samples_there_are_no_scores(tmp_path, toy_dataset):
     config = TrainConfig(data=toy_dataset(tmp_path / "data", val=0), size=(32, 32), steps=1)
-    assert new_training(config).validate() == Scores(None, None, None)
+    training = new_training(config)
+    assert training.validate() == Scores(None, None, None)
+    # Apple's GPU has no numbers of 64 bits: sums stay on the CPU.
+    apples = SimpleNamespace(device=torch.device("mps"), process_index=0, num_processes=1)
+    assert replace(training, accelerator=apples).validate() == Scores(None, None, None)
 
 
 def test_the_finder_tries_the_first_batches_and_leaves_no_trace(config, training):
@@ -198,5 +253,20 @@ def test_workers_may_be_given(config, training):
 def test_the_cpu_is_asked_for_where_there_is_no_gpu(monkeypatch, cuda, mps):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    monkeypatch.setattr(module, "Accelerator", lambda cpu: {"cpu": cpu})
+    monkeypatch.setattr(module, "Accelerator", lambda cpu, mixed_precision: {"cpu": cpu})
     assert new_accelerator() == {"cpu": not (cuda or mps)}
+
+
+def test_the_environment_does_not_choose_the_precision(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        assert new_accelerator().mixed_precision == "no"
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize("units", [False, True])
+def test_a_gpu_that_only_emulates_bf16_has_no_units_for_it(monkeypatch, units):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or units)
+    assert module._has_bf16_units(torch.device("cuda")) == units

@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +52,7 @@ def to_batch(triples: Sequence[Triple], size: tuple[int, int]) -> Batch:
     """Samples of any size as one batch of `size` (width, height), not augmented.
 
     Of a sample of another shape the largest middle part of that shape is taken. Image and coverage are resized by the
-    same antialiased filter; inverse depth and what is unknown by nearest neighbour, never blended.
+    same antialiased filter, coverage by that of the known pixels; inverse depth by nearest neighbour, never blended.
     """
     return _unpacked(_packed([fitted(triple, size) for triple in triples]), torch.device("cpu"))
 
@@ -211,6 +212,7 @@ def _start(reader: _Reader, keys: _KeyBatches, workers: int, device: torch.devic
         batch_sampler=keys,
         num_workers=workers,
         collate_fn=_same,
+        worker_init_fn=_ignore_interrupts,
         prefetch_factor=_AHEAD,
         persistent_workers=True,
         pin_memory=device.type == "cuda",
@@ -227,6 +229,11 @@ def _context() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["qumade.data.batches", "qumade.data.composite"])
     return context
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Ctrl-C goes to all processes of a terminal; what to do then is for the one that consumes to say."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _same(packed: Any) -> Any:

@@ -25,10 +25,18 @@ class Pace(NamedTuple):
 
 
 def steps_in(
-    seconds: float, stepper: Stepper, batches: Iterable[Batch], validate: Callable[[], object] | None = None
+    seconds: float,
+    stepper: Stepper,
+    batches: Iterable[Batch],
+    validate: Callable[[], object] | None = None,
+    agreed: Callable[[bool], bool] = bool,
 ) -> Pace:
     """Return how many steps fit into `seconds`, at least 1, and with how many validations, at most 20, from the speed
-    of a few steps that are undone afterwards."""
+    of a few steps that are undone afterwards.
+
+    Of several processes each has its own clock, and none can take a step alone: `agreed` turns what one thinks into
+    what all do.
+    """
     began = time.monotonic()
     budget = min(SHARE * seconds, MOST_S)
     taken, since = 0, began
@@ -40,7 +48,7 @@ def steps_in(
             now = time.monotonic()
             if taken == WARM_UP:
                 since = now
-            if taken >= WARM_UP + LEAST and now - since >= budget:
+            if taken >= WARM_UP + LEAST and agreed(now - since >= budget):
                 break
         per_step = (time.monotonic() - since) / max(taken - WARM_UP, 1)
         before = time.monotonic()

@@ -24,19 +24,24 @@ Losses = dict[str, Tensor]
 
 
 class WholeBatch:
-    """Computes the share of one of several processes at once. `forward` is the network, wrapped; `backward` takes the
-    total loss."""
+    """Computes the share of one of several processes at once. `forward` is the network, wrapped so that its gradients
+    are means over the processes; `mean` gives that of any other tensor, and is called by all of them alike."""
 
     def __init__(
-        self, objective: nn.Module, forward: nn.Module, backward: Callable[[Tensor], None], *, bf16: bool = False
+        self, objective: nn.Module, forward: nn.Module, mean: Callable[[Tensor], Tensor], *, bf16: bool = False
     ) -> None:
-        self._objective, self._forward, self._backward, self._bf16 = objective, forward, backward, bf16
+        self._objective, self._forward, self._mean, self._bf16 = objective, forward, mean, bf16
 
     def __call__(self, batch: Batch) -> Losses:
-        """Leave the gradient in the parameters, which have none before, and return the losses, detached."""
+        """Leave the gradient in the parameters, which have none before, and return the losses, detached: both those of
+        the whole batch, so that all processes take the same step and decide the same."""
         losses = _losses(self._forward, self._objective, batch, self._bf16)
-        self._backward(losses["loss"])
-        return {name: value.detach() for name, value in losses.items()}
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        for parameter in self._objective.parameters():  # not wrapped
+            if parameter.grad is not None:
+                parameter.grad = self._mean(parameter.grad)
+        means = self._mean(torch.stack([value.detach() for value in losses.values()]))
+        return dict(zip(losses, means, strict=True))
 
 
 class MicroBatches:

@@ -36,7 +36,8 @@ def find_learning_rate(
     stepper: Stepper, batches: Iterable[Batch], *, steps: int = 100, lowest: float = 1e-6, highest: float = 1.0
 ) -> LearningRates:
     """Train on up to `steps` batches with rates from `lowest` to `highest`, each a constant factor above the last,
-    until the smoothed loss is four times its lowest or no number.
+    until the smoothed loss is four times its lowest or no number. Several processes stop at the same step, since the
+    loss is that of them all.
 
     Afterwards, also after an exception, the learner and all global random numbers are exactly what they were.
     QumadeError where too little was seen for a suggestion.

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from qumade.train.training import Training, new_accelerator, new_training
 __all__ = ["train"]
 
 Row = dict[str, Any]
+Value = TypeVar("Value")
 
 SHOWN = 12  # samples in a picture
 LOOKS = 20  # at the losses, between two validations
@@ -88,7 +89,7 @@ def train(
         if state.get("finished"):
             _refuse_other_data(open_setup(config), state["data"], resumed)
             return folder.root
-        training = new_training(config, workers=workers)
+        training = new_training(config, workers=workers, resumed=resumed is not None)
         accelerator.wait_for_everyone()  # nobody writes before all have read
         if resumed is None:
             if progress and main:
@@ -150,19 +151,24 @@ def _with_rate_and_steps(training: Training, folder: RunFolder) -> Training:
     if config.steps is None and config.minutes is not None:
         batches = training.batches(0, MEASURED_BATCHES)
         try:
-            pace = steps_in(60 * config.minutes, training.stepper, batches, training.validate)
+            pace = steps_in(60 * config.minutes, training.stepper, batches, training.validate, _as_the_first)
             config = with_steps(config, *pace)
         finally:
             batches.close()
     if config.ema_decay is None:
         config = config.model_copy(update={"ema_decay": ema_decay_for(config.steps or 1)})
-    # Clocks differ between processes.
-    config = broadcast_object_list([config])[0]
+    config = _as_the_first(config)
     if training.accelerator.is_main_process:
         save_config(config, folder.config)
         if rates is not None:
             draw_learning_rates(rates, folder.learning_rates)
     return replace(training, setup=replace(training.setup, config=config))
+
+
+def _as_the_first(value: Value) -> Value:
+    """What the first process has, in all of them: clocks differ."""
+    first: Value = broadcast_object_list([value])[0]
+    return first
 
 
 def _run(
@@ -200,7 +206,6 @@ def _run(
                 samples = (so_far.step - epoch_step) * config.batch_size
                 speed = {"samples_per_s": samples / spent, "wait_share": (batches.waited_s - epoch_waited_s) / spent}
                 _end_epoch(training, folder, so_far, sums, report, lr, speed)
-                so_far.finished = so_far.step == budget.steps or _is_stale(so_far.rows, config.patience)
                 epoch_began, epoch_step, epoch_waited_s = time.monotonic(), so_far.step, batches.waited_s
             stop = stopped()
             if over or stop or time.monotonic() - saved >= checkpoint_s:
@@ -220,8 +225,8 @@ def _end_epoch(
     training: Training, folder: RunFolder, so_far: _Progress, sums: "_Sums", report: Report | None, lr: float,
     speed: Row,
 ) -> None:  # fmt: skip
-    """Judge, add a row, and write weights, results and pictures. The checkpoint comes after them, so that what a kill
-    leaves undone is done again."""
+    """Judge, add a row, decide whether it was the last, and write weights, results and pictures. The checkpoint comes
+    after them, so that what a kill leaves undone is done again."""
     budget = _budget(training.setup.config)
     scores = training.validate()
     before = [row["score"] for row in so_far.rows if row["score"] is not None]
@@ -237,6 +242,7 @@ def _end_epoch(
     samples = so_far.step * training.setup.config.batch_size
     row = {"epoch": len(so_far.rows) + 1, "step": so_far.step, "samples": samples, "lr": lr, **metrics}
     so_far.rows.append(row | {"best": int(best), **speed, "seconds": so_far.seconds})
+    so_far.finished = so_far.step == budget.steps or _is_stale(so_far.rows, training.setup.config.patience)
     sums.clear()
     if report is None:
         return
@@ -244,7 +250,7 @@ def _end_epoch(
     for which in ("best", "last"):
         if best or which == "last":
             write_weights(folder, which, training.average, training.setup.network_config(), note)
-    report.epoch(so_far.rows, budget.epochs, training.average, final=so_far.step == budget.steps)
+    report.epoch(so_far.rows, budget.epochs, training.average, final=so_far.finished)
 
 
 def _is_stale(rows: list[Row], patience: int | None) -> bool:
@@ -311,14 +317,14 @@ def _budget(config: TrainConfig) -> _Budget:
 
 
 class _Sums:
-    """Sums of losses by name, kept on the device so that no step waits for it."""
+    """Sums of losses by name, kept on a GPU of CUDA so that no step waits for it; others have no 64 bits."""
 
     def __init__(self, sums: dict[str, float], device: torch.device) -> None:
-        self.device, self._names = device, list(sums)
-        self._totals = torch.tensor(list(sums.values()), dtype=torch.float64, device=device)
+        self.device, self._names = device if device.type == "cuda" else torch.device("cpu"), list(sums)
+        self._totals = torch.tensor(list(sums.values()), dtype=torch.float64, device=self.device)
 
     def add(self, losses: dict[str, Tensor]) -> None:
-        values = torch.stack([value.double() for value in losses.values()])
+        values = torch.stack(list(losses.values())).to(self.device).double()
         self._totals = self._totals + values if self._names else values
         self._names = list(losses)
 

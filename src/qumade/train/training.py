@@ -1,8 +1,10 @@
 """What a training consists of, ready to take steps: the data, the network, its objective and optimiser, on a device."""
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from accelerate import Accelerator
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 
 from qumade.data.batches import Batch, Batches, ordered_batches, training_batches
 from qumade.errors import QumadeError
-from qumade.models.network import build_network
+from qumade.models.network import MaskDepthNetwork, build_network
 from qumade.train.config import TrainConfig
 from qumade.train.ema import ema_copy
 from qumade.train.gradient import MicroBatches, WholeBatch
@@ -79,7 +81,9 @@ class Training:
             sums = validation_sums(
                 self.average, self.learner.objective, batches, kind=network.depth_kind, span=network.depth_range
             )
-        return Scores.of(accelerator.reduce(sums.to(accelerator.device)).cpu())
+        if accelerator.num_processes > 1:  # else they stay where they are: not every device has 64 bits
+            sums = accelerator.reduce(sums.to(accelerator.device)).cpu()
+        return Scores.of(sums)
 
     def find_learning_rate(self, steps: int = FINDER_STEPS) -> LearningRates:
         """Try rates on the first training batches; everything is as it was afterwards."""
@@ -90,10 +94,11 @@ class Training:
             batches.close()
 
 
-def new_training(config: TrainConfig, *, workers: int | None = None) -> Training:
+def new_training(config: TrainConfig, *, workers: int | None = None, resumed: bool = False) -> Training:
     """Open a config's data and build its network, objective and optimiser on the device that is there, from the seed.
 
-    QumadeError where the data cannot be trained on or the batch size not be shared out.
+    Of a training that is `resumed` a checkpoint has the weights, so none are downloaded. QumadeError where the data
+    cannot be trained on, the batch size not be shared out, or a part of it not be normalised.
     """
     accelerator = new_accelerator()
     setup = open_setup(config)
@@ -105,7 +110,8 @@ def new_training(config: TrainConfig, *, workers: int | None = None) -> Training
     setup = replace(setup, config=setup.config.model_copy(update=found))
     config = setup.config
     set_seed(config.seed)
-    network = build_network(setup.network_config(), pretrained=config.pretrained)
+    network = build_network(setup.network_config(), pretrained=config.pretrained and not resumed)
+    _require_statistics(network, config, processes)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = setup.objective().to(device)
     optimizer = new_optimizer(
@@ -119,7 +125,8 @@ def new_training(config: TrainConfig, *, workers: int | None = None) -> Training
         threads = torch.get_num_threads() if device.type == "cpu" else 1
         gradient = MicroBatches(network, objective, samples=samples, threads=threads, bf16=bf16)
     else:
-        gradient = WholeBatch(objective, accelerator.prepare_model(network), accelerator.backward, bf16=bf16)
+        mean = partial(accelerator.reduce, reduction="mean")
+        gradient = WholeBatch(objective, accelerator.prepare_model(network), mean, bf16=bf16)
     stepper = Stepper(learner, gradient, clip=config.clip, l1=config.l1)
     return Training(setup, stepper, accelerator, default_workers(device) if workers is None else workers)
 
@@ -141,17 +148,30 @@ def _found(config: TrainConfig, accelerator: Accelerator) -> dict[str, object]:
     return found
 
 
+def _require_statistics(network: MaskDepthNetwork, config: TrainConfig, processes: int) -> None:
+    """Refuse parts of one sample where the encoder ends in one pixel: a single number has no deviation."""
+    share, (width, height) = config.batch_size // processes, config.size or (0, 0)
+    micro_batch = config.micro_batch or share
+    smallest = share // math.ceil(share / micro_batch)
+    normalised = any(isinstance(module, nn.BatchNorm2d) for module in network.encoder.modules())
+    if smallest == 1 and normalised and max(width, height) <= network.stride:
+        raise QumadeError(
+            f"Invalid batch_size: got {config.batch_size} in parts of {micro_batch} at size {width}x{height}, which "
+            "leaves a sample alone; must leave at least 2 in each part, or the size be larger"
+        )
+
+
 def _has_bf16_units(device: torch.device) -> bool:
     """Whether the device multiplies matrices of bfloat16; where it does not, a CPU takes many times as long."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def new_accelerator() -> Accelerator:
     """The device and the processes of this training. Without a GPU the CPU is asked for, else processes that were
-    launched together would not know of each other."""
-    return Accelerator(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
+    launched together would not know of each other. Precision is the config's, whatever the environment says."""
+    return Accelerator(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()), mixed_precision="no")
 
 
 def default_workers(device: torch.device) -> int:

@@ -50,7 +50,7 @@ def validation_sums(
         iou = iou_of_pictures(output.mask_logits, batch.mask)
         delta = delta_of_pictures(output.inverse_depth, batch.inverse_depth, kind=kind, span=span)
         terms = [loss * pictures, loss.new_tensor(pictures), *(part for x in (iou, delta) for part in _sum_known(x))]
-        sums += torch.stack(terms).double().cpu()
+        sums += torch.stack(terms).cpu().double()  # not every device has 64 bits
     return sums
 
 

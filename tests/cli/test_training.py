@@ -79,12 +79,66 @@ def test_what_cannot_be_is_told_in_one_line(run, tmp_path, arguments, code, mess
     assert got == code and not text and message in told and told.count("\n") == 1
 
 
-def test_what_was_found_for_another_optimizer_or_batch_is_found_again(run, recipe, tmp_path):
-    flags = [flag for flag in TINY if not flag.startswith("--batch-size")]
-    assert run("train", recipe, "--out", tmp_path / "a", "--batch-size=4", *flags)[0] == 0
-    first = load_config(tmp_path / "a" / "config.yaml")
-    changed = ("--optimizer=adamw", "--batch-size=2")
-    assert run("train", "--config", tmp_path / "a" / "config.yaml", "--out", tmp_path / "b", *changed)[0] == 0
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--threads=0",), "Invalid --threads: got 0; must be at least 1"),
+        (("--workers=-1",), "Invalid --workers: got -1; must be at least 0"),
+        (("--lr=0",), "Invalid lr: got 0.0 in the command line; must be a number above 0, or find"),
+        (
+            ("--depth-range=1,0",),
+            "Invalid depth_range: got (1.0, 0.0) in the command line; must be far and near inverse depth, far below "
+            "near",
+        ),
+        (
+            ("--depth-range=0.5",),
+            "Invalid depth_range: got (0.5, 0.5) in the command line; must be far and near inverse depth, far below "
+            "near",
+        ),
+        (
+            ("--pretrained",),
+            "Invalid pretrained: got True in the command line; must be false for model tiny, whose encoder nobody "
+            "trained on ImageNet; small and base have one",
+        ),
+    ],
+)
+def test_the_whole_line_of_a_wrong_value(run, tmp_path, arguments, message):
+    assert run("train", "x", *arguments, "--out", tmp_path / "run") == (1, "", f"Error: {message}\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_was_found_for_other_values_is_found_again(run, recipe, tmp_path):
+    flags = [flag for flag in TINY if not flag.startswith(("--batch-size", "--steps"))]
+    assert run("train", recipe, "--out", tmp_path / "a", "--epochs=1", "--batch-size=4", *flags)[0] == 0
+    path = tmp_path / "a" / "config.yaml"
+    first = load_config(path)
+    changed = ("--config", path, "--out", tmp_path / "b", "--optimizer=adamw", "--batch-size=2", *flags)
+    code, _, told = run("train", *changed)
+    assert code == 0
+    fields = "lr, micro_batch, steps, epoch_steps, ema_decay"
+    assert f"Note: found anew, since {path} has them for other settings: {fields}\n" in told
     second = load_config(tmp_path / "b" / "config.yaml")
     assert (first.optimizer, first.lr, first.micro_batch) == ("muon", 0.024, 4)
     assert (second.optimizer, second.lr, second.micro_batch) == ("adamw", 0.008, 2)
+    assert (first.steps, second.steps, second.epoch_steps) == (2, 3, 3) and second.mean == first.mean
+    assert run("train", *changed)[0] == 0  # as any other it is left alone when it is finished
+
+
+def test_without_other_values_a_config_does_the_same_again(run, recipe, tmp_path):
+    assert run("train", recipe, "--out", tmp_path / "a", *TINY)[0] == 0
+    path = tmp_path / "a" / "config.yaml"
+    code, _, told = run("train", recipe, "--config", path, "--out", tmp_path / "b", "--seed=3", *TINY)
+    assert code == 0 and "found anew" not in told
+    again = load_config(tmp_path / "b" / "config.yaml")
+    assert again == load_config(path).model_copy(update={"seed": 3, "found": again.found})
+    assert again.found.keys() == load_config(path).found.keys() - {"size", "steps"}
+
+
+def test_settings_written_by_hand_stay(run, recipe, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"data: {recipe}\nlr: 0.003\nbatch_size: 4\nmicro_batch: 2\nsize: [64, 64]\nval_limit: 4\n")
+    flags = ("--optimizer=adamw", "--batch-size=2", "--steps=1", "--workers=0", "--threads=1")
+    code, _, told = run("train", "--config", path, "--out", tmp_path / "run", *flags)
+    assert code == 0 and "found anew" not in told
+    config = load_config(tmp_path / "run" / "config.yaml")
+    assert (config.lr, config.optimizer, config.micro_batch, config.size) == (0.003, "adamw", 2, (64, 64))

@@ -66,11 +66,66 @@ def test_moves_differ_from_key_to_key() -> None:
 def test_depth_is_never_blended_and_ignored_pixels_count_nowhere(key: int) -> None:
     triple = coordinates(ignore=True)
     layers = augment(triple, (31, 29), MOVES, random(key))
-    known = ~np.isnan(layers.inverse_depth)
-    numbers = layers.inverse_depth[known]
+    numbers = layers.inverse_depth[~np.isnan(layers.inverse_depth)]
     assert triple.inverse_depth is not None and triple.ignore is not None
-    assert np.isin(numbers, triple.inverse_depth[~triple.ignore]).all()
-    np.testing.assert_array_equal(layers.unknown, ~known)
+    assert len(numbers) > 300 and np.isin(numbers, triple.inverse_depth[~triple.ignore]).all()
+
+
+@given(
+    key=st.integers(0, 10_000),
+    shape=st.sampled_from([(48, 36), (31, 29), (12, 9), (96, 72)]),
+    ignored=st.sampled_from([0.05, 0.5, 0.95]),
+)
+def test_no_mask_under_ignored_pixels_reaches_known_ones(key: int, shape: tuple[int, int], ignored: float) -> None:
+    rng = np.random.default_rng(key)
+    ignore = np.kron(rng.random((12, 16)) < ignored, np.ones((3, 3), bool))  # as a window often ends inside one
+    one, other = noise(48, 36, key), noise(48, 36, key + 1)
+    assert one.mask is not None and other.mask is not None
+    varied = np.where(ignore, other.mask, one.mask)
+    triples = [Triple(one.image, mask, one.inverse_depth, ignore) for mask in (one.mask, varied)]
+    for moved in (lambda t: augment(t, shape, MOVES, random(key)), lambda t: fitted(t, shape)):
+        first, second = map(moved, triples)
+        assert_same(first, second)
+
+
+@given(key=st.integers(0, 10_000), level=st.integers(0, 255))
+def test_ignored_pixels_darken_no_coverage(key: int, level: int) -> None:
+    """Whatever is known of an object of one level has that level, also beside a narrow band that is ignored."""
+    ignore = np.zeros((90, 90), bool)
+    ignore[:, 41:43] = ignore[20:70, 60:] = True
+    mask = np.where(ignore, 255 - level, level).astype(np.uint8)
+    layers = augment(Triple(np.zeros((90, 90, 3), np.uint8), mask, None, ignore), (30, 30), MOVES, random(key))
+    known = ~layers.unknown
+    assert known.mean() > 0.4 and (layers.pixels[3].numpy()[known] == level).all()
+
+
+def test_coverage_is_unknown_where_less_than_half_of_it_is_known_and_depth_where_its_pixel_is_not() -> None:
+    """From 12 columns to 4: each is of five, weighted 1, 2, 3, 2, 1, of which those of the edge lack the first or last;
+    the third of them is the nearest."""
+    mask, ignore = np.full((12, 12), 200, np.uint8), np.zeros((12, 12), bool)
+    ignore[:, [0, 1, 4, 8, 9, 11]] = True
+    mask[ignore] = 0
+    layers = fitted(Triple(np.zeros((12, 12, 3), np.uint8), mask, np.ones((12, 12), np.float32), ignore), (4, 4))
+    assert layers.unknown.tolist() == [[True, False, False, True]] * 4  # known: 3/8, 6/9, 6/9, 3/8
+    assert np.isnan(layers.inverse_depth).tolist() == [[True, True, False, False]] * 4
+    assert layers.pixels[3].tolist() == [[0, 200, 200, 0]] * 4
+
+
+def test_mirrored_labels_stay_on_their_pixels() -> None:
+    triple = coordinates(ignore=True)
+    plain = fitted(triple, (48, 36))
+    mirrored = augment(triple, (48, 36), Augmentation.none().model_copy(update={"mirror": 1.0}), random(1))
+    flipped = Layers(plain.pixels.flip(2), plain.unknown[:, ::-1], plain.inverse_depth[:, ::-1])
+    assert_same(mirrored, flipped)
+    turned = rotated(mirrored, 180)
+    assert_same(turned, Layers(plain.pixels.flip(1), plain.unknown[::-1], plain.inverse_depth[::-1]))
+
+
+@given(key=st.integers(0, 10_000))
+def test_an_ignore_map_without_ignored_pixels_changes_nothing(key: int) -> None:
+    plain = noise()
+    empty = Triple(plain.image, plain.mask, plain.inverse_depth, np.zeros((30, 40), bool))
+    assert_same(*(augment(triple, (36, 30), Augmentation(), random(key)) for triple in (plain, empty)))
 
 
 @given(key=st.integers(0, 10_000))

@@ -1,3 +1,4 @@
+import reprlib
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,17 @@ from hypothesis import strategies as st
 
 from qumade.data.augment import Augmentation
 from qumade.errors import QumadeError
-from qumade.train.config import Further, TrainConfig, config_from_dict, differences, load_config, save_config
+from qumade.train.config import (
+    FOUND_FOR,
+    Further,
+    TrainConfig,
+    config_from_dict,
+    differences,
+    left_open,
+    load_config,
+    save_config,
+    with_changes,
+)
 
 DATA = Path("/data/cars")
 
@@ -28,7 +39,8 @@ DATA = Path("/data/cars")
             "clip": st.one_of(st.none(), st.floats(0.1, 10)),
             "steps": st.integers(1, 10**9),
             "minutes": st.floats(0.1, 1e4),
-            "depth_range": st.tuples(st.floats(0, 1), st.floats(1, 2)),
+            "depth_range": st.tuples(st.floats(-1, 1, exclude_max=True), st.floats(1, 2)),
+            "found": st.just({"lr": "find", "steps": None}),
         },
     )
 )
@@ -65,6 +77,7 @@ def test_without_a_budget_there_are_twenty_epochs():
         ({"clip": None}, {"clip": 1.0}, ["clip None instead of 1.0"]),
         ({"steps": 10}, {"steps": 20}, ["steps 10 instead of 20"]),
         ({"minutes": 3}, {"minutes": 4}, ["minutes 3.0 instead of 4"]),
+        ({}, {"found": {"lr": None}}, []),
     ],
 )
 def test_only_what_was_left_open_may_have_been_found(given_fields, found, unlike):
@@ -89,7 +102,6 @@ def test_only_what_was_left_open_may_have_been_found(given_fields, found, unlike
         ({"data": "d", "mean": [0, 0, 0]}, "must be mean and std given both or neither"),
         ({"data": "d", "mix": [{"data": "e", "share": 0.6}] * 2}, "must be shares in mix that leave something"),
         ({"data": "d", "mix": [{"data": "e", "share": 1.5}]}, "Invalid mix.0.share: got 1.5 in FILE"),
-        ({"data": "d", "lr": 0}, "got 0 in FILE"),
         ({"data": "d", "model": "huge"}, "Invalid model: got 'huge' in FILE; must be 'tiny', 'small' or 'base'"),
     ],
 )
@@ -97,6 +109,121 @@ def test_a_wrong_config_is_refused_in_one_line(values, message):
     with pytest.raises(QumadeError) as error:
         config_from_dict(values, "FILE", Path("/"))
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"lr": 0}, "Invalid lr: got 0 in FILE; must be a number above 0, or find"),
+        ({"lr": "fast"}, "Invalid lr: got 'fast' in FILE; must be a number above 0, or find"),
+        ({"lr": float("nan")}, "Invalid lr: got nan in FILE; must be a number above 0, or find"),
+        ({"lr": 10**400}, f"Invalid lr: got {reprlib.repr(10**400)} in FILE; must be a number above 0, or find"),
+        (
+            {"depth_range": [1, 0]},
+            "Invalid depth_range: got [1, 0] in FILE; must be far and near inverse depth, far below near",
+        ),
+        (
+            {"depth_range": [0.5, 0.5]},
+            "Invalid depth_range: got [0.5, 0.5] in FILE; must be far and near inverse depth, far below near",
+        ),
+        ({"depth_range": [0, float("inf")]}, "Invalid depth_range.1: got inf in FILE; must be a finite number"),
+        (
+            {"mean": [0, 0, 2], "std": [1, 1, 1]},
+            "Invalid mean.2: got 2 in FILE; must be less than or equal to 1",
+        ),
+        ({"mean": [0, 0, 0], "std": [1, 0, 1]}, "Invalid std.1: got 0 in FILE; must be greater than 0"),
+        (
+            {"pretrained": True},
+            "Invalid pretrained: got True in FILE; must be false for model tiny, whose encoder nobody trained on "
+            "ImageNet; small and base have one",
+        ),
+        ({"found": {"lr": 3}}, "Invalid found.lr: got 3 in FILE; must be 'find' or 'auto'"),
+    ],
+)
+def test_what_is_allowed_is_said_of_the_field(values, message):
+    with pytest.raises(QumadeError) as error:
+        config_from_dict({"data": "d", **values}, "FILE", Path("/"))
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("lr", ["1e-3", 0.001, "find"])
+def test_rates_are_numbers_or_find(lr):
+    """YAML reads 1e-3 as text."""
+    assert config_from_dict({"data": "d", "lr": lr}, "FILE", Path("/")).lr == ("find" if lr == "find" else 0.001)
+
+
+def test_what_can_be_found_is_every_field_that_can_be_left_open():
+    never_found = {"limit", "epochs", "minutes", "patience", "clip"}  # None is a value of theirs
+    assert set(left_open(TrainConfig(data=DATA))) == set(FOUND_FOR)
+    assert set(FOUND_FOR) == {
+        name
+        for name, field in TrainConfig.model_fields.items()
+        if name not in never_found and (field.default is None or field.default == "auto")
+    }
+    assert set().union(*FOUND_FOR.values()) <= set(TrainConfig.model_fields)
+
+
+FOUND = {
+    "size": (64, 64), "mean": (0.1, 0.2, 0.3), "std": (1.0, 1.0, 1.0), "depth_range": (0.0, 1.5),
+    "depth_loss": "silog_ssi", "optimizer": "muon", "lr": 0.024, "micro_batch": 16, "steps": 100, "epoch_steps": 5,
+    "ema_decay": 0.8, "precision": "fp32",
+}  # fmt: skip
+STEPS = ["ema_decay", "epoch_steps", "steps"]
+
+
+def of_a_run():
+    asked = TrainConfig(data=DATA, lr="find")
+    return asked.model_copy(update={**FOUND, "found": left_open(asked)})
+
+
+def changed(stored, **changes):
+    return with_changes(stored, changes, "the command line", Path("/"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "open_again"),
+    [
+        ({}, []),
+        ({"seed": 4}, []),
+        ({"model": "tiny", "batch_size": 32, "data": "/data/cars"}, []),
+        ({"data": "/data/bikes"}, ["depth_loss", "depth_range", *STEPS[:2], "lr", "mean", "size", "std", STEPS[2]]),
+        ({"mix": [{"data": "b", "share": 0.1}]}, ["depth_loss", "depth_range", *STEPS[:2], "lr", "steps"]),
+        ({"limit": 8}, ["depth_range", *STEPS[:2], "lr", "mean", "std", "steps"]),
+        ({"model": "small"}, [*STEPS[:2], "lr", "optimizer", "size", "steps"]),
+        ({"model": "small", "size": (64, 64), "lr": 0.1}, [*STEPS[:2], "optimizer", "steps"]),
+        ({"batch_size": 8}, [*STEPS[:2], "lr", "micro_batch", "steps"]),
+        ({"optimizer": "adamw"}, ["lr"]),
+        ({"epochs": 3}, STEPS),
+        ({"minutes": 3}, STEPS),
+        ({"steps": 70}, STEPS[:2]),
+        ({"steps": 70, "epoch_steps": 7}, ["ema_decay"]),
+    ],
+)
+def test_what_was_found_for_other_values_is_left_open_again(changes, open_again):
+    config = changed(of_a_run(), **changes)
+    assert sorted(left_open(config)) == open_again
+    assert config.lr == changes.get("lr", "find" if "lr" in open_again else 0.024)
+    assert config.found.keys() == FOUND.keys() - set(open_again) - changes.keys()
+
+
+def test_without_other_values_the_config_of_a_run_is_unchanged():
+    stored = of_a_run()
+    assert changed(stored) == stored == changed(stored, batch_size=32, data="/data/cars", model="tiny")
+    assert changed(stored, seed=4) == stored.model_copy(update={"seed": 4})
+
+
+def test_what_a_user_wrote_stays():
+    written = {name: value for name, value in FOUND.items() if name not in ("steps", "epoch_steps")}
+    stored = TrainConfig(data=DATA, epochs=20, epoch_steps=7, **written)
+    config = changed(stored, data="/data/bikes", model="small", batch_size=8, optimizer="adamw", epochs=3)
+    assert {name: getattr(config, name) for name in written} == {**written, "optimizer": "adamw"}
+    assert (config.epochs, config.steps, config.epoch_steps) == (3, None, 7)
+
+
+def test_what_is_given_belongs_to_the_user_from_then_on():
+    stored = TrainConfig(data=DATA, found={"lr": None}, lr=0.024, optimizer="muon")
+    config = changed(stored, lr=0.024)
+    assert config.found == {} and changed(config, optimizer="adamw").lr == 0.024
 
 
 @pytest.mark.parametrize("text", ["data: [", "data: d\nfirst: 2020-99-99", "\x00"])

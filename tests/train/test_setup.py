@@ -3,10 +3,12 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from qumade.data.augment import Augmentation
 from qumade.errors import QumadeError
+from qumade.plan.indices import spread
 from qumade.train.config import Further, TrainConfig
 from qumade.train.setup import open_setup, with_steps
 
@@ -29,10 +31,10 @@ def test_without_splits_all_samples_are_trained_on(tmp_path, toy_dataset):
     assert sum("no validation samples" in note for note in setup.notes) == 1
 
 
-def test_limits_are_spread_evenly(data):
+def test_limits_are_spread(data):
     setup = open_setup(TrainConfig(data=data, limit=5, val_limit=2))
-    assert setup.mix.ingredients[0].positions.tolist() == [0, 4, 8, 12, 16]
-    assert setup.validation.tolist() == [20, 23]
+    assert setup.mix.ingredients[0].positions.tolist() == spread(20, 5).tolist()
+    assert setup.validation.tolist() == (20 + spread(6, 2)).tolist()
 
 
 def test_colours_are_measured_or_of_the_statistics_or_of_imagenet(data):
@@ -46,7 +48,8 @@ def test_colours_are_measured_or_of_the_statistics_or_of_imagenet(data):
     setup = open_setup(TrainConfig(data=data))
     assert setup.config.mean == (0.1, 0.2, 0.3) and setup.config.std == (0.4, 0.001, 0.6)
     assert any(str(data / "statistics.json") in note for note in setup.notes)
-    assert open_setup(TrainConfig(data=data, pretrained=True)).config.mean == (0.485, 0.456, 0.406)
+    pretrained = TrainConfig(data=data, model="small", pretrained=True)
+    assert open_setup(pretrained).config.mean == (0.485, 0.456, 0.406)
     assert open_setup(TrainConfig(data=data, mean=(0, 0, 0), std=(1, 1, 1))).config.mean == (0, 0, 0)
 
 
@@ -72,6 +75,83 @@ def test_what_depth_means_is_the_dataset_s(tmp_path, toy_dataset, kind, span, lo
     assert setup.objective().depth == loss
 
 
+@pytest.fixture
+def metric_dataset(tmp_path, toy_dataset):
+    """Write a dataset in metres, 2 m to 5 m from bottom to top but for some rows of some pictures."""
+
+    def make(name, *, recipe=None, near_m=None, wrong_m=None, ignore=False, unknown=False):
+        root = toy_dataset(tmp_path / name, kind="metric")
+        depth = {"kind": "metric", "code": "metres", "bits": 16, "depth_scale": 256.0}
+        content = yaml.safe_load((root / "dataset.yaml").read_text()) | {"depth": depth}
+        (root / "dataset.yaml").write_text(yaml.safe_dump(content | ({} if recipe is None else {"recipe": recipe})))
+        if ignore:
+            (root / "ignore").mkdir()
+        for number, path in enumerate(sorted((root / "depth").iterdir())):
+            metres = np.linspace(5, 2, 40)[:, None].repeat(48, 1)
+            hidden = np.zeros(metres.shape, bool)
+            if near_m is not None and number == 3:  # one of the 20 that are trained on
+                metres[-4:] = near_m
+                hidden[-4:] = ignore
+            if wrong_m is not None and number == 4:
+                metres[0, :5] = wrong_m
+            codes = np.round(metres * 256).astype(np.uint16) * (not unknown)
+            Image.fromarray(codes).save(path)
+            if ignore:
+                Image.fromarray(hidden).save(root / "ignore" / path.name)
+        return root
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("options", "near"),
+    [
+        ({}, 1.25 / 2),
+        ({"near_m": 0.5}, 1.25 / 0.5),
+        ({"near_m": 0.5, "ignore": True}, 1.25 / 2),
+        ({"wrong_m": 1 / 256}, 1.25 / 2),
+        ({"unknown": True}, 0.5),
+        ({"recipe": {"depth_near": 2.0}, "near_m": 0.1}, 2.0),
+        ({"recipe": {"seed": 1}, "near_m": 0.1}, 0.5),
+    ],
+    ids=["all", "near", "ignored", "wrong", "unknown", "recipe", "silent recipe"],
+)
+def test_the_near_end_of_metres_is_the_recipe_s_or_measured(metric_dataset, options, near):
+    setup = open_setup(TrainConfig(data=metric_dataset("metres", **options)))
+    assert setup.config.depth_range == (0.0, pytest.approx(near, rel=1e-6))
+    said = [note for note in setup.notes if note.startswith("Nearest depth of metres: ")]
+    assert len(said) == ("recipe" not in options)
+    assert not any("--depth-range" in note for note in open_setup(setup.config).notes)
+    if near == 2.5:
+        end = "measured on 20 training samples; --depth-range says another"
+        assert said == [f"Nearest depth of metres: 0.4 m (inverse depth 2.5), {end}"]
+
+
+def test_the_near_end_is_of_the_dataset_whose_depth_it_is(metric_dataset, data):
+    recipe = metric_dataset("recipe", recipe={"depth_near": 2.0})
+    shutil.rmtree(data / "depth")
+    (data / "dataset.yaml").unlink()
+    measured = metric_dataset("measured", near_m=0.5)
+    for other, near in ((recipe, 2.0), (measured, 2.5)):
+        config = TrainConfig(data=data, mix=(Further(data=other, share=0.5),))
+        assert open_setup(config).config.depth_range == (0.0, pytest.approx(near))
+    masks_first = TrainConfig(
+        data=data, mix=(Further(data=measured, share=0.1, parts="mask"), Further(data=recipe, share=0.1))
+    )
+    assert open_setup(masks_first).config.depth_range == (0.0, 2.0)
+
+
+def test_only_affine_depth_may_begin_below_0(tmp_path, toy_dataset):
+    for kind in ("affine", "scaled"):
+        toy_dataset(tmp_path / kind, kind=kind)
+    fields = {"depth_range": (-1.0, 1.0)}
+    assert open_setup(TrainConfig(data=tmp_path / "affine", **fields)).config.depth_range == (-1.0, 1.0)
+    with pytest.raises(QumadeError) as error:
+        open_setup(TrainConfig(data=tmp_path / "scaled", **fields))
+    message = "Invalid depth_range: got (-1.0, 1.0) for scaled depth; must begin at 0 or above"
+    assert str(error.value) == message
+
+
 @pytest.mark.parametrize(
     ("missing", "learnt"), [(None, ("mask", "depth")), ("depth", ("mask",)), ("masks", ("depth",))]
 )
@@ -87,8 +167,6 @@ def test_the_network_knows_what_it_learns(data, missing, learnt):
      ((300, 300), "base", (224, 224)), ((16, 100), "tiny", (32, 96))],
 )  # fmt: skip
 def test_the_size_goes_by_the_samples_and_the_network(tmp_path, toy_dataset, size, model, expected):
-    if min(size) < 40:
-        pytest.skip("too small for the boxes of the toy")
     data = toy_dataset(tmp_path / "data", train=1, val=0, size=size)
     assert open_setup(TrainConfig(data=data, model=model)).config.size == expected
 
@@ -118,6 +196,12 @@ def test_what_is_found_is_not_looked_for_again(data):
     assert second.config == first and not any("Mean" in note for note in second.notes)
 
 
+def test_what_was_left_open_is_noted(data):
+    found = open_setup(TrainConfig(data=data, size=(32, 32), lr="find", steps=9)).config.found
+    assert found["lr"] == "find" and found["precision"] == "auto" and found["mean"] is None
+    assert not found.keys() & {"size", "steps"}
+
+
 def test_further_datasets_take_their_share(data, tmp_path, toy_dataset):
     other = toy_dataset(tmp_path / "other", train=4, val=0)
     config = TrainConfig(data=data, mix=(Further(data=other, share=0.25, parts="mask"),), batch_size=8)
@@ -136,6 +220,29 @@ def test_the_fingerprint_is_of_the_data(data, tmp_path, toy_dataset):
         )
     ]
     assert prints[0] == prints[1] and len(set(prints)) == 3
+
+
+@pytest.mark.filterwarnings("ignore:no dataset.yaml")
+@pytest.mark.parametrize("kind", [None, "affine"])
+@pytest.mark.parametrize("change", ["images", "masks", "depth", "ignore", "name"])
+def test_the_fingerprint_is_of_names_and_sizes_wherever_they_lie(tmp_path, toy_dataset, kind, change):
+    def fingerprint(root):
+        return open_setup(TrainConfig(data=root)).fingerprint
+
+    root = toy_dataset(tmp_path / "data", train=3, val=0, kind=kind)
+    shutil.copytree(root / "masks", root / "ignore")
+    before = fingerprint(root)
+    moved = tmp_path / "moved"
+    shutil.move(root, moved)
+    (moved / "images" / "Thumbs.db").write_text("no picture")
+    assert fingerprint(moved) == before
+    if change != "name":
+        with (moved / change / "img000002.png").open("ab") as file:
+            file.write(b"more")
+    else:
+        for name in ("images", "masks", "depth", "ignore"):
+            (moved / name / "img000002.png").rename(moved / name / "img000002b.png")
+    assert fingerprint(moved) != before
 
 
 def test_a_dataset_without_training_samples_is_refused(tmp_path, toy_dataset):

@@ -63,7 +63,8 @@ def train(
     out
         RUN, the folder of the training: new, empty, or begun with the same settings.
     config
-        YAML file with any of these settings, as RUN/config.yaml. Flags win over it.
+        YAML file with any of these settings, as RUN/config.yaml. Flags win over it, and what that run found for other
+        data, another network or batch size is found again.
     with_
         A further dataset or recipe and its share of every batch, as PATH:0.1; PATH:0.1:mask or :depth for these labels
         only. May be given several times.
@@ -78,11 +79,11 @@ def train(
     model
         tiny for a CPU, small and base for a GPU (tiny).
     pretrained
-        Begin with weights of the encoder trained on ImageNet, downloaded where they are not at hand.
+        Begin with weights of the encoder trained on ImageNet, downloaded where they are not at hand; small and base.
     size
         Size to train at, in multiples of 32: a side, or WIDTHxHEIGHT (by the samples' shape and the model).
     depth_range
-        Inverse depth that the network can say: FAR,NEAR (the dataset's).
+        Inverse depth that the network can say: FAR,NEAR (the dataset's; measured where that says none).
     epochs
         Passes over the training samples (20).
     minutes
@@ -118,7 +119,7 @@ def train(
     task_weights
         uncertainty: the two weights are learned (fixed).
     precision
-        bf16, or fp32 (auto: bf16 on a GPU that has it).
+        bf16, or fp32 (auto: bf16 where the GPU or CPU has units for it, else fp32).
     seed
         Another seed gives other weights, batches and augmentation (0).
     workers
@@ -134,11 +135,14 @@ def train(
     if sum(budget is not None for budget in (epochs, minutes, steps)) > 1:
         say("Error: qumade train takes one of --epochs, --minutes and --steps")
         raise SystemExit(2)
+    for flag, count, least in (("--workers", workers, 0), ("--threads", threads, 1)):
+        if count is not None and count < least:
+            raise QumadeError(f"Invalid {flag}: got {count}; must be at least {least}")
     from accelerate import PartialState
 
     from qumade.data.augment import Augmentation
     from qumade.data.mix import parse_share
-    from qumade.train.config import config_from_dict, load_config
+    from qumade.train.config import config_from_dict, left_open, load_config, with_changes
     from qumade.train.loop import train as run
     from qumade.train.run_folder import RunFolder, read_weights_note
 
@@ -175,17 +179,14 @@ def train(
     given = {name: value for name, value in flags.items() if value is not None}
     if clip == 0:
         given["clip"] = None
-    if config is not None:
-        stored = load_config(config).model_dump()
-        if given.keys() & {"epochs", "minutes", "steps"}:  # not the budget of before, nor what was made of it
-            stored |= dict.fromkeys(("epochs", "minutes", "steps", "epoch_steps", "ema_decay"))
-        # What was found for other values than these.
-        if batch_size is not None:
-            stored["micro_batch"] = None
-        if optimizer is not None:
-            stored["lr"] = None
-        given = stored | given
-    plan = config_from_dict(given, "the command line", Path.cwd())
+    if config is None:
+        plan = config_from_dict(given, "the command line", Path.cwd())
+    else:
+        stored = load_config(config)
+        plan = with_changes(stored, given, "the command line", Path.cwd())
+        again = [name for name in left_open(plan) if name in stored.found and name not in left_open(stored)]
+        if again:
+            say(f"Note: found anew, since {config.absolute()} has them for other settings: {', '.join(again)}")
     folder = RunFolder(run(plan, out, workers=workers, threads=threads))
     if not PartialState().is_main_process:
         return

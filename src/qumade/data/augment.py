@@ -128,8 +128,9 @@ class _Draws(NamedTuple):
 def fitted(triple: Triple, size: tuple[int, int]) -> Layers:
     """The largest middle part of a sample that has the shape of `size` (width, height), resized to it.
 
-    Image and coverage go through the same antialiased filter, so that a soft edge stays what it is in the image;
-    unknown pixels and inverse depth are never blended.
+    Image and coverage go through the same antialiased filter, so that a soft edge stays what it is in the image.
+    Coverage is that of the known pixels alone, and unknown where they are less than half; inverse depth is never
+    blended.
     """
     width, height = _largest(triple, size)
     full_height, full_width = triple.image.shape[:2]
@@ -155,7 +156,7 @@ def augment(triple: Triple, size: tuple[int, int], augmentation: Augmentation, r
 
 def rotated(layers: Layers, degrees: float) -> Layers:
     """All layers turned anticlockwise about their middle. What comes in from outside repeats the image's edge, and is
-    unknown in coverage and depth; image and coverage are bilinear, labels nearest neighbours."""
+    unknown in coverage and depth. Image and coverage are bilinear, coverage as in `fitted`; depth is of the nearest."""
     height, width = layers.unknown.shape
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     u = np.arange(width, dtype=np.float32)[None, :] - np.float32((width - 1) / 2)
@@ -164,14 +165,22 @@ def rotated(layers: Layers, degrees: float) -> Layers:
     x = np.float32(cos) * u - np.float32(sin) * v
     y = np.float32(sin) * u + np.float32(cos) * v
     grid = torch.from_numpy(np.stack([x * np.float32(2 / width), y * np.float32(2 / height)], axis=-1)[None])
-    turned = grid_sample(layers.pixels[None].float(), grid, padding_mode="border", align_corners=False)[0]
+    planes, partly = layers.pixels.float(), layers.unknown.any() and not layers.unknown.all()
+    if partly:
+        known = torch.from_numpy(~layers.unknown).float()
+        planes = torch.cat([planes[:3], (planes[3] * known)[None], known[None]])
+    turned = grid_sample(planes[None], grid, padding_mode="border", align_corners=False)[0]
     columns = np.floor(x + np.float32(width / 2)).astype(np.int64)
     rows = np.floor(y + np.float32(height / 2)).astype(np.int64)
     outside = (columns < 0) | (columns >= width) | (rows < 0) | (rows >= height)
     nearest = np.clip(rows, 0, height - 1) * width + np.clip(columns, 0, width - 1)
+    if partly:
+        turned[3], unknown = _of_known(turned[3], turned[4])
+    else:
+        unknown = layers.unknown.take(nearest)
     return Layers(
-        turned.round_().clamp_(0, 255).to(torch.uint8),
-        layers.unknown.take(nearest) | outside,
+        turned[:4].round_().clamp_(0, 255).to(torch.uint8),
+        unknown | outside,
         np.where(outside, np.float32(np.nan), layers.inverse_depth.take(nearest)),
     )
 
@@ -187,20 +196,31 @@ def _resized(triple: Triple, window: _Window, size: tuple[int, int], *, mirror: 
     inside = np.s_[window.top : window.top + window.height, window.left : window.left + window.width]
     pixels = torch.zeros((4, size[1], size[0]), dtype=torch.uint8)
     pixels[:3] = _antialiased(_tensor(triple.image[inside]).permute(2, 0, 1), size)
-    if triple.mask is not None:
+    unknown = np.full(size[::-1], triple.mask is None)
+    if triple.mask is not None and triple.ignore is not None and triple.ignore[inside].any():
+        known = torch.from_numpy(~triple.ignore[inside]).float()
+        coverage = torch.stack([_tensor(triple.mask[inside]) * known, known])
+        coverage, unknown = _of_known(*_antialiased(coverage, size))
+        pixels[3] = coverage.round_().clamp_(0, 255)
+    elif triple.mask is not None:
         pixels[3:] = _antialiased(_tensor(triple.mask[inside])[None], size)
     columns = window.left + ((np.arange(size[0]) + 0.5) * (window.width / size[0])).astype(np.int64)
     rows = window.top + ((np.arange(size[1]) + 0.5) * (window.height / size[1])).astype(np.int64)
     if mirror:
-        pixels, columns = functional.horizontal_flip_image(pixels), columns[::-1]
-    ignore = None if triple.ignore is None else triple.ignore[rows][:, columns]
-    unknown = np.full(size[::-1], triple.mask is None) if ignore is None or triple.mask is None else ignore
+        pixels, columns, unknown = functional.horizontal_flip_image(pixels), columns[::-1], unknown[:, ::-1]
     if triple.inverse_depth is None:
         return Layers(pixels, unknown, np.full(size[::-1], np.nan, np.float32))
     inverse_depth = triple.inverse_depth[rows][:, columns]
-    if ignore is not None:
-        inverse_depth[ignore] = np.nan
+    if triple.ignore is not None:
+        inverse_depth[triple.ignore[rows][:, columns]] = np.nan
     return Layers(pixels, unknown, inverse_depth)
+
+
+def _of_known(coverage: Tensor, known: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:
+    """Coverage of the known pixels alone, and where they are less than half, from filtered maps [H, W] of coverage x
+    known and of known: what lies under ignored pixels reaches none of their neighbours."""
+    unknown = known < 0.5
+    return (coverage / known).masked_fill_(unknown, 0.0), unknown.numpy()
 
 
 def _tensor(pixels: NDArray[np.uint8]) -> Tensor:

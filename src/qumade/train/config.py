@@ -5,22 +5,54 @@ is not. Fields that are None are found when the run begins, and the run's own co
 """
 
 import difflib
+import math
 import os
 import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from qumade.data.augment import Augmentation
 from qumade.data.files import read_bytes, write_bytes
 from qumade.errors import QumadeError
 
-__all__ = ["Further", "TrainConfig", "config_from_dict", "differences", "load_config", "save_config"]
+__all__ = [
+    "FOUND_FOR", "Further", "TrainConfig", "config_from_dict", "differences", "left_open", "load_config", "save_config",
+    "with_changes",
+]  # fmt: skip
 
 MAX_BYTES = 1 << 20
 DEFAULT_EPOCHS = 20
+BUDGET = {"epochs", "minutes", "steps"}
+
+_SAMPLES = {"data", "mix", "limit"}
+FOUND_FOR: dict[str, set[str]] = {
+    "size": {"data", "model"},
+    "mean": {"data", "limit", "pretrained"},
+    "std": {"data", "limit", "pretrained"},
+    "depth_range": _SAMPLES,
+    "depth_loss": {"data", "mix"},
+    "optimizer": {"model"},
+    "lr": {*_SAMPLES, "model", "pretrained", "optimizer", "batch_size", "size", "mask_loss", "depth_loss"},
+    "micro_batch": {"batch_size"},
+    "steps": {*_SAMPLES, *BUDGET, "batch_size", "model", "size"},
+    "epoch_steps": {*_SAMPLES, *BUDGET, "batch_size"},
+    "ema_decay": BUDGET,
+    "precision": set(),
+}
+"""Fields that can be left open, each with what it is then found for; those come first that others are found for."""
 
 _shown = reprlib.Repr()
 _shown.maxlevel, _shown.maxstring, _shown.maxother = 2, 200, 200
@@ -36,10 +68,29 @@ def _by_strides(size: tuple[int, int]) -> tuple[int, int]:
     return size
 
 
+def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] >= ends[1]:
+        raise ValueError("far and near inverse depth, far below near")
+    return ends
+
+
+def _rate(value: object) -> object:
+    if value == "find":
+        return value
+    try:
+        rate = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise ValueError("a number above 0, or find")
+    return rate
+
+
 Location = Annotated[Path, AfterValidator(_absolute)]
 Side = Annotated[int, Field(ge=32, le=4096)]
 Positive = Annotated[float, Field(gt=0.0)]
-Colour = tuple[float, float, float]
+Channel = Annotated[float, Field(ge=0.0, le=1.0)]
+Spread = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class Further(BaseModel):
@@ -72,15 +123,15 @@ class TrainConfig(BaseModel):
 
     model: Literal["tiny", "small", "base"] = "tiny"
     pretrained: bool = False
-    """Begin with weights of the encoder that were trained on ImageNet."""
+    """Begin with weights of the encoder that were trained on ImageNet; there are none of tiny's."""
     size: Annotated[tuple[Side, Side], AfterValidator(_by_strides)] | None = None
     """Width and height that samples are resized to; None: the shape of the samples, with the area of 128x128 for tiny
     and of 224x224 for the others at most."""
-    mean: Colour | None = None
+    mean: tuple[Channel, Channel, Channel] | None = None
     """Mean of R, G, B in [0, 1]; None: of the dataset's statistics.json, or else of a sample of the pictures."""
-    std: Colour | None = None
-    depth_range: tuple[float, float] | None = None
-    """Inverse depth, far and near, that the network can say; None: the dataset's."""
+    std: tuple[Spread, Spread, Spread] | None = None
+    depth_range: Annotated[tuple[float, float], AfterValidator(_ordered)] | None = None
+    """Inverse depth, far and near, that the network can say; None: the dataset's, measured where it says none."""
 
     epochs: Annotated[int, Field(ge=1)] | None = None
     """Passes over the training samples; 20 where neither minutes nor steps are given."""
@@ -100,7 +151,7 @@ class TrainConfig(BaseModel):
     and nothing else is possible."""
     optimizer: Literal["muon", "adamw"] | None = None
     """None: what measured well for the network."""
-    lr: Positive | Literal["find"] | None = None
+    lr: Annotated[float | Literal["find"], BeforeValidator(_rate)] | None = None
     """Peak of the one-cycle schedule; find: by the finder; None: what measured well for the network."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     l1: Annotated[float, Field(ge=0.0)] = 0.0
@@ -116,8 +167,18 @@ class TrainConfig(BaseModel):
     """Weight of the mask's loss where the depth's is 1."""
     task_weights: Literal["fixed", "uncertainty"] = "fixed"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto: bf16 on a GPU that has it, else fp32."""
+    """auto: bf16 where the GPU or CPU has units for it, else fp32."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    found: dict[str, Literal["find", "auto"] | None] = {}
+    """In a run's own config.yaml: the fields that were left open, with what they said then."""
+
+    @field_validator("pretrained")
+    @classmethod
+    def _has_weights(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("model") == "tiny":
+            raise ValueError("false for model tiny, whose encoder nobody trained on ImageNet; small and base have one")
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -137,14 +198,37 @@ class TrainConfig(BaseModel):
         return self
 
 
+def left_open(config: TrainConfig) -> dict[str, Any]:
+    """Return the fields that are found when a run begins, with what they say now: None, find or auto."""
+    wishes = {name: getattr(config, name) for name in FOUND_FOR}
+    return {name: wish for name, wish in wishes.items() if wish in (None, "find", "auto")}
+
+
+def with_changes(stored: TrainConfig, changes: dict[str, Any], source: str, folder: Path) -> TrainConfig:
+    """Return `stored` with other values of some fields; what was found for the values of before is left open again.
+
+    Relative paths in `changes` are relative to `folder`; `source` names them in messages."""
+    values = stored.model_dump()
+    if changes.keys() & BUDGET:
+        values |= dict.fromkeys(BUDGET)
+    changed = config_from_dict(values | changes, source, folder)
+    other = {name for name in TrainConfig.model_fields if getattr(changed, name) != getattr(stored, name)}
+    again: dict[str, Any] = {}
+    for name, found_for in FOUND_FOR.items():
+        if name in stored.found and name not in changes and found_for & (other | again.keys()):
+            again[name] = stored.found[name]
+    kept = {name: wish for name, wish in stored.found.items() if name not in changes and name not in again}
+    return config_from_dict(changed.model_dump() | again | {"found": kept}, source, folder)
+
+
 def differences(given: TrainConfig, stored: TrainConfig) -> list[str]:
     """Return the fields in which a run's stored config is not what `given` asks for; a field that was left to be found
     (None, lr find, precision auto) may hold anything."""
     unlike = []
     for name in TrainConfig.model_fields:
         wish, has = getattr(given, name), getattr(stored, name)
-        left_open = wish is None and name not in ("limit", "epochs", "minutes", "patience", "clip")
-        if wish != has and not left_open and wish not in ("find", "auto"):
+        found = name == "found" or (name in FOUND_FOR and wish in (None, "find", "auto"))
+        if wish != has and not found:
             unlike.append(f"{name} {_shown.repr(wish)} instead of {_shown.repr(has)}")
     return unlike
 

@@ -107,15 +107,19 @@ def structural_l1(prediction: Tensor, target: Tensor) -> Tensor:
     """The original's loss, 0.84 (1 - MS-SSIM) / 2 + 0.16 L1, of maps [N, 1, H, W] in [0, 1].
 
     After H. Zhao et al., "Loss functions for image restoration with neural networks", TCI 2017. Pictures too small for
-    five scales are compared at as many as they have room for.
+    five scales are compared at as many as they have room for. MS-SSIM is over pictures with a known pixel, L1 over
+    known pixels.
     """
     known, target = _known(target)
-    if not known.any():
+    pictures = known.flatten(1).any(dim=1)
+    if not pictures.any():
         return _nothing(prediction)
-    # An unknown pixel agrees with whatever is predicted, so that it bears no structure of its own.
-    target = torch.where(known, target, prediction.detach())
+    prediction, target, known = prediction[pictures], target[pictures], known[pictures]
     absolute = ((prediction - target).abs() * known).sum() / known.sum()
-    return 0.84 * (1 - _ms_ssim(prediction, target)) / 2 + 0.16 * absolute
+    # An unknown pixel agrees with whatever is predicted, so that it bears no structure of its own, and teaches nothing.
+    unmoved = prediction.detach()
+    similarity = _ms_ssim(torch.where(known, prediction, unmoved), torch.where(known, target, unmoved))
+    return 0.84 * (1 - similarity) / 2 + 0.16 * absolute
 
 
 class Objective(nn.Module):

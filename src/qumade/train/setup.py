@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.data.composite import CompositeDataset, open_data
-from qumade.data.description import DepthCode
 from qumade.data.files import read_bytes
 from qumade.data.folder import FolderDataset
+from qumade.data.layout import Dataset
 from qumade.data.mix import Ingredient, Mix, TripleDataset
 from qumade.errors import QumadeError
 from qumade.generate.description import describe_assets
 from qumade.models.config import ModelName, NetworkConfig, Task
-from qumade.train.config import TrainConfig
+from qumade.plan.indices import spread
+from qumade.train.config import TrainConfig, left_open
 from qumade.train.losses import Objective
 from qumade.train.optimizers import OptimizerName
 
@@ -35,7 +37,11 @@ PEAK_RATE: dict[tuple[ModelName, OptimizerName], float] = {
     ("base", "adamw"): 3e-4,
 }
 MEASURED_PICTURES = 128
-METRIC_NEAR = 0.5  # 1/m, as datasets have it where they say nothing
+METRIC_NEAR = 0.5  # 1/m, as recipes have it that say nothing
+# Beyond this share may lie what is wrong: in 16 bits one level off 0 m is 256/m, and all else would be next to nothing.
+NEAR_SHARE = 0.999
+NEAR_MARGIN = 1.25  # for what these samples do not show
+MEASURED_DEPTHS = 4096  # of a picture
 LEAST_SPREAD = 1e-3
 VALIDATIONS = 20  # of a training that is given in steps or minutes
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -84,6 +90,7 @@ def open_setup(config: TrainConfig) -> Setup:
     mix = Mix(ingredients)
     validation = _spread(main.positions("val"), config.val_limit)
     notes, found = [], _found_budget(config, mix.epoch_batches(config.batch_size))
+    found["found"] = config.found | left_open(config)
     if not len(validation):
         notes.append(
             f"{main.name} has no validation samples: there is no early stop, and the best weights are the last"
@@ -95,14 +102,18 @@ def open_setup(config: TrainConfig) -> Setup:
         found["mean"], found["std"], source = _colours(config, main, positions)
         notes.append(f"Mean and standard deviation of the pictures: {source}")
     if config.depth_range is None:
-        codes = [part.dataset.depth_code for part in ingredients if part.parts != "mask"]
-        found["depth_range"] = _depth_range(next((code for code in codes if code is not None), None), main)
+        found["depth_range"], note = _depth_range(ingredients)
+        notes += [note] if note else []
     if config.depth_loss is None:
         found["depth_loss"] = "silog_ssi" if mix.depth_kind in ("metric", "scaled") else "ssi"
     found["optimizer"] = config.optimizer or OPTIMIZER[config.model]
     if config.lr is None:
         found["lr"] = _peak_rate(config.model, found["optimizer"])
     labels = [name for name, there in (("masks", mix.has_masks), ("depth", mix.has_depth)) if there]
+    if config.depth_range is not None and mix.depth_kind in ("metric", "scaled") and config.depth_range[0] < 0:
+        raise QumadeError(
+            f"Invalid depth_range: got {config.depth_range} for {mix.depth_kind} depth; must begin at 0 or above"
+        )
     if len(labels) == 1:
         notes.append(f"The data has {labels[0]} only: the other part of the network learns nothing")
     return Setup(
@@ -142,10 +153,7 @@ def _training_positions(dataset: TripleDataset) -> NDArray[np.int64]:
 
 
 def _spread(positions: NDArray[np.int64], limit: int | None) -> NDArray[np.int64]:
-    if limit is None or limit >= len(positions):
-        return positions
-    chosen: NDArray[np.int64] = positions[np.arange(limit) * len(positions) // limit]
-    return chosen
+    return positions if limit is None else positions[spread(len(positions), limit)]
 
 
 def _training_size(width: int, height: int, area: int) -> tuple[int, int]:
@@ -184,18 +192,43 @@ def _colours(config: TrainConfig, dataset: TripleDataset, positions: NDArray[np.
     return mean, tuple(max(value, LEAST_SPREAD) for value in std), source
 
 
-def _depth_range(code: DepthCode | None, dataset: TripleDataset) -> tuple[float, float]:
-    if code is None:
-        return 0.0, 1.0
-    if code.code == "metres":
-        recipe: Any = {}
-        if isinstance(dataset, CompositeDataset):
-            recipe = dataset.recipe.model_dump()
-        elif isinstance(dataset, FolderDataset) and dataset.files.meta is not None:
-            recipe = dataset.files.meta.recipe
+def _depth_range(ingredients: list[Ingredient]) -> tuple[tuple[float, float], str | None]:
+    """Return far and near end of the first depth that counts, and a line for the user where they were measured."""
+    part = next((part for part in ingredients if part.has_depth), None)
+    code = None if part is None else part.dataset.depth_code
+    if part is None or code is None or code.code != "metres":
+        return code.range if code is not None and isinstance(code.range, tuple) else (0.0, 1.0), None
+    recipe: Any = {}
+    if isinstance(part.dataset, CompositeDataset):
+        recipe = part.dataset.recipe.model_dump()
+    elif isinstance(part.dataset, FolderDataset) and part.dataset.files.meta is not None:
+        recipe = part.dataset.files.meta.recipe
+    if recipe:
         near = recipe.get("depth_near")
-        return 0.0, float(near) if isinstance(near, float | int) and near > 0 else METRIC_NEAR
-    return code.range if isinstance(code.range, tuple) else (0.0, 1.0)
+        return (0.0, float(near) if isinstance(near, float | int) and near > 0 else METRIC_NEAR), None
+    near = _measured_near(part)
+    if not near > 0:
+        return (0.0, METRIC_NEAR), (
+            f"Nearest depth of {part.dataset.name}: {1 / METRIC_NEAR:g} m, for no training sample that was looked at "
+            "shows any; --depth-range says another"
+        )
+    return (0.0, near), (
+        f"Nearest depth of {part.dataset.name}: {1 / near:.2g} m (inverse depth {near:.3g}), measured on "
+        f"{min(MEASURED_PICTURES, len(part.positions))} training samples; --depth-range says another"
+    )
+
+
+def _measured_near(part: Ingredient) -> float:
+    """The largest inverse depth that the network has to say, 0 where none is known."""
+    depths = [np.zeros(0, np.float32)]
+    for position in _spread(part.positions, MEASURED_PICTURES).tolist():
+        triple = part.dataset.read(position)
+        if triple.inverse_depth is not None:
+            counts = np.isfinite(triple.inverse_depth)
+            known = triple.inverse_depth[counts if triple.ignore is None else counts & ~triple.ignore]
+            depths.append(known[:: len(known) // MEASURED_DEPTHS | 1])  # odd: keeps to no column of 2^n
+    pixels = np.concatenate(depths)
+    return NEAR_MARGIN * float(np.quantile(pixels, NEAR_SHARE)) if len(pixels) else 0.0
 
 
 def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -> str:
@@ -208,8 +241,21 @@ def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -
             # Files count by name and hash: whoever moves the folders goes on.
             folders = {name for name, value in recipe if isinstance(value, Path)}
             source = recipe.model_dump_json(exclude=folders) + json.dumps(describe_assets(recipe, dataset.catalog))
-        elif isinstance(dataset, FolderDataset) and dataset.files.meta is not None:
-            source = dataset.files.meta.model_dump_json()
+        elif isinstance(dataset, FolderDataset):
+            meta = dataset.files.meta
+            source = ("" if meta is None else meta.model_dump_json()) + _listing(dataset.files)
         digest.update(part.positions.tobytes())
         digest.update(f"{len(dataset)} {code and code.model_dump_json()} {source}".encode())
+    return digest.hexdigest()
+
+
+def _listing(files: Dataset) -> str:
+    """Hash of the names and sizes of a dataset's pictures, wherever they lie: to read them all would take too long."""
+    digest = hashlib.sha256()
+    for folder, suffixes in files.suffixes.items():
+        with os.scandir(files.root / folder) as entries:
+            sizes = {entry.name: entry.stat().st_size for entry in entries}
+        names = np.strings.add(files.stems, suffixes).tolist()
+        digest.update(f"{folder}\n".encode())
+        digest.update("".join(f"{name} {sizes.get(name)}\n" for name in names).encode())
     return digest.hexdigest()

@@ -62,7 +62,24 @@ def test_steps_are_taken_until_all_agree(clock, make_stepper, make_batches):
         return len(own) == 6  # the clock of another process
 
     steps_in(100, make_stepper(), batches(), agreed=agreed)
-    assert own == [True] * 6 and len(taken) == budget.WARM_UP + budget.LEAST + 5
+    assert own == [True] * 6 and len(taken) == budget.LEAST + 5
+
+
+def test_what_is_done_once_is_not_counted_again(clock, make_stepper, make_batches):
+    first = iter([5.0] * 4)  # seconds more: assets are decoded
+
+    def batches():
+        for batch in itertools.cycle(make_batches(2)):
+            clock.now += 1.0 + next(first, 0.0)
+            yield batch
+
+    slow = iter([10.0])
+
+    def validate():
+        clock.now += 2.0 + next(slow, 0.0)
+
+    pace = steps_in(1000, make_stepper(), batches(), validate)
+    assert 0.95 * 1000 < clock.now + pace.steps * 1.0 + pace.validations * 2.0 <= 1000
 
 
 def test_at_least_one_step(make_stepper, make_batches):

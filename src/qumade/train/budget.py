@@ -11,8 +11,9 @@ from qumade.train.step import Stepper
 
 __all__ = ["Pace", "steps_in"]
 
-WARM_UP = 3  # steps: memory is laid out and kernels are chosen in the first ones
-LEAST, SHARE, MOST_S = 5, 0.02, 20.0  # steps to measure at least; share of the time to spend on it, and its end
+# Memory is laid out, kernels are chosen and assets decoded at first: the later half of the steps counts, and the second
+# of two validations.
+LEAST, SHARE, MOST_S = 8, 0.02, 20.0  # steps to take at least; share of the time to spend on it, and its end
 RESERVE = 0.97  # of the time: checkpoints and pictures take the rest
 JUDGING = 0.15  # of the time at most, where that leaves one validation
 
@@ -39,23 +40,28 @@ def steps_in(
     """
     began = time.monotonic()
     budget = min(SHARE * seconds, MOST_S)
-    taken, since = 0, began
+    ends = [began]
     with as_it_was(stepper.learner):
         stepper.learner.network.train()
         for batch in batches:
             float(stepper(batch, 0.0)["loss"])  # waits for the device
-            taken += 1
-            now = time.monotonic()
-            if taken == WARM_UP:
-                since = now
-            if taken >= WARM_UP + LEAST and agreed(now - since >= budget):
+            ends.append(time.monotonic())
+            if len(ends) > LEAST and agreed(ends[-1] - began >= budget):
                 break
-        per_step = (time.monotonic() - since) / max(taken - WARM_UP, 1)
-        before = time.monotonic()
+        middle = (len(ends) - 1) // 2
+        per_step = (ends[-1] - ends[middle]) / max(len(ends) - 1 - middle, 1)
+        judging = 0.0
         if validate is not None:
-            validate()
-        judging = time.monotonic() - before
+            judging = _seconds(validate)
+            if agreed(judging < budget):
+                judging = _seconds(validate)
     validations = max(1, min(VALIDATIONS, int(JUDGING * seconds / max(judging, 1e-9))))
     left = RESERVE * seconds - validations * judging - (time.monotonic() - began)
     between = max(1, int(left / per_step) // validations)  # whole, so that no epoch is shorter than the others
     return Pace(between * validations, validations) if left >= validations * per_step else Pace(1, 1)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    began = time.monotonic()
+    call()
+    return time.monotonic() - began

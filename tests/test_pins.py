@@ -1,0 +1,100 @@
+"""Fixed hashes of plans and samples of the bundled assets: whoever moves code must not move a pixel.
+
+A hash may change with a reason only, which the commit and CHANGELOG.md state: datasets that people have begun cannot be
+continued afterwards. Lengths are rounded, for the last bit of a sum depends on the processor.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qumade.assets.build import build_catalog
+from qumade.assets.bundled import write_samples
+from qumade.data.decode import decode_grey, decode_rgb
+from qumade.generate.drawing import Drawer
+from qumade.plan.planner import plan_samples
+from qumade.recipe import Recipe
+
+_DECIMALS = 6
+_VARIANTS: dict[str, dict[str, Any]] = {
+    "random": {"placement": "random"},
+    "semantic": {"placement": "semantic", "contact_rows": (0.4, 0.9)},
+    "perspective": {"placement": "perspective", "contact_law": "distance"},
+    "several": {"placement": "perspective", "objects": (2, 5), "min_visible": 0.3, "scale": (0.05, 0.6)},
+    "cropped": {
+        "mix": {"random": 1.0, "semantic": 1.0, "perspective": 2.0}, "crop": (0.5, 1.0), "flip": True, "objects": (1, 3),
+        "size": (160, 96),
+    },
+}  # fmt: skip
+_PLANS = {
+    "random": "8c79fb5181a2acce",
+    "semantic": "4cf7794888944004",
+    "perspective": "ee5c4cb80fb0a850",
+    "several": "3809b86de47a3317",
+    "cropped": "b76f694f78bf57db",
+}
+_SAMPLES = {
+    "random": "6421d1a81fc672c4",
+    "semantic": "acb1462ac49b983d",
+    "perspective": "2ea8c6ce40da74b2",
+    "several": "60486acd62e9ca59",
+    "cropped": "9fc99a0f2eab0eb3",
+}
+
+
+@pytest.fixture(scope="module")
+def drawer_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Drawer]:
+    folder = tmp_path_factory.mktemp("samples")
+    write_samples(folder)
+    kept: dict[str, Drawer] = {}
+
+    def make(variant: str) -> Drawer:
+        if variant not in kept:
+            fields = {
+                f"{name}": folder / name for name in ("backgrounds", "foregrounds", "labels", "depths", "reliefs")
+            }
+            recipe = Recipe(**fields, seed=7, encoding="lossless", **_VARIANTS[variant])
+            kept[variant] = Drawer(recipe, build_catalog(recipe)[0])
+        return kept[variant]
+
+    return make
+
+
+def _plan_hash(plans: Any) -> str:
+    digest = hashlib.sha256()
+    for rows in (plans.samples, plans.objects):
+        for name in rows.dtype.names:
+            values = rows[name]
+            if values.dtype.kind == "f":
+                values = np.round(values.astype(np.float64), _DECIMALS) + 0.0
+            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _sample_hash(drawer: Drawer, plan: Any) -> str:
+    encoded = drawer.encode(drawer.draw(plan))
+    digest = hashlib.sha256()
+    for folder in ("images", "masks", "depth"):
+        decode = decode_rgb if folder == "images" else decode_grey
+        digest.update(decode(encoded.files[folder], Path(folder)).tobytes())
+    return digest.hexdigest()[:16]
+
+
+@pytest.mark.parametrize("variant", _VARIANTS)
+def test_plans_are_pinned(drawer_of: Callable[[str], Drawer], variant: str) -> None:
+    drawer = drawer_of(variant)
+    indices = np.linspace(0, drawer.total - 1, 20).astype(np.int64)
+    found = _plan_hash(plan_samples(drawer.tables, drawer.catalog, indices))
+    assert found == _PLANS[variant]
+
+
+@pytest.mark.parametrize("variant", _VARIANTS)
+def test_samples_are_pinned(drawer_of: Callable[[str], Drawer], variant: str) -> None:
+    drawer = drawer_of(variant)
+    plan = plan_samples(drawer.tables, drawer.catalog, [drawer.total // 3])[0]
+    found = _sample_hash(drawer, plan)
+    assert found == _SAMPLES[variant]

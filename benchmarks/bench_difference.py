@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 from tqdm.auto import tqdm
 
-from qumade.data.composite import CompositeDataset
-from qumade.evaluate.samples import choose, truth_of
-from qumade.generate.drawing import Drawer
+from qumade.data.synthetic import SyntheticDataset
+from qumade.evaluate.targets import choose, truth_of
+from qumade.generate.worker import Drawer
 from qumade.plan.planner import plan_samples
 
 THRESHOLDS = range(4, 52, 4)
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--limit", type=int, default=300, help="pictures of each quadrant")
     options = parser.parse_args()
-    dataset = CompositeDataset(options.recipe)
+    dataset = SyntheticDataset(options.recipe)
     train, test = (mean_iou(dataset, split, options.limit) for split in ("train", "test"))
     for row, quality in enumerate(QUALITIES):
         best = int(train[row].argmax())
@@ -39,7 +39,7 @@ def main() -> None:
         print(f"{kept}: mask IoU {test[row, best]:.3f}, over {THRESHOLDS[best]} of 255 (train {train[row, best]:.3f})")
 
 
-def mean_iou(dataset: CompositeDataset, split: str, limit: int) -> NDArray[np.float64]:
+def mean_iou(dataset: SyntheticDataset, split: str, limit: int) -> NDArray[np.float64]:
     """Mean IoU of each of QUALITIES (rows) at each of THRESHOLDS (columns)."""
     drawer = Drawer(dataset.recipe, dataset.catalog)
     scores = []

@@ -34,17 +34,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from qumade.assets.build import build_catalog
 from qumade.assets.catalog import Catalog
 from qumade.compose.sample import Sample
-from qumade.data.description import DepthCode
-from qumade.generate.drawing import Drawer
-from qumade.generate.encode import encode_sample, folder_codes
+from qumade.data.encode import encode_sample, folder_codes
+from qumade.data.metadata import DepthCode
 from qumade.generate.journal import sync_filesystem
-from qumade.generate.writer import FolderWriter
+from qumade.generate.worker import Drawer
+from qumade.generate.writers import FolderWriter
 from qumade.plan.indices import limited_indices, stem
 from qumade.plan.planner import plan_samples
 from qumade.recipe import Recipe
+from qumade.synth.build_catalog import build_catalog
 
 CHUNK = 128
 READY_SAMPLES = 32

@@ -17,9 +17,9 @@ import torch
 
 from qumade.cli.common import size_of
 from qumade.data.augment import Augmentation, augment, fitted
-from qumade.data.batches import training_batches
-from qumade.data.composite import CompositeDataset, open_data
-from qumade.data.mix import Ingredient, Mix
+from qumade.data.loader import training_batches
+from qumade.data.mixture import Ingredient, Mixture
+from qumade.data.synthetic import SyntheticDataset, open_data
 
 RUNS = 7
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="of a recipe")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    dataset = open_data(options.data, fresh=True, limit=options.limit)
+    dataset = open_data(options.data, resample_placements=True, limit=options.limit)
     height, width = dataset[0].image.shape[:2]
     size = options.size or (width, height)
     rng = np.random.default_rng(0)
@@ -62,7 +62,7 @@ def main() -> None:
     some = groups[:16]
     read_us = least_us(lambda: [dataset.read_many(group.tolist()) for group in some], sum(map(len, some)))
     print(f"read, warm: {read_us:,.0f} us a sample: {1e6 / read_us:,.0f} samples/s a core")
-    if isinstance(dataset, CompositeDataset):
+    if isinstance(dataset, SyntheticDataset):
         one_us = least_us(lambda: [dataset.read(position) for position in groups[0].tolist()], len(groups[0]))
         print(f"read one by one, warm: {one_us:,.0f} us")
     triples = dataset.read_many(positions[:256].tolist())
@@ -80,7 +80,7 @@ def main() -> None:
 
         print(f"augment, {name}: {least_us(work, len(triples)):,.0f} us")
 
-    mix = Mix([Ingredient(dataset, np.sort(positions))])
+    mix = Mixture([Ingredient(dataset, np.sort(positions))])
     batches = len(positions) // options.batch_size
     for workers in (0, options.workers):
         made = training_batches(

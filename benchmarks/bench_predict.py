@@ -35,12 +35,12 @@ def main() -> None:
     import torch
 
     from qumade.assets.bundled import bundled_folder
-    from qumade.assets.pictures import list_pictures, read_rgb
-    from qumade.export import export_onnx
+    from qumade.io.pictures import list_pictures, read_rgb
     from qumade.models.config import NetworkConfig
     from qumade.models.network import build_network
-    from qumade.predict import load_predictor, torch_predictor
-    from qumade.predicted_files import predict_files
+    from qumade.predict.export import export_onnx
+    from qumade.predict.files import predict_files
+    from qumade.predict.predictor import load_predictor, torch_predictor
 
     torch.set_num_threads(options.cores)
     network = build_network(NetworkConfig(model=options.model, size=(options.size, options.size)))

@@ -64,14 +64,14 @@ def stepping(model: str, size: int, threads: int, samples: int, bf16: bool, *, b
     """Return a function that takes one step on a batch of random pictures."""
     import torch
 
-    from qumade.data.batches import Batch
+    from qumade.data.loader import Batch
     from qumade.models.config import NetworkConfig
     from qumade.models.network import build_network
+    from qumade.train.data_setup import OPTIMIZER
     from qumade.train.ema import ema_copy, update_ema
     from qumade.train.gradient import MicroBatches
     from qumade.train.losses import Objective
     from qumade.train.optimizers import new_optimizer
-    from qumade.train.setup import OPTIMIZER
     from qumade.train.state import Learner
     from qumade.train.step import Stepper
 

@@ -104,8 +104,8 @@ def main() -> None:
 
 def run_all(options: argparse.Namespace) -> None:
     """Make the data, train and judge what is not there yet, and write down the results."""
-    from qumade.data.files import write_bytes
     from qumade.errors import QumadeError
+    from qumade.io.files import write_bytes
     from transfer_page import draw_curves, tables, write_page
 
     out: Path = options.out.absolute()
@@ -152,9 +152,9 @@ def run_all(options: argparse.Namespace) -> None:
 def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
     """Write the datasets and recipes of all arms below `out`, as far as they are not there; return what they hold."""
     from qumade.assets.bundled import bundled_folder
-    from qumade.data.cutout_folders import write_cutouts
-    from qumade.data.imports import read_dataset
-    from qumade.data.imports.writer import write_import
+    from qumade.convert.cutout_folders import write_cutouts
+    from qumade.convert.importers import read_dataset
+    from qumade.convert.importers.writer import write_import
     from qumade.recipe import Recipe, save_recipe
 
     camvid = read_dataset("camvid", pictures / "camvid")
@@ -216,7 +216,7 @@ Picture = tuple[NDArray[np.uint8], NDArray[np.float32]]
 def read_exam(folder: Path) -> list[Picture]:
     """Return image uint8 [H, W, 3] and coverage float32 [H, W], NaN where unlabelled, of all samples of a dataset."""
     from qumade.data.folder import FolderDataset
-    from qumade.evaluate.samples import truth_of
+    from qumade.evaluate.targets import truth_of
 
     dataset = FolderDataset(folder)
     exam = []
@@ -248,12 +248,13 @@ def car_iou(predict: Callable[[list[NDArray[np.uint8]]], Sequence[Any]], exam: S
 
 def arm_config(arm: str, seed: int, out: Path, size: tuple[int, int], steps: int, every: int) -> "TrainConfig":
     """Return what an arm's training is; all but the data and the seed is the same for all."""
-    from qumade.train.config import Further, TrainConfig
+    from qumade.train.config import ExtraDataset, TrainConfig
 
     source = ARMS[arm]
-    mix = () if source.real is None else (Further(data=out / source.real, share=REAL_SHARE),)
+    extra_datasets = () if source.real is None else (ExtraDataset(data=out / source.real, share=REAL_SHARE),)
     return TrainConfig(
-        data=out / source.data, mix=mix, model="tiny", size=size, batch_size=BATCH, steps=steps, epoch_steps=every,
+        data=out / source.data, extra_datasets=extra_datasets, model="tiny", size=size, batch_size=BATCH,
+        steps=steps, epoch_steps=every,
         depth_loss="silog", seed=seed,
     )  # fmt: skip
 
@@ -282,8 +283,8 @@ def every_of(options: argparse.Namespace) -> int:
 def train_one(config: "TrainConfig", run: Path, exam: Sequence[Picture]) -> None:
     """Train a run, or what is left of it; RUN/camvid.json holds how it did on CamVid val, RUN/camvid_best/ the weights
     that did best there."""
-    from qumade.data.files import write_bytes
-    from qumade.predict import torch_predictor
+    from qumade.io.files import write_bytes
+    from qumade.predict.predictor import torch_predictor
     from qumade.train.loop import train
     from qumade.train.run_folder import RunFolder, load_network
 
@@ -312,7 +313,7 @@ def read_curve(run: Path) -> list[dict[str, Any]]:
 
 def judge_once(arm: str, seed: int, run: Path, out: Path) -> None:
     """Keep everything about a finished run in RUN/judged.json; pictures are drawn of the first seed."""
-    from qumade.data.files import write_bytes
+    from qumade.io.files import write_bytes
 
     if not (run / JUDGED).is_file():
         write_bytes(run / JUDGED, (json.dumps(judge(arm, seed, run, out), indent=1, allow_nan=False) + "\n").encode())
@@ -321,13 +322,13 @@ def judge_once(arm: str, seed: int, run: Path, out: Path) -> None:
 def judge(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
     """Judge the averaged weights after the last step."""
     from qumade.assets.bundled import bundled_folder
-    from qumade.data.files import write_bytes
     from qumade.data.folder import FolderDataset
     from qumade.evaluate.alignment import Alignment
     from qumade.evaluate.evaluation import evaluate
-    from qumade.evaluate.pictures import draw_rows, png, sheet, worst
+    from qumade.evaluate.panels import draw_rows, png, sheet, worst
     from qumade.evaluate.summary import score_names, summarise
-    from qumade.predict import torch_predictor
+    from qumade.io.files import write_bytes
+    from qumade.predict.predictor import torch_predictor
     from qumade.train.run_folder import load_network, read_results
 
     curve, rows = read_curve(run), read_results(run / "results.csv")
@@ -351,7 +352,7 @@ def judge(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
         alignment: Alignment | None = "scale and shift" if dataset.has_depth else None
         config = predict.config
         evaluation = evaluate(
-            predict, dataset, predicted_kind=config.depth_kind, learnt=config.learnt, alignment=alignment
+            predict, dataset, predicted_kind=config.depth_kind, trained_tasks=config.trained_tasks, alignment=alignment
         )
         group, columns = summarise(evaluation)[0], [score.column for score in score_names(evaluation)]
         judged[name] = {column: group.means[column] for column in columns}

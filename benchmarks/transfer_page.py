@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from qumade.data.files import write_bytes
+from qumade.io.files import write_bytes
 
-__all__ = ["KEPT_FROM", "draw_curves", "spread", "tables", "write_page"]
+__all__ = ["KEPT_FROM", "draw_curves", "mean_and_range", "tables", "write_page"]
 
 Results = dict[str, Any]
 
@@ -47,7 +47,7 @@ def draw_curves(results: Results, path: Path) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def spread(values: Sequence[float | None], digits: int = 3) -> str:
+def mean_and_range(values: Sequence[float | None], digits: int = 3) -> str:
     """Return the mean of the values of the seeds, and their range where there are several; "-" where there is none."""
     known = [value for value in values if value is not None]
     if not known:
@@ -69,7 +69,9 @@ def tables(results: Results) -> str:
     for arm, entry in results["arms"].items():
         runs = entry["runs"]
         cells = [
-            spread([run[which][key] for run in runs]) for which in ("last", "best") for key in ("iou", "pooled_iou")
+            mean_and_range([run[which][key] for run in runs])
+            for which in ("last", "best")
+            for key in ("iou", "pooled_iou")
         ]
         steps = ", ".join(str(run["best"]["step"]) for run in runs)
         masks.append(f"| ({arm}) | {entry['title']} | {' | '.join(cells)} | {steps} |")
@@ -84,7 +86,7 @@ def _others(runs: Sequence[Results], scores: Callable[[Results], Results]) -> li
         ("kitti", "depth_delta1"), ("kitti", "depth_abs_rel"),
         ("reference", "mask_iou"), ("reference", "depth_delta1"), ("reference", "depth_abs_rel"),
     ]  # fmt: skip
-    return [spread([scores(run)[name].get(column) for run in runs]) for name, column in columns]
+    return [mean_and_range([scores(run)[name].get(column) for run in runs]) for name, column in columns]
 
 
 def write_page(results: Results, page: Path) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from qumade.plan.manifest import MANIFEST_SCHEMA
+from qumade.data.manifest import MANIFEST_SCHEMA
 from qumade.recipe import Recipe
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qumade.data.layout import Triple
+from qumade.data.layout import LabeledSample
 from qumade.models.config import NetworkConfig
 from qumade.notebook import of_each_split, project_path, run_for, show_pictures, show_results
-from qumade.predict import Prediction
+from qumade.predict.predictor import Prediction
 from qumade.train.config import TrainConfig, save_config
 
 
@@ -23,10 +23,10 @@ class _Grey:
     def __len__(self) -> int:
         return len(self.splits)
 
-    def read(self, position: int) -> Triple:
+    def read(self, position: int) -> LabeledSample:
         mask = np.zeros((32, 48), np.uint8)
         mask[8:24, 16:32] = 255
-        return Triple(np.full((32, 48, 3), position, np.uint8), mask, None, None)
+        return LabeledSample(np.full((32, 48, 3), position, np.uint8), mask, None, None)
 
 
 class _Predictor:

@@ -12,22 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qumade.assets.build import build_catalog
 from qumade.assets.bundled import write_samples
-from qumade.data.decode import decode_grey, decode_rgb
-from qumade.generate.drawing import Drawer
+from qumade.generate.worker import Drawer
+from qumade.io.decode import decode_grey, decode_rgb
 from qumade.plan.planner import plan_samples
 from qumade.recipe import Recipe
+from qumade.synth.build_catalog import build_catalog
 
 _DECIMALS = 6
 _VARIANTS: dict[str, dict[str, Any]] = {
     "random": {"placement": "random"},
     "semantic": {"placement": "semantic", "contact_rows": (0.4, 0.9)},
-    "perspective": {"placement": "perspective", "contact_law": "distance"},
+    "perspective": {"placement": "perspective", "contact_sampling": "distance"},
     "several": {"placement": "perspective", "objects": (2, 5), "min_visible": 0.3, "scale": (0.05, 0.6)},
     "cropped": {
-        "mix": {"random": 1.0, "semantic": 1.0, "perspective": 2.0}, "crop": (0.5, 1.0), "flip": True, "objects": (1, 3),
-        "size": (160, 96),
+        "policy_weights": {"random": 1.0, "semantic": 1.0, "perspective": 2.0}, "crop": (0.5, 1.0), "flip": True,
+        "objects": (1, 3), "size": (160, 96),
     },
 }  # fmt: skip
 _PLANS = {

@@ -213,7 +213,7 @@ BAD_VALUES = [
     ("encoding: webp", "encoding", "'webp'"),
     ("depth_near: 0", "depth_near", "0"),
     ("depths_kind: disparity", "depths_kind", "'disparity'"),
-    ("depth_range: image\nencoding: lossless", "depth_range", "'image'"),
+    ("depth_quantization: image\nencoding: lossless", "depth_quantization", "'image'"),
     ("split: [0.5, 0.1, 0.1]", "split", "[0.5, 0.1, 0.1]"),
     ("masks: 3", "masks", "3"),
 ]

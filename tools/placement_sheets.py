@@ -7,10 +7,10 @@ import json
 import sys
 from pathlib import Path
 
-from qumade.assets.build import build_catalog
 from qumade.assets.bundled import bundled_folder
-from qumade.generate.preview import preview_recipe
 from qumade.recipe import Recipe
+from qumade.synth.build_catalog import build_catalog
+from qumade.viz.recipe_sheet import preview_recipe
 
 POLICIES = ("random", "semantic", "perspective")
 

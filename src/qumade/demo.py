@@ -3,17 +3,17 @@
 import sys
 from pathlib import Path
 
-from qumade.assets.build import build_catalog
 from qumade.assets.bundled import write_samples
-from qumade.assets.check import check_assets, format_report
 from qumade.data.folder import FolderDataset
 from qumade.data.layout import open_dataset
-from qumade.data.placements import write_placements
-from qumade.data.preview import preview_dataset
 from qumade.data.statistics import format_statistics, statistics, write_statistics
 from qumade.generate.audit import audit_dataset
 from qumade.generate.engine import generate
 from qumade.recipe import load_recipe
+from qumade.synth.build_catalog import build_catalog
+from qumade.synth.check import check_assets, format_report
+from qumade.viz.placements import write_placements
+from qumade.viz.sheets import preview_dataset
 
 __all__ = ["run_demo"]
 
@@ -68,7 +68,7 @@ def _train_and_judge(samples: Path, dataset_path: Path, run: Path, report: Path,
     """Trains on the dataset, judges on the true scenes; returns the report's page."""
     from qumade.evaluate.folder import evaluate_into
     from qumade.evaluate.summary import format_summary
-    from qumade.predict import load_predictor
+    from qumade.predict.predictor import load_predictor
     from qumade.train.config import TrainConfig
     from qumade.train.loop import train
 
@@ -82,8 +82,8 @@ def _train_and_judge(samples: Path, dataset_path: Path, run: Path, report: Path,
 
 
 def _predict(samples: Path, run: Path, out: Path) -> Path:
-    from qumade.predict import load_predictor
-    from qumade.predicted_files import find_pictures, predict_files
+    from qumade.predict.files import find_pictures, predict_files
+    from qumade.predict.predictor import load_predictor
 
     _step("9. Predict", out)
     pictures = find_pictures([samples / "reference" / "images"])[:: 64 // _PREDICTED]

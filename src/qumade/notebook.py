@@ -12,19 +12,19 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from qumade.assets.build import build_catalog
 from qumade.assets.bundled import write_samples
-from qumade.data.description import read_description
-from qumade.data.preview import coloured_depth
+from qumade.data.metadata import read_description
 from qumade.evaluate.evaluation import evaluate
-from qumade.evaluate.pictures import draw_rows, sheet
-from qumade.evaluate.samples import Samples, choose
+from qumade.evaluate.panels import draw_rows, sheet
+from qumade.evaluate.targets import Samples, choose
 from qumade.generate.engine import generate
 from qumade.plan.splits import SAMPLE_SPLITS
 from qumade.recipe import Policy, load_recipe, recipe_from_dict, save_recipe
+from qumade.synth.build_catalog import build_catalog
+from qumade.viz.sheets import coloured_depth
 
 if TYPE_CHECKING:
-    from qumade.predict import Predictor
+    from qumade.predict.predictor import Predictor
     from qumade.train.config import TrainConfig
     from qumade.train.report import AfterEpoch
     from qumade.train.training import Training
@@ -76,7 +76,7 @@ def bundled_run(folder: Path, placement: Policy, *, steps: int, size: tuple[int,
     from qumade.train.config import TrainConfig
     from qumade.train.loop import train
 
-    fields = load_recipe(bundled_recipe(folder)).model_dump() | {"mix": {placement: 1.0}}
+    fields = load_recipe(bundled_recipe(folder)).model_dump() | {"policy_weights": {placement: 1.0}}
     recipe = folder / f"{placement}.yaml"
     save_recipe(recipe_from_dict(fields, "the bundled recipe", folder), recipe)
     run = folder / "runs" / f"{placement}_{size[0]}x{size[1]}_{steps}_steps"
@@ -111,7 +111,7 @@ def of_each_split(dataset: Samples, count: int) -> NDArray[np.int64]:
 
 def show_batch(training: "Training", count: int = 12) -> Image.Image:
     """Return the first training batch as the network sees it: augmented images beside their masks and depth."""
-    from qumade.train.pictures import batch_sheet
+    from qumade.viz.batch_sheet import batch_sheet
 
     batches = training.batches(0, 1)
     try:
@@ -130,7 +130,11 @@ def show_results(
     chosen = next(([name] for name in splits if (dataset.splits == name).any()), [])
     positions = choose(dataset, chosen, count)
     evaluation = evaluate(
-        predict, dataset, predicted_kind=predict.config.depth_kind, learnt=predict.config.learnt, positions=positions
+        predict,
+        dataset,
+        predicted_kind=predict.config.depth_kind,
+        trained_tasks=predict.config.trained_tasks,
+        positions=positions,
     )
     rows = draw_rows(evaluation, predict, dataset, range(len(positions)))
     title = f"{dataset.name}: {len(rows)} samples" + (f" of split {chosen[0]}" if chosen else "")
@@ -161,8 +165,8 @@ def live_curves(run: Path) -> "AfterEpoch":
     epoch. Curves of a run that is there already are shown at once."""
     from IPython import display as ipython
 
-    from qumade.train.curves import draw_curves
     from qumade.train.run_folder import RunFolder
+    from qumade.viz.curves import draw_curves
 
     display: Any = ipython  # it is not typed
     curves = RunFolder(run).curves

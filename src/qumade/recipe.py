@@ -133,7 +133,7 @@ class Recipe(BaseModel):
     """sqrt(box of the object / picture), by file name or pattern of the cut-out; `default` for the rest."""
     placement: Policy = "random"
     """random: anywhere; semantic: on pixels of the right classes; perspective: there, at the size they have there."""
-    mix: Mapping[Policy, Annotated[float, Field(ge=0.0)]] | None = None
+    policy_weights: Mapping[Policy, Annotated[float, Field(ge=0.0)]] | None = None
     """Shares of samples by placement policy, instead of one policy for all."""
     ground: Names = ("road", "sidewalk", "terrain")
     """Classes of the ground, which a plane is fitted to and objects may stand on."""
@@ -143,9 +143,9 @@ class Recipe(BaseModel):
     """Rows of the photo in which contacts of semantic placement may lie."""
     contact_distance: Annotated[tuple[Metres, Metres], AfterValidator(_ordered)] | None = None
     """Distances of such contacts: metres where depth is metric, else multiples of the ground's at the lower edge."""
-    contact_law: Literal["picture", "distance"] = "picture"
+    contact_sampling: Literal["picture", "distance"] = "picture"
     """Contacts are uniform over the pixels where something may stand, or over their distance."""
-    nowhere: Literal["skip", "random"] = "skip"
+    no_ground: Literal["skip", "random"] = "skip"
     """Backgrounds with nowhere to stand, or no horizon where perspective needs one: left out, or used at random."""
     height_ratio: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
     """Height of the objects over that of the camera, where the two heights are not known."""
@@ -181,7 +181,7 @@ class Recipe(BaseModel):
     encoding: Literal["jpeg", "lossless"] = "jpeg"
     depth_near: Annotated[float, Field(gt=0.0)] | None = None
     """Inverse depth that the nearest code stands for. None: 0.5 / m for metric depth, 1.5 for scaled, 1 for affine."""
-    depth_range: Literal["dataset", "image"] = "dataset"
+    depth_quantization: Literal["dataset", "image"] = "dataset"
     """8-bit codes span the dataset's range, or each picture's own from minimum to maximum as in the original."""
     split: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
     """Shares of background and of foreground identities that are train, val and test."""
@@ -194,8 +194,8 @@ class Recipe(BaseModel):
             raise ValueError(f"split: the shares {list(self.split)} must add up to 1")
         if DEFAULT not in self.scale:
             object.__setattr__(self, "scale", {**self.scale, DEFAULT: (0.1, 0.5)})
-        if self.mix is not None and not sum(self.mix.values()) > 0:
-            raise ValueError(f"mix: the shares {dict(self.mix)} must add up to more than 0")
+        if self.policy_weights is not None and not sum(self.policy_weights.values()) > 0:
+            raise ValueError(f"policy_weights: the shares {dict(self.policy_weights)} must add up to more than 0")
         policies = set(self.policies) - {"random"}
         if policies and self.labels is None:
             raise ValueError(f"placement: {' and '.join(sorted(policies))} needs labels, a folder of label maps")
@@ -208,16 +208,18 @@ class Recipe(BaseModel):
                 "depth_teacher: is for depth 'composite'; for 'layered' `qumade generate --depth-teacher` labels the "
                 "backgrounds, and depths is the folder that it writes"
             )
-        if self.depth_range == "image" and self.encoding == "lossless":
-            raise ValueError("depth_range: 'image' is for 8-bit codes; encoding 'lossless' must have 'dataset'")
+        if self.depth_quantization == "image" and self.encoding == "lossless":
+            raise ValueError("depth_quantization: 'image' is for 8-bit codes; encoding 'lossless' must have 'dataset'")
         return self
 
     @property
     def policies(self) -> dict[str, float]:
         """The share of samples of each placement policy that is used; they add up to 1."""
-        mix: Mapping[Policy, float] = {self.placement: 1.0} if self.mix is None else self.mix
-        total = sum(mix.values())
-        return {name: share / total for name, share in mix.items() if share > 0}
+        policy_weights: Mapping[Policy, float] = (
+            {self.placement: 1.0} if self.policy_weights is None else self.policy_weights
+        )
+        total = sum(policy_weights.values())
+        return {name: share / total for name, share in policy_weights.items() if share > 0}
 
 
 Value = TypeVar("Value")

@@ -9,10 +9,10 @@ from PIL import Image
 from qumade.assets.backgrounds import catalog_backgrounds, depth_kind, match_maps, survey_photo
 from qumade.assets.catalog import Background, DepthKind
 from qumade.assets.label_scheme import label_scheme
-from qumade.assets.pictures import content_hash
 from qumade.assets.scan import Finding, scan_backgrounds
 from qumade.errors import QumadeError
 from qumade.geometry import GroundPlane, inverse_depth_map
+from qumade.io.pictures import content_hash
 from qumade.recipe import Recipe
 
 ROAD, BUILDING, SKY, CAR = 0, 2, 10, 13
@@ -147,7 +147,7 @@ class TestUnusable:
     def test_nowhere_to_stand(self, folder: Path) -> None:
         change(folder, "labels", "b", top=36, bottom=75, value=BUILDING)
         recipe = recipe_of(folder, placement="semantic")
-        self.only_b_is_out(recipe, "nowhere", "no clean patch of road, sidewalk, terrain")
+        self.only_b_is_out(recipe, "no_ground", "no clean patch of road, sidewalk, terrain")
 
     def test_no_horizon_for_perspective(self, folder: Path) -> None:
         for name, size in zip("abc", SIZES, strict=True):
@@ -156,7 +156,7 @@ class TestUnusable:
             np.save(folder / "depths" / f"{name}.npy", np.where(codes == 65535, 0, 256 / codes).astype(np.float32))
             assert codes.shape == size[::-1]
         change(folder, "labels", "b", top=0, bottom=25, value=BUILDING)  # affine depth, and no sky
-        self.only_b_is_out(recipe_of(folder, placement="perspective"), "nowhere", "no known horizon")
+        self.only_b_is_out(recipe_of(folder, placement="perspective"), "no_ground", "no known horizon")
         backgrounds, kind, _ = catalog_of(recipe_of(folder, placement="semantic"))
         assert (len(backgrounds), kind) == (3, "affine")
 
@@ -165,7 +165,7 @@ class TestUnusable:
         told = {"horizon": {"default": "labels", "a.*": 0.4, "c.*": 0.4}, "depths": None}
         change(folder, "labels", "b", top=0, bottom=60, value=255)
         recipe = recipe_of(folder, placement="perspective", **told)
-        self.only_b_is_out(recipe, "nowhere", "give it one, as horizon: {b.png: 0.5, default: labels}")
+        self.only_b_is_out(recipe, "no_ground", "give it one, as horizon: {b.png: 0.5, default: labels}")
         assert len(catalog_of(recipe)[2]) == 1  # nothing more is said of what is left out
         for placement in ("semantic", "random"):
             backgrounds, _, findings = catalog_of(recipe_of(folder, placement=placement, **told))
@@ -181,9 +181,9 @@ class TestUnusable:
 
 def test_nowhere_to_stand_may_be_used_at_random(folder: Path) -> None:
     change(folder, "labels", "b", top=36, bottom=75, value=BUILDING)
-    backgrounds, _, findings = catalog_of(recipe_of(folder, placement="semantic", nowhere="random"))
+    backgrounds, _, findings = catalog_of(recipe_of(folder, placement="semantic", no_ground="random"))
     assert [b.standing is None for b in backgrounds] == [False, True, False]
-    assert [(f.severity, f.reason) for f in findings if f.reason == "nowhere"] == [("warning", "nowhere")]
+    assert [(f.severity, f.reason) for f in findings if f.reason == "no_ground"] == [("warning", "no_ground")]
 
 
 def test_random_placement_needs_no_ground(folder: Path) -> None:

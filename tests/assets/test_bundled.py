@@ -10,10 +10,10 @@ import yaml
 from PIL import Image
 
 from qumade.assets.bundled import bundled_folder, write_samples
-from qumade.assets.check import check_assets
 from qumade.data.layout import open_dataset
 from qumade.errors import QumadeError
 from qumade.recipe import Recipe
+from qumade.synth.check import check_assets
 
 FOLDER = bundled_folder()
 BACKGROUNDS = [f"road_{k:02d}" for k in range(1, 25)]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qumade.assets.build import build_catalog
 from qumade.assets.catalog import SILHOUETTE_PX, Background, Catalog
 from qumade.assets.cutouts import silhouette
 from qumade.recipe import Recipe
+from qumade.synth.build_catalog import build_catalog
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -39,7 +39,7 @@ def catalog(asset_folders: Path, make_recipe: MakeRecipe) -> Catalog:
             asset_folders / "labels" / f"photo_{number}.png"
         )
     folders = {name: asset_folders / name for name in ("backgrounds", "foregrounds", "depths", "labels")}
-    return build_catalog(make_recipe(**folders, depths_kind="affine", mix={"semantic": 1, "random": 1}))[0]
+    return build_catalog(make_recipe(**folders, depths_kind="affine", policy_weights={"semantic": 1, "random": 1}))[0]
 
 
 def test_silhouettes_have_the_catalog_s_size(catalog: Catalog, alphas: dict[str, np.ndarray]) -> None:

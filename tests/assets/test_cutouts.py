@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qumade.assets.cutouts import contact, cut_off_sides, match_masks, read_cutout, silhouette
-from qumade.assets.pictures import UnusablePicture, list_pictures
 from qumade.errors import QumadeError
+from qumade.io.pictures import UnusablePicture, list_pictures
 
 
 def touch(folder: Path, *names: str) -> list[Path]:

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qumade.assets.depths import DEPTH_SCALE, coarse_mean, match_depths, read_inverse_depth
-from qumade.assets.pictures import UnusablePicture
 from qumade.errors import QumadeError
+from qumade.io.pictures import UnusablePicture
 
 
 def save_codes(path, codes):

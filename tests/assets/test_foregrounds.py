@@ -8,8 +8,8 @@ from PIL import Image
 from qumade.assets.catalog import Foreground
 from qumade.assets.foregrounds import catalog_foregrounds
 from qumade.assets.label_scheme import label_scheme
-from qumade.assets.pictures import content_hash
 from qumade.assets.scan import Finding, scan_foregrounds
+from qumade.io.pictures import content_hash
 from qumade.recipe import Recipe
 
 

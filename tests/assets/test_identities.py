@@ -11,7 +11,7 @@ from PIL import Image
 
 from qumade.assets.cutouts import read_cutout
 from qumade.assets.identities import NEAR_LEVELS, Identities, group_identities, signature
-from qumade.assets.pictures import list_pictures, read_rgb
+from qumade.io.pictures import list_pictures, read_rgb
 
 
 def identities(*pictures: np.ndarray) -> Identities:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from qumade.assets.pictures import UnusablePicture
 from qumade.assets.reliefs import read_relief
+from qumade.io.pictures import UnusablePicture
 
 
 def test_codes_are_metres_behind_the_contact(tmp_path: Path) -> None:

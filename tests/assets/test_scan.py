@@ -6,9 +6,9 @@ from PIL import Image
 
 from qumade.assets.cutouts import contact, silhouette
 from qumade.assets.identities import signature
-from qumade.assets.pictures import content_hash
 from qumade.assets.scan import scan_backgrounds, scan_foregrounds
 from qumade.errors import QumadeError
+from qumade.io.pictures import content_hash
 
 
 def test_facts_of_a_background(tmp_path: Path, photo: np.ndarray) -> None:

@@ -54,13 +54,13 @@ def test_check_with_labels_draws_the_sheet_and_counts_what_is_left_out(
 def test_check_of_a_recipe_takes_its_policies_and_flags_win(run: Run, assets: Path) -> None:
     recipe = assets / "recipe.yaml"
     recipe.write_text(
-        "backgrounds: backgrounds\nforegrounds: foregrounds\nlabels: labels\nplacement: semantic\nnowhere: random\n"
+        "backgrounds: backgrounds\nforegrounds: foregrounds\nlabels: labels\nplacement: semantic\nno_ground: random\n"
     )
     sheet = f"--sheet={assets / 'sheet.png'}"
     result = run("check", f"--recipe={recipe}", "--size=32", sheet, "--json")
     assert result.code == 0
     (finding,) = result.last_line["findings"]
-    assert (finding["severity"], finding["reason"]) == ("warning", "nowhere")
+    assert (finding["severity"], finding["reason"]) == ("warning", "no_ground")
     assert result.last_line["samples"] == 3 * 5 * 20
     assert run("check", f"--recipe={recipe}", "--size=32", sheet, "--per-pair=3", "--json").last_line["samples"] == 45
 

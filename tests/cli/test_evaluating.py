@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from qumade.errors import QumadeError
-from qumade.predict import Prediction
+from qumade.predict.predictor import Prediction
 
 Run = Callable[..., SimpleNamespace]
 SPLITS = ["train", "test", "test", "seen background", "seen foreground", "val"]
@@ -30,7 +30,7 @@ class Fake:
 
     @property
     def config(self) -> SimpleNamespace:
-        return SimpleNamespace(depth_kind=self.depth_kind, learnt=("mask", "depth"))
+        return SimpleNamespace(depth_kind=self.depth_kind, trained_tasks=("mask", "depth"))
 
     def __call__(self, images: list[np.ndarray]) -> list[Prediction]:
         found = []
@@ -49,7 +49,7 @@ def run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
             raise QumadeError(f"Invalid network: got nothing at {path.absolute()}; must be the folder of a run")
         return Fake(128 if path.name == "good" else 40)
 
-    monkeypatch.setattr("qumade.predict.load_predictor", load)
+    monkeypatch.setattr("qumade.predict.predictor.load_predictor", load)
     return run
 
 
@@ -102,12 +102,12 @@ def test_evaluate_some_pictures(run: Run, data: Path, tmp_path: Path) -> None:
 
 
 def test_the_protocol_of_the_original(run: Run, data: Path, tmp_path: Path) -> None:
-    where = ("evaluate", tmp_path / "good", data, "--protocol=original", f"--out={tmp_path / 'e'}")
+    where = ("evaluate", tmp_path / "good", data, "--protocol=legacy_notebook", f"--out={tmp_path / 'e'}")
     lines = run(*where).out.splitlines()
     assert lines[0].split()[0] == "all" and "boundary IoU" in " ".join(lines)
-    at = lines.index("As the original reported:")
+    at = lines.index("Metrics of the legacy notebook:")
     assert lines[at + 1].split() == ["a1", "a2", "a3", "abs_rel", "rmse", "log_10"]
-    told = json.loads(run(*where, "--json").out)["original"]
+    told = json.loads(run(*where, "--json").out)["legacy"]
     assert told["mask"]["a1"] == 1 and told["mask"]["rmse"] == 0 and 0 < told["depth"]["rmse"] < 1
 
 

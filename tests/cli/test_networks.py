@@ -40,7 +40,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with weights that nobody trained."""
     torch.manual_seed(0)
-    config = NetworkConfig(size=(64, 64), depth_kind="metric", depth_range=(0.0, 0.5))
+    config = NetworkConfig(size=(64, 64), depth_kind="metric", inverse_depth_limits=(0.0, 0.5))
     folder = tmp_path_factory.mktemp("networks") / "run"
     write_weights(RunFolder(folder), "best", build_network(config), config, {"step": 1})
     return folder

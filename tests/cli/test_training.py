@@ -49,14 +49,22 @@ def test_a_recipe_becomes_a_network_and_a_finished_run_is_left_alone(run, recipe
 
 def test_flags_become_the_config(run, recipe, tmp_path):
     out = tmp_path / "run"
-    flags = ("--loss=original", "--no-augment", "--lr=0.002", "--clip=0", "--seed=3", "--l1=1e-6", "--depth-range=0,2")
+    flags = (
+        "--loss=ms_ssim_l1",
+        "--no-augment",
+        "--lr=0.002",
+        "--clip=0",
+        "--seed=3",
+        "--l1=1e-6",
+        "--inverse-depth-limits=0,2",
+    )
     code, _, _ = run("train", recipe, "--out", out, f"--with={recipe}:0.25:mask", *flags, *TINY)
     assert code == 0
     config = load_config(out / "config.yaml")
-    assert (config.mask_loss, config.depth_loss, config.mask_weight) == ("original", "original", 2.0)
+    assert (config.mask_loss, config.depth_loss, config.mask_weight) == ("ms_ssim_l1", "ms_ssim_l1", 2.0)
     assert config.augmentation.mirror == 0 and config.lr == 0.002 and config.clip is None and config.seed == 3
-    assert config.l1 == 1e-6 and config.depth_range == (0.0, 2.0)
-    assert [(part.data, part.share, part.parts) for part in config.mix] == [(recipe, 0.25, "mask")]
+    assert config.l1 == 1e-6 and config.inverse_depth_limits == (0.0, 2.0)
+    assert [(part.data, part.share, part.parts) for part in config.extra_datasets] == [(recipe, 0.25, "mask")]
     code, _, told = run("train", "--config", out / "config.yaml", "--out", out, "--lr=0.1")
     assert code == 1 and told.count("\n") == 1 and "lr 0.1 instead of 0.002" in told
     assert run("train", "--config", out / "config.yaml", "--out", out)[0] == 0
@@ -86,14 +94,14 @@ def test_what_cannot_be_is_told_in_one_line(run, tmp_path, arguments, code, mess
         (("--workers=-1",), "Invalid --workers: got -1; must be at least 0"),
         (("--lr=0",), "Invalid lr: got 0.0 in the command line; must be a number above 0, or find"),
         (
-            ("--depth-range=1,0",),
-            "Invalid depth_range: got (1.0, 0.0) in the command line; must be far and near inverse depth, far below "
-            "near",
+            ("--inverse-depth-limits=1,0",),
+            "Invalid inverse_depth_limits: got (1.0, 0.0) in the command line; must be far and near inverse depth, far "
+            "below near",
         ),
         (
-            ("--depth-range=0.5",),
-            "Invalid depth_range: got (0.5, 0.5) in the command line; must be far and near inverse depth, far below "
-            "near",
+            ("--inverse-depth-limits=0.5",),
+            "Invalid inverse_depth_limits: got (0.5, 0.5) in the command line; must be far and near inverse depth, far "
+            "below near",
         ),
         (
             ("--pretrained",),

@@ -12,10 +12,10 @@ from scipy import ndimage
 from qumade.assets.bundled import bundled_folder
 from qumade.assets.cutouts import contact, read_cutout
 from qumade.assets.depths import read_inverse_depth
+from qumade.assets.ground import occluding, survey_background
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.labels import read_labels
 from qumade.assets.reliefs import read_relief
-from qumade.assets.survey import occluding, survey_background
 from qumade.compose.pyramid import Pyramid, build_pyramid
 from qumade.compose.sample import PreparedBackground, Sample, draw_sample
 from qumade.geometry import GroundPlane, inverse_depth_map

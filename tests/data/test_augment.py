@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from qumade.data.augment import Augmentation, Layers, augment, colour_jittered, fitted, rotated
-from qumade.data.layout import Triple
+from qumade.data.layout import LabeledSample
 
 MOVES = Augmentation.none().model_copy(update={"crop": (0.6, 1.0), "mirror": 0.5, "rotate": 0.7, "rotate_deg": 30.0})
 LOOKS = Augmentation(crop=(1.0, 1.0), mirror=0, rotate=0, colour=1, blur=1, noise=1, jpeg=1)
@@ -18,19 +18,21 @@ def random(key: int) -> np.random.Philox:
     return np.random.Philox(key=7, counter=key << 64)
 
 
-def coordinates(width: int = 48, height: int = 36, ignore: bool = False) -> Triple:
+def coordinates(width: int = 48, height: int = 36, ignore: bool = False) -> LabeledSample:
     """A picture in which every layer tells where it is: red, blue and coverage 5 x column, green 5 x row, inverse depth
     the number of the pixel."""
     v, u = np.mgrid[:height, :width]
     image = np.stack([5 * u, 5 * v, 5 * u], axis=-1).astype(np.uint8)
     hidden = (u + v) % 7 == 0 if ignore else None
-    return Triple(image, image[..., 0].copy(), (v * width + u).astype(np.float32), hidden)
+    return LabeledSample(image, image[..., 0].copy(), (v * width + u).astype(np.float32), hidden)
 
 
-def noise(width: int = 40, height: int = 30, seed: int = 0) -> Triple:
+def noise(width: int = 40, height: int = 30, seed: int = 0) -> LabeledSample:
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 256, (height, width, 3), np.uint8)
-    return Triple(image, rng.integers(0, 256, (height, width), np.uint8), rng.random((height, width), np.float32), None)
+    return LabeledSample(
+        image, rng.integers(0, 256, (height, width), np.uint8), rng.random((height, width), np.float32), None
+    )
 
 
 def assert_same(a: Layers, b: Layers) -> None:
@@ -82,7 +84,7 @@ def test_no_mask_under_ignored_pixels_reaches_known_ones(key: int, shape: tuple[
     one, other = noise(48, 36, key), noise(48, 36, key + 1)
     assert one.mask is not None and other.mask is not None
     varied = np.where(ignore, other.mask, one.mask)
-    triples = [Triple(one.image, mask, one.inverse_depth, ignore) for mask in (one.mask, varied)]
+    triples = [LabeledSample(one.image, mask, one.inverse_depth, ignore) for mask in (one.mask, varied)]
     for moved in (lambda t: augment(t, shape, MOVES, random(key)), lambda t: fitted(t, shape)):
         first, second = map(moved, triples)
         assert_same(first, second)
@@ -94,7 +96,7 @@ def test_ignored_pixels_darken_no_coverage(key: int, level: int) -> None:
     ignore = np.zeros((90, 90), bool)
     ignore[:, 41:43] = ignore[20:70, 60:] = True
     mask = np.where(ignore, 255 - level, level).astype(np.uint8)
-    layers = augment(Triple(np.zeros((90, 90, 3), np.uint8), mask, None, ignore), (30, 30), MOVES, random(key))
+    layers = augment(LabeledSample(np.zeros((90, 90, 3), np.uint8), mask, None, ignore), (30, 30), MOVES, random(key))
     known = ~layers.unknown
     assert known.mean() > 0.4 and (layers.pixels[3].numpy()[known] == level).all()
 
@@ -105,7 +107,7 @@ def test_coverage_is_unknown_where_less_than_half_of_it_is_known_and_depth_where
     mask, ignore = np.full((12, 12), 200, np.uint8), np.zeros((12, 12), bool)
     ignore[:, [0, 1, 4, 8, 9, 11]] = True
     mask[ignore] = 0
-    layers = fitted(Triple(np.zeros((12, 12, 3), np.uint8), mask, np.ones((12, 12), np.float32), ignore), (4, 4))
+    layers = fitted(LabeledSample(np.zeros((12, 12, 3), np.uint8), mask, np.ones((12, 12), np.float32), ignore), (4, 4))
     assert layers.unknown.tolist() == [[True, False, False, True]] * 4  # known: 3/8, 6/9, 6/9, 3/8
     assert np.isnan(layers.inverse_depth).tolist() == [[True, True, False, False]] * 4
     assert layers.pixels[3].tolist() == [[0, 200, 200, 0]] * 4
@@ -124,7 +126,7 @@ def test_mirrored_labels_stay_on_their_pixels() -> None:
 @given(key=st.integers(0, 10_000))
 def test_an_ignore_map_without_ignored_pixels_changes_nothing(key: int) -> None:
     plain = noise()
-    empty = Triple(plain.image, plain.mask, plain.inverse_depth, np.zeros((30, 40), bool))
+    empty = LabeledSample(plain.image, plain.mask, plain.inverse_depth, np.zeros((30, 40), bool))
     assert_same(*(augment(triple, (36, 30), Augmentation(), random(key)) for triple in (plain, empty)))
 
 
@@ -188,7 +190,7 @@ def test_a_turned_picture_is_torchvisions_where_it_is_known() -> None:
 
 
 def test_corners_that_a_rotation_brings_in_repeat_the_edge_and_are_unknown() -> None:
-    white = Triple(
+    white = LabeledSample(
         np.full((20, 20, 3), 255, np.uint8), np.full((20, 20), 255, np.uint8), np.ones((20, 20), np.float32), None
     )
     got = rotated(fitted(white, (20, 20)), 45)
@@ -226,13 +228,13 @@ def test_resizing_is_torchs_antialiased_filter_for_image_and_coverage_alike() ->
 @pytest.mark.parametrize("ignore", [False, True])
 def test_labels_that_are_not_there_are_unknown(ignore: bool) -> None:
     whole = coordinates(ignore=ignore)
-    no_mask = fitted(Triple(whole.image, None, whole.inverse_depth, whole.ignore), (48, 36))
+    no_mask = fitted(LabeledSample(whole.image, None, whole.inverse_depth, whole.ignore), (48, 36))
     assert no_mask.unknown.all() and (no_mask.pixels[3] == 0).all()
     np.testing.assert_array_equal(np.isnan(no_mask.inverse_depth), whole.ignore if ignore else np.zeros((36, 48), bool))
-    no_depth = fitted(Triple(whole.image, whole.mask, None, whole.ignore), (48, 36))
+    no_depth = fitted(LabeledSample(whole.image, whole.mask, None, whole.ignore), (48, 36))
     assert np.isnan(no_depth.inverse_depth).all()
     np.testing.assert_array_equal(no_depth.unknown, whole.ignore if ignore else np.zeros((36, 48), bool))
-    turned = augment(Triple(whole.image, None, None, whole.ignore), (20, 20), MOVES, random(3))
+    turned = augment(LabeledSample(whole.image, None, None, whole.ignore), (20, 20), MOVES, random(3))
     assert turned.unknown.all() and np.isnan(turned.inverse_depth).all()
 
 
@@ -262,7 +264,7 @@ def test_hue_turns_and_keeps_brightness() -> None:
 
 
 def test_noise_is_as_strong_as_said() -> None:
-    grey = Triple(np.full((64, 64, 3), 128, np.uint8), None, None, None)
+    grey = LabeledSample(np.full((64, 64, 3), 128, np.uint8), None, None, None)
     only = Augmentation.none().model_copy(update={"noise": 1.0, "noise_level": (0.03, 0.03)})
     image = augment(grey, (64, 64), only, random(5)).pixels[:3].double()
     assert float(image.std()) == pytest.approx(0.03 * 255, rel=0.05)

@@ -2,21 +2,21 @@ import numpy as np
 import pytest
 
 from qumade.data.distributions import distributions
-from qumade.data.layout import Triple
+from qumade.data.layout import LabeledSample
 from qumade.errors import QumadeError
-from qumade.plan.indices import spread
+from qumade.plan.indices import stratified_indices
 
 
-def _triple(level: int, depth: float) -> Triple:
+def _triple(level: int, depth: float) -> LabeledSample:
     mask = np.zeros((64, 128), np.uint8)
     mask[:32] = 255
     inverse_depth = np.full((64, 128), depth, np.float32)
     inverse_depth[:, :64] = np.nan
-    return Triple(np.full((64, 128, 3), (level, 0, 255), np.uint8), mask, inverse_depth, None)
+    return LabeledSample(np.full((64, 128, 3), (level, 0, 255), np.uint8), mask, inverse_depth, None)
 
 
-class _Samples(list[Triple]):
-    def read(self, position: int) -> Triple:
+class _Samples(list[LabeledSample]):
+    def read(self, position: int) -> LabeledSample:
         return self[position]
 
 
@@ -33,14 +33,14 @@ def test_values_are_counted_and_averaged() -> None:
 
 
 def test_labels_that_are_not_there_stay_none() -> None:
-    images = _Samples([Triple(np.zeros((5, 4, 3), np.uint8), None, None, None)])
+    images = _Samples([LabeledSample(np.zeros((5, 4, 3), np.uint8), None, None, None)])
     found = distributions(images, progress=False)
     assert (found.object_share, found.coverage, found.inverse_depth, found.depth_map) == (None,) * 4
 
 
 def test_some_samples_are_spread_over_the_dataset() -> None:
     found = distributions(_Samples([_triple(level, 0.5) for level in range(10)]), 2, progress=False)
-    assert np.flatnonzero(found.levels[0]).tolist() == spread(10, 2).tolist()
+    assert np.flatnonzero(found.levels[0]).tolist() == stratified_indices(10, 2).tolist()
 
 
 def test_no_sample_is_refused() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from qumade.data.layout import open_dataset
 from qumade.data.statistics import format_statistics, statistics, write_statistics
 from qumade.errors import QumadeError
-from qumade.plan.indices import spread
+from qumade.plan.indices import stratified_indices
 
 MakeDataset = Callable[..., Path]
 SavePicture = Callable[[Path, np.ndarray], None]
@@ -135,7 +135,7 @@ def test_a_part_is_spread_over_the_dataset(make_dataset: MakeDataset, save_pictu
         save_picture(root / "masks" / f"img{index + 1:06d}.png", np.full((9, 12), 20 * index, np.uint8))
     found = statistics(open_dataset(root), fraction=0.5, progress=False)
     assert (found.samples, found.samples_in_dataset) == (5, 10)
-    levels = 20 * spread(10, 5)
+    levels = 20 * stratified_indices(10, 5)
     assert found.masks is not None and found.masks.mean == levels.mean() / 255
 
 

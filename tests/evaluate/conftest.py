@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from qumade.data.description import DepthCode
-from qumade.data.layout import Triple
-from qumade.predict import Prediction
+from qumade.data.layout import LabeledSample
+from qumade.data.metadata import DepthCode
+from qumade.predict.predictor import Prediction
 
 METRIC = DepthCode(kind="metric", code="metres", bits=16, depth_scale=256.0)
 
@@ -15,7 +15,7 @@ METRIC = DepthCode(kind="metric", code="metres", bits=16, depth_scale=256.0)
 class Samples:
     """A dataset in memory."""
 
-    triples: list[Triple]
+    triples: list[LabeledSample]
     depth_code: DepthCode | None = METRIC
     name: str = "samples"
     splits: np.ndarray = field(default_factory=lambda: np.array([], np.str_))
@@ -27,11 +27,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.triples)
 
-    def read(self, position: int) -> Triple:
+    def read(self, position: int) -> LabeledSample:
         return self.triples[position]
 
 
-def _scene(number: int, size: tuple[int, int] = (40, 32), objects: bool = True) -> Triple:
+def _scene(number: int, size: tuple[int, int] = (40, 32), objects: bool = True) -> LabeledSample:
     """A road under a sky with one box on it, in metres; the number is written into the first pixel."""
     rng = np.random.default_rng(number)
     width, height = size
@@ -44,11 +44,11 @@ def _scene(number: int, size: tuple[int, int] = (40, 32), objects: bool = True) 
         inverse_depth[mask > 0] = inverse_depth[top + 8, 0]
     image = rng.integers(0, 256, (height, width, 3), np.uint8)
     image[0, 0] = number // 65536, number // 256 % 256, number % 256
-    return Triple(image, mask, inverse_depth, None)
+    return LabeledSample(image, mask, inverse_depth, None)
 
 
 @pytest.fixture(scope="session")
-def scene() -> Callable[..., Triple]:
+def scene() -> Callable[..., LabeledSample]:
     return _scene
 
 
@@ -75,7 +75,7 @@ class Oracle:
         found = [self.truth[image.tobytes()] for image in images]
         return [self._predict(triple) for triple in found]
 
-    def _predict(self, triple: Triple) -> Prediction:
+    def _predict(self, triple: LabeledSample) -> Prediction:
         shape = triple.image.shape[:2]
         mask = np.zeros(shape, np.float32) if triple.mask is None else triple.mask / np.float32(255)
         depth = np.zeros(shape, np.float32) if triple.inverse_depth is None else np.nan_to_num(triple.inverse_depth)

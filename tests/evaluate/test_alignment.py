@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qumade.data.description import UNDESCRIBED_DEPTH, DepthCode
+from qumade.data.metadata import UNDESCRIBED_DEPTH, DepthCode
 from qumade.errors import QumadeError
 from qumade.evaluate.alignment import Clamp, align, default_alignment, default_clamp, depth_kind, judged_truth
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qumade.data.description import DepthCode
+from qumade.data.metadata import DepthCode
 from qumade.errors import QumadeError
 from qumade.evaluate.bootstrap import Interval
 from qumade.evaluate.compare import (
@@ -16,11 +16,11 @@ from qumade.evaluate.compare import (
     format_comparison,
     format_interval,
     letter,
-    told_apart,
+    unique_names,
     wins,
 )
 from qumade.evaluate.summary import ScoreName
-from qumade.predict import Prediction
+from qumade.predict.predictor import Prediction
 
 AFFINE = DepthCode(kind="affine", code="inverse", bits=8, range=(0.0, 1.0))
 
@@ -62,10 +62,10 @@ def test_what_one_of_them_never_learnt_is_compared_of_none(runs):
     found = compare([masks_only, bad], samples)
     assert all(evaluation.has_masks and not evaluation.has_depth for evaluation in found.evaluations)
     assert found.differences[0]["mask_iou"].value > 0 and "delta" not in format_comparison([masks_only, bad], [found])
-    assert "Depth is not judged: one of the networks learnt masks only." in format_comparison(
+    assert "Depth is not evaluated: one of the networks was trained on masks only." in format_comparison(
         [masks_only, bad], [found]
     )
-    with pytest.raises(QumadeError, match="must share one"):
+    with pytest.raises(QumadeError, match="must share a task"):
         compare([masks_only, Run("depth", good.predict, "metric", ("depth",))], samples)
 
 
@@ -146,7 +146,7 @@ def test_three_runs_are_compared_with_the_first(runs):
 )
 def test_equal_names_are_told_apart_by_paths(names, wanted):
     paths = [Path(folder, name) for folder, name in zip(("/one", "/", "/two"), names, strict=False)]
-    assert told_apart(names, paths) == wanted
+    assert unique_names(names, paths) == wanted
 
 
 def test_a_share_that_is_none_is_refused_before_predicting(runs):

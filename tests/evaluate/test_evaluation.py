@@ -4,14 +4,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from qumade.data.description import DepthCode
-from qumade.data.layout import Triple
+from qumade.data.layout import LabeledSample
+from qumade.data.metadata import DepthCode
 from qumade.errors import QumadeError
 from qumade.evaluate.alignment import Clamp
 from qumade.evaluate.evaluation import SCORES, evaluate, write_scores
 from qumade.evaluate.metrics import depth_scores, mask_scores
-from qumade.evaluate.summary import original_means
-from qumade.predict import Prediction
+from qumade.evaluate.summary import legacy_means
+from qumade.predict.predictor import Prediction
 
 SCALED = DepthCode(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
 
@@ -74,12 +74,12 @@ def test_the_baselines_know_nothing(make_samples, oracle):
 def test_masks_alone_and_depth_alone(make_samples, oracle):
     full = make_samples(2)
     masks = make_samples(2, depth_code=None)
-    masks.triples = [Triple(t.image, t.mask, None, None) for t in full.triples]
+    masks.triples = [LabeledSample(t.image, t.mask, None, None) for t in full.triples]
     found = evaluate(oracle(full), masks)
     assert found.has_masks and not found.has_depth and found.alignment is None
     assert found.scores["mask_iou"].to_pylist() == [1, 1] and found.scores["depth_delta1"].null_count == 2
     depth = make_samples(2)
-    depth.triples = [Triple(t.image, None, t.inverse_depth, None) for t in full.triples]
+    depth.triples = [LabeledSample(t.image, None, t.inverse_depth, None) for t in full.triples]
     found = evaluate(oracle(full), depth, predicted_kind="metric")
     assert found.has_depth and not found.has_masks
     assert found.scores["object_share"].null_count == found.scores["object_depth_delta1"].null_count == 2
@@ -93,7 +93,7 @@ def test_ignored_pixels_change_nothing(make_samples, oracle):
     ignore[-3:] = True
     spoilt = make_samples(2)
     spoilt.triples = [
-        Triple(t.image, np.where(ignore, 255 - t.mask, t.mask), np.where(ignore, 9, t.inverse_depth), ignore)
+        LabeledSample(t.image, np.where(ignore, 255 - t.mask, t.mask), np.where(ignore, 9, t.inverse_depth), ignore)
         for t in samples.triples
     ]
     found = evaluate(oracle(samples), spoilt, predicted_kind="metric")
@@ -104,15 +104,15 @@ def test_ignored_pixels_change_nothing(make_samples, oracle):
 
 def test_the_original_gets_the_predicted_mask_first_and_the_true_depth(make_samples, oracle):
     samples = make_samples(3, depth_code=SCALED)
-    perfect = evaluate(oracle(samples), samples, original=True)
-    found = original_means(perfect)
+    perfect = evaluate(oracle(samples), samples, legacy=True)
+    found = legacy_means(perfect)
     assert found["mask"]["a1"] == found["depth"]["a1"] == 1
-    assert {name: sums.shape for name, sums in perfect.original.items()} == {"mask": (3, 7), "depth": (3, 7)}
-    nothing = original_means(
+    assert {name: sums.shape for name, sums in perfect.legacy.items()} == {"mask": (3, 7), "depth": (3, 7)}
+    nothing = legacy_means(
         evaluate(
             lambda images: [Prediction(np.zeros((32, 40), np.float32), np.zeros((32, 40), np.float32)) for _ in images],
             samples,
-            original=True,
+            legacy=True,
         )
     )
     share = 80 / 1280
@@ -120,7 +120,7 @@ def test_the_original_gets_the_predicted_mask_first_and_the_true_depth(make_samp
     assert nothing["mask"]["abs_rel"] == pytest.approx(share * 1e5)  # relative to what was predicted
     assert nothing["depth"]["abs_rel"] < 1 < nothing["mask"]["abs_rel"]
     assert nothing["mask"]["rmse"] == pytest.approx(np.sqrt(share))
-    assert evaluate(oracle(samples), samples).original is None
+    assert evaluate(oracle(samples), samples).legacy is None
 
 
 def test_a_prediction_that_does_not_fit_names_the_sample(make_samples):
@@ -144,29 +144,31 @@ def test_scores_on_disk_state_how_they_were_taken(make_samples, oracle, tmp_path
 
 def test_what_was_never_learnt_is_not_scored(make_samples, oracle):
     samples = make_samples(4, empty=1)
-    masks = evaluate(oracle(samples), samples, predicted_kind="metric", learnt=("mask",))
+    masks = evaluate(oracle(samples), samples, predicted_kind="metric", trained_tasks=("mask",))
     assert masks.has_masks and not masks.has_depth and masks.alignment is None
     assert all(masks.scores[column].null_count == 4 for column in SCORES if not column.startswith("mask"))
     both = evaluate(oracle(samples), samples, predicted_kind="metric")
     assert masks.scores["mask_iou"].equals(both.scores["mask_iou"])
-    depth = evaluate(oracle(samples), samples, predicted_kind="metric", learnt=("depth",))
+    depth = evaluate(oracle(samples), samples, predicted_kind="metric", trained_tasks=("depth",))
     assert depth.has_depth and not depth.has_masks
     for table in (depth.scores, depth.baselines):
         assert all(table[column].null_count == 4 for column in SCORES if column.startswith("mask"))
     assert depth.scores["object_depth_rmse"].equals(both.scores["object_depth_rmse"])
     assert depth.scores["object_share"].equals(both.scores["object_share"])
     assert depth.scores["predicted_share"].null_count == 4
-    original = original_means(evaluate(oracle(samples), samples, learnt=("depth",), original=True))
+    original = legacy_means(evaluate(oracle(samples), samples, trained_tasks=("depth",), legacy=True))
     assert np.isnan(list(original["mask"].values())).all() and original["depth"]["a1"] == 1
 
 
-@pytest.mark.parametrize(("learnt", "kept", "needed"), [("depth", "mask", "depth"), ("mask", "depth", "masks")])
-def test_a_dataset_without_what_was_learnt_is_refused_before_predicting(make_samples, oracle, learnt, kept, needed):
+@pytest.mark.parametrize(("trained_tasks", "kept", "needed"), [("depth", "mask", "depth"), ("mask", "depth", "masks")])
+def test_a_dataset_without_what_was_learnt_is_refused_before_predicting(
+    make_samples, oracle, trained_tasks, kept, needed
+):
     samples = make_samples(2)
     samples.has_masks = kept == "mask"
     samples.depth_code = samples.depth_code if kept == "depth" else None
     predict = oracle(samples)
-    with pytest.raises(QumadeError, match=rf"got samples without {needed}; must have what the network learnt"):
-        evaluate(predict, samples, learnt=(learnt,))
+    with pytest.raises(QumadeError, match=rf"got samples without {needed}; must have labels of a task"):
+        evaluate(predict, samples, trained_tasks=(trained_tasks,))
     assert predict.pictures == 0
-    assert evaluate(predict, samples, learnt=(kept,)).learnt == (kept,)
+    assert evaluate(predict, samples, trained_tasks=(kept,)).trained_tasks == (kept,)

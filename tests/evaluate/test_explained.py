@@ -8,7 +8,7 @@ import torch
 
 from qumade.data.folder import FolderDataset
 from qumade.evaluate.explained import explained
-from qumade.evaluate.pictures import jpeg
+from qumade.evaluate.panels import jpeg
 from qumade.models.config import NetworkConfig
 from qumade.models.network import MaskDepthNetwork, build_network
 
@@ -73,6 +73,6 @@ def test_large_photos_are_shrunk_and_the_ring_with_them(network: MaskDepthNetwor
 
 
 def test_what_was_never_learnt_is_not_explained(dataset: FolderDataset) -> None:
-    masks_only = build_network(NetworkConfig(size=(64, 64), learnt=("mask",))).eval()
+    masks_only = build_network(NetworkConfig(size=(64, 64), trained_tasks=("mask",))).eval()
     section = explained(masks_only, evaluation([0.0, 0.1, 0.1, 0.1, 0.1]), dataset, count=2)
     assert [panel.title for panel in section.pictures] == ["sample 1: mask", "sample 4: mask"]

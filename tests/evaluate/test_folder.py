@@ -17,8 +17,8 @@ from qumade.evaluate.folder import evaluate_into, trained_elsewhere
 from qumade.evaluate.summary import summarise
 from qumade.models.config import NetworkConfig
 from qumade.models.network import MaskDepthNetwork, build_network
-from qumade.plan.indices import spread
-from qumade.train.config import Further, TrainConfig, save_config
+from qumade.plan.indices import stratified_indices
+from qumade.train.config import ExtraDataset, TrainConfig, save_config
 
 FILES = ["report.html", "scores.parquet", "worst.png"]
 SPLITS = np.array(["train", "test"] * 4)
@@ -65,15 +65,15 @@ def test_a_second_time_takes_the_place_of_the_first(predict: Any, samples: Any, 
     evaluate_into(predict, tmp_path / "run", samples, tmp_path)
     evaluate_into(predict, tmp_path / "run", samples, tmp_path, limit=3)
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
-    assert pq.read_table(tmp_path / "scores.parquet")["sample"].to_pylist() == spread(8, 3).tolist()
+    assert pq.read_table(tmp_path / "scores.parquet")["sample"].to_pylist() == stratified_indices(8, 3).tolist()
 
 
 @pytest.mark.parametrize(
     ("options", "positions"),
     [
         ({"splits": ["test"]}, [1, 3, 5, 7]),
-        ({"limit": 2}, spread(8, 2).tolist()),
-        ({"splits": ["train"], "limit": 2}, (2 * spread(4, 2)).tolist()),
+        ({"limit": 2}, stratified_indices(8, 2).tolist()),
+        ({"splits": ["train"], "limit": 2}, (2 * stratified_indices(4, 2)).tolist()),
     ],
 )
 def test_some_samples(
@@ -92,10 +92,10 @@ def test_small_objects_are_left_out_of_means_and_pictures(predict: Any, samples:
 
 
 def test_the_numbers_of_the_original_are_taken_where_asked(predict: Any, samples: Any, tmp_path: Path) -> None:
-    assert evaluate_into(predict, tmp_path / "run", samples, tmp_path).evaluation.original is None
-    assert "As the original reported" not in (tmp_path / "report.html").read_text()
-    assert evaluate_into(predict, tmp_path / "run", samples, tmp_path, original=True).evaluation.original is not None
-    assert "As the original reported" in (tmp_path / "report.html").read_text()
+    assert evaluate_into(predict, tmp_path / "run", samples, tmp_path).evaluation.legacy is None
+    assert "Metrics of the legacy notebook" not in (tmp_path / "report.html").read_text()
+    assert evaluate_into(predict, tmp_path / "run", samples, tmp_path, legacy=True).evaluation.legacy is not None
+    assert "Metrics of the legacy notebook" in (tmp_path / "report.html").read_text()
 
 
 def test_the_alignment_goes_by_the_network_s_depth(predict: Any, samples: Any, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_what_cannot_be_finished_is_refused_before_predicting(
     message: str,
 ) -> None:
     (tmp_path / "file").touch()
-    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "link").symlink_to("no_ground")
     monkeypatch.setitem(sys.modules, "captum", None)
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     explain = network if options.pop("explain", False) else None
@@ -189,8 +189,8 @@ def run(tmp_path: Path) -> Path:
     """The folder of a run that was trained on the folder `data` beside it, and on `more`."""
     for name in ("run", "data", "more", "other"):
         (tmp_path / name).mkdir()
-    more = Further(data=tmp_path / "more", share=0.5)
-    save_config(TrainConfig(data=tmp_path / "data", mix=(more,)), tmp_path / "run" / "config.yaml")
+    more = ExtraDataset(data=tmp_path / "more", share=0.5)
+    save_config(TrainConfig(data=tmp_path / "data", extra_datasets=(more,)), tmp_path / "run" / "config.yaml")
     return tmp_path / "run"
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qumade.data.layout import Triple
+from qumade.data.layout import LabeledSample
 from qumade.evaluate.compare import Run, compare, draw_wins, wins
 from qumade.evaluate.evaluation import evaluate
-from qumade.evaluate.pictures import Panel, draw_rows, worst
+from qumade.evaluate.panels import Panel, draw_rows, worst
 from qumade.evaluate.report import Section, Wins, write_comparison, write_report
 from qumade.evaluate.summary import SPLITS_NOTE, summarise
 
@@ -50,14 +50,20 @@ def hostile(make_samples):
 
 def test_the_report_holds_everything_and_escapes_names(hostile, oracle, tmp_path):
     predict = oracle(hostile, shift=2)
-    found = evaluate(predict, hostile, predicted_kind="metric", original=True)
+    found = evaluate(predict, hostile, predicted_kind="metric", legacy=True)
     groups = summarise(found)
     rows = draw_rows(found, predict, hostile, worst(found))
     extra = [Section(HOSTILE, HOSTILE, (Panel(HOSTILE, Image.new("RGB", (4, 4))),))]
     write_report(tmp_path / "report.html", HOSTILE, found, groups, rows, extra)
     page = read(tmp_path / "report.html")
     assert len(page.sources) == 6 * 5 + 6 + 1  # panels, plots, the further picture
-    texts = ("boundary IoU", "know-nothing, all", "As the original reported", "Alignment: none", "The 6 worst pictures")
+    texts = (
+        "boundary IoU",
+        "know-nothing, all",
+        "Metrics of the legacy notebook",
+        "Alignment: none",
+        "The 6 worst pictures",
+    )
     for text in (*texts, "neither is in the training part", SPLITS_NOTE):
         assert text in page.text
     assert not any(source.startswith("data:image/png") for source in page.sources)  # photos as PNG are too large
@@ -69,7 +75,8 @@ def test_reports_of_datasets_with_masks_or_depth_only(hostile, oracle, tmp_path,
     predict = oracle(hostile)
     masks = kept == "masks"
     hostile.triples = [
-        Triple(t.image, t.mask if masks else None, None if masks else t.inverse_depth, None) for t in hostile.triples
+        LabeledSample(t.image, t.mask if masks else None, None if masks else t.inverse_depth, None)
+        for t in hostile.triples
     ]
     hostile.depth_code = None if masks else hostile.depth_code
     found = evaluate(predict, hostile)

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from qumade.data.description import DepthCode
+from qumade.data.metadata import DepthCode
 from qumade.errors import QumadeError
 from qumade.evaluate.evaluation import evaluate
 from qumade.evaluate.summary import (
@@ -11,11 +11,11 @@ from qumade.evaluate.summary import (
     SPLITS_NOTE,
     aligned,
     as_json,
+    format_legacy,
     format_number,
-    format_original,
     format_summary,
     how_judged,
-    original_means,
+    legacy_means,
     score_names,
     summarise,
 )
@@ -82,30 +82,30 @@ def test_the_last_column_is_of_all_pictures(evaluation):
 
 
 @pytest.mark.parametrize(
-    ("learnt", "depth_there", "networks", "told"),
+    ("trained_tasks", "depth_there", "networks", "told"),
     [
-        (("mask",), True, 1, "Depth is not judged: the network learnt masks only."),
-        (("mask",), True, 2, "Depth is not judged: one of the networks learnt masks only."),
-        (("depth",), True, 1, "Masks are not judged: the network learnt depth only. True depth is metric"),
+        (("mask",), True, 1, "Depth is not evaluated: the network was trained on masks only."),
+        (("mask",), True, 2, "Depth is not evaluated: one of the networks was trained on masks only."),
+        (("depth",), True, 1, "Masks are not evaluated: the network was trained on depth only. True depth is metric"),
         (("mask", "depth"), False, 1, "The dataset has no depth."),
     ],
 )
-def test_what_is_not_judged_is_told_by_its_cause(make_samples, oracle, learnt, depth_there, networks, told):
+def test_what_is_not_judged_is_told_by_its_cause(make_samples, oracle, trained_tasks, depth_there, networks, told):
     samples = make_samples(2, **({} if depth_there else {"depth_code": None}))
-    found = evaluate(oracle(samples), samples, predicted_kind="metric", learnt=learnt)
+    found = evaluate(oracle(samples), samples, predicted_kind="metric", trained_tasks=trained_tasks)
     assert how_judged(found, networks).startswith(told)
 
 
 def test_the_numbers_of_the_original_are_of_the_pictures_that_count(make_samples, oracle):
     samples, shown = make_samples(4, empty=2), make_samples(4, empty=2)
     shown.triples = shown.triples[2:]
-    found = evaluate(oracle(samples, shift=2), samples, original=True)
-    alone = original_means(evaluate(oracle(samples, shift=2), shown, original=True))
-    kept = original_means(found, 0.01)
+    found = evaluate(oracle(samples, shift=2), samples, legacy=True)
+    alone = legacy_means(evaluate(oracle(samples, shift=2), shown, legacy=True))
+    kept = legacy_means(found, 0.01)
     assert kept["mask"] == pytest.approx(alone["mask"]) and kept["depth"] == pytest.approx(alone["depth"])
-    assert kept["mask"]["rmse"] > original_means(found)["mask"]["rmse"] > 0
-    assert format_number(kept["mask"]["rmse"]) in format_original(found, 0.01)
-    assert as_json(found, summarise(found, 0.01), 0.01)["original"]["mask"] == kept["mask"]
+    assert kept["mask"]["rmse"] > legacy_means(found)["mask"]["rmse"] > 0
+    assert format_number(kept["mask"]["rmse"]) in format_legacy(found, 0.01)
+    assert as_json(found, summarise(found, 0.01), 0.01)["legacy"]["mask"] == kept["mask"]
 
 
 def test_metres_are_told_of_metric_depth_only(make_samples, oracle):

@@ -129,8 +129,8 @@ def test_lossless_datasets_are_compared_too(works: Any) -> None:
 
 
 def test_changed_assets_are_refused(works: Any, tmp_path: Path) -> None:
-    from qumade.assets.build import build_catalog
     from qumade.generate.engine import generate
+    from qumade.synth.build_catalog import build_catalog
 
     for folder in ("backgrounds", "foregrounds"):
         shutil.copytree(works.root / folder, tmp_path / folder)

@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from qumade.assets.build import build_catalog
 from qumade.errors import QumadeError
 from qumade.generate import engine as engine_module
 from qumade.generate import journal as journal_module
-from qumade.generate.drawing import Job
 from qumade.generate.engine import generate
-from qumade.generate.executor import local_processes
+from qumade.generate.executors import local_processes
 from qumade.generate.journal import Results, read_journal
+from qumade.generate.worker import Job
 from qumade.plan.indices import limited_indices
+from qumade.synth.build_catalog import build_catalog
 
 Tree = dict[str, bytes]
 ReadTree = Callable[[Path], Tree]

@@ -11,7 +11,7 @@ from qumade.models.network import build_network
 @pytest.fixture(scope="module")
 def tiny() -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_network(NetworkConfig(depth_range=(0.2, 0.7))).eval()
+    return build_network(NetworkConfig(inverse_depth_limits=(0.2, 0.7))).eval()
 
 
 @given(st.integers(1, 2), st.integers(1, 4), st.integers(1, 4))

@@ -114,7 +114,7 @@ def test_training_on_masks_alone_shows_no_depth(generated: nbformat.NotebookNode
     notebook = _with_constants("training.ipynb", DATA_PATH=str(data), OUT="out/masks_alone", **constants)
     notebook.cells.append(nbformat.v4.new_code_cell("print(list(heats), list(layers))"))
     text = _text(_run(notebook, project))
-    assert "Depth is not judged" in text and "AbsRel" not in text
+    assert "Depth is not evaluated" in text and "AbsRel" not in text
     assert "['for the mask'] ['photo', 'probability of the mask']" in text
 
 

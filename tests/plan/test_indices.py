@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qumade.errors import QumadeError
-from qumade.plan.indices import limited_indices, sample_count, spread, stem, triple
+from qumade.plan.indices import limited_indices, sample_count, stem, stratified_indices, triple
 
 COUNTS = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 4))
 
@@ -64,19 +64,19 @@ def test_limit_below_one_is_refused(limit):
 
 @given(st.integers(1, 3000), st.integers(1, 3000))
 def test_spread_takes_one_of_each_stretch(total, count):
-    chosen = spread(total, count)
+    chosen = stratified_indices(total, count)
     if count >= total:
         assert chosen.tolist() == list(range(total))
     else:
         assert len(chosen) == count
         assert all(n * total // count <= one < (n + 1) * total // count for n, one in enumerate(chosen.tolist()))
-    assert chosen.tolist() == spread(total, count).tolist()
+    assert chosen.tolist() == stratified_indices(total, count).tolist()
 
 
 @pytest.mark.parametrize("count", [100, 256, 300, 400, 4000])
 @pytest.mark.parametrize(("backgrounds", "foregrounds", "per_pair"), [(100, 200, 20), (64, 160, 20), (61, 160, 15)])
 def test_what_is_spread_shows_as_many_objects_as_chance_would(backgrounds, foregrounds, per_pair, count):
-    chosen = spread(sample_count(backgrounds, foregrounds, per_pair), count)
+    chosen = stratified_indices(sample_count(backgrounds, foregrounds, per_pair), count)
     shown = len(np.unique(chosen // per_pair % foregrounds))
     assert shown >= 0.85 * foregrounds * (1 - (1 - 1 / foregrounds) ** count)
     assert len(np.unique(chosen % per_pair)) == per_pair

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qumade.plan.random_numbers import Stream, fresh_seed, uniforms
+from qumade.plan.random_numbers import Stream, resampled_seed, uniforms
 
 WORD = st.integers(0, 2**63 - 1)
 
@@ -26,7 +26,7 @@ def test_values_are_uniform_and_independent_over_neighbouring_counters():
 
 @given(seed=WORD)
 def test_seeds_of_fresh_draws_are_other_seeds_that_a_recipe_may_have(seed):
-    seeds = [fresh_seed(seed, draw) for draw in range(20)]
+    seeds = [resampled_seed(seed, draw) for draw in range(20)]
     assert seeds[0] == seed
     assert len(set(seeds)) == 20
     assert all(isinstance(other, int) and 0 <= other < 2**63 for other in seeds)

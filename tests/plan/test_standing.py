@@ -14,9 +14,9 @@ from scipy import stats
 from qumade.assets.bundled import bundled_folder
 from qumade.assets.catalog import Background, Catalog, DepthKind
 from qumade.assets.depths import read_inverse_depth
+from qumade.assets.ground import survey_background
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.labels import read_labels
-from qumade.assets.survey import survey_background
 from qumade.geometry import GroundPlane, inverse_depth_map
 from qumade.plan.planner import Plan, plan, plan_samples
 from qumade.plan.tables import POLICIES, plan_tables
@@ -115,7 +115,7 @@ recipes = st.fixed_dictionaries(
         "seed": st.integers(0, 2**63 - 1),
         "size": st.tuples(st.integers(40, 110), st.integers(40, 110)),
         "per_pair": st.just(4),
-        "mix": st.sampled_from(
+        "policy_weights": st.sampled_from(
             [{"perspective": 1.0}, {"semantic": 1.0}, {"semantic": 1.0, "perspective": 2.0, "random": 1.0}]
         ),
         "crop": st.sampled_from([(1.0, 1.0), (0.6, 1.0), (0.5, 0.5)]),
@@ -124,7 +124,7 @@ recipes = st.fixed_dictionaries(
         "place": st.sampled_from([{}, {"thing_1.png": ("sidewalk",)}, {"*": ("road",), "thing_0.png": ("sidewalk",)}]),
         "contact_rows": st.sampled_from([(0.0, 1.0), (0.6, 0.9), (0.0, 0.7)]),
         "contact_distance": st.sampled_from([None, (2.0, 8.0)]),
-        "contact_law": st.sampled_from(["picture", "distance"]),
+        "contact_sampling": st.sampled_from(["picture", "distance"]),
         "size_jitter": st.sampled_from([0.0, 0.1, 0.5]),
         "height_ratio": st.sampled_from([0.5, 1.0]),
         "height_m": st.sampled_from([{}, {"thing_1.png": 2.0}]),
@@ -219,7 +219,7 @@ def law(law: str, make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> tuple[S
     """Contacts of tiny objects, of which hardly any is rejected for reaching over the edge."""
     scene = flat_street(600, 450)
     recipe = make_recipe(
-        labels="labels", placement="semantic", size=(600, 450), contact_law=law, contact_distance=(4.0, 20.0),
+        labels="labels", placement="semantic", size=(600, 450), contact_sampling=law, contact_distance=(4.0, 20.0),
         scale=(0.01, 0.01), min_visible=0.01, per_pair=3000, mirror_backgrounds=False,
     )  # fmt: skip
     things = contacts(recipe, stand_on(recipe, make_catalog(), [scene]))
@@ -258,19 +258,26 @@ def test_distances_without_metres_are_multiples_of_the_nearest(
 
 
 def test_mix_holds_its_shares(make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> None:
-    mix = {"perspective": 0.6, "semantic": 0.1, "random": 0.3}
-    recipe = make_recipe(labels="labels", mix=mix, scale=(0.02, 0.6), min_visible=0.1, per_pair=1000, height_ratio=0.3)
+    policy_weights = {"perspective": 0.6, "semantic": 0.1, "random": 0.3}
+    recipe = make_recipe(
+        labels="labels",
+        policy_weights=policy_weights,
+        scale=(0.02, 0.6),
+        min_visible=0.1,
+        per_pair=1000,
+        height_ratio=0.3,
+    )
     catalog = stand_on(recipe, make_catalog(), [flat_street()])
     things = contacts(recipe, catalog, 5000)
     assert things["fallback"].mean() < 0.01
-    for name, share in mix.items():
+    for name, share in policy_weights.items():
         drawn = (things["policy"] == POLICIES.index(name)).mean()
         assert drawn == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 5000) + 0.01)
 
 
 def test_objects_of_one_sample_share_its_policy(make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> None:
     recipe = make_recipe(
-        labels="labels", mix={"semantic": 1, "random": 1}, objects=(3, 3), scale=(0.05, 0.1), min_visible=0.1
+        labels="labels", policy_weights={"semantic": 1, "random": 1}, objects=(3, 3), scale=(0.05, 0.1), min_visible=0.1
     )
     catalog = stand_on(recipe, make_catalog(), [flat_street()])
     for planned in plan_samples(plan_tables(recipe, catalog), catalog, np.arange(60)):
@@ -341,7 +348,8 @@ def test_plans_depend_on_the_index_alone(
     make_recipe: MakeRecipe, make_catalog: MakeCatalog, order: list[int], seed: int
 ) -> None:
     recipe = make_recipe(
-        labels="labels", mix={"perspective": 1, "semantic": 1, "random": 1}, objects=(1, 3), seed=seed, per_pair=3,
+        labels="labels", policy_weights={"perspective": 1, "semantic": 1, "random": 1}, objects=(1, 3), seed=seed,
+        per_pair=3,
         crop=(0.6, 1.0), scale=(0.05, 0.5),
     )  # fmt: skip
     catalog = stand_on(recipe, make_catalog(), [flat_street(), flat_street(120, 140)])
@@ -372,7 +380,7 @@ class TestBundledScenes:
             scenes.append(Scene(labels, GroundPlane(*camera["plane"]), "metric", depth, None))
         recipe = make_recipe(
             labels="labels", placement="perspective", size=(512, 384), size_jitter=0.0, scale=(0.005, 2.0),
-            min_visible=0.05, contact_law="distance", contact_distance=(4.0, 40.0), height_m={"default": 1.5},
+            min_visible=0.05, contact_sampling="distance", contact_distance=(4.0, 40.0), height_m={"default": 1.5},
             camera_height_m={f"photo_{n}.png": c["height_m"] for n, c in enumerate(cameras.values())},
             place={"*": ("road",)}, mirror_backgrounds=False,
         )  # fmt: skip

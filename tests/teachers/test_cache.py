@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qumade.assets.pictures import UnusablePicture
+from qumade.io.pictures import UnusablePicture
 from qumade.teachers.cache import cached_maps, file_fingerprint, write_npy
 
 

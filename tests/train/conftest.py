@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 from torch import nn
 
-from qumade.data.batches import Batch
+from qumade.data.loader import Batch
 from qumade.models.network import Output
 from qumade.train.ema import ema_copy
 from qumade.train.gradient import MicroBatches

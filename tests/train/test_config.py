@@ -9,7 +9,7 @@ from qumade.data.augment import Augmentation
 from qumade.errors import QumadeError
 from qumade.train.config import (
     FOUND_FOR,
-    Further,
+    ExtraDataset,
     TrainConfig,
     config_from_dict,
     differences,
@@ -27,9 +27,12 @@ DATA = Path("/data/cars")
         {},
         optional={
             "data": st.sampled_from(["/data/cars", "/data/~cars", "/elsewhere/recipe.yaml"]),
-            "mix": st.lists(
+            "extra_datasets": st.lists(
                 st.builds(
-                    Further, data=st.just("/b"), share=st.floats(0.01, 0.2), parts=st.sampled_from(["both", "mask"])
+                    ExtraDataset,
+                    data=st.just("/b"),
+                    share=st.floats(0.01, 0.2),
+                    parts=st.sampled_from(["both", "mask"]),
                 ),
                 max_size=3,
             ).map(tuple),
@@ -39,7 +42,7 @@ DATA = Path("/data/cars")
             "clip": st.one_of(st.none(), st.floats(0.1, 10)),
             "steps": st.integers(1, 10**9),
             "minutes": st.floats(0.1, 1e4),
-            "depth_range": st.tuples(st.floats(-1, 1, exclude_max=True), st.floats(1, 2)),
+            "inverse_depth_limits": st.tuples(st.floats(-1, 1, exclude_max=True), st.floats(1, 2)),
             "found": st.just({"lr": "find", "steps": None}),
         },
     )
@@ -54,7 +57,7 @@ def test_what_is_saved_loads_unchanged(tmp_path_factory, values):
 def test_paths_are_relative_to_the_file(tmp_path):
     (tmp_path / "config.yaml").write_text("data: ../cars\nmix: [{data: b, share: 0.1}]\n")
     config = load_config(tmp_path / "config.yaml")
-    assert config.data == tmp_path.parent / "cars" and config.mix[0].data == tmp_path / "b"
+    assert config.data == tmp_path.parent / "cars" and config.extra_datasets[0].data == tmp_path / "b"
     save_config(config, tmp_path / "config.yaml")
     assert "data: ../cars" in (tmp_path / "config.yaml").read_text()
 
@@ -100,8 +103,14 @@ def test_only_what_was_left_open_may_have_been_found(given_fields, found, unlike
             "Invalid config: got other values in FILE; must be epochs or minutes",
         ),
         ({"data": "d", "mean": [0, 0, 0]}, "must be mean and std given both or neither"),
-        ({"data": "d", "mix": [{"data": "e", "share": 0.6}] * 2}, "must be shares in mix that leave something"),
-        ({"data": "d", "mix": [{"data": "e", "share": 1.5}]}, "Invalid mix.0.share: got 1.5 in FILE"),
+        (
+            {"data": "d", "extra_datasets": [{"data": "e", "share": 0.6}] * 2},
+            "must be shares in extra_datasets that leave something",
+        ),
+        (
+            {"data": "d", "extra_datasets": [{"data": "e", "share": 1.5}]},
+            "Invalid extra_datasets.0.share: got 1.5 in FILE",
+        ),
         ({"data": "d", "model": "huge"}, "Invalid model: got 'huge' in FILE; must be 'tiny', 'small' or 'base'"),
     ],
 )
@@ -119,14 +128,17 @@ def test_a_wrong_config_is_refused_in_one_line(values, message):
         ({"lr": float("nan")}, "Invalid lr: got nan in FILE; must be a number above 0, or find"),
         ({"lr": 10**400}, f"Invalid lr: got {reprlib.repr(10**400)} in FILE; must be a number above 0, or find"),
         (
-            {"depth_range": [1, 0]},
-            "Invalid depth_range: got [1, 0] in FILE; must be far and near inverse depth, far below near",
+            {"inverse_depth_limits": [1, 0]},
+            "Invalid inverse_depth_limits: got [1, 0] in FILE; must be far and near inverse depth, far below near",
         ),
         (
-            {"depth_range": [0.5, 0.5]},
-            "Invalid depth_range: got [0.5, 0.5] in FILE; must be far and near inverse depth, far below near",
+            {"inverse_depth_limits": [0.5, 0.5]},
+            "Invalid inverse_depth_limits: got [0.5, 0.5] in FILE; must be far and near inverse depth, far below near",
         ),
-        ({"depth_range": [0, float("inf")]}, "Invalid depth_range.1: got inf in FILE; must be a finite number"),
+        (
+            {"inverse_depth_limits": [0, float("inf")]},
+            "Invalid inverse_depth_limits.1: got inf in FILE; must be a finite number",
+        ),
         (
             {"mean": [0, 0, 2], "std": [1, 1, 1]},
             "Invalid mean.2: got 2 in FILE; must be less than or equal to 1",
@@ -164,7 +176,7 @@ def test_what_can_be_found_is_every_field_that_can_be_left_open():
 
 
 FOUND = {
-    "size": (64, 64), "mean": (0.1, 0.2, 0.3), "std": (1.0, 1.0, 1.0), "depth_range": (0.0, 1.5),
+    "size": (64, 64), "mean": (0.1, 0.2, 0.3), "std": (1.0, 1.0, 1.0), "inverse_depth_limits": (0.0, 1.5),
     "depth_loss": "silog_ssi", "optimizer": "muon", "lr": 0.024, "micro_batch": 16, "steps": 100, "epoch_steps": 5,
     "ema_decay": 0.8, "precision": "fp32",
 }  # fmt: skip
@@ -186,9 +198,15 @@ def changed(stored, **changes):
         ({}, []),
         ({"seed": 4}, []),
         ({"model": "tiny", "batch_size": 32, "data": "/data/cars"}, []),
-        ({"data": "/data/bikes"}, ["depth_loss", "depth_range", *STEPS[:2], "lr", "mean", "size", "std", STEPS[2]]),
-        ({"mix": [{"data": "b", "share": 0.1}]}, ["depth_loss", "depth_range", *STEPS[:2], "lr", "steps"]),
-        ({"limit": 8}, ["depth_range", *STEPS[:2], "lr", "mean", "std", "steps"]),
+        (
+            {"data": "/data/bikes"},
+            ["depth_loss", "inverse_depth_limits", *STEPS[:2], "lr", "mean", "size", "std", STEPS[2]],
+        ),
+        (
+            {"extra_datasets": [{"data": "b", "share": 0.1}]},
+            ["depth_loss", "inverse_depth_limits", *STEPS[:2], "lr", "steps"],
+        ),
+        ({"limit": 8}, ["inverse_depth_limits", *STEPS[:2], "lr", "mean", "std", "steps"]),
         ({"model": "small"}, [*STEPS[:2], "lr", "optimizer", "size", "steps"]),
         ({"model": "small", "size": (64, 64), "lr": 0.1}, [*STEPS[:2], "optimizer", "steps"]),
         ({"batch_size": 8}, [*STEPS[:2], "lr", "micro_batch", "steps"]),

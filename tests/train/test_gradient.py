@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qumade.data.batches import Batch
+from qumade.data.loader import Batch
 from qumade.models.config import NetworkConfig
 from qumade.models.network import Output, build_network
 from qumade.train.gradient import MicroBatches, WholeBatch, one_thread

@@ -94,7 +94,7 @@ def test_a_run_folder_explains_itself(whole):
     assert [row["step"] for row in rows] == [4, 8, 12, 14] and [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert all(row["val_iou"] is not None and 0 <= row["wait_share"] <= 1 for row in rows)
     stored = load_config(folder.config)
-    assert stored.depth_range == (0.0, 1.5) and stored.depth_loss == "silog_ssi"
+    assert stored.inverse_depth_limits == (0.0, 1.5) and stored.depth_loss == "silog_ssi"
     assert stored.precision == ("bf16" if torch.cpu.get_capabilities().get("amx_bf16") else "fp32")
     assert None not in (stored.mean, stored.std, stored.ema_decay)
     (start,) = json.loads(folder.environment.read_text())["starts"]

@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from qumade.data.batches import Batch
+from qumade.data.loader import Batch
 from qumade.models.config import NetworkConfig
 from qumade.models.network import Output
 from qumade.train import report as module
 from qumade.train.report import Report, epoch_line
 from qumade.train.run_folder import RunFolder
 
-CONFIG = NetworkConfig(size=(64, 32), depth_kind="scaled", depth_range=(0.0, 1.0))
+CONFIG = NetworkConfig(size=(64, 32), depth_kind="scaled", inverse_depth_limits=(0.0, 1.0))
 ROW = {
     "epoch": 1, "step": 4, "samples": 16, "lr": 0.004, "loss": 1.25, "mask": 0.5, "depth": 0.75, "gradient": 2.0,
     "val_loss": 1.5, "val_iou": 0.5, "val_delta1": 0.25, "score": 0.375, "best": 1, "samples_per_s": 31.26,

@@ -16,7 +16,7 @@ from qumade.train.run_folder import (
     write_weights,
 )
 
-CONFIG = NetworkConfig(size=(64, 32), depth_kind="scaled", depth_range=(0.0, 1.5))
+CONFIG = NetworkConfig(size=(64, 32), depth_kind="scaled", inverse_depth_limits=(0.0, 1.5))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from qumade.data.batches import to_batch
+from qumade.data.loader import to_batch
 from qumade.errors import QumadeError
 from qumade.models.config import NetworkConfig
 from qumade.models.network import build_network
@@ -64,11 +64,11 @@ def test_a_learner_without_average_cannot_be_trained(training):
 
 
 def test_settings_reach_the_step(config):
-    update = {"clip": None, "l1": 1e-6, "weight_decay": 0.125, "mask_loss": "original", "task_weights": "uncertainty"}
+    update = {"clip": None, "l1": 1e-6, "weight_decay": 0.125, "mask_loss": "ms_ssim_l1", "task_weights": "uncertainty"}
     stepper = new_training(config.model_copy(update=update)).stepper
     assert isinstance(stepper, Stepper) and (stepper.clip, stepper.l1) == (None, 1e-6)
     assert {group["weight_decay"] for group in stepper.learner.optimizer.param_groups} == {0.125, 0.0}
-    assert stepper.learner.objective.mask == "original"
+    assert stepper.learner.objective.mask == "ms_ssim_l1"
     assert len(list(stepper.learner.objective.parameters())) > 0
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from qumade.data.batches import Batch
+from qumade.data.loader import Batch
 from qumade.models.network import Output
 from qumade.train.losses import Objective
 from qumade.train.validation import Scores, delta_of_pictures, iou_of_pictures, validation_sums

@@ -83,14 +83,14 @@ class Graph:
         return self.node("ShaderNodeMapping", {"Vector": vector, "Scale": tuple(scale)}).outputs[0]
 
     def mix(self, factor: Value, a: Value, b: Value) -> Socket:
-        """Mix two colours."""
+        """Mixture two colours."""
         node = self.node("ShaderNodeMix", data_type="RGBA")
         for index, value in ((0, factor), (6, a), (7, b)):
             self.feed(node.inputs[index], value)
         return node.outputs[2]
 
     def blend(self, factor: Value, a: Value, b: Value) -> Socket:
-        """Mix two numbers."""
+        """Mixture two numbers."""
         node = self.node("ShaderNodeMix", data_type="FLOAT")
         for index, value in ((0, factor), (2, a), (3, b)):
             self.feed(node.inputs[index], value)

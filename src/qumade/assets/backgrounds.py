@@ -10,14 +10,14 @@ from tqdm.auto import tqdm
 
 from qumade.assets.catalog import Background, DepthKind
 from qumade.assets.depths import match_depths, read_inverse_depth
+from qumade.assets.ground import Survey, survey_background
 from qumade.assets.identities import group_identities
 from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import read_labels
-from qumade.assets.pictures import UnusablePicture, content_hash, printable
 from qumade.assets.scan import Finding, ScannedBackground
 from qumade.assets.stems import match_stems
-from qumade.assets.survey import Survey, survey_background
 from qumade.errors import QumadeError
+from qumade.io.pictures import UnusablePicture, content_hash, printable
 from qumade.recipe import Recipe, for_file
 
 __all__ = ["Maps", "SurveyedBackground", "catalog_backgrounds", "depth_kind", "match_maps", "survey_photo"]
@@ -111,11 +111,11 @@ def survey_photo(recipe: Recipe, scan: ScannedBackground, scheme: LabelScheme | 
             detail = f"shows {', '.join(recipe.target)} on {survey.present_share:.1%} of its pixels"
             raise _Unusable("present", f"{detail}; left out as the recipe says")
         problem = _problem(recipe, scan.name, survey)
-        if problem is not None and recipe.nowhere == "skip":
-            raise _Unusable("nowhere", f"{problem}; left out as the recipe says (nowhere: skip)")
+        if problem is not None and recipe.no_ground == "skip":
+            raise _Unusable("no_ground", f"{problem}; left out as the recipe says (no_ground: skip)")
         if problem is not None:
             detail = f"{problem}; objects are placed at random"
-            findings.append(Finding("warning", "background", where, "nowhere", detail))
+            findings.append(Finding("warning", "background", where, "no_ground", detail))
             survey = replace(survey, standing=None)
     except _Unusable as error:
         # Warnings are of what is used.

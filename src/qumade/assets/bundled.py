@@ -61,7 +61,7 @@ def _recipe(source: Path) -> str:
         "seed": 0,
         "scale": [0.05, 0.7],
         "ground": ["road"],
-        "mix": {"perspective": 0.7, "random": 0.3},
+        "policy_weights": {"perspective": 0.7, "random": 0.3},
         "height_m": {f"{name}.png": round(car["height_m"], 3) for name, car in sorted(cars.items())},
         "camera_height_m": {f"{name}.jpg": round(view["height_m"], 3) for name, view in sorted(cameras.items())},
     }

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.assets.pictures import UnusablePicture, list_pictures, picture_format, printable, read_gray, read_rgba
 from qumade.errors import QumadeError
+from qumade.io.pictures import UnusablePicture, list_pictures, picture_format, printable, read_gray, read_rgba
 
 __all__ = ["Cutout", "Note", "contact", "cut_off_sides", "match_masks", "read_cutout", "silhouette"]
 
@@ -83,7 +83,7 @@ def read_cutout(path: Path, mask: Path | None = None, *, opaque_threshold: int =
     A file's own alpha wins over a mask, unless it is opaque everywhere; a mask that differs from it, has another size
     or cannot be read is then noted. Pixels with alpha of at least `opaque_threshold` are the object.
 
-    Raises UnusablePicture with the reasons of `qumade.assets.pictures`, and "no-alpha" (neither alpha nor mask),
+    Raises UnusablePicture with the reasons of `qumade.io.pictures`, and "no-alpha" (neither alpha nor mask),
     "clear" (nothing opaque), "full" (opaque everywhere), "small" (below 8 px on a side), "mask-size" (mask of another
     size), "mask-unusable" (mask needed, but it cannot be read).
     """

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qumade.assets.catalog import DepthKind
-from qumade.assets.pictures import MAX_PIXELS, UnusablePicture
 from qumade.assets.stems import match_stems
 from qumade.errors import QumadeError
+from qumade.io.pictures import MAX_PIXELS, UnusablePicture
 
 __all__ = ["DEPTH_SCALE", "coarse_mean", "match_depths", "read_inverse_depth"]
 

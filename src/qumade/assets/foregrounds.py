@@ -8,10 +8,10 @@ import numpy as np
 from qumade.assets.catalog import Foreground
 from qumade.assets.identities import group_identities
 from qumade.assets.label_scheme import LabelScheme
-from qumade.assets.pictures import UnusablePicture, content_hash, printable
 from qumade.assets.reliefs import read_relief
 from qumade.assets.scan import Finding, ScannedForeground
 from qumade.assets.stems import match_stems
+from qumade.io.pictures import UnusablePicture, content_hash, printable
 from qumade.recipe import Recipe, for_file
 
 __all__ = ["catalog_foregrounds"]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from qumade.assets.pictures import MAX_PIXELS, UnusablePicture
+from qumade.io.pictures import MAX_PIXELS, UnusablePicture
 
 __all__ = ["read_relief"]
 

@@ -118,9 +118,9 @@ def check(
     json
         One JSON object as the last line on stdout.
     """
-    from qumade.assets.check import check_assets, format_report
-    from qumade.generate.ground_sheet import GroundRow, ground_row, ground_sheet
     from qumade.recipe import recipe_from_dict
+    from qumade.synth.check import check_assets, format_report
+    from qumade.viz.ground_sheet import GroundRow, ground_row, ground_sheet
 
     flags = {
         "backgrounds": backgrounds,

@@ -30,7 +30,7 @@ def generate(
     placement: Literal["random", "semantic", "perspective"] | None = None,
     height_ratio: float | None = None,
     present: Literal["ignore", "mask", "skip"] | None = None,
-    nowhere: Literal["skip", "random"] | None = None,
+    no_ground: Literal["skip", "random"] | None = None,
     per_pair: int | None = None,
     size: str | None = None,
     seed: int | None = None,
@@ -46,7 +46,7 @@ def generate(
     mask: Literal["soft", "binary"] | None = None,
     encoding: Literal["jpeg", "lossless"] | None = None,
     depth_near: float | None = None,
-    depth_range: Literal["dataset", "image"] | None = None,
+    depth_quantization: Literal["dataset", "image"] | None = None,
     limit: int | None = None,
     workers: int | None = None,
     strict: bool = False,
@@ -92,7 +92,7 @@ def generate(
         Height of the objects over that of the camera, for perspective without known heights (1).
     present
         Objects that backgrounds show already: ignored, part of the mask, or left out with the background (ignore).
-    nowhere
+    no_ground
         Backgrounds with nowhere to stand: left out, or used with random placement (skip).
     per_pair
         Placements of each cut-out on each background (20).
@@ -124,7 +124,7 @@ def generate(
         JPEG, or PNG in all folders (jpeg).
     depth_near
         Inverse depth that the nearest code stands for.
-    depth_range
+    depth_quantization
         8-bit depth over one range for the dataset, or over each image's own (dataset).
     limit
         Draw only that many samples, spread over all assets.
@@ -135,9 +135,9 @@ def generate(
     json
         One JSON object as the last line on stdout.
     """
-    from qumade.assets.build import build_catalog
     from qumade.generate.engine import generate as run
     from qumade.recipe import recipe_from_dict
+    from qumade.synth.build_catalog import build_catalog
 
     flags = {
         "backgrounds": backgrounds,
@@ -151,7 +151,7 @@ def generate(
         "placement": placement,
         "height_ratio": height_ratio,
         "present": present,
-        "nowhere": nowhere,
+        "no_ground": no_ground,
         "per_pair": per_pair,
         "size": size and size_of(size),
         "seed": seed,
@@ -167,7 +167,7 @@ def generate(
         "mask": mask,
         "encoding": encoding,
         "depth_near": depth_near,
-        "depth_range": depth_range,
+        "depth_quantization": depth_quantization,
     }
     given = given_fields("generate", recipe, flags)
     composite = None
@@ -177,7 +177,7 @@ def generate(
     given |= labels_of_teachers("generate", given, flags, depth_teacher, label_teacher, teacher_cache, download)
     plan = recipe_from_dict(given, "the command line", Path.cwd())
     if plan.depth == "composite":
-        from qumade.teachers.composite import composite_depth
+        from qumade.teachers.predict_depth import composite_depth
 
         composite = composite_depth(plan, download=download)
     catalog, findings = build_catalog(plan, strict=strict, progress=True)
@@ -216,13 +216,13 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
         raise QumadeError(f"Invalid path: got nothing at {path.absolute()}; must be a recipe file or a dataset")
     if path.is_dir():
         from qumade.data.layout import open_dataset
-        from qumade.data.preview import preview_dataset
+        from qumade.viz.sheets import preview_dataset
 
         sheet = preview_dataset(open_dataset(path), count)
     else:
-        from qumade.assets.build import build_catalog
-        from qumade.generate.preview import preview_recipe
         from qumade.recipe import load_recipe
+        from qumade.synth.build_catalog import build_catalog
+        from qumade.viz.recipe_sheet import preview_recipe
 
         plan = load_recipe(path)
         catalog, findings = build_catalog(plan, progress=True)
@@ -282,8 +282,8 @@ def stats(data_path: Path, /, *, fraction: float = 1.0, workers: int | None = No
         One JSON object as the last line on stdout.
     """
     from qumade.data.layout import open_dataset
-    from qumade.data.placements import has_placements, write_placements
     from qumade.data.statistics import format_statistics, statistics, write_statistics
+    from qumade.viz.placements import has_placements, write_placements
 
     dataset = open_dataset(data_path)
     result = statistics(dataset, fraction=fraction, workers=workers)

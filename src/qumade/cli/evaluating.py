@@ -10,7 +10,7 @@ from qumade.cli.common import Json, app, finish
 if TYPE_CHECKING:
     from qumade.evaluate.compare import Comparison, Run
     from qumade.evaluate.report import Wins
-    from qumade.evaluate.samples import Samples
+    from qumade.evaluate.targets import Samples
 
 __all__: list[str] = []
 
@@ -27,7 +27,7 @@ def evaluate(
     split: tuple[str, ...] = (),
     limit: int | None = None,
     min_object_share: float = 0.0,
-    protocol: Literal["standard", "original"] = "standard",
+    protocol: Literal["standard", "legacy_notebook"] = "standard",
     explain: Annotated[bool, Parameter(negative="")] = False,
     device: Literal["cpu", "cuda"] | None = None,
     json: Json = False,
@@ -55,7 +55,7 @@ def evaluate(
     min_object_share
         Count only pictures of which the object is at least this share (0.01: one percent).
     protocol
-        original: also the numbers as the original reported them, all pixels pooled.
+        legacy_notebook: also the metrics of the original notebooks, all pixels pooled.
     explain
         Show in the report what the network looks at (Grad-CAM); not of an .onnx file.
     device
@@ -63,14 +63,14 @@ def evaluate(
     json
         One JSON object as the last line on stdout.
     """
-    from qumade.data.composite import open_data
+    from qumade.data.synthetic import open_data
     from qumade.evaluate.folder import evaluate_into
-    from qumade.evaluate.samples import as_text
-    from qumade.evaluate.summary import as_json, format_original, format_summary
-    from qumade.predict import load_predictor
+    from qumade.evaluate.summary import as_json, format_legacy, format_summary
+    from qumade.evaluate.targets import as_text
+    from qumade.predict.predictor import load_predictor
 
     dataset = open_data(data_path)
-    original = protocol == "original"
+    legacy = protocol == "legacy_notebook"
     if explain:
         from qumade.train.run_folder import load_network
     judged = evaluate_into(
@@ -81,15 +81,15 @@ def evaluate(
         splits=split,
         limit=limit,
         min_object_share=min_object_share,
-        original=original,
+        legacy=legacy,
         explain=load_network(run) if explain else None,
         data_path=data_path,
     )
     told = format_summary(judged.evaluation, judged.groups)
     if judged.trained:
         told += f"\n{judged.trained}"
-    if original:
-        told += f"\n\nAs the original reported:\n{format_original(judged.evaluation, min_object_share)}"
+    if legacy:
+        told += f"\n\nMetrics of the legacy notebook:\n{format_legacy(judged.evaluation, min_object_share)}"
     scores = as_json(judged.evaluation, judged.groups, min_object_share)
     result = {"run": as_text(str(run.absolute())), **scores, "report": str(judged.report)}
     finish(json, result, f"{told}\n{judged.report}")
@@ -134,23 +134,23 @@ def compare(
     json
         One JSON object as the last line on stdout.
     """
-    from qumade.data.composite import open_data
-    from qumade.evaluate.compare import Run, comparison_as_json, format_comparison, told_apart
+    from qumade.data.synthetic import open_data
+    from qumade.evaluate.compare import Run, comparison_as_json, format_comparison, unique_names
     from qumade.evaluate.compare import compare as judge
     from qumade.evaluate.folder import check_folder
     from qumade.evaluate.report import write_comparison
-    from qumade.evaluate.samples import choose
-    from qumade.predict import load_predictor
+    from qumade.evaluate.targets import choose
+    from qumade.predict.predictor import load_predictor
 
     check_folder(out)
     datasets = [open_data(path) for path in on]
-    for dataset, name in zip(datasets, told_apart([dataset.name for dataset in datasets], on), strict=True):
+    for dataset, name in zip(datasets, unique_names([dataset.name for dataset in datasets], on), strict=True):
         dataset.name = name
         choose(dataset, split, limit)  # refused before the others are judged
     networks = []
-    for path, name in zip(runs, told_apart([path.absolute().name for path in runs], runs), strict=True):
+    for path, name in zip(runs, unique_names([path.absolute().name for path in runs], runs), strict=True):
         predictor = load_predictor(path, device)
-        networks.append(Run(name, predictor, predictor.config.depth_kind, predictor.config.learnt))
+        networks.append(Run(name, predictor, predictor.config.depth_kind, predictor.config.trained_tasks))
     comparisons, wins = [], []
     for dataset in datasets:
         comparison = judge(
@@ -168,7 +168,7 @@ def compare(
 def _wins(comparison: "Comparison", networks: "list[Run]", dataset: "Samples") -> "list[Wins]":
     """Return, for each score and each pair with the first run, where one and where the other wins."""
     from qumade.evaluate.compare import draw_wins, letter, wins
-    from qumade.evaluate.pictures import headline_scores
+    from qumade.evaluate.panels import headline_scores
     from qumade.evaluate.report import Wins
 
     found = []

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from qumade.cli.common import Json, app, finish, say
-from qumade.data.imports import DatasetName
+from qumade.convert.importers import DatasetName
 
 __all__: list[str] = []
 
@@ -61,9 +61,9 @@ def import_(
     json
         One JSON object as the last line on stdout.
     """
-    from qumade.data.imports import read_dataset
-    from qumade.data.imports.pairs import read_pairs
-    from qumade.data.imports.writer import write_import
+    from qumade.convert.importers import read_dataset
+    from qumade.convert.importers.pairs import read_pairs
+    from qumade.convert.importers.writer import write_import
 
     pairs = {
         "images": images,
@@ -148,10 +148,10 @@ def cutouts(
     """
     from dataclasses import replace
 
-    from qumade.data.cutout_folders import records_of_dataset, write_cutouts
-    from qumade.data.cutouts import Rules
+    from qumade.convert.cutout_folders import records_of_dataset, write_cutouts
+    from qumade.convert.cutouts import Rules
+    from qumade.convert.importers import read_dataset
     from qumade.data.folder import FolderDataset
-    from qumade.data.imports import read_dataset
 
     rules = Rules(min_side_px=min_side)
     rules = replace(rules, aspect=None) if any_shape else rules

@@ -41,8 +41,8 @@ def predict(
         One JSON object as the last line on stdout.
     """
     from qumade.models.config import TASKS
-    from qumade.predict import load_predictor
-    from qumade.predicted_files import INDEX, OUTPUTS, OutputName, find_pictures, predict_files
+    from qumade.predict.files import INDEX, OUTPUTS, OutputName, find_pictures, predict_files
+    from qumade.predict.predictor import load_predictor
 
     names = None if only is None else tuple(only.split(","))
     if names is not None and set(names) - set(OUTPUTS):
@@ -53,7 +53,7 @@ def predict(
     result = predict_files(predictor, network, pictures, out, only=outputs, progress=True)
     for line in result.failed:
         say(f"Error: {line}")
-    unlearnt = [task for task in TASKS if task not in predictor.config.learnt]
+    unlearnt = [task for task in TASKS if task not in predictor.config.trained_tasks]
     told = f"no {unlearnt[0]}, which the training had no labels of" if unlearnt else f"{INDEX} says what depth means"
     text = f"{result.predicted:,} of {len(pictures):,} pictures predicted into {result.out}; {told}"
     finish(json, result, text)
@@ -75,7 +75,7 @@ def export(run: Path, /, *, out: Path, json: Json = False) -> None:
     json
         One JSON object as the last line on stdout.
     """
-    from qumade.export import export_onnx
+    from qumade.predict.export import export_onnx
     from qumade.train.run_folder import load_network
 
     result = export_onnx(load_network(run), out)

@@ -19,14 +19,14 @@ def train(
     out: Path,
     config: Path | None = None,
     with_: Annotated[list[str] | None, Parameter(name="--with")] = None,
-    fresh: Switch = None,
+    resample_placements: Switch = None,
     limit: int | None = None,
     val_limit: int | None = None,
     augment: Switch = None,
     model: Literal["tiny", "small", "base"] | None = None,
     pretrained: Switch = None,
     size: str | None = None,
-    depth_range: str | None = None,
+    inverse_depth_limits: str | None = None,
     epochs: int | None = None,
     minutes: float | None = None,
     steps: int | None = None,
@@ -39,9 +39,9 @@ def train(
     l1: float | None = None,
     clip: float | None = None,
     ema_decay: float | None = None,
-    loss: Literal["original"] | None = None,
-    mask_loss: Literal["bce_dice", "original"] | None = None,
-    depth_loss: Literal["silog_ssi", "silog", "ssi", "original"] | None = None,
+    loss: Literal["ms_ssim_l1"] | None = None,
+    mask_loss: Literal["bce_dice", "ms_ssim_l1"] | None = None,
+    depth_loss: Literal["silog_ssi", "silog", "ssi", "ms_ssim_l1"] | None = None,
     mask_weight: float | None = None,
     task_weights: Literal["fixed", "uncertainty"] | None = None,
     precision: Literal["auto", "fp32", "bf16"] | None = None,
@@ -68,7 +68,7 @@ def train(
     with_
         A further dataset or recipe and its share of every batch, as PATH:0.1; PATH:0.1:mask or :depth for these labels
         only. May be given several times.
-    fresh
+    resample_placements
         From a recipe: new placements of the same pairs in every pass (yes).
     limit
         Train on that many samples only, spread evenly.
@@ -82,7 +82,7 @@ def train(
         Begin with weights of the encoder trained on ImageNet, downloaded where they are not at hand; small and base.
     size
         Size to train at, in multiples of 32: a side, or WIDTHxHEIGHT (by the samples' shape and the model).
-    depth_range
+    inverse_depth_limits
         Inverse depth that the network can say: FAR,NEAR (the dataset's; measured where that says none).
     epochs
         Passes over the training samples (20).
@@ -141,22 +141,23 @@ def train(
     from accelerate import PartialState
 
     from qumade.data.augment import Augmentation
-    from qumade.data.mix import parse_share
+    from qumade.data.mixture import parse_share
     from qumade.train.config import config_from_dict, left_open, load_config, with_changes
     from qumade.train.loop import train as run
     from qumade.train.run_folder import RunFolder, read_weights_note
 
     flags: dict[str, Any] = {
         "data": data,
-        "mix": with_ and [{"data": p, "share": share, "parts": parts} for p, share, parts in map(parse_share, with_)],
-        "fresh": fresh,
+        "extra_datasets": with_
+        and [{"data": p, "share": share, "parts": parts} for p, share, parts in map(parse_share, with_)],
+        "resample_placements": resample_placements,
         "limit": limit,
         "val_limit": val_limit,
         "augmentation": None if augment is None else Augmentation() if augment else Augmentation.none(),
         "model": model,
         "pretrained": pretrained,
         "size": size and size_of(size),
-        "depth_range": depth_range and range_of("--depth-range", depth_range),
+        "inverse_depth_limits": inverse_depth_limits and range_of("--inverse-depth-limits", inverse_depth_limits),
         "epochs": epochs,
         "minutes": minutes,
         "steps": steps,

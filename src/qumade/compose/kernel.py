@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from qumade.compiled import compiled
 from qumade.geometry import BEHIND
+from qumade.jit import compiled
 
 __all__ = ["paste"]
 

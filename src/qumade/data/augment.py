@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 from torchvision.transforms.v2 import functional
 
-from qumade.data.layout import Triple
+from qumade.data.layout import LabeledSample
 
 __all__ = ["Augmentation", "Layers", "augment", "colour_jittered", "fitted", "rotated"]
 
@@ -125,7 +125,7 @@ class _Draws(NamedTuple):
     jpeg_quality: float
 
 
-def fitted(triple: Triple, size: tuple[int, int]) -> Layers:
+def fitted(triple: LabeledSample, size: tuple[int, int]) -> Layers:
     """The largest middle part of a sample that has the shape of `size` (width, height), resized to it.
 
     Image and coverage go through the same antialiased filter, so that a soft edge stays what it is in the image.
@@ -138,7 +138,9 @@ def fitted(triple: Triple, size: tuple[int, int]) -> Layers:
     return _resized(triple, window, size, mirror=False)
 
 
-def augment(triple: Triple, size: tuple[int, int], augmentation: Augmentation, random: np.random.Philox) -> Layers:
+def augment(
+    triple: LabeledSample, size: tuple[int, int], augmentation: Augmentation, random: np.random.Philox
+) -> Layers:
     """A part of a sample, resized to `size` (width, height) and varied. Equal random numbers give equal layers."""
     draws = _Draws(*np.random.Generator(random).random(len(_Draws._fields)).tolist())
     share = _between(augmentation.crop, draws.crop)
@@ -185,14 +187,14 @@ def rotated(layers: Layers, degrees: float) -> Layers:
     )
 
 
-def _largest(triple: Triple, size: tuple[int, int]) -> tuple[int, int]:
+def _largest(triple: LabeledSample, size: tuple[int, int]) -> tuple[int, int]:
     """Width and height of the largest window of a sample that has the shape of `size`."""
     height, width = triple.image.shape[:2]
     scale = min(width / size[0], height / size[1])
     return max(1, min(width, round(size[0] * scale))), max(1, min(height, round(size[1] * scale)))
 
 
-def _resized(triple: Triple, window: _Window, size: tuple[int, int], *, mirror: bool) -> Layers:
+def _resized(triple: LabeledSample, window: _Window, size: tuple[int, int], *, mirror: bool) -> Layers:
     inside = np.s_[window.top : window.top + window.height, window.left : window.left + window.width]
     pixels = torch.zeros((4, size[1], size[0]), dtype=torch.uint8)
     pixels[:3] = _antialiased(_tensor(triple.image[inside]).permute(2, 0, 1), size)

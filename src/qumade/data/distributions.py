@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from qumade.data.layout import Triple
+from qumade.data.layout import LabeledSample
 from qumade.errors import QumadeError
-from qumade.plan.indices import spread
+from qumade.plan.indices import stratified_indices
 
 __all__ = ["Distributions", "distributions"]
 
@@ -24,7 +24,7 @@ class Readable(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, position: int, /) -> Triple: ...
+    def read(self, position: int, /) -> LabeledSample: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ def distributions(dataset: Readable, count: int = 1000, *, progress: bool = True
     """Read at most `count` samples and return how their values are spread."""
     if count < 1:
         raise QumadeError(f"Invalid count: got {count}; must be at least 1")
-    positions = spread(len(dataset), count).tolist()
+    positions = stratified_indices(len(dataset), count).tolist()
     samples = len(positions)
     levels = np.zeros((3, 256), np.int64)
     shares, depths = [], []

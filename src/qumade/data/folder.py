@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from qumade.data.description import DepthCode
-from qumade.data.layout import Triple, open_dataset
+from qumade.data.layout import LabeledSample, open_dataset
+from qumade.data.metadata import DepthCode
 from qumade.errors import QumadeError
 from qumade.plan.splits import SAMPLE_SPLITS
 
@@ -34,7 +34,7 @@ class FolderDataset:
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, position: int) -> Triple:
+    def __getitem__(self, position: int) -> LabeledSample:
         return self.files.read(position)
 
     @property
@@ -64,11 +64,11 @@ class FolderDataset:
         """The positions of the samples of these splits, ascending; see SPLIT_NAMES."""
         return positions_of(self._split_codes, names)
 
-    def read(self, position: int, draw: int = 0) -> Triple:
+    def read(self, position: int, draw: int = 0) -> LabeledSample:
         """The sample at a position; the same whatever `draw`."""
         return self[position]
 
-    def read_many(self, positions: Sequence[int], draws: Sequence[int] | None = None) -> list[Triple]:
+    def read_many(self, positions: Sequence[int], draws: Sequence[int] | None = None) -> list[LabeledSample]:
         """The samples at these positions; the same whatever `draws`."""
         return [self[position] for position in positions]
 

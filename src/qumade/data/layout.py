@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.data.decode import decode_bilevel, decode_grey, decode_rgb
-from qumade.data.description import (
+from qumade.data.metadata import (
     UNDESCRIBED_DEPTH,
     DepthCode,
     Description,
     inverse_depth_table,
     read_description,
 )
-from qumade.data.files import read_bytes
 from qumade.errors import QumadeError
+from qumade.io.decode import decode_bilevel, decode_grey, decode_rgb
+from qumade.io.files import read_bytes
 
-__all__ = ["Dataset", "Triple", "open_dataset"]
+__all__ = ["Dataset", "LabeledSample", "open_dataset"]
 
 FOLDERS = ("images", "masks", "depth", "ignore")
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -32,7 +32,7 @@ DESKTOP_FILES = {"thumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True, eq=False)
-class Triple:
+class LabeledSample:
     """One sample as read: image uint8 [H, W, 3], mask coverage uint8 [H, W], inverse depth float32 [H, W] (0 infinitely
     far, NaN unknown), ignore bool [H, W]; None where the dataset has no such folder."""
 
@@ -145,9 +145,9 @@ class Dataset:
         self._require_size(ignore.shape, path)
         return ignore
 
-    def read(self, key: int | str) -> Triple:
+    def read(self, key: int | str) -> LabeledSample:
         """Return everything that the dataset has of a sample; QumadeError also where its pictures differ in size."""
-        triple = Triple(
+        triple = LabeledSample(
             image=self.read_image(key),
             mask=self.read_mask(key) if self.has_masks else None,
             inverse_depth=self.read_inverse_depth(key) if self.has_depth else None,

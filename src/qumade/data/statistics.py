@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from qumade.data.description import DepthCode, inverse_depth_table
-from qumade.data.files import write_bytes
 from qumade.data.layout import Dataset
+from qumade.data.metadata import DepthCode, inverse_depth_table
 from qumade.errors import QumadeError
-from qumade.plan.indices import spread
+from qumade.io.files import write_bytes
+from qumade.plan.indices import stratified_indices
 
 __all__ = [
     "DepthStatistics",
@@ -109,7 +109,7 @@ def statistics(
     if workers is not None and workers < 1:
         raise QumadeError(f"Invalid workers: got {workers}; must be at least 1")
     samples = max(1, round(len(dataset) * fraction))
-    chosen = dataset.take(spread(len(dataset), samples))
+    chosen = dataset.take(stratified_indices(len(dataset), samples))
     chunks = [chosen.take(slice(start, start + CHUNK)) for start in range(0, samples, CHUNK)]
     counts: Counts = {}
     with (

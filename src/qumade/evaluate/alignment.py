@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.data.description import DepthCode
+from qumade.data.metadata import DepthCode
 from qumade.errors import QumadeError
 
 __all__ = [

@@ -12,8 +12,7 @@ from qumade.errors import QumadeError
 from qumade.evaluate.alignment import DepthKind, default_alignment, depth_kind
 from qumade.evaluate.bootstrap import Interval, mean_differences
 from qumade.evaluate.evaluation import SCORES, Evaluation, evaluate
-from qumade.evaluate.pictures import Row, headline_scores, row_of
-from qumade.evaluate.samples import Predict, Samples, as_text, choose, predict_each
+from qumade.evaluate.panels import Row, headline_scores, row_of
 from qumade.evaluate.summary import (
     Group,
     aligned,
@@ -26,6 +25,7 @@ from qumade.evaluate.summary import (
     selected,
     summarise,
 )
+from qumade.evaluate.targets import Predict, Samples, as_text, choose, predict_each
 from qumade.models.config import TASKS, Task
 
 __all__ = [
@@ -37,19 +37,19 @@ __all__ = [
     "format_comparison",
     "format_interval",
     "letter",
-    "told_apart",
+    "unique_names",
     "wins",
 ]
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A network to compare: its name, what it predicts, the kind of the depth it was trained on, and what it learnt."""
+    """A network to compare: its name, what it predicts, its depth kind, and its trained tasks."""
 
     name: str
     predict: Predict
     depth_kind: DepthKind = None
-    learnt: Sequence[Task] = TASKS
+    trained_tasks: Sequence[Task] = TASKS
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ def compare(
     progress: bool = False,
 ) -> Comparison:
     """Evaluate all runs on a dataset. The weakest kind of depth among runs and dataset decides the alignment of all;
-    what one of them never learnt is compared of none.
+    a task that one of them was not trained on is not compared.
 
     Pictures may be narrowed as in `evaluate` and `summarise`; `seed` is that of the bootstrap.
     """
@@ -87,10 +87,12 @@ def compare(
         raise QumadeError(f"Invalid comparison: got {len(runs)} runs; must be at least 2")
     check_share(min_object_share)
     positions = choose(dataset, splits, limit)
-    learnt = [task for task in TASKS if all(task in run.learnt for run in runs)]
-    if not learnt:
-        raise QumadeError("Invalid comparison: got runs of which some learnt masks and others depth; must share one")
-    code = dataset.depth_code if "depth" in learnt else None
+    trained_tasks = [task for task in TASKS if all(task in run.trained_tasks for run in runs)]
+    if not trained_tasks:
+        raise QumadeError(
+            "Invalid comparison: got runs of which some were trained on masks and others on depth; must share a task"
+        )
+    code = dataset.depth_code if "depth" in trained_tasks else None
     kinds = [run.depth_kind for run in runs]
     alignment = None if code is None else default_alignment(depth_kind(code), *kinds)
     evaluations = tuple(
@@ -98,7 +100,7 @@ def compare(
             run.predict,
             dataset,
             predicted_kind=run.depth_kind,
-            learnt=learnt,
+            trained_tasks=trained_tasks,
             positions=positions,
             alignment=alignment,
             progress=progress,
@@ -151,7 +153,7 @@ def letter(run: int) -> str:
     return chr(ord("A") + run) if run < 26 else f"A{run}"
 
 
-def told_apart(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
+def unique_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
     """Return the names of networks or datasets; where two are equal, the paths they lie at."""
     return [
         as_text(name if list(names).count(name) == 1 else str(path.absolute()))

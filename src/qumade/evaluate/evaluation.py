@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from qumade.data.description import DepthCode
-from qumade.data.files import write_bytes
-from qumade.data.layout import Triple
+from qumade.data.layout import LabeledSample
+from qumade.data.metadata import DepthCode
 from qumade.errors import QumadeError
 from qumade.evaluate.alignment import (
     Aligned,
@@ -25,9 +24,10 @@ from qumade.evaluate.alignment import (
     default_clamp,
     depth_kind,
 )
+from qumade.evaluate.legacy_notebook import legacy_grey, legacy_sums
 from qumade.evaluate.metrics import DEPTH_METRICS, MASK_METRICS, THRESHOLD, depth_errors, mask_scores
-from qumade.evaluate.original import original_grey, original_sums
-from qumade.evaluate.samples import Predict, Samples, Truth, as_text, choose, predict_each, truth_of
+from qumade.evaluate.targets import Predict, Samples, Truth, as_text, choose, predict_each, truth_of
+from qumade.io.files import write_bytes
 from qumade.models.config import TASKS, Task
 
 __all__ = ["DEPTH_REGIONS", "SCORES", "Evaluation", "evaluate", "write_scores"]
@@ -51,7 +51,7 @@ class Evaluation:
     `scores` has a row a picture: `sample` (position in the dataset), `stem`, `split`, `object_share` (of the picture,
     true), `predicted_share`, `mask_pixels` and `depth_pixels` that took part, `depth_scale` and `depth_shift` of the
     alignment, and SCORES, null where they cannot be told. `baselines` has the SCORES of the same pictures for all
-    background and the mean inverse depth everywhere. `original` has, where it was asked for, the `original_sums` of
+    background and the mean inverse depth everywhere. `legacy` has, where it was asked for, the `legacy_sums` of
     each picture for "mask" and "depth", float64 [pictures, 7].
     """
 
@@ -62,8 +62,8 @@ class Evaluation:
     predicted_kind: DepthKind
     alignment: Alignment | None  # None without depth
     clamp: Clamp | None
-    original: dict[str, NDArray[np.float64]] | None
-    learnt: tuple[Task, ...] = TASKS  # what else the network says is neither scored nor shown
+    legacy: dict[str, NDArray[np.float64]] | None
+    trained_tasks: tuple[Task, ...] = TASKS  # what else the network says is neither scored nor shown
 
     @property
     def has_masks(self) -> bool:
@@ -79,24 +79,24 @@ def evaluate(
     dataset: Samples,
     *,
     predicted_kind: DepthKind = None,
-    learnt: Sequence[Task] = TASKS,
+    trained_tasks: Sequence[Task] = TASKS,
     positions: NDArray[np.integer] | None = None,
     alignment: Alignment | None = None,
     clamp: Clamp | None = None,
-    original: bool = False,
+    legacy: bool = False,
     batch_size: int = 8,
     progress: bool = False,
 ) -> Evaluation:
     """Predict and score the samples at these positions (all). Alignment and clamp follow the kinds of the predicted and
-    the true depth where they are not given. Only what the network has `learnt` is scored. Raises QumadeError where the
+    the true depth where they are not given. Only `trained_tasks` are scored. Raises QumadeError where the
     dataset has nothing of that, and where a prediction does not fit its picture."""
     positions = choose(dataset) if positions is None else positions
-    code = dataset.depth_code if "depth" in learnt else None
-    if code is None and not ("mask" in learnt and getattr(dataset, "has_masks", True)):
-        needed = " or ".join({"mask": "masks", "depth": "depth"}[task] for task in learnt)
+    code = dataset.depth_code if "depth" in trained_tasks else None
+    if code is None and not ("mask" in trained_tasks and getattr(dataset, "has_masks", True)):
+        needed = " or ".join({"mask": "masks", "depth": "depth"}[task] for task in trained_tasks)
         raise QumadeError(
-            f"Invalid dataset: got {dataset.name} without {needed}; must have what the network learnt, and it learnt "
-            "nothing else"
+            f"Invalid dataset: got {dataset.name} without {needed}; must have labels of a task that the network was "
+            "trained on"
         )
     if code is not None:
         alignment = alignment or default_alignment(predicted_kind, depth_kind(code))
@@ -111,7 +111,7 @@ def evaluate(
     sums: list[dict[str, NDArray[np.float64]]] = []
     for position, triple, predicted in predict_each(predict, dataset, positions, batch_size, progress):
         truth = truth_of(triple, code)
-        told = predicted.mask if "mask" in learnt else None
+        told = predicted.mask if "mask" in trained_tasks else None
         try:
             scored = _score(told, predicted.inverse_depth, truth, alignment, clamp)
         except QumadeError as error:
@@ -122,12 +122,12 @@ def evaluate(
             "split": str(splits[position]),
             "predicted_share": math.nan if told is None else float((told >= THRESHOLD).mean()),
         }
-        size = _size(truth, clamp) | ({} if "mask" in learnt else {"mask_pixels": 0})
+        size = _size(truth, clamp) | ({} if "mask" in trained_tasks else {"mask_pixels": 0})
         rows.append(identity | size | scored)
         nothing = np.zeros(triple.image.shape[:2])
         baseline_rows.append(_score(None if told is None else nothing, nothing + mean, truth, alignment, clamp))
-        if original:
-            sums.append(_original(told, predicted.inverse_depth, triple, truth, code))
+        if legacy:
+            sums.append(_legacy(told, predicted.inverse_depth, triple, truth, code))
     return Evaluation(
         dataset=as_text(dataset.name),
         scores=_table(rows),
@@ -136,8 +136,8 @@ def evaluate(
         predicted_kind=predicted_kind,
         alignment=alignment,
         clamp=clamp,
-        original={name: np.array([one[name] for one in sums]).reshape(-1, 7) for name in TASKS} if original else None,
-        learnt=tuple(learnt),
+        legacy={name: np.array([one[name] for one in sums]).reshape(-1, 7) for name in TASKS} if legacy else None,
+        trained_tasks=tuple(trained_tasks),
     )
 
 
@@ -215,18 +215,18 @@ def _mean_inverse_depth(dataset: Samples, positions: NDArray[np.integer]) -> flo
     return math.fsum(found) / len(found) if found else 1.0
 
 
-def _original(
+def _legacy(
     probability: NDArray[np.floating] | None,
     inverse_depth: NDArray[np.floating],
-    triple: Triple,
+    triple: LabeledSample,
     truth: Truth,
     code: DepthCode | None,
 ) -> dict[str, NDArray[np.float64]]:
     sums = {"mask": np.zeros(7), "depth": np.zeros(7)}
     if truth.mask is not None and probability is not None:
-        sums["mask"] = original_sums(probability, truth.mask)
+        sums["mask"] = legacy_sums(probability, truth.mask)
     if triple.inverse_depth is not None and code is not None:
         ignored = False if triple.ignore is None else triple.ignore
-        grey = original_grey(np.where(ignored, np.float32(np.nan), triple.inverse_depth), code)
-        sums["depth"] = original_sums(grey, original_grey(inverse_depth, code))
+        grey = legacy_grey(np.where(ignored, np.float32(np.nan), triple.inverse_depth), code)
+        sums["depth"] = legacy_sums(grey, legacy_grey(inverse_depth, code))
     return sums

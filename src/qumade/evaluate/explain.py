@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from qumade.errors import QumadeError
 from qumade.extras import needs
 from qumade.models.network import MaskDepthNetwork
-from qumade.predict import resized, working_size
+from qumade.predict.predictor import resized, working_size
 
 __all__ = ["explain_depth", "explain_mask", "heat_overlay"]
 

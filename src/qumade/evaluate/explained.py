@@ -6,11 +6,11 @@ from PIL import Image, ImageDraw
 
 from qumade.evaluate.evaluation import Evaluation
 from qumade.evaluate.explain import explain_depth, explain_mask, heat_overlay
-from qumade.evaluate.pictures import Panel
+from qumade.evaluate.panels import Panel
 from qumade.evaluate.report import Section
-from qumade.evaluate.samples import Samples
+from qumade.evaluate.targets import Samples
 from qumade.models.network import MaskDepthNetwork
-from qumade.predict import resized
+from qumade.predict.predictor import resized
 
 __all__ = ["explained"]
 
@@ -31,10 +31,10 @@ def explained(network: MaskDepthNetwork, evaluation: Evaluation, dataset: Sample
     for position in evaluation.scores["sample"].to_numpy()[rows].tolist():
         triple = dataset.read(position)
         point = _middle(triple.mask, triple.image.shape)
-        if "mask" in network.config.learnt:
+        if "mask" in network.config.trained_tasks:
             heat = explain_mask(network, triple.image)
             panels.append(Panel(f"sample {position}: mask", _overlay(triple.image, heat)))
-        if "depth" not in network.config.learnt:
+        if "depth" not in network.config.trained_tasks:
             continue
         marked = _overlay(triple.image, explain_depth(network, triple.image, point))
         height, width = triple.image.shape[:2]

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qumade.data.files import write_bytes
 from qumade.errors import QumadeError
 from qumade.evaluate.evaluation import Evaluation, evaluate, write_scores
-from qumade.evaluate.pictures import draw_rows, png, sheet, worst
+from qumade.evaluate.panels import draw_rows, png, sheet, worst
 from qumade.evaluate.report import Section, write_report
-from qumade.evaluate.samples import Samples, as_text, choose
 from qumade.evaluate.summary import Group, check_share, summarise
+from qumade.evaluate.targets import Samples, as_text, choose
 from qumade.extras import needs
-from qumade.predict import Predictor
+from qumade.io.files import write_bytes
+from qumade.predict.predictor import Predictor
 
 if TYPE_CHECKING:
     from qumade.models.network import MaskDepthNetwork
@@ -43,14 +43,14 @@ def evaluate_into(
     splits: Sequence[str] = (),
     limit: int | None = None,
     min_object_share: float = 0.0,
-    original: bool = False,
+    legacy: bool = False,
     explain: "MaskDepthNetwork | None" = None,
     data_path: Path | None = None,
     progress: bool = True,
 ) -> Judged:
     """Judge `predict`, which was read from `network`, and write scores.parquet, worst.png and report.html.
 
-    `splits`, `limit`: which samples, spread evenly (see `choose`); `min_object_share` as in `summarise`; `original` as
+    `splits`, `limit`: which samples, spread evenly (see `choose`); `min_object_share` as in `summarise`; `legacy` as
     in `evaluate`. The report explains a few pictures by the gradients of the network `explain`. `data_path`: where the
     dataset was read from. What is refused is refused before anything is written.
     """
@@ -65,9 +65,9 @@ def evaluate_into(
         predict,
         dataset,
         predicted_kind=predict.config.depth_kind,
-        learnt=predict.config.learnt,
+        trained_tasks=predict.config.trained_tasks,
         positions=choose(dataset, splits, limit),
-        original=original,
+        legacy=legacy,
         progress=progress,
     )
     groups = summarise(evaluation, min_object_share)
@@ -113,7 +113,7 @@ def trained_elsewhere(network: Path, data_path: Path) -> str:
         config = load_config(config_path)
     except QumadeError:  # the network was read without it
         return ""
-    trained = [config.data, *(further.data for further in config.mix)]
+    trained = [config.data, *(further.data for further in config.extra_datasets)]
     if not all(path.exists() for path in trained) or data_path.resolve() in [path.resolve() for path in trained]:
         return ""
     paths = " and ".join(map(str, trained))

@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qumade import __version__
-from qumade.data.files import write_bytes
 from qumade.evaluate.bootstrap import Interval, means
 from qumade.evaluate.compare import Comparison, Run, letter
 from qumade.evaluate.evaluation import DEPTH_REGIONS, Evaluation
-from qumade.evaluate.original import ORIGINAL_METRICS
-from qumade.evaluate.pictures import MASK_COLOURS, Panel, Row, headline_scores, jpeg
-from qumade.evaluate.plots import plot_differences, plot_histogram, plot_intervals, plot_pairs, plot_sizes
-from qumade.evaluate.samples import as_text
+from qumade.evaluate.legacy_notebook import LEGACY_METRICS
+from qumade.evaluate.panels import MASK_COLOURS, Panel, Row, headline_scores, jpeg
 from qumade.evaluate.summary import (
     KNOW_NOTHING,
     SPLIT_WORDS,
@@ -28,10 +25,13 @@ from qumade.evaluate.summary import (
     ScoreName,
     format_number,
     how_judged,
-    original_means,
+    legacy_means,
     score_names,
     selected,
 )
+from qumade.evaluate.targets import as_text
+from qumade.io.files import write_bytes
+from qumade.viz.score_plots import plot_differences, plot_histogram, plot_intervals, plot_pairs, plot_sizes
 
 __all__ = ["Section", "Wins", "write_comparison", "write_report"]
 
@@ -112,7 +112,7 @@ def write_report(
             for group in groups
         ],
         "sections": sections,
-        "original": _original(evaluation, min_object_share),
+        "legacy": _legacy(evaluation, min_object_share),
         "plots": _plots(evaluation, groups, selected(evaluation, min_object_share)),
         "extra": [
             {
@@ -173,14 +173,14 @@ def _write(path: Path, template: str, content: dict[str, Any]) -> None:
     write_bytes(path, as_text(text).encode())
 
 
-def _original(evaluation: Evaluation, min_object_share: float) -> dict[str, Any] | None:
-    if evaluation.original is None:
+def _legacy(evaluation: Evaluation, min_object_share: float) -> dict[str, Any] | None:
+    if evaluation.legacy is None:
         return None
     lines = [
         {"title": title, "cells": [format_number(value) for value in scores.values()]}
-        for title, scores in original_means(evaluation, min_object_share).items()
+        for title, scores in legacy_means(evaluation, min_object_share).items()
     ]
-    return {"names": ORIGINAL_METRICS, "lines": lines}
+    return {"names": LEGACY_METRICS, "lines": lines}
 
 
 def _by_section(names: Sequence[ScoreName]) -> list[tuple[str, list[ScoreName]]]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from qumade.errors import QumadeError
 from qumade.evaluate.alignment import Clamp, DepthKind
 from qumade.evaluate.evaluation import DEPTH_REGIONS, SCORES, Evaluation
+from qumade.evaluate.legacy_notebook import LEGACY_METRICS, legacy_scores
 from qumade.evaluate.metrics import DEPTH_METRICS, MASK_METRICS
-from qumade.evaluate.original import ORIGINAL_METRICS, original_scores
 from qumade.plan.splits import SAMPLE_SPLITS
 
 __all__ = [
@@ -25,12 +25,12 @@ __all__ = [
     "aligned",
     "as_json",
     "check_share",
+    "format_legacy",
     "format_number",
-    "format_original",
     "format_summary",
     "how_judged",
     "left_out",
-    "original_means",
+    "legacy_means",
     "score_matrix",
     "score_names",
     "selected",
@@ -158,12 +158,12 @@ def left_out(evaluation: Evaluation) -> NDArray[np.bool_]:
 
 def how_judged(evaluation: Evaluation, networks: int = 1) -> str:
     """Return the sentence without which the depth scores mean nothing: kinds, alignment, clamp; and what is not judged,
-    for the network, or one of the `networks` compared, never learnt it."""
+    for the network, or one of the `networks` compared, was not trained on it."""
     who = "the network" if networks == 1 else "one of the networks"
-    if "mask" not in evaluation.learnt:
-        return f"Masks are not judged: {who} learnt depth only. {_depth_judged(evaluation)}"
-    if "depth" not in evaluation.learnt:
-        return f"Depth is not judged: {who} learnt masks only."
+    if "mask" not in evaluation.trained_tasks:
+        return f"Masks are not evaluated: {who} was trained on depth only. {_depth_judged(evaluation)}"
+    if "depth" not in evaluation.trained_tasks:
+        return f"Depth is not evaluated: {who} was trained on masks only."
     return _depth_judged(evaluation)
 
 
@@ -203,10 +203,10 @@ def as_json(evaluation: Evaluation, groups: list[Group], min_object_share: float
             }
             for group in groups
         },
-        "original": evaluation.original
+        "legacy": evaluation.legacy
         and {
             name: {key: None if math.isnan(value) else value for key, value in scores.items()}
-            for name, scores in original_means(evaluation, min_object_share).items()
+            for name, scores in legacy_means(evaluation, min_object_share).items()
         },
     }
 
@@ -239,17 +239,17 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def original_means(evaluation: Evaluation, min_object_share: float = 0.0) -> dict[str, dict[str, float]]:
+def legacy_means(evaluation: Evaluation, min_object_share: float = 0.0) -> dict[str, dict[str, float]]:
     """Return the numbers as the original reported them, for "mask" and "depth", pooled over the pictures that count
     as in `summarise`; none where the evaluation did not take them."""
     keep = selected(evaluation, min_object_share)
-    return {name: original_scores(sums[keep].sum(axis=0)) for name, sums in (evaluation.original or {}).items()}
+    return {name: legacy_scores(sums[keep].sum(axis=0)) for name, sums in (evaluation.legacy or {}).items()}
 
 
-def format_original(evaluation: Evaluation, min_object_share: float = 0.0) -> str:
-    """Return `original_means` as a table of text, a line each for mask and depth."""
-    lines = [f"{'':8}" + "".join(f"{name:>10}" for name in ORIGINAL_METRICS)]
-    for name, scores in original_means(evaluation, min_object_share).items():
+def format_legacy(evaluation: Evaluation, min_object_share: float = 0.0) -> str:
+    """Return `legacy_means` as a table of text, a line each for mask and depth."""
+    lines = [f"{'':8}" + "".join(f"{name:>10}" for name in LEGACY_METRICS)]
+    for name, scores in legacy_means(evaluation, min_object_share).items():
         lines.append(f"{name:8}" + "".join(f"{format_number(value):>10}" for value in scores.values()))
     return "\n".join(lines) + "\nBoth maps grey in [0, 1] with 1e-5 added, all pixels pooled, no alignment."
 

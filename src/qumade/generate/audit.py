@@ -11,18 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
-from qumade.assets.build import build_catalog
-from qumade.data.decode import decode_grey, decode_rgb
-from qumade.data.description import Description, read_description
+from qumade.data.encode import folder_codes
+from qumade.data.manifest import MANIFEST_SCHEMA, manifest_table, plans_from_manifest
+from qumade.data.metadata import Description, read_description
 from qumade.errors import QumadeError
-from qumade.generate.description import DESCRIPTION, describe, read_own_description
-from qumade.generate.drawing import Drawer
-from qumade.generate.encode import folder_codes
 from qumade.generate.engine import MANIFEST
-from qumade.plan.manifest import MANIFEST_SCHEMA, manifest_table, plans_from_manifest
+from qumade.generate.metadata import DESCRIPTION, describe, read_own_description
+from qumade.generate.worker import Drawer
+from qumade.io.decode import decode_grey, decode_rgb
 from qumade.plan.planner import plan_samples
 from qumade.plan.random_numbers import Stream, uniforms
 from qumade.recipe import recipe_from_dict
+from qumade.synth.build_catalog import build_catalog
 
 __all__ = ["Audit", "Problem", "audit_dataset"]
 

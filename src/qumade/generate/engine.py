@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from qumade.assets.catalog import Catalog
-from qumade.data.description import DepthCode
-from qumade.data.files import only_one
+from qumade.data.manifest import MANIFEST_SCHEMA, manifest_table
+from qumade.data.metadata import DepthCode
 from qumade.errors import QumadeError
-from qumade.generate.description import describe, read_own_description, write_description
-from qumade.generate.drawing import Job
-from qumade.generate.executor import Executor, local_processes
+from qumade.generate.executors import Executor, local_processes
 from qumade.generate.journal import Journal, Results, concatenate, read_journal
-from qumade.generate.writer import remove_temporary_files
-from qumade.plan.feasible import check_scales
+from qumade.generate.metadata import describe, read_own_description, write_description
+from qumade.generate.worker import Job
+from qumade.generate.writers import remove_temporary_files
+from qumade.io.files import only_one
 from qumade.plan.indices import limited_indices
-from qumade.plan.manifest import MANIFEST_SCHEMA, manifest_table
 from qumade.plan.planner import plan_samples
+from qumade.plan.scale_check import check_scales
 from qumade.plan.tables import plan_tables
 from qumade.recipe import Recipe
 

@@ -24,16 +24,16 @@ class NetworkConfig(BaseModel):
     mean: tuple[Channel, Channel, Channel] = (0.485, 0.456, 0.406)
     """Of the training images' R, G, B in [0, 1]; the default is ImageNet's."""
     std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
-    depth_range: tuple[Finite, Finite] = (0.0, 1.0)
+    inverse_depth_limits: tuple[Finite, Finite] = (0.0, 1.0)
     """Inverse depth that the network can say, far and near."""
     depth_kind: Literal["metric", "scaled", "affine"] | None = None
     size: tuple[Side, Side] = (224, 224)
     """Width and height that it was trained at."""
-    learnt: Annotated[tuple[Task, ...], Field(min_length=1)] = TASKS
+    trained_tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = TASKS
     """What its training had labels of; the network gives an output for the other too, but it means nothing."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "NetworkConfig":
-        if self.depth_range[0] >= self.depth_range[1]:
-            raise ValueError(f"depth_range: the far end {self.depth_range[0]} must be below {self.depth_range[1]}")
+        if self.inverse_depth_limits[0] >= self.inverse_depth_limits[1]:
+            raise ValueError("inverse_depth_limits: the far end {} must be below {}".format(*self.inverse_depth_limits))
         return self

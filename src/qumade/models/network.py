@@ -83,7 +83,7 @@ class MaskDepthNetwork(nn.Module):
         ).contiguous()  # two maps enlarge badly as pixels
         layers = functional.interpolate(layers, size=image.shape[-2:], mode="bilinear", align_corners=False)
         behind, front = layers.chunk(2, dim=1)
-        far, near = self.config.depth_range
+        far, near = self.config.inverse_depth_limits
         return Output(mask_logits, far + (near - far) * torch.lerp(behind, front, torch.sigmoid(mask_logits)))
 
     def _require_size(self, image: Tensor) -> None:

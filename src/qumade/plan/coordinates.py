@@ -1,6 +1,6 @@
 """Points of a sample in pixels of the photo that it is cropped from, and back. Compiled."""
 
-from qumade.compiled import compiled
+from qumade.jit import compiled
 
 __all__ = ["to_background", "to_sample"]
 

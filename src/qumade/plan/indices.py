@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from qumade.errors import QumadeError
 
-__all__ = ["limited_indices", "sample_count", "spread", "stem", "triple"]
+__all__ = ["limited_indices", "sample_count", "stem", "stratified_indices", "triple"]
 
 
 def sample_count(backgrounds: int, foregrounds: int, per_pair: int) -> int:
@@ -27,7 +27,7 @@ def stem(index: int, total: int) -> str:
     return f"img{index + 1:0{max(6, len(str(total)))}d}"
 
 
-def spread(total: int, count: int) -> NDArray[np.int64]:
+def stratified_indices(total: int, count: int) -> NDArray[np.int64]:
     """Return `count` of `total` positions, ascending, one of each of as many equal stretches; all where count >= total.
 
     Where in its stretch is drawn, always alike: at equal steps samples of a triple loop are of the same few objects

@@ -5,7 +5,7 @@ Only + - * /, square roots and comparisons of doubles, which every machine round
 
 import numpy as np
 
-from qumade.compiled import compiled
+from qumade.jit import compiled
 from qumade.plan.coordinates import to_background, to_sample
 from qumade.plan.random_numbers import Stream, uniforms
 from qumade.plan.tables import POLICIES

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.catalog import Catalog
-from qumade.compiled import compiled
 from qumade.errors import QumadeError
+from qumade.jit import compiled
 from qumade.plan.placement import place_sample
 from qumade.plan.tables import OBJECT_ROW, SAMPLE_ROW, PlanTables, plan_tables
 from qumade.recipe import Recipe

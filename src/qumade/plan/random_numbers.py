@@ -9,9 +9,9 @@ from enum import IntEnum
 import numpy as np
 from numba import uint64
 
-from qumade.compiled import compiled
+from qumade.jit import compiled
 
-__all__ = ["Stream", "fresh_seed", "uniforms"]
+__all__ = ["Stream", "resampled_seed", "uniforms"]
 
 
 class Stream(IntEnum):
@@ -63,7 +63,7 @@ def uniforms(seed, stream, index, item, attempt):  # type: ignore[no-untyped-def
     )
 
 
-def fresh_seed(seed: int, draw: int) -> int:
+def resampled_seed(seed: int, draw: int) -> int:
     """The seed under which samples are placed anew for the draw-th time; for draw 0 the seed itself."""
     if draw == 0:
         return seed

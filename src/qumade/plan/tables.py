@@ -106,7 +106,7 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
     standing = [table for b in backgrounds for table in (b.standing or [_NOWHERE] * max(1, len(catalog.places)))]
     ends = np.cumsum([0] + [table.pixels.size for table in standing], dtype=np.int64)
     places = len(standing) // len(backgrounds)
-    by_distance = recipe.contact_law == "distance"
+    by_distance = recipe.contact_sampling == "distance"
     sides = np.array([SPLITS.index(f.split) if f.split else len(SPLITS) for f in foregrounds], np.int64)
     return PlanTables(
         seed=recipe.seed,

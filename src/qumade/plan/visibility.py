@@ -6,8 +6,8 @@ Compiled, over the arrays of PlanTables.
 import numpy as np
 
 from qumade.assets.catalog import SILHOUETTE_PX
-from qumade.compiled import compiled
 from qumade.geometry import BEHIND
+from qumade.jit import compiled
 from qumade.plan.coordinates import to_background
 
 __all__ = ["all_visible", "visible_share"]

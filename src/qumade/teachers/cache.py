@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from qumade.assets.pictures import content_hash, read_rgb
+from qumade.io.pictures import content_hash, read_rgb
 
 __all__ = ["cached_maps", "file_fingerprint", "write_npy"]
 

@@ -19,9 +19,9 @@ from typing import Any
 import yaml
 
 from qumade.assets.label_names import LABEL_TABLES, LabelTable
-from qumade.assets.pictures import content_hash, list_pictures, printable
 from qumade.assets.scan import scan_backgrounds
 from qumade.errors import QumadeError
+from qumade.io.pictures import content_hash, list_pictures, printable
 from qumade.teachers.cache import cached_maps
 from qumade.teachers.depth import DepthTeacher, depth_teacher
 from qumade.teachers.segmentation import SegmentationTeacher, segmentation_teacher

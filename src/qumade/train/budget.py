@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from qumade.data.batches import Batch
-from qumade.train.learning_rate import as_it_was
-from qumade.train.setup import VALIDATIONS
+from qumade.data.loader import Batch
+from qumade.train.data_setup import VALIDATIONS
+from qumade.train.learning_rate import restoring_state
 from qumade.train.step import Stepper
 
 __all__ = ["Pace", "steps_in"]
@@ -41,7 +41,7 @@ def steps_in(
     began = time.monotonic()
     budget = min(SHARE * seconds, MOST_S)
     ends = [began]
-    with as_it_was(stepper.learner):
+    with restoring_state(stepper.learner):
         stepper.learner.network.train()
         for batch in batches:
             float(stepper(batch, 0.0)["loss"])  # waits for the device

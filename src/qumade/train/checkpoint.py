@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from qumade.data.files import read_bytes
 from qumade.errors import QumadeError
+from qumade.io.files import read_bytes
 
 __all__ = ["latest_checkpoint", "read_checkpoint", "read_tensors", "tensor_bytes", "write_checkpoint", "write_durably"]
 

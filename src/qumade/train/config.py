@@ -25,25 +25,25 @@ from pydantic import (
 )
 
 from qumade.data.augment import Augmentation
-from qumade.data.files import read_bytes, write_bytes
 from qumade.errors import QumadeError
+from qumade.io.files import read_bytes, write_bytes
 
 __all__ = [
-    "FOUND_FOR", "Further", "TrainConfig", "config_from_dict", "differences", "left_open", "load_config", "save_config",
-    "with_changes",
+    "FOUND_FOR", "ExtraDataset", "TrainConfig", "config_from_dict", "differences", "left_open", "load_config",
+    "save_config", "with_changes",
 ]  # fmt: skip
 
 MAX_BYTES = 1 << 20
 DEFAULT_EPOCHS = 20
 BUDGET = {"epochs", "minutes", "steps"}
 
-_SAMPLES = {"data", "mix", "limit"}
+_SAMPLES = {"data", "extra_datasets", "limit"}
 FOUND_FOR: dict[str, set[str]] = {
     "size": {"data", "model"},
     "mean": {"data", "limit", "pretrained"},
     "std": {"data", "limit", "pretrained"},
-    "depth_range": _SAMPLES,
-    "depth_loss": {"data", "mix"},
+    "inverse_depth_limits": _SAMPLES,
+    "depth_loss": {"data", "extra_datasets"},
     "optimizer": {"model"},
     "lr": {*_SAMPLES, "model", "pretrained", "optimizer", "batch_size", "size", "mask_loss", "depth_loss"},
     "micro_batch": {"batch_size"},
@@ -93,7 +93,7 @@ Channel = Annotated[float, Field(ge=0.0, le=1.0)]
 Spread = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
-class Further(BaseModel):
+class ExtraDataset(BaseModel):
     """A further dataset or recipe, its share of every batch, and which of its labels count."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -110,9 +110,9 @@ class TrainConfig(BaseModel):
 
     data: Location
     """Folder of a dataset, or a recipe file: then samples are drawn when they are needed."""
-    mix: tuple[Further, ...] = ()
-    """Further datasets and recipes, each with its share of every batch."""
-    fresh: bool = True
+    extra_datasets: tuple[ExtraDataset, ...] = ()
+    """ExtraDataset datasets and recipes, each with its share of every batch."""
+    resample_placements: bool = True
     """From a recipe: every pass draws new placements of the same pairs."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Train on that many samples only, spread evenly over the training part."""
@@ -130,7 +130,7 @@ class TrainConfig(BaseModel):
     mean: tuple[Channel, Channel, Channel] | None = None
     """Mean of R, G, B in [0, 1]; None: of the dataset's statistics.json, or else of a sample of the pictures."""
     std: tuple[Spread, Spread, Spread] | None = None
-    depth_range: Annotated[tuple[float, float], AfterValidator(_ordered)] | None = None
+    inverse_depth_limits: Annotated[tuple[float, float], AfterValidator(_ordered)] | None = None
     """Inverse depth, far and near, that the network can say; None: the dataset's, measured where it says none."""
 
     epochs: Annotated[int, Field(ge=1)] | None = None
@@ -160,8 +160,8 @@ class TrainConfig(BaseModel):
     """Largest norm of the gradient; None: not clipped."""
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     """Decay of the average of the weights in a step; None: by the number of steps."""
-    mask_loss: Literal["bce_dice", "original"] = "bce_dice"
-    depth_loss: Literal["silog_ssi", "silog", "ssi", "original"] | None = None
+    mask_loss: Literal["bce_dice", "ms_ssim_l1"] = "bce_dice"
+    depth_loss: Literal["silog_ssi", "silog", "ssi", "ms_ssim_l1"] | None = None
     """None: silog_ssi, the sum of silog and half of ssi, where depth is metric or scaled, else ssi."""
     mask_weight: Annotated[float, Field(ge=0.0)] = 2.0
     """Weight of the mask's loss where the depth's is 1."""
@@ -193,8 +193,8 @@ class TrainConfig(BaseModel):
             raise ValueError("epochs or minutes given, not both")
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std given both or neither")
-        if sum(further.share for further in self.mix) >= 1:
-            raise ValueError("shares in mix that leave something of a batch to data")
+        if sum(further.share for further in self.extra_datasets) >= 1:
+            raise ValueError("shares in extra_datasets that leave something of a batch to data")
         return self
 
 
@@ -246,12 +246,12 @@ def config_from_dict(values: object, source: str, folder: Path) -> TrainConfig:
             raise QumadeError(f"Invalid config field: got {_shown.repr(key)} in {source}; {must_be}")
     if isinstance(values.get("data"), str | os.PathLike):
         values["data"] = folder / os.path.expanduser(values["data"])  # noqa: PTH111
-    if isinstance(values.get("mix"), list | tuple):
-        values["mix"] = [
+    if isinstance(values.get("extra_datasets"), list | tuple):
+        values["extra_datasets"] = [
             {**part, "data": folder / os.path.expanduser(part["data"])}  # noqa: PTH111
             if isinstance(part, dict) and isinstance(part.get("data"), str | os.PathLike)
             else part
-            for part in values["mix"]
+            for part in values["extra_datasets"]
         ]
     try:
         return TrainConfig.model_validate(values)
@@ -278,7 +278,7 @@ def save_config(config: TrainConfig, path: Path) -> None:
     path = path.absolute()
     values: dict[str, Any] = config.model_dump(mode="json")
     values["data"] = _relative(config.data, path.parent)
-    for part, written in zip(config.mix, values["mix"], strict=True):
+    for part, written in zip(config.extra_datasets, values["extra_datasets"], strict=True):
         written["data"] = _relative(part.data, path.parent)
     write_bytes(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qumade.data.batches import Batch
+from qumade.data.loader import Batch
 
 __all__ = ["MicroBatches", "WholeBatch", "one_thread"]
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.data.batches import Batch
+from qumade.data.loader import Batch
 from qumade.errors import QumadeError
 from qumade.train.state import Learner, restore, snapshot
 from qumade.train.step import Stepper
 
-__all__ = ["LearningRates", "as_it_was", "find_learning_rate", "suggested_rate"]
+__all__ = ["LearningRates", "find_learning_rate", "restoring_state", "suggested_rate"]
 
 SMOOTHING = 0.9
 DIVERGED = 4.0  # times the lowest smoothed loss
@@ -47,7 +47,7 @@ def find_learning_rate(
             f"Invalid rates: got {lowest} to {highest} in {steps} steps; must ascend from above 0 in at least {FEWEST}"
         )
     rates, losses, average, least = [], [], 0.0, math.inf
-    with as_it_was(stepper.learner):
+    with restoring_state(stepper.learner):
         stepper.learner.network.train()
         for number, batch in zip(range(steps), batches, strict=False):
             rate = lowest * (highest / lowest) ** (number / (steps - 1))
@@ -76,7 +76,7 @@ def suggested_rate(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> f
 
 
 @contextmanager
-def as_it_was(learner: Learner) -> Iterator[None]:
+def restoring_state(learner: Learner) -> Iterator[None]:
     """On leaving, in whatever way, the learner and all global random numbers are exactly what they were."""
     tensors = snapshot(learner)
     groups = [{k: v for k, v in group.items() if k != "params"} for group in learner.optimizer.param_groups]

@@ -17,21 +17,21 @@ import torch
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
-from qumade.data.batches import to_batch
-from qumade.data.files import only_one
+from qumade.data.loader import to_batch
 from qumade.errors import QumadeError
+from qumade.io.files import only_one
 from qumade.train.budget import steps_in
 from qumade.train.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
 from qumade.train.config import TrainConfig, differences, load_config, save_config
-from qumade.train.curves import draw_learning_rates
+from qumade.train.data_setup import Setup, open_setup, with_steps
 from qumade.train.ema import ema_decay_for, update_ema
 from qumade.train.report import AfterEpoch, Report
 from qumade.train.run_folder import RunFolder, environment, write_weights
+from qumade.train.runtime import console, deterministic_mode, held_signals
 from qumade.train.schedule import one_cycle
-from qumade.train.session import calm, console, held_signals
-from qumade.train.setup import Setup, open_setup, with_steps
 from qumade.train.state import restore, snapshot
 from qumade.train.training import Training, new_accelerator, new_training
+from qumade.viz.curves import draw_learning_rates
 
 __all__ = ["train"]
 
@@ -81,7 +81,7 @@ def train(
     accelerator.wait_for_everyone()
     with (
         only_one(folder.root, "training") if main else contextlib.nullcontext(),
-        calm(threads, accelerator.device),
+        deterministic_mode(threads, accelerator.device),
         held_signals(accelerator.num_processes == 1) as stopped,
     ):
         config, resumed = _config_of(folder, config), latest_checkpoint(folder.checkpoints)
@@ -96,7 +96,7 @@ def train(
                 print(*training.setup.notes, sep="\n", file=console(), flush=True)
             training = _with_rate_and_steps(training, folder)
             if progress and main:
-                plan, samples = training.setup.config, len(training.setup.mix.ingredients[0].positions)
+                plan, samples = training.setup.config, len(training.setup.mixture.ingredients[0].positions)
                 width, height = training.setup.network_config().size
                 print(
                     f"{plan.model} at {width}x{height} on {training.accelerator.device}: {plan.steps:,} steps of "

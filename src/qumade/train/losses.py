@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qumade.data.batches import Batch
+from qumade.data.loader import Batch
 from qumade.models.network import Output
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "scale_shift_invariant", "structural_l1",
 ]  # fmt: skip
 
-MaskLoss = Literal["bce_dice", "original"]
-DepthLoss = Literal["silog_ssi", "silog", "ssi", "original"]
+MaskLoss = Literal["bce_dice", "ms_ssim_l1"]
+DepthLoss = Literal["silog_ssi", "silog", "ssi", "ms_ssim_l1"]
 TaskWeights = Literal["fixed", "uncertainty"]
 LossName = MaskLoss | DepthLoss
 

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
-from qumade.data.batches import Batch
-from qumade.data.files import read_bytes, write_bytes
+from qumade.data.loader import Batch
+from qumade.io.files import read_bytes, write_bytes
 from qumade.models.config import NetworkConfig
-from qumade.train.curves import draw_curves
-from qumade.train.pictures import batch_sheet, predicted, save_sheet, sheet_tensor
 from qumade.train.run_folder import RunFolder, write_results
-from qumade.train.session import console
+from qumade.train.runtime import console
+from qumade.viz.batch_sheet import batch_sheet, predicted, save_sheet, sheet_tensor
+from qumade.viz.curves import draw_curves
 
 __all__ = ["Report", "epoch_line"]
 
@@ -102,7 +102,7 @@ class Report:
         draw_curves(rows, self._folder.curves)
         if self._shown is not None:
             title = f"Validation: predictions after epoch {rows[-1]['epoch']}"
-            sheet = batch_sheet(predicted(network, self._shown, self._config.learnt), self._config, title)
+            sheet = batch_sheet(predicted(network, self._shown, self._config.trained_tasks), self._config, title)
             save_sheet(sheet, self._folder.val_pred)
             self._events.add_image("val/predictions", sheet_tensor(sheet), rows[-1]["step"])
 

@@ -16,8 +16,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from qumade.data.files import read_bytes, write_bytes
 from qumade.errors import QumadeError
+from qumade.io.files import read_bytes, write_bytes
 from qumade.models.config import NetworkConfig
 from qumade.models.network import MaskDepthNetwork, build_network
 from qumade.train.checkpoint import read_tensors, tensor_bytes, write_durably

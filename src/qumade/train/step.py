@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qumade.data.batches import Batch
+from qumade.data.loader import Batch
 from qumade.train.gradient import one_thread
 from qumade.train.state import Learner
 

@@ -11,15 +11,15 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from qumade.data.batches import Batch, Batches, ordered_batches, training_batches
+from qumade.data.loader import Batch, Batches, ordered_batches, training_batches
 from qumade.errors import QumadeError
 from qumade.models.network import MaskDepthNetwork, build_network
 from qumade.train.config import TrainConfig
+from qumade.train.data_setup import OPTIMIZER, Setup, open_setup
 from qumade.train.ema import ema_copy
 from qumade.train.gradient import MicroBatches, WholeBatch
 from qumade.train.learning_rate import LearningRates, find_learning_rate
 from qumade.train.optimizers import new_optimizer
-from qumade.train.setup import OPTIMIZER, Setup, open_setup
 from qumade.train.state import Learner
 from qumade.train.step import Stepper
 from qumade.train.validation import Scores, validation_sums
@@ -55,7 +55,7 @@ class Training:
         """Training batches number `start` to `stop - 1`, this process's part of each."""
         config, accelerator = self.setup.config, self.accelerator
         return training_batches(
-            self.setup.mix,
+            self.setup.mixture,
             size=config.size or (0, 0),
             batch_size=config.batch_size,
             seed=config.seed,
@@ -79,7 +79,11 @@ class Training:
                 setup.main, mine, size=network.size, batch_size=config.batch_size, device=accelerator.device
             )
             sums = validation_sums(
-                self.average, self.learner.objective, batches, kind=network.depth_kind, span=network.depth_range
+                self.average,
+                self.learner.objective,
+                batches,
+                kind=network.depth_kind,
+                span=network.inverse_depth_limits,
             )
         if accelerator.num_processes > 1:  # else they stay where they are: not every device has 64 bits
             sums = accelerator.reduce(sums.to(accelerator.device)).cpu()

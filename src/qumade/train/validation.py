@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from qumade.data.batches import Batch
+from qumade.data.loader import Batch
 
 __all__ = ["Scores", "delta_of_pictures", "iou_of_pictures", "validation_sums"]
 

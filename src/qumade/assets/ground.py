@@ -1,0 +1,210 @@
+"""What planning needs to know of the ground of one background: its plane, its horizon, where something may stand."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qumade.assets.catalog import DepthKind
+from qumade.assets.depths import coarse_mean
+from qumade.assets.horizon import estimate_horizon
+from qumade.assets.label_names import resolve_ids
+from qumade.assets.label_scheme import LabelScheme
+from qumade.assets.labels import StandingTable, standable, standing_table, target_pixels
+from qumade.errors import QumadeError
+from qumade.geometry import (
+    GroundFit,
+    GroundPlane,
+    fit_ground_plane,
+    flat_ground_prior,
+    inverse_depth_map,
+    shift_from_horizon,
+    shift_from_sky,
+)
+from qumade.recipe import Recipe, for_file
+
+__all__ = ["PRIOR_HORIZON", "Survey", "occluding", "survey_background"]
+
+PRIOR_HORIZON = 0.45
+"""Row of the horizon of the flat-ground prior, as a share of the photo's height, where nothing better is known."""
+
+_LEAST_INLIERS = 0.5  # a plane that most of the ground does not lie on is none
+
+Labels = NDArray[np.int32]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What was found; the fields are those of `Background`. `horizon_told` is False where the label map was asked for
+    the horizon and does not tell: the plane is then that of the usual one. `present_share` is the share of pixels that
+    show the target already, `notes` what a person should know. `fit` is what the plane, or its refusal, comes from, in
+    inverse depth above `horizon_level`; `standable` bool [H, W] is where the tables' pixels come from, of all places
+    together."""
+
+    plane: GroundPlane | None
+    horizon_level: float
+    horizon_told: bool
+    coarse_depth: NDArray[np.float32] | None
+    coarse_occluder: NDArray[np.float32] | None
+    standing: tuple[StandingTable, ...] | None
+    present_share: float
+    notes: tuple[str, ...]
+    fit: GroundFit | None = None
+    standable: Bools | None = None
+
+
+def survey_background(
+    recipe: Recipe,
+    name: str,
+    size: tuple[int, int],
+    labels: Labels | None,
+    scheme: LabelScheme | None,
+    inverse_depth: NDArray[np.float32] | None,
+    kind: DepthKind,
+) -> Survey:
+    """Surveys the background `name` of `size` (width, height), with its label map and inverse depth [H, W] if known."""
+    notes: list[str] = []
+    level, coarse, occluder, fit = 0.0, None, None, None
+    plane: GroundPlane | None
+    told = True
+    if inverse_depth is None:
+        plane, told = _prior(recipe, name, size, labels, scheme, notes)
+    else:
+        level = _level(recipe, name, labels, scheme, inverse_depth, kind, notes)
+        fit = _fit(labels, scheme, inverse_depth, level, notes)
+        plane = _plane(fit, level, notes)
+        coarse = coarse_mean(inverse_depth)
+        occluder = np.nan_to_num(coarse_mean(occluding(inverse_depth, level, labels, scheme)))
+    if labels is None or scheme is None:
+        return Survey(plane, level, told, coarse, occluder, None, 0.0, tuple(notes))
+    present = float(target_pixels(labels, scheme.target).mean())
+    standing, where = _standing(recipe, size, labels, scheme, plane, level, inverse_depth, kind)
+    return Survey(plane, level, told, coarse, occluder, standing, present, tuple(notes), fit, where)
+
+
+def occluding(
+    inverse_depth: NDArray[np.float32], level: float, labels: Labels | None, scheme: LabelScheme | None
+) -> NDArray[np.float32]:
+    """Inverse depth of what may hide objects, from infinitely far = 0, float32 [H, W]: 0 on the ground, which never
+    hides what stands on it."""
+    occluder = inverse_depth - np.float32(0.0 if np.isnan(level) else level)
+    if labels is not None and scheme is not None:
+        standing_on = scheme.ground.union(*(resolve_ids(scheme.table, names) for names in scheme.places))
+        occluder = np.where(target_pixels(labels, standing_on), np.float32(0.0), occluder)
+    return occluder.astype(np.float32)
+
+
+def _prior(
+    recipe: Recipe,
+    name: str,
+    size: tuple[int, int],
+    labels: Labels | None,
+    scheme: LabelScheme | None,
+    notes: list[str],
+) -> tuple[GroundPlane, bool]:
+    """Flat ground below the horizon that is given, or estimated, or usual; False where the label map was asked for it
+    and does not tell."""
+    given = for_file(name, recipe.horizon)
+    if given == "labels" and labels is not None and scheme is not None:
+        estimate = estimate_horizon(labels, scheme)
+        if estimate is not None and not estimate.converges:
+            notes.append("its road's edges do not tell the horizon; the upper end of road and sidewalk is taken")
+        if estimate is not None:
+            return flat_ground_prior(estimate.row, size[1]), True
+        notes.append(f"its label map tells no horizon; its depth is that of one at {PRIOR_HORIZON} of the height")
+        return flat_ground_prior(PRIOR_HORIZON * size[1], size[1]), False
+    share = given if isinstance(given, float) else PRIOR_HORIZON
+    return flat_ground_prior(share * size[1], size[1]), True
+
+
+def _level(
+    recipe: Recipe,
+    name: str,
+    labels: Labels | None,
+    scheme: LabelScheme | None,
+    inverse_depth: NDArray[np.float32],
+    kind: DepthKind,
+    notes: list[str],
+) -> float:
+    """The inverse depth infinitely far: 0, but for affine depth the sky's, or a given horizon's, or NaN."""
+    if kind != "affine":
+        return 0.0
+    if labels is None or scheme is None:
+        return float("nan")
+    given = for_file(name, recipe.horizon)
+    if isinstance(given, float):
+        ground = target_pixels(labels, scheme.ground)
+        try:
+            return shift_from_horizon(inverse_depth, ground, given * inverse_depth.shape[0])
+        except QumadeError as error:
+            notes.append(f"no horizon: {error}")
+            return float("nan")
+    try:
+        return shift_from_sky(inverse_depth, target_pixels(labels, scheme.sky))
+    except QumadeError as error:
+        notes.append(f"no horizon, for affine depth needs sky or a given one: {error}")
+        return float("nan")
+
+
+def _fit(
+    labels: Labels | None,
+    scheme: LabelScheme | None,
+    inverse_depth: NDArray[np.float32],
+    level: float,
+    notes: list[str],
+) -> GroundFit | None:
+    """The fit of a plane to the ground's inverse depth above the level, None where it or its horizon is not seen."""
+    if labels is None or scheme is None or np.isnan(level):
+        return None
+    try:
+        return fit_ground_plane(inverse_depth - np.float32(level), target_pixels(labels, scheme.ground))
+    except QumadeError as error:
+        notes.append(f"no ground plane: {error}")
+        return None
+
+
+def _plane(fit: GroundFit | None, level: float, notes: list[str]) -> GroundPlane | None:
+    """The plane of the ground in the map's own unit, None where there is none or it is not flat."""
+    if fit is None:
+        return None
+    if fit.inlier_share < _LEAST_INLIERS:
+        notes.append(f"no ground plane: only {fit.inlier_share:.0%} of the ground lie on the best one")
+        return None
+    return GroundPlane(fit.plane.a, fit.plane.b, fit.plane.c + level)
+
+
+def _standing(
+    recipe: Recipe,
+    size: tuple[int, int],
+    labels: Labels,
+    scheme: LabelScheme,
+    plane: GroundPlane | None,
+    level: float,
+    inverse_depth: NDArray[np.float32] | None,
+    kind: DepthKind,
+) -> tuple[tuple[StandingTable, ...], Bools]:
+    """Where something may stand, for each of the scheme's places; and for all of them, bool [H, W]."""
+    width, height = size
+    far = 0.0 if np.isnan(level) else level
+    horizon = None if plane is None else GroundPlane(plane.a, plane.b, plane.c - far)
+    if horizon is not None:
+        depth = inverse_depth_map(horizon, width, height)
+    elif inverse_depth is not None:
+        depth = inverse_depth - np.float32(far)
+    else:
+        raise ValueError("neither a plane nor a depth map")
+    allowed = depth > 0
+    rows = (np.arange(height) + 0.5) / height
+    allowed &= ((rows >= recipe.contact_rows[0]) & (rows <= recipe.contact_rows[1]))[:, None]
+    if recipe.contact_distance is not None:
+        nearest = 1.0 if kind == "metric" else float(np.nanmax(depth[-1]))
+        with np.errstate(divide="ignore"):
+            distance = nearest / depth
+        allowed &= (distance >= recipe.contact_distance[0]) & (distance <= recipe.contact_distance[1])
+    tables, anywhere = [], np.zeros((height, width), np.bool_)
+    for names in scheme.places:
+        where = standable(labels, resolve_ids(scheme.table, names), scheme.sky, horizon) & allowed
+        anywhere |= where
+        tables.append(standing_table(where, depth if recipe.contact_sampling == "distance" else None))
+    return tuple(tables), anywhere

@@ -1,0 +1,1 @@
+"""Other formats in and out: importers, and cut-outs from labelled photos."""

@@ -1,0 +1,196 @@
+"""From labelled photos to the two folders that a recipe is made of: cut-outs, and backgrounds without the object."""
+
+import io
+import os
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm.auto import tqdm
+
+from qumade.convert.cutouts import REASONS, Rules, cut_out, find_objects, rejection, things_in_front
+from qumade.convert.importers.records import MAX_PICTURE_BYTES, Labels, Record
+from qumade.convert.importers.writer import read_image
+from qumade.data.folder import FolderDataset
+from qumade.data.layout import Dataset
+from qumade.errors import QumadeError
+from qumade.io.files import read_bytes, write_bytes
+from qumade.io.pictures import printable
+
+__all__ = ["CutoutSummary", "records_of_dataset", "write_cutouts"]
+
+MAX_YAML_BYTES = 1 << 25
+MAX_UNLABELLED = 0.25  # of a frame: beyond that nobody knows whether it is free of the object
+
+
+@dataclass(frozen=True)
+class CutoutSummary:
+    """`kept` cut-outs of `frames` photos, objects `rejected` by rule, and `backgrounds` written."""
+
+    foregrounds: str
+    frames: int
+    splits: tuple[str, ...]
+    kept: int
+    rejected: dict[str, int]
+    backgrounds_folder: str | None
+    backgrounds: int
+
+
+class _Frame(NamedTuple):
+    kept: int
+    rejected: Counter[str]
+    background: bool
+
+
+def records_of_dataset(folder: FolderDataset, classes: Collection[str] = ()) -> list[Record]:
+    """Return the samples of a DATA_PATH with masks; QumadeError for `classes` other than those an import has named."""
+    dataset = folder.files
+    if not dataset.has_masks:
+        raise QumadeError(f"Invalid dataset: got no masks in {printable(dataset.root)}; must have them to cut out")
+    shown = _classes(dataset)
+    if classes and shown and set(classes) != shown:
+        wanted = f"must be {', '.join(sorted(shown))}, which its masks show"
+        raise QumadeError(f"Invalid --class: got {', '.join(classes)} for {printable(dataset.root)}; {wanted}")
+    return [
+        Record(stem, split, dataset.path("images", stem), stem, partial(_read_sample, dataset, stem))
+        for stem, split in zip(folder.stems.tolist(), folder.splits.tolist(), strict=True)
+    ]
+
+
+def _classes(dataset: Dataset) -> set[str]:
+    """Return the classes that an import has written into dataset.yaml."""
+    if dataset.meta is None:
+        return set()
+    content = yaml.safe_load(read_bytes(dataset.root / "dataset.yaml", MAX_YAML_BYTES))
+    made = content.get("import")
+    found = made.get("classes") if isinstance(made, dict) else None
+    return {str(name) for name in found} if isinstance(found, list) else set()
+
+
+def _read_sample(dataset: Dataset, stem: str, shape: tuple[int, int]) -> Labels:
+    mask = dataset.read_mask(stem)
+    dataset.require_equal_size(stem, shape, "masks", mask.shape)
+    return Labels(mask=mask, ignore=dataset.read_ignore(stem) if dataset.has_ignore else None)
+
+
+def write_cutouts(
+    records: Iterable[Record],
+    out: Path,
+    backgrounds: Path | None = None,
+    *,
+    splits: Collection[str] | None = None,
+    stems: Collection[str] | None = None,
+    rules: Rules | None = None,
+    max_share: float = 0.0,
+    workers: int | None = None,
+    progress: bool = True,
+) -> CutoutSummary:
+    """Write the objects of labelled photos that are whole and alone as RGBA PNG into the new or empty folder `out`.
+
+    A file is named FRAME-NN.png after the photo it comes from, so that frames of one place can be kept together. Only
+    photos of `splits` are looked at (by default train, where there is one, else all), and of those only `stems`, where
+    given. Photos of which at most `max_share` [0, 1] is the class are written into `backgrounds` under their own name.
+
+    Both folders appear when they are complete. Raises QumadeError where nothing can be cut out.
+    """
+    if not 0 <= max_share < 1:
+        raise QumadeError(f"Invalid --max-share: got {max_share}; must be from 0 up to below 1")
+    rules = rules or Rules()
+    chosen, used = _chosen(list(records), splits, stems)
+    folders = [folder.absolute() for folder in (out, backgrounds) if folder is not None]
+    if len(set(folders)) < len(folders):
+        raise QumadeError(f"Invalid --backgrounds: got {printable(folders[0])}; must be another folder than --out")
+    partials = [_begin(folder) for folder in folders]
+    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
+    try:
+        work = partial(_write_frame, partials=partials, rules=rules, max_share=max_share)
+        results = list(tqdm(pool.map(work, chosen), "cutouts", len(chosen), unit=" photos", disable=not progress))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    rejected = sum((result.rejected for result in results), Counter[str]())
+    kept = sum(result.kept for result in results)
+    if kept == 0:
+        counts = ", ".join(f"{rejected[reason]} {reason}" for reason in REASONS)
+        raise QumadeError(f"Invalid photos: got no whole object in {len(chosen)} ({counts}); must be at least one")
+    for part, folder in zip(partials, folders, strict=True):
+        if folder.is_dir():
+            folder.rmdir()
+        part.rename(folder)
+    return CutoutSummary(
+        foregrounds=str(folders[0]),
+        frames=len(chosen),
+        splits=used,
+        kept=kept,
+        rejected={reason: rejected[reason] for reason in REASONS},
+        backgrounds_folder=None if backgrounds is None else str(folders[1]),
+        backgrounds=sum(result.background for result in results) if backgrounds is not None else 0,
+    )
+
+
+def _chosen(
+    records: list[Record], splits: Collection[str] | None, stems: Collection[str] | None
+) -> tuple[list[Record], tuple[str, ...]]:
+    """Return the photos to look at, and their splits."""
+    known = sorted({record.split for record in records})
+    if splits is None:
+        splits = ["train"] if "train" in known else known
+    for split in splits:
+        if split not in known:
+            raise QumadeError(f"Invalid --split: got {split!r}; must be one of {', '.join(map(repr, known))}")
+    if stems is not None:
+        missing = set(stems) - {record.stem for record in records}
+        if missing:
+            raise QumadeError(f"Invalid stems: got {sorted(missing)[0]!r}; must be stems of the dataset")
+    found = [record for record in records if record.split in splits and (stems is None or record.stem in stems)]
+    return found, tuple(sorted(splits))
+
+
+def _begin(folder: Path) -> Path:
+    """Return an empty folder beside a new or empty one, to be moved there."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise QumadeError(f"Invalid output: got {printable(folder)}, which holds something; must be new or empty")
+    part = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    return part
+
+
+def _write_frame(record: Record, *, partials: list[Path], rules: Rules, max_share: float) -> _Frame:
+    image = read_image(record)
+    shape = (image.shape[0], image.shape[1])
+    labels = record.read_labels(shape)
+    if labels.mask is None:
+        raise QumadeError(f"Invalid dataset: got no mask of {record.source}; must have one to cut out")
+    things = things_in_front(labels, shape)
+    rejected: Counter[str] = Counter()
+    kept = 0
+    for candidate in find_objects(labels):
+        reason = rejection(candidate, labels, things, rules)
+        if reason is not None:
+            rejected[reason] += 1
+            continue
+        kept += 1
+        write_bytes(partials[0] / f"{record.stem}-{kept:02d}.png", _png(cut_out(image, candidate)))
+    free = float((labels.mask >= 128).mean()) <= max_share
+    unlabelled = 0.0 if labels.ignore is None else float(labels.ignore.mean())
+    background = free and unlabelled <= MAX_UNLABELLED
+    if background and len(partials) > 1:
+        path = partials[1] / f"{record.stem}{record.suffix}"
+        copied = isinstance(record.image, Path) and record.image.suffix.lower() == record.suffix
+        write_bytes(path, read_bytes(Path(str(record.image)), MAX_PICTURE_BYTES) if copied else _png(image))
+    return _Frame(kept, rejected, background)
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png")
+    return buffer.getvalue()

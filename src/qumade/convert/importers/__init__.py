@@ -1,0 +1,41 @@
+"""Standard datasets into the layout of this package: a reader for each, and one writer."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from qumade.errors import QumadeError
+
+if TYPE_CHECKING:
+    from qumade.convert.importers.records import Source
+
+__all__ = ["DATASETS", "DatasetName", "read_dataset"]
+
+DatasetName = Literal["camvid", "kitti", "kitti_semantics", "virtual_kitti", "cityscapes", "nyu", "coco"]
+DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
+
+
+def read_dataset(name: DatasetName, root: Path, classes: Collection[str] | None = None) -> "Source":
+    """Return what a standard dataset below `root` holds; labels are read when asked for.
+
+    `classes` make the mask: by default the car, for nyu no mask. QumadeError names a class that does not exist, with
+    those that do, and the layout that was looked for where nothing is found.
+    """
+    from qumade.convert.importers import camvid, cityscapes, coco, kitti, kitti_semantics, nyu, virtual_kitti
+    from qumade.io.pictures import printable
+
+    root = root.absolute()
+    if not root.exists():
+        raise QumadeError(f"Invalid dataset: got nothing at {printable(root)}; must be the folder of the dataset")
+    readers = {
+        "camvid": camvid.read_camvid,
+        "kitti": kitti.read_kitti,
+        "kitti_semantics": kitti_semantics.read_kitti_semantics,
+        "virtual_kitti": virtual_kitti.read_virtual_kitti,
+        "cityscapes": cityscapes.read_cityscapes,
+        "nyu": nyu.read_nyu,
+        "coco": coco.read_coco,
+    }
+    if name not in readers:
+        raise QumadeError(f"Invalid dataset: got {name!r}; must be one of {', '.join(readers)}")
+    return readers[name](root) if classes is None else readers[name](root, classes)

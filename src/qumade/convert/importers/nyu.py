@@ -1,0 +1,148 @@
+"""NYU Depth v2, the labelled frames: one MATLAB 7.3 file (HDF5) of images, depths in metres, labels and their names.
+
+N. Silberman, P. Kohli, D. Hoiem, R. Fergus, "Indoor segmentation and support inference from RGBD images", ECCV 2012.
+MATLAB stores the first index fastest, so that HDF5 shows its H x W x 3 x N as [N, 3, W, H].
+"""
+
+import io
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat
+
+from qumade.convert.importers.records import (
+    METRES,
+    ClassIds,
+    Labels,
+    Record,
+    Source,
+    choose_classes,
+    labels_of_ids,
+    require_records,
+)
+from qumade.errors import QumadeError
+from qumade.extras import needs
+from qumade.io.decode import MAX_PIXELS
+from qumade.io.files import read_bytes
+from qumade.io.pictures import printable
+
+__all__ = ["read_nyu"]
+
+FILE = "nyu_depth_v2_labeled.mat"
+MAX_FRAMES = 1 << 20
+MAX_NAME = 256
+MAX_CLASSES = 1 << 16
+MAX_SPLITS_BYTES = 1 << 20
+
+
+def read_nyu(root: Path, classes: Collection[str] = ()) -> Source:
+    """Return the frames of `root`, that .mat file or the folder with it; masks only where classes are named.
+
+    splits.mat beside it tells train from test. Label 0 is unlabelled; depth of 0 is unknown.
+    """
+    path = root / FILE if root.is_dir() else root
+    if not path.is_file():
+        raise QumadeError(f"Invalid dataset: got no file {printable(path)}; must be {FILE} or the folder with it")
+    with _opened(path) as file:
+        frames, _, width, height = _field(file, path, "images", np.uint8, (None, 3, None, None)).shape
+        if width * height > MAX_PIXELS or frames > MAX_FRAMES:
+            got = f"{frames} frames of {width}x{height} pixels"
+            raise QumadeError(f"Invalid dataset: got {got} in {printable(path)}; must be fewer")
+        _field(file, path, "depths", np.floating, (frames, width, height))
+        ids = None
+        if classes:
+            _field(file, path, "labels", np.integer, (frames, width, height))
+            table = {name: (number,) for number, name in enumerate(_names(file, path), 1)}
+            ids = ClassIds(choose_classes(table, classes, path), frozenset({0}))
+    splits = _splits(path.with_name("splits.mat"))
+    records = [
+        Record(
+            f"nyu_{number:04d}",
+            splits.get(number, ""),
+            partial(_image, path, number - 1),
+            f"{path.name}#{number}",
+            partial(_read, path, number - 1, ids),
+        )
+        for number in range(1, frames + 1)
+    ]
+    folders = ("masks", "depth", "ignore") if classes else ("depth",)
+    return Source("nyu", path.parent, require_records(records, root, FILE), folders, tuple(classes), METRES)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    with needs("imports", "this dataset"):
+        import h5py
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise QumadeError(f"Invalid dataset: got a torn or foreign HDF5 file {printable(path)} ({reason})") from error
+
+
+def _field(file: Any, path: Path, name: str, kind: Any, shape: tuple[int | None, ...]) -> Any:
+    """Return a data set of the file itself, of that type and shape (None: any); nothing is read yet."""
+    import h5py
+
+    link = file.get(name, getlink=True)
+    found: Any = file.get(name) if isinstance(link, h5py.HardLink) else None  # a link may lead to another file
+    fits = isinstance(found, h5py.Dataset) and found.ndim == len(shape) and np.issubdtype(found.dtype, kind)
+    if not fits or not all(a in (None, b) for a, b in zip(shape, found.shape, strict=True)) or found.external:
+        got = f"{found.dtype} {found.shape}" if isinstance(found, h5py.Dataset) else "nothing"
+        wanted = f"[{', '.join('*' if side is None else str(side) for side in shape)}]"
+        raise QumadeError(f"Invalid dataset: got {got} as {name} in {printable(path)}; must be an array {wanted}")
+    return found
+
+
+def _names(file: Any, path: Path) -> list[str]:
+    """Return the class names, of labels 1, 2, ...: a cell array, each cell a reference to an array of characters."""
+    import h5py
+
+    cells = _field(file, path, "names", np.object_, (None, None))
+    if cells.size > MAX_CLASSES:
+        raise QumadeError(f"Invalid dataset: got {cells.size} names in {printable(path)}; must be up to {MAX_CLASSES}")
+    names = []
+    for reference in cells[()].ravel():
+        characters = file[reference]
+        if not isinstance(characters, h5py.Dataset) or not 0 < characters.size <= MAX_NAME:
+            raise QumadeError(f"Invalid dataset: got a wrong name in {printable(path)}; must be text")
+        names.append("".join(map(chr, np.asarray(characters[()], np.uint16).ravel())))
+    return names
+
+
+def _splits(path: Path) -> dict[int, str]:
+    """Return the split of each frame, numbered from 1; none without the file."""
+    if not path.is_file():
+        return {}
+    data = read_bytes(path, MAX_SPLITS_BYTES)
+    try:
+        content = loadmat(io.BytesIO(data), variable_names=["trainNdxs", "testNdxs"])
+        parts = {"train": content["trainNdxs"], "test": content["testNdxs"]}
+        return {int(number): split for split, numbers in parts.items() for number in np.ravel(numbers)}
+    except Exception as error:  # a torn file fails in many ways
+        wanted = "a MATLAB file of trainNdxs and testNdxs"
+        raise QumadeError(
+            f"Invalid splits: got {type(error).__name__} in {printable(path)}; must be {wanted}"
+        ) from error
+
+
+def _image(path: Path, index: int) -> NDArray[np.uint8]:
+    with _opened(path) as file:
+        return np.ascontiguousarray(file["images"][index].transpose(2, 1, 0))
+
+
+def _read(path: Path, index: int, classes: ClassIds | None, shape: tuple[int, int]) -> Labels:
+    with _opened(path) as file:
+        metres = file["depths"][index].T.astype(np.float32)
+        ids = None if classes is None else file["labels"][index].T.astype(np.int32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse = np.where(metres > 0, 1 / metres, np.float32(np.nan)).astype(np.float32)
+    labels = Labels() if ids is None or classes is None else labels_of_ids(ids, classes)
+    return replace(labels, inverse_depth=inverse)

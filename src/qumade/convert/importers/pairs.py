@@ -1,0 +1,124 @@
+"""Any dataset whose images, masks and depth lie in folders with equal file stems."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qumade.assets.label_names import label_table
+from qumade.convert.importers.records import (
+    MAX_PICTURE_BYTES,
+    METRES,
+    ClassIds,
+    Labels,
+    Record,
+    Source,
+    choose_classes,
+    labels_of_ids,
+    metric_depth,
+    pictures_by_stem,
+    read_ids,
+    require_records,
+    require_size,
+)
+from qumade.data.metadata import DepthCode
+from qumade.errors import QumadeError
+from qumade.io.decode import decode_grey
+from qumade.io.files import read_bytes
+from qumade.io.pictures import printable
+
+__all__ = ["read_pairs"]
+
+Kind = Literal["metric", "scaled", "affine"]
+
+
+def read_pairs(
+    root: Path,
+    images: Path,
+    masks: Path | None = None,
+    depth: Path | None = None,
+    classes: Collection[str] = (),
+    *,
+    label_names: str | Path | None = None,
+    depth_kind: Kind = "metric",
+    depth_scale: float = 256.0,
+) -> Source:
+    """Return the images of a folder that have a mask and depth of equal stem, wherever those folders are given.
+
+    Folders are relative to `root`. `masks` holds coverage (255 the object), or with `classes` label maps whose ids
+    `label_names` explains: a built-in table or a YAML file; ids of the name "unlabelled", and ids without a name, are
+    ignored. Metric depth is 16-bit PNG of metres x `depth_scale`, 0 unknown; other kinds are inverse depth in 8 or 16
+    bits, 0 the far end and the largest code the near one. Splits are unknown.
+    """
+    if masks is None and depth is None:
+        raise QumadeError("Invalid pairs: got neither --masks nor --depth; must be one of them or both")
+    if bool(classes) != (label_names is not None) or (classes and masks is None):
+        raise QumadeError("Invalid --class: must be given together with --masks and --label-names, or none of the two")
+    if not 0 < depth_scale < float("inf"):
+        raise QumadeError(f"Invalid --depth-scale: got {depth_scale}; must be above 0")
+    ids = None
+    if label_names is not None:
+        table = label_table(label_names)
+        named = frozenset(number for numbers in table.values() for number in numbers)
+        unknown = frozenset(range(1 << 16)) - named | frozenset(table.get("unlabelled", ()))
+        ids = ClassIds(choose_classes(table, classes, root), unknown)
+    mask_of = None if masks is None else pictures_by_stem(root / masks)
+    depth_of = None if depth is None else pictures_by_stem(root / depth)
+    labels = [found for found in (mask_of, depth_of) if found is not None]
+    records = []
+    for stem, image in pictures_by_stem(root / images).items():
+        if all(stem in found for found in labels):
+            read = partial(_read, _at(mask_of, stem), _at(depth_of, stem), ids, depth_kind, depth_scale)
+            source = image.relative_to(root).as_posix() if image.is_relative_to(root) else image.name
+            records.append(Record(stem, "", image, source, read))
+    found = require_records(records, root, f"images in {root / images} with labels of equal stems")
+    folders = tuple(name for name, part in (("masks", masks), ("depth", depth), ("ignore", ids)) if part is not None)
+    code = (
+        METRES
+        if depth_kind == "metric"
+        else DepthCode(kind=depth_kind, source="dataset", code="inverse", bits=16, range=(0.0, 1.0))
+    )
+    given = {"images": images, "masks": masks, "depth": depth, "label_names": label_names}
+    options = {name: str(value) for name, value in given.items() if value is not None}
+    return Source("pairs", root, found, folders, tuple(classes), code if depth is not None else None, options)
+
+
+def _at(found: dict[str, Path] | None, stem: str) -> Path | None:
+    return None if found is None else found[stem]
+
+
+def _read(
+    mask: Path | None,
+    depth: Path | None,
+    ids: ClassIds | None,
+    kind: Kind,
+    scale: float,
+    shape: tuple[int, int],
+) -> Labels:
+    labels = Labels()
+    if mask is not None:
+        labels = Labels(mask=_coverage(mask, shape)) if ids is None else labels_of_ids(read_ids(mask, shape), ids)
+    if depth is not None:
+        inverse = metric_depth(depth, shape, scale) if kind == "metric" else _codes(depth, shape)
+        labels = replace(labels, inverse_depth=inverse)
+    return labels
+
+
+def _coverage(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    mask = decode_grey(read_bytes(path, MAX_PICTURE_BYTES), path)
+    require_size(mask.shape, shape, path)
+    if mask.dtype != np.uint8 or mask.max() == 1:
+        got = "16 bits" if mask.dtype != np.uint8 else "only levels 0 and 1"
+        wanted = "coverage, 255 the object; for label maps give --class and --label-names"
+        raise QumadeError(f"Invalid mask: got {got} in {printable(path)}; must be {wanted}")
+    return mask.astype(np.uint8, copy=False)
+
+
+def _codes(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
+    codes = decode_grey(read_bytes(path, MAX_PICTURE_BYTES), path)
+    require_size(codes.shape, shape, path)
+    return codes.astype(np.float32) / np.float32(np.iinfo(codes.dtype).max)

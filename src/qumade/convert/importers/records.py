@@ -1,0 +1,189 @@
+"""What a reader of a standard dataset gives: samples in the order of their stems, each with labels read on demand."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qumade.assets.labels import read_labels as read_label_map
+from qumade.data.metadata import DepthCode
+from qumade.errors import QumadeError
+from qumade.io.decode import decode_grey
+from qumade.io.files import read_bytes
+from qumade.io.pictures import printable
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PICTURE_BYTES",
+    "METRES",
+    "ClassIds",
+    "Labels",
+    "Record",
+    "Source",
+    "choose_classes",
+    "labels_of_ids",
+    "metric_depth",
+    "pictures_by_stem",
+    "read_ids",
+    "require_records",
+    "require_size",
+    "unique_stems",
+]
+
+MAX_PICTURE_BYTES = 1 << 28
+COPIED_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (*COPIED_SUFFIXES, ".bmp", ".ppm", ".webp")  # the others become PNG
+METRES = DepthCode(kind="metric", source="dataset", code="metres", bits=16, depth_scale=256.0)
+"""Code of metric depth: metres x 256 in 16 bits, the KITTI convention."""
+
+Table = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What is known of one image; None where the dataset has no such label.
+
+    `mask` uint8 [H, W] coverage (255 the object), `inverse_depth` float32 [H, W] (0 infinitely far, NaN unknown),
+    `ignore` bool [H, W] (unlabelled). For cutting out: `instances` int32 [H, W], one number above 0 for each object of
+    the mask, 0 where there is none or objects are not told apart; `in_front` int32 [H, W], a number above 0 for each
+    kind of thing that may stand before an object (pole, sign, person).
+    """
+
+    mask: NDArray[np.uint8] | None = None
+    inverse_depth: NDArray[np.float32] | None = None
+    ignore: NDArray[np.bool_] | None = None
+    instances: NDArray[np.int32] | None = None
+    in_front: NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One sample: its file stem in the imported dataset, its split ("train", "val", "test", or "" where unknown), the
+    image as a file or as a function that gives uint8 [H, W, 3], `source` (the image's name below the dataset's root),
+    and a function that reads the labels of an image of (H, W) pixels."""
+
+    stem: str
+    split: str
+    image: Path | Callable[[], NDArray[np.uint8]]
+    source: str
+    read_labels: Callable[[tuple[int, int]], Labels]
+
+    @property
+    def suffix(self) -> str:
+        """Of the imported image: the file's own where it is copied, else .png."""
+        suffix = self.image.suffix.lower() if isinstance(self.image, Path) else ".png"
+        return suffix if suffix in COPIED_SUFFIXES else ".png"
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A dataset as found under `root`. `folders`: which of masks, depth and ignore it has; `classes`: those of the
+    mask; `depth`: the code to write depth in; `options`: what else was chosen, for dataset.yaml."""
+
+    name: str
+    root: Path
+    records: tuple[Record, ...]
+    folders: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    depth: DepthCode | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClassIds:
+    """Ids of a label map: of the mask, of what is unlabelled, and of what may stand in front of an object."""
+
+    chosen: frozenset[int]
+    unlabelled: frozenset[int]
+    in_front: frozenset[int] = frozenset()
+
+
+def choose_classes(table: Table, names: Collection[str], where: Path) -> frozenset[int]:
+    """Return the ids of the classes named; QumadeError naming those that exist for a wrong name, or for none."""
+    known = [name for name, ids in table.items() if ids]
+    wanted = f"must be one of {', '.join(known)}"
+    for name in names:
+        if name not in known:
+            raise QumadeError(f"Invalid --class: got {name!r} for {printable(where)}; {wanted}")
+    if not names:
+        raise QumadeError(f"Invalid --class: got none for {printable(where)}; {wanted}")
+    return frozenset(number for name in names for number in table[name])
+
+
+def labels_of_ids(ids: NDArray[np.integer], classes: ClassIds) -> Labels:
+    """Return mask, ignore and what may be in front, of a label map [H, W]."""
+    chosen = np.isin(ids, list(classes.chosen))
+    mask = np.where(chosen, np.uint8(255), np.uint8(0))
+    # ids may be 0, which is "nothing" in `in_front`
+    in_front = np.where(np.isin(ids, list(classes.in_front - classes.chosen)), ids.astype(np.int32) + 1, np.int32(0))
+    ignore = np.isin(ids, list(classes.unlabelled))
+    return Labels(mask=mask, ignore=ignore, in_front=in_front)
+
+
+def read_ids(path: Path, shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Return a label map as `qumade.assets.labels` reads it, int32 [H, W], that must have the shape of its image."""
+    return read_label_map(path, (shape[1], shape[0]))
+
+
+def metric_depth(path: Path, shape: tuple[int, int], scale: float) -> NDArray[np.float32]:
+    """Return inverse depth in 1/m, float32 [H, W], of a 16-bit PNG of metres x `scale`: NaN where that is 0."""
+    codes = decode_grey(read_bytes(path, MAX_PICTURE_BYTES), path)
+    require_size(codes.shape, shape, path)
+    if codes.dtype != np.uint16:
+        raise QumadeError(f"Invalid depth: got 8 bits in {printable(path)}; must be a 16-bit PNG of metres x {scale:g}")
+    with np.errstate(divide="ignore"):
+        inverse = np.float32(scale) / codes.astype(np.float32)
+    return np.where(codes == 0, np.float32(np.nan), inverse)
+
+
+def require_size(found: tuple[int, ...], shape: tuple[int, int], path: Path) -> None:
+    """Raise QumadeError where a label has not the height and width of its image."""
+    if found[:2] != shape:
+        got = f"{found[1]}x{found[0]} pixels in {printable(path)}"
+        raise QumadeError(f"Invalid size: got {got}; must be {shape[1]}x{shape[0]} as its image")
+
+
+def pictures_by_stem(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> dict[str, Path]:
+    """Return the picture files in a folder by stem, sorted; empty where there is no such folder."""
+    if not folder.is_dir():
+        return {}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in suffixes or path.name.startswith(".") or not path.is_file():
+            continue
+        other = found.setdefault(path.stem, path)
+        if other != path:
+            raise QumadeError(f"Invalid dataset: got both {printable(other)} and {path.name}; must be one a stem")
+    return found
+
+
+def require_records(records: Iterable[Record], root: Path, layout: str) -> tuple[Record, ...]:
+    """Return the records in the order of their stems; QumadeError with the layout looked for if there are none."""
+    found = tuple(sorted(unique_stems(records), key=lambda record: record.stem))
+    if not found:
+        raise QumadeError(f"Invalid dataset: found no labelled image in {printable(root)}; must have {layout}")
+    return found
+
+
+def unique_stems(records: Iterable[Record]) -> list[Record]:
+    """Return the records, every stem preceded by its split where two splits share a stem.
+
+    QumadeError where two are the same even so.
+    """
+    found = list(records)
+    if _repeated(found) is not None:
+        found = [replace(each, stem=f"{each.split}_{each.stem}" if each.split else each.stem) for each in found]
+    twice = _repeated(found)
+    if twice is not None:
+        both = " and ".join(each.source for each in found if each.stem == twice)
+        raise QumadeError(f"Invalid dataset: got {both} of the stem {twice!r}; must be one image a stem")
+    return found
+
+
+def _repeated(records: list[Record]) -> str | None:
+    counts = Counter(record.stem for record in records)
+    return next((stem for stem, count in counts.items() if count > 1), None)

@@ -1,0 +1,237 @@
+"""Writes an imported dataset. Files appear whole; dataset.yaml says complete last of all; the same call goes on after a
+kill."""
+
+import io
+import os
+import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm.auto import tqdm
+
+from qumade.convert.importers.records import MAX_PICTURE_BYTES, Labels, Record, Source
+from qumade.data.metadata import DepthCode
+from qumade.errors import QumadeError
+from qumade.io.decode import MAX_PIXELS, decode_rgb
+from qumade.io.files import read_bytes, write_bytes
+from qumade.io.pictures import printable
+
+__all__ = ["MANIFEST_SCHEMA", "ImportSummary", "read_image", "write_import"]
+
+MANIFEST_SCHEMA = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("stem", pa.string()),
+        ("split", pa.dictionary(pa.int32(), pa.string())),
+        ("source", pa.string()),
+    ]
+)
+"""A row a sample, in the order of the stems; `source` is the image's name below the root of the dataset."""
+
+PNG_LEVEL = 1
+CONVERTED = ("BMP", "PPM", "WEBP")
+PARTIAL = re.compile(r"\..+\.\d+")  # what write_bytes leaves behind when it is killed
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """`written` of the `samples` were written now; `splits` counts them by split, "" unknown; `folders` as on disk."""
+
+    root: str
+    samples: int
+    written: int
+    splits: dict[str, int]
+    folders: tuple[str, ...]
+
+
+def write_import(source: Source, out: Path, *, workers: int | None = None, progress: bool = True) -> ImportSummary:
+    """Write a dataset into a new or empty folder, or finish what the same call began there.
+
+    Images are copied byte for byte where they are JPEG or 8-bit PNG, else turned into PNG of the same pixels. Raises
+    QumadeError for a folder that holds something else, and for the first picture that is torn or of another size than
+    its labels.
+    """
+    out = out.absolute()
+    folders = ("images", *source.folders)
+    description = _description(source, out, folders)
+    summary = ImportSummary(
+        str(out), len(source.records), 0, dict(Counter(record.split for record in source.records)), folders
+    )
+    if _begun(out, description):
+        return summary
+    for folder in folders:
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        for path in (out / folder).iterdir():
+            if PARTIAL.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+    _write_description(out, description | {"complete": False})
+    sizes, written = _write_records(source, out, workers or os.cpu_count() or 1, progress)
+    _write_manifest(source, out)
+    size = {"size": list(next(iter(sizes)))} if len(sizes) == 1 else {}
+    _write_description(out, description | {"complete": True, "samples": len(source.records)} | size)
+    return ImportSummary(summary.root, summary.samples, written, summary.splits, folders)
+
+
+def read_image(record: Record) -> NDArray[np.uint8]:
+    """Return a record's image, uint8 [H, W, 3]; QumadeError names a file that is torn or of another kind."""
+    if not isinstance(record.image, Path):
+        return record.image()
+    data = read_bytes(record.image, MAX_PICTURE_BYTES)
+    return _decode(data, record)
+
+
+def _decode(data: bytes, record: Record) -> NDArray[np.uint8]:
+    path = record.image
+    if not isinstance(path, Path):
+        raise TypeError("a record without a file")
+    if path.suffix.lower() == record.suffix:
+        return decode_rgb(data, path)
+    try:
+        with Image.open(io.BytesIO(data), formats=CONVERTED) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise QumadeError(
+                    f"Invalid picture: got {picture.width}x{picture.height} pixels in {printable(path)}; "
+                    f"must be at most {MAX_PIXELS} pixels"
+                )
+            if picture.mode not in ("1", "L", "P", "RGB"):
+                wanted = "8-bit colour or grey"
+                raise QumadeError(f"Invalid picture: got mode {picture.mode} in {printable(path)}; must be {wanted}")
+            return np.asarray(picture.convert("RGB"))
+    except QumadeError:
+        raise
+    except Exception as error:  # whatever a hostile file makes Pillow raise
+        wanted = "a whole picture"
+        raise QumadeError(
+            f"Invalid picture: got {type(error).__name__} in {printable(path)}; must be {wanted}"
+        ) from error
+
+
+def _write_records(source: Source, out: Path, workers: int, progress: bool) -> tuple[set[tuple[int, int]], int]:
+    """Write what is not there yet; return the sizes (width, height) of all images and the number of samples written."""
+    sizes: set[tuple[int, int]] = set()
+    written = 0
+    pool = ThreadPoolExecutor(workers)
+    try:
+        futures = [pool.submit(_write_record, record, source, out) for record in source.records]
+        for future in tqdm(futures, "import", unit=" images", disable=not progress):
+            size, new = future.result()
+            sizes.add(size)
+            written += new
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return sizes, written
+
+
+def _write_record(record: Record, source: Source, out: Path) -> tuple[tuple[int, int], bool]:
+    paths = {folder: out / folder / f"{record.stem}.png" for folder in source.folders}
+    image_path = out / "images" / f"{record.stem}{record.suffix}"
+    if all(path.is_file() for path in (*paths.values(), image_path)):
+        with Image.open(image_path) as picture:  # the header alone
+            return picture.size, False
+    if isinstance(record.image, Path):
+        data = read_bytes(record.image, MAX_PICTURE_BYTES)
+        image = _decode(data, record)
+        copied = record.image.suffix.lower() == record.suffix
+    else:
+        data, image, copied = b"", record.image(), False
+    shape = image.shape[:2]
+    labels = record.read_labels((shape[0], shape[1]))
+    for folder, path in paths.items():
+        write_bytes(path, _png(_pixels(folder, labels, source, shape)))
+    write_bytes(image_path, data if copied else _png(image))  # last: it says that the labels are there
+    return (shape[1], shape[0]), True
+
+
+def _pixels(folder: str, labels: Labels, source: Source, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return a label as it is stored, [H, W]; where this sample has none, as unknown everywhere."""
+    if folder == "depth":
+        inverse = np.full(shape, np.nan, np.float32) if labels.inverse_depth is None else labels.inverse_depth
+        if source.depth is None:
+            raise ValueError("depth without a code")
+        return depth_codes(inverse, source.depth)
+    if folder == "masks":
+        return np.zeros(shape, np.uint8) if labels.mask is None else labels.mask
+    return np.zeros(shape, bool) if labels.ignore is None else labels.ignore
+
+
+def depth_codes(inverse_depth: NDArray[np.float32], code: DepthCode) -> NDArray[np.uint16]:
+    """Return inverse depth [H, W] in the 16-bit code of a dataset: metres x scale with 0 unknown and 65535 farther than
+    that, else linearly over [0, 1]."""
+    codes: NDArray[np.uint16]
+    if code.depth_scale is None:
+        codes = np.rint(np.clip(inverse_depth, 0, 1) * np.float32(65535)).astype(np.uint16)
+        return codes
+    with np.errstate(divide="ignore", invalid="ignore"):
+        metres = np.float64(code.depth_scale) / inverse_depth.astype(np.float64)
+    known = np.clip(np.rint(np.where(np.isnan(metres), 0, metres)), 1, 65535)
+    codes = np.where(np.isnan(inverse_depth), 0, known).astype(np.uint16)
+    return codes
+
+
+def _png(pixels: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png", compress_level=PNG_LEVEL)
+    return buffer.getvalue()
+
+
+def _description(source: Source, out: Path, folders: tuple[str, ...]) -> dict[str, Any]:
+    """Return the content of dataset.yaml but for `complete`, `samples` and `size`."""
+    suffixes = {record.suffix for record in source.records}
+    root = Path(os.path.relpath(source.root.absolute(), out)).as_posix()
+    made = {"dataset": source.name, "root": root, "classes": list(source.classes), "samples": len(source.records)}
+    content: dict[str, Any] = {"format": "qumade-dataset/1", "import": made | source.options}
+    if source.depth is not None:
+        content["depth"] = source.depth.model_dump(mode="json", exclude_none=True)
+    if len(suffixes) == 1:  # else there is none for the folder
+        (suffix,) = suffixes
+        png = {"suffix": ".png", "format": "png"}
+        image = png if suffix == ".png" else {"suffix": suffix, "format": "jpeg"}
+        content["folders"] = {folder: dict(image if folder == "images" else png) for folder in folders}
+    return content
+
+
+def _begun(out: Path, description: dict[str, Any]) -> bool:
+    """Return whether `out` holds this import finished; QumadeError where it holds anything but this import."""
+    path = out / "dataset.yaml"
+    if not path.is_file():
+        strange = (
+            sorted(entry.name for entry in out.iterdir() if not PARTIAL.fullmatch(entry.name)) if out.is_dir() else []
+        )
+        if strange or (out.exists() and not out.is_dir()):
+            got = f"{printable(out)}, which holds {strange[0]!r}" if strange else f"the file {printable(out)}"
+            raise QumadeError(f"Invalid --out: got {got}; must be a new or empty folder, or one this import has begun")
+        return False
+    try:
+        found = yaml.safe_load(read_bytes(path, 1 << 25))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or any(found.get(key) != value for key, value in description.items()):
+        wanted = "made by the same import of the same files, or another folder"
+        raise QumadeError(f"Invalid --out: got another dataset in {printable(out)}; must be {wanted}")
+    return found.get("complete") is True
+
+
+def _write_description(out: Path, content: dict[str, Any]) -> None:
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    write_bytes(out / "dataset.yaml", text.encode())
+
+
+def _write_manifest(source: Source, out: Path) -> None:
+    columns = {
+        "index": range(len(source.records)),
+        "stem": [record.stem for record in source.records],
+        "split": pa.array([record.split for record in source.records]).dictionary_encode(),
+        "source": [record.source for record in source.records],
+    }
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=MANIFEST_SCHEMA), buffer)
+    write_bytes(out / "manifest.parquet", buffer.getvalue())

@@ -1,0 +1,194 @@
+"""Several datasets in every batch: which samples batch k holds, as a pure function of (seed, k)."""
+
+import functools
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qumade.data.layout import LabeledSample
+from qumade.data.metadata import DepthCode
+from qumade.errors import QumadeError
+from qumade.plan.random_numbers import Stream
+
+__all__ = ["Ingredient", "Key", "Mixture", "Parts", "SampleDataset", "Share", "parse_share"]
+
+Parts = Literal["both", "mask", "depth"]
+
+_KINDS: tuple[Literal["metric", "scaled", "affine"], ...] = ("metric", "scaled", "affine")  # each weaker than the last
+_SHARE = re.compile(r"(?P<path>.+?):(?P<share>[0-9.eE+-]+)(?::(?P<parts>mask|depth|both))?", re.DOTALL)
+
+
+class SampleDataset(Protocol):
+    """What FolderDataset and SyntheticDataset have in common. Pickles."""
+
+    name: str
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, position: int) -> LabeledSample: ...
+    @property
+    def stems(self) -> NDArray[np.str_]: ...
+    @property
+    def splits(self) -> NDArray[np.str_]: ...
+    @property
+    def has_masks(self) -> bool: ...
+    @property
+    def has_depth(self) -> bool: ...
+    @property
+    def depth_code(self) -> DepthCode | None: ...
+    def positions(self, *names: str) -> NDArray[np.int64]: ...
+    def read(self, position: int, draw: int = 0) -> LabeledSample: ...
+    def read_many(self, positions: Sequence[int], draws: Sequence[int] | None = None) -> list[LabeledSample]: ...
+
+
+class Key(NamedTuple):
+    """One sample of one batch: which ingredient, the position in its dataset, and how often it was shown before."""
+
+    ingredient: int
+    position: int
+    epoch: int
+
+
+@dataclass(frozen=True, eq=False)
+class Ingredient:
+    """The samples of a dataset at `positions`, which fill a `share` in (0, 1] of every batch; `parts` says which of
+    their labels count."""
+
+    dataset: SampleDataset
+    positions: NDArray[np.int64]
+    share: float = 1.0
+    parts: Parts = "both"
+
+    @property
+    def has_masks(self) -> bool:
+        return self.dataset.has_masks and self.parts != "depth"
+
+    @property
+    def has_depth(self) -> bool:
+        return self.dataset.has_depth and self.parts != "mask"
+
+
+class Mixture:
+    """Ingredients whose shares add up to 1. Shares are rounded so that they hold over any run of batches.
+
+    Each ingredient goes through its positions in an order of its own, another one in each of its epochs; a
+    SyntheticDataset with `resample_placements` draws another placement in each. Raises QumadeError for shares,
+    positions or parts that cannot be.
+    """
+
+    def __init__(self, ingredients: Sequence[Ingredient]) -> None:
+        self.ingredients = tuple(ingredients)
+        shares = [ingredient.share for ingredient in self.ingredients]
+        if not all(0 < share <= 1 for share in shares) or abs(math.fsum(shares) - 1) > 1e-6:
+            raise QumadeError(f"Invalid shares: got {shares}; must each be above 0 and add up to 1")
+        for ingredient in self.ingredients:
+            name = ingredient.dataset.name
+            if not len(ingredient.positions):
+                raise QumadeError(
+                    f"Invalid extra_datasets: got no sample of {name}; must have at least one of the wanted splits"
+                )
+            if not ingredient.has_masks and not ingredient.has_depth:
+                raise QumadeError(f"Invalid parts: got {ingredient.parts!r} for {name}, which has none; must have some")
+
+    @property
+    def has_masks(self) -> bool:
+        return any(ingredient.has_masks for ingredient in self.ingredients)
+
+    @property
+    def has_depth(self) -> bool:
+        return any(ingredient.has_depth for ingredient in self.ingredients)
+
+    @property
+    def depth_kind(self) -> Literal["metric", "scaled", "affine"] | None:
+        """The weakest kind of depth among the ingredients, None where there is no depth.
+
+        Depth of unknown kind, or over each picture's own range, is affine.
+        """
+        codes = [ingredient.dataset.depth_code for ingredient in self.ingredients if ingredient.has_depth]
+        kinds = [
+            "affine" if code is None or code.kind is None or code.range == "image" else code.kind for code in codes
+        ]
+        return max(kinds, key=_KINDS.index) if kinds else None
+
+    def epoch_batches(self, batch_size: int) -> int:
+        """Number of batches in which the first ingredient shows each of its samples at least once."""
+        first = self.ingredients[0]
+        return max(1, math.ceil(len(first.positions) / (batch_size * first.share) - 1e-6))
+
+    def keys(self, batch: int, batch_size: int, seed: int) -> list[Key]:
+        """The samples of batch number `batch`, ingredient by ingredient; a pure function."""
+        keys = []
+        ends = zip(self._shown(batch * batch_size), self._shown((batch + 1) * batch_size), strict=True)
+        for number, (start, stop) in enumerate(ends):
+            positions = self.ingredients[number].positions
+            for epoch in range(start // len(positions), -(-stop // len(positions))):
+                order = _order(seed, number, epoch, len(positions))
+                before = epoch * len(positions)
+                chosen = positions[order[max(start - before, 0) : stop - before]]
+                keys += [Key(number, position, epoch) for position in chosen.tolist()]
+        return keys
+
+    def _shown(self, samples: int) -> list[int]:
+        """How many of the first `samples` samples of all batches are of each ingredient.
+
+        The first ingredient's share is taken of all, the second's of what is left, and so on: each count grows
+        steadily, they add up to `samples`, and each is its share to within a sample or so.
+        """
+        counts, left, share_left = [], samples, 1.0
+        for ingredient in self.ingredients[:-1]:
+            others = math.floor(left * (1 - ingredient.share / share_left) + 0.5)
+            counts.append(left - others)
+            left, share_left = others, share_left - ingredient.share
+        return [*counts, left]
+
+    def read_many(self, keys: Sequence[Key]) -> list[LabeledSample]:
+        """The samples of these keys; labels that do not count are None."""
+        triples: dict[int, LabeledSample] = {}
+        for number, ingredient in enumerate(self.ingredients):
+            places = [place for place, key in enumerate(keys) if key.ingredient == number]
+            chosen = [keys[place] for place in places]
+            read = ingredient.dataset.read_many([key.position for key in chosen], [key.epoch for key in chosen])
+            if ingredient.parts == "mask":
+                read = [replace(triple, inverse_depth=None) for triple in read]
+            elif ingredient.parts == "depth":
+                read = [replace(triple, mask=None) for triple in read]
+            triples |= dict(zip(places, read, strict=True))
+        return [triples[place] for place in range(len(keys))]
+
+
+@functools.lru_cache(maxsize=16)
+def _order(seed: int, ingredient: int, epoch: int, samples: int) -> NDArray[np.int64]:
+    """The order of an ingredient's samples in one of its epochs: Philox words, sorted."""
+    random = np.random.Philox(key=seed + (int(Stream.EPOCH) << 64), counter=(epoch << 64) + (ingredient << 128))
+    order: NDArray[np.int64] = np.argsort(random.random_raw(samples), kind="stable")
+    order.flags.writeable = False
+    return order
+
+
+class Share(NamedTuple):
+    """What `--with` names: a dataset or recipe, its share of every batch, and which of its labels count."""
+
+    path: Path
+    share: float
+    parts: Parts = "both"
+
+
+def parse_share(text: str) -> Share:
+    """The share that "PATH:0.1", "PATH:0.1:mask" or "PATH:0.1:depth" names; QumadeError where it is none."""
+    found = _SHARE.fullmatch(text)
+    try:
+        share = float(found["share"]) if found else math.nan
+    except ValueError:
+        share = math.nan
+    if found is None or not 0 < share < 1:
+        raise QumadeError(
+            f"Invalid share: got {text!r}; must be PATH:SHARE with a share between 0 and 1, as DATA_PATH:0.1, or "
+            "PATH:SHARE:mask or PATH:SHARE:depth for one kind of its labels"
+        )
+    parts: Parts = found["parts"] or "both"  # type: ignore[assignment]
+    return Share(Path(found["path"]), share, parts)

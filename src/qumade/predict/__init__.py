@@ -1,0 +1,1 @@
+"""Pictures in, masks and depth out; export to ONNX."""

@@ -1,0 +1,164 @@
+"""The pixels of a catalog's assets, decoded when first asked for and kept while there is room."""
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from qumade.assets.catalog import Catalog
+from qumade.assets.cutouts import read_cutout
+from qumade.assets.depths import read_inverse_depth
+from qumade.assets.ground import occluding
+from qumade.assets.label_scheme import label_scheme
+from qumade.assets.labels import read_labels, target_pixels
+from qumade.assets.reliefs import read_relief
+from qumade.compose.pyramid import Pyramid, build_pyramid
+from qumade.compose.sample import PreparedBackground
+from qumade.errors import QumadeError
+from qumade.geometry import inverse_depth_map
+from qumade.io.pictures import read_rgb
+from qumade.plan.placement import crop_share, resized_size
+from qumade.recipe import Recipe
+
+__all__ = ["AssetStore"]
+
+_ROOM_BYTES = 192 * 2**20
+
+
+class _Kept:
+    """Values by key, the least recently used dropped when they outgrow their room. Threads may share it."""
+
+    def __init__(self, room_bytes: int) -> None:
+        self._room_bytes = room_bytes
+        self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        with self._lock:
+            return self._get(key, make)
+
+    def _get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        if key in self._values:
+            self._values.move_to_end(key)
+            return self._values[key][0]
+        value = make()
+        size = sum(part.nbytes for part in value if isinstance(part, np.ndarray))
+        self._values[key] = (value, size)
+        self._bytes += size
+        while self._bytes > self._room_bytes and len(self._values) > 1:
+            self._bytes -= self._values.popitem(last=False)[1][1]
+        return value
+
+
+class AssetStore:
+    """Reads the assets of a recipe's catalog. Whatever changed since the catalog was made is refused, by name.
+
+    Memory is bounded whatever the number of assets, by two and a half times `room_bytes`; samples in index order read
+    each background once.
+    """
+
+    def __init__(self, recipe: Recipe, catalog: Catalog, *, room_bytes: int | None = None) -> None:
+        room_bytes = _ROOM_BYTES if room_bytes is None else room_bytes
+        self._recipe = recipe
+        self._catalog = catalog
+        self._scheme = label_scheme(recipe)
+        self._photos = _Kept(room_bytes // 2)
+        self._backgrounds = _Kept(room_bytes)
+        self._cutouts = _Kept(room_bytes)
+
+    def background(self, number: int, crop_step: int, flip: bool) -> PreparedBackground:
+        """Background `number` at the size that its crop of that step needs."""
+        key = number, crop_step, flip
+        prepared: PreparedBackground = self._backgrounds.get(key, lambda: self._prepare(*key))
+        return prepared
+
+    def cutout(self, number: int) -> Pyramid:
+        """Cut-out `number` as a pyramid with the levels that its scale range can need."""
+        pyramid: Pyramid = self._cutouts.get(number, lambda: self._build(number))
+        return pyramid
+
+    def _prepare(self, number: int, crop_step: int, flip: bool) -> PreparedBackground:
+        background = self._catalog.backgrounds[number]
+        photo, depth, labels = self._photos.get(number, lambda: self._read(number))
+        share = crop_share(*self._recipe.crop, crop_step)
+        size = resized_size(background.width, background.height, *self._recipe.size, share)
+        image = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC))
+        scheme, occluder, present = self._scheme, None, None
+        if depth is not None:
+            inverse_depth = _nearest(depth, size)
+            occluder = _nearest(occluding(depth, background.horizon_level, labels, scheme), size)
+        elif background.plane is not None:
+            plane = background.plane.resized(size[0] / background.width, size[1] / background.height)
+            inverse_depth = inverse_depth_map(plane, *size)
+        else:
+            raise ValueError(f"background {background.name} has neither a plane nor a depth map")
+        if labels is not None and scheme is not None and scheme.target:
+            present = _nearest(target_pixels(labels, scheme.target).astype(np.uint8), size).astype(np.bool_)
+        level = 0.0 if math.isnan(background.horizon_level) else background.horizon_level
+        prepared = PreparedBackground(image, inverse_depth, occluder, level, present)
+        return _mirrored(prepared) if flip else prepared
+
+    def _read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.int32] | None]:
+        background = self._catalog.backgrounds[number]
+        photo = read_rgb(_unchanged(self._recipe.backgrounds / background.name, background.sha256))
+        size = background.width, background.height
+        depth, labels = None, None
+        if background.depth_name is not None and self._recipe.depths is not None:
+            path = _unchanged(self._recipe.depths / background.depth_name, background.depth_sha256)
+            depth = read_inverse_depth(path, size, self._catalog.depth_kind)
+        if background.labels_name is not None and self._recipe.labels is not None:
+            path = _unchanged(self._recipe.labels / background.labels_name, background.labels_sha256)
+            labels = read_labels(path, size)
+        return photo, depth, labels
+
+    def _build(self, number: int) -> Pyramid:
+        foreground = self._catalog.foregrounds[number]
+        path = _unchanged(self._recipe.foregrounds / foreground.name, foreground.sha256)
+        mask = None
+        if foreground.mask_name is not None and self._recipe.masks is not None:
+            mask = _unchanged(self._recipe.masks / foreground.mask_name, foreground.mask_sha256)
+        cutout = read_cutout(path, mask)
+        rgba, relief = cutout.rgba, None
+        if (
+            foreground.relief_name is not None
+            and self._recipe.reliefs is not None
+            and self._catalog.depth_kind == "metric"
+        ):
+            path = _unchanged(self._recipe.reliefs / foreground.relief_name, foreground.relief_sha256)
+            whole = read_relief(path, (cutout.file_width, cutout.file_height))
+            relief = whole[cutout.top : cutout.top + rgba.shape[0], cutout.left : cutout.left + rgba.shape[1]].copy()
+        if foreground.flip:
+            rgba = np.ascontiguousarray(rgba[:, ::-1])
+            relief = None if relief is None else np.ascontiguousarray(relief[:, ::-1])
+        width, height = self._recipe.size
+        aspect = max(foreground.width / foreground.height, foreground.height / foreground.width)
+        return build_pyramid(rgba, foreground.scale[1] * math.sqrt(width * height * aspect), relief)
+
+
+def _nearest(layer: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Resized without blending: a depth between a pole's and the street's behind it is nowhere in the scene."""
+    return np.asarray(Image.fromarray(layer).resize(size, Image.Resampling.NEAREST))
+
+
+def _mirrored(prepared: PreparedBackground) -> PreparedBackground:
+    flipped = [np.ascontiguousarray(part[:, ::-1]) if isinstance(part, np.ndarray) else part for part in prepared]
+    return PreparedBackground._make(flipped)
+
+
+def _unchanged(path: Path, sha256: str | None) -> Path:
+    try:
+        with path.open("rb") as file:
+            now = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise QumadeError(f"Invalid asset: cannot read {path}: {error.strerror}; it was there at the start") from None
+    if now != sha256:
+        raise QumadeError(f"Invalid asset: {path} has changed since the work began; must be as it was")
+    return path

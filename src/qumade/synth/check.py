@@ -1,0 +1,218 @@
+"""The audit of asset folders: what cannot be used, what is suspicious, and how often each asset will be reused."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from qumade.assets.backgrounds import SurveyedBackground, match_maps, survey_photo
+from qumade.assets.identities import Identities, group_identities
+from qumade.assets.label_scheme import label_scheme
+from qumade.assets.scan import (
+    Finding,
+    Kind,
+    ScannedBackground,
+    ScannedForeground,
+    scan_backgrounds,
+    scan_foregrounds,
+)
+from qumade.io.pictures import printable
+from qumade.recipe import Recipe
+
+__all__ = ["MAX_REUSE", "AssetReport", "FolderReport", "check_assets", "format_report"]
+
+# The default job shows a background 4 000 times and a cut-out 2 000 times. Far beyond that more samples mean fewer new
+# pictures, and a network learns the asset by heart: a handful of photos with thousands of cut-outs, say.
+MAX_REUSE = 10_000
+
+Scanned = ScannedBackground | ScannedForeground
+
+
+@dataclass(frozen=True)
+class FolderReport:
+    """Counts of one folder: picture files, usable ones, identities among these, those whose mirror image is there too.
+
+    `reuse` is the number of samples that each usable asset appears in.
+    """
+
+    folder: str
+    files: int
+    usable: int
+    identities: int
+    mirrored: int
+    reuse: int
+
+
+@dataclass(frozen=True)
+class AssetReport:
+    """The result of `check_assets`; `dataclasses.asdict` makes it JSON.
+
+    `samples` is the size of the dataset, `added_mirrors` the number of mirror images that flipping adds. Findings are
+    sorted: backgrounds, foregrounds, masks; errors first; by path.
+    """
+
+    backgrounds: FolderReport
+    foregrounds: FolderReport
+    size: tuple[int, int]
+    per_pair: int
+    added_mirrors: int
+    samples: int
+    findings: tuple[Finding, ...]
+
+
+def check_assets(
+    recipe: Recipe,
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+    look: Callable[[SurveyedBackground], None] | None = None,
+) -> AssetReport:
+    """Reads every asset of a recipe and reports what a dataset made of them would suffer from.
+
+    With label or depth maps the ground of every background is surveyed, and those that the recipe leaves out for it are
+    unusable; `look` is called with each survey. Raises QumadeError only where a folder cannot be listed or files cannot
+    be told apart, and for unknown depth without a code: whatever else is wrong with a file is a finding.
+    """
+    photos, findings = scan_backgrounds(recipe.backgrounds, workers=workers, progress=progress)
+    if recipe.labels is not None or recipe.depths is not None:
+        photos, more = _with_ground(recipe, photos, progress, look)
+        findings += more
+    cutouts, more = scan_foregrounds(recipe.foregrounds, recipe.masks, workers=workers, progress=progress)
+    findings += more
+    photo_groups, cutout_groups = _identities(photos), _identities(cutouts)
+    findings += _repeated(photos, photo_groups, "background") + _repeated(cutouts, cutout_groups, "foreground")
+    findings += [finding for photo in photos for finding in _enlarged(photo, recipe.size, recipe.crop[0])]
+
+    added_mirrors = cutout_groups.mirror_of.count(None) if recipe.flip else 0
+    drawn = len(cutouts) + added_mirrors
+    reuse = drawn * recipe.per_pair, len(photos) * recipe.per_pair
+    photo_report = _folder_report(recipe.backgrounds, "background", photos, photo_groups, reuse[0], findings)
+    cutout_report = _folder_report(recipe.foregrounds, "foreground", cutouts, cutout_groups, reuse[1], findings)
+    findings += _overused(photo_report, "background") + _overused(cutout_report, "foreground")
+    order = ["background", "foreground", "mask", "error", "warning", "info"]
+    findings.sort(key=lambda found: (order.index(found.kind), order.index(found.severity), found.path, found.reason))
+    return AssetReport(
+        backgrounds=photo_report,
+        foregrounds=cutout_report,
+        size=recipe.size,
+        per_pair=recipe.per_pair,
+        added_mirrors=added_mirrors,
+        samples=len(photos) * drawn * recipe.per_pair,
+        findings=tuple(findings),
+    )
+
+
+def format_report(report: AssetReport) -> str:
+    """The report for people: counts first, then the findings by severity and reason."""
+    cutouts, photos = report.foregrounds, report.backgrounds
+    drawn = f"{cutouts.usable:,}" + (f" + {report.added_mirrors:,} mirrored" if report.added_mirrors else "")
+    seen = Counter(found.severity for found in report.findings)
+    lines = [
+        f"Backgrounds  {_counts(photos)}",
+        f"Cut-outs     {_counts(cutouts)}",
+        f"Samples      {report.samples:,} = {photos.usable:,} backgrounds x {drawn} cut-outs x {report.per_pair:,}",
+        f"Reuse        each background in {photos.reuse:,} samples, each cut-out in {cutouts.reuse:,}",
+        f"Findings     {seen['error']:,} errors, {seen['warning']:,} warnings, {seen['info']:,} notes",
+    ]
+    headings = {"error": "Cannot be used", "warning": "Suspicious, but used", "info": "Good to know"}
+    for severity, heading in headings.items():
+        findings = sorted((f for f in report.findings if f.severity == severity), key=_section)
+        for (kind, reason), members in groupby(findings, key=_section):
+            group = list(members)
+            lines += ["", f"{heading}: {kind}, {reason} ({len(group):,})"]
+            names = [Path(found.path).name for found in group]
+            width = max(map(len, names))
+            lines += [f"  {name:{width}}  {found.detail}" for name, found in zip(names, group, strict=True)]
+    return "\n".join(lines)
+
+
+def _counts(folder: FolderReport) -> str:
+    mirrored = f", {folder.mirrored:,} with their mirror image" if folder.mirrored else ""
+    counts = f"{folder.files:,} files, {folder.usable:,} usable, {folder.identities:,} different{mirrored}"
+    return f"{counts}  ({folder.folder})"
+
+
+def _section(found: Finding) -> tuple[str, str]:
+    return found.kind, found.reason
+
+
+def _with_ground(
+    recipe: Recipe,
+    photos: Sequence[ScannedBackground],
+    progress: bool,
+    look: Callable[[SurveyedBackground], None] | None,
+) -> tuple[list[ScannedBackground], list[Finding]]:
+    """The photos whose ground the recipe can use, and what was found of all."""
+    scheme, maps = label_scheme(recipe), match_maps(recipe, photos)
+    usable: list[ScannedBackground] = []
+    findings: list[Finding] = []
+    for photo in tqdm(photos, "ground", unit="file", disable=not progress, leave=False):
+        surveyed = survey_photo(recipe, photo, scheme, maps)
+        findings += surveyed.findings
+        if surveyed.usable:
+            usable.append(photo)
+        if look is not None:
+            look(surveyed)
+    return usable, findings
+
+
+def _identities(scanned: Sequence[Scanned]) -> Identities:
+    return group_identities([each.signature for each in scanned], [each.width / each.height for each in scanned])
+
+
+def _folder_report(
+    folder: Path,
+    kind: Kind,
+    scanned: Sequence[Scanned],
+    groups: Identities,
+    reuse: int,
+    findings: Sequence[Finding],
+) -> FolderReport:
+    unusable = sum(found.severity == "error" and found.kind == kind for found in findings)
+    return FolderReport(
+        folder=printable(folder),
+        files=len(scanned) + unusable,
+        usable=len(scanned),
+        identities=len(set(groups.identity)),
+        mirrored=len(scanned) - groups.mirror_of.count(None),
+        reuse=reuse if scanned else 0,
+    )
+
+
+def _repeated(scanned: Sequence[Scanned], groups: Identities, kind: Kind) -> list[Finding]:
+    """The same picture twice. Mirror images are not: a set of cut-outs may well hold both on purpose."""
+    findings = []
+    for each, original in zip(scanned, groups.duplicate_of, strict=True):
+        if original is not None:
+            first = scanned[original]
+            reason, how = (
+                ("copy", "has the content of") if _content(each) == _content(first) else ("near-copy", "is nearly")
+            )
+            detail = f"{how} {printable(first.path)}: it counts twice"
+            findings.append(Finding("warning", kind, printable(each.path), reason, detail))
+    return findings
+
+
+def _content(scanned: Scanned) -> tuple[str, str | None]:
+    return scanned.sha256, scanned.mask_sha256 if isinstance(scanned, ScannedForeground) else None
+
+
+def _enlarged(photo: ScannedBackground, size: tuple[int, int], smallest_crop: float) -> list[Finding]:
+    pixels_for_one = smallest_crop * min(photo.width / size[0], photo.height / size[1])
+    if pixels_for_one >= 1:
+        return []
+    detail = f"has {photo.width}x{photo.height} pixels: must be enlarged up to {1 / pixels_for_one:.2f} times"
+    return [Finding("warning", "background", printable(photo.path), "enlarged", f"{detail} for {size[0]}x{size[1]}")]
+
+
+def _overused(folder: FolderReport, kind: Kind) -> list[Finding]:
+    """One warning for the folder: within a folder all assets are used equally often."""
+    if folder.reuse <= MAX_REUSE:
+        return []
+    detail = (
+        f"each is used in {folder.reuse:,} samples, more than {MAX_REUSE:,}: add {kind}s or lower the samples a pair"
+    )
+    return [Finding("warning", kind, folder.folder, "reuse", detail)]

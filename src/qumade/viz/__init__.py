@@ -1,0 +1,1 @@
+"""Every sheet and plot."""

@@ -1,0 +1,205 @@
+"""Contact sheets: image, mask and depth of many samples on one picture, for people to look at before they compute."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from qumade.data.layout import Dataset
+from qumade.errors import QumadeError
+
+__all__ = ["SheetRow", "coloured_depth", "contact_sheet", "depth_legend", "fitted_text", "preview_dataset"]
+
+CELL = 192  # side of the square that each picture is fitted into
+SHEET_WIDTH = 1840
+MARGIN, GAP, CAPTION, HEADER = 16, 4, 24, 52
+PAPER, INK, FAINT = (250, 250, 248), (32, 32, 36), (120, 120, 124)
+OUTLINE = (0, 255, 110)
+UNKNOWN = (96, 110, 124)
+COLOURS = "inferno"
+
+
+@dataclass(frozen=True, eq=False)
+class SheetRow:
+    """One sample: image uint8 [H, W, 3], mask uint8 [H, W] (255 the object), inverse depth float32 [H, W] (NaN
+    unknown), and a line of text below them. Mask and depth may be None."""
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8] | None
+    inverse_depth: NDArray[np.float32] | None
+    caption: str
+
+
+def contact_sheet(
+    rows: Sequence[SheetRow],
+    *,
+    title: str = "",
+    legend: str = "inverse depth",
+    inverse_depth_limits: tuple[float, float] | None = None,
+    outline: bool = True,
+) -> Image.Image:
+    """Return an RGB sheet of the samples, several a line, each as image | mask | depth over its caption.
+
+    Pictures of any size and shape are shrunk, or enlarged by a whole factor, into a 192 px square. Depth is coloured
+    from black (far) to bright (near) over `inverse_depth_limits` (far, near), or each picture over its own range
+    where that is None; unknown depth is slate. `outline` draws the boundary of the mask into the image.
+    """
+    if not rows:
+        raise QumadeError("Invalid preview: got no sample; must be at least one")
+    strips = [_strip(row, inverse_depth_limits, outline) for row in rows]
+    strip_width = max(strip.width for strip in strips)
+    strip_height = max(strip.height for strip in strips)
+    columns = max(1, min(len(rows), (SHEET_WIDTH - MARGIN) // (strip_width + MARGIN)))
+    lines = -(-len(rows) // columns)
+    width = max(MARGIN + columns * (strip_width + MARGIN), 640)
+    height = HEADER + lines * (strip_height + CAPTION) + MARGIN // 2
+
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(14)
+    for position, (row, strip) in enumerate(zip(rows, strips, strict=True)):
+        line, column = divmod(position, columns)
+        left = MARGIN + column * (strip_width + MARGIN)
+        top = HEADER + line * (strip_height + CAPTION)
+        sheet.paste(strip, (left, top + strip_height - strip.height))
+        draw.text((left, top + strip_height + 2), fitted_text(row.caption, strip_width, font), INK, font)
+    legend_left = width
+    if any(row.inverse_depth is not None for row in rows):
+        legend_left = _draw_legend(draw, width - MARGIN, legend, inverse_depth_limits)
+    title_font = ImageFont.load_default(18)
+    title = fitted_text(title, legend_left - 2 * MARGIN, title_font)
+    draw.text((MARGIN, HEADER // 2), title, INK, title_font, anchor="lm")
+    return sheet
+
+
+def preview_dataset(dataset: Dataset, count: int = 24, *, seed: int = 0) -> Image.Image:
+    """Return a contact sheet of `count` samples, one drawn at random from each of as many parts of the dataset."""
+    if count < 1:
+        raise QumadeError(f"Invalid preview: got {count} samples; must be at least one")
+    count = min(count, len(dataset))
+    edges = np.arange(count + 1) * len(dataset) // count
+    positions = np.random.Generator(np.random.Philox(seed)).integers(edges[:-1], edges[1:])
+    rows = []
+    for position in positions:
+        triple = dataset.read(int(position))
+        caption = str(dataset.stems[position])
+        if triple.mask is not None:
+            caption += f"   object {100 * np.mean(triple.mask >= 128):.1f} %"
+        rows.append(SheetRow(triple.image, triple.mask, triple.inverse_depth, caption))
+    code = dataset.depth_code
+    inverse_depth_limits = code.range if isinstance(code.range, tuple) else None
+    if code.code == "metres":
+        inverse_depth_limits = _range_of(rows)
+    return contact_sheet(
+        rows,
+        title=f"{dataset.root.name}: {count} of {len(dataset)} samples",
+        legend=depth_legend(None if code.range == "image" else code.kind, code.source),
+        inverse_depth_limits=inverse_depth_limits,
+    )
+
+
+def depth_legend(kind: str | None, source: str | None = None) -> str:
+    """Return what a legend says of depth of this kind (metric, scaled, affine or None) and source."""
+    text = {
+        "metric": "inverse depth in 1/m",
+        "scaled": "inverse depth up to one factor (scaled)",
+        "affine": "inverse depth up to factor and shift (affine)",
+    }.get(kind or "", "inverse depth of each picture, unit unknown")
+    return f"{text}, {source}" if source else text
+
+
+def _strip(row: SheetRow, inverse_depth_limits: tuple[float, float] | None, outline: bool) -> Image.Image:
+    """Return image, mask and depth of one sample side by side."""
+    height, width = row.image.shape[:2]
+    factor = CELL / max(height, width)
+    if factor > 1:
+        factor = float(int(factor))  # whole pixels stay whole
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    nearest = Image.Resampling.NEAREST
+    image = Image.fromarray(row.image).resize(size, nearest if factor > 1 else Image.Resampling.LANCZOS)
+    cells = [image]
+    if row.mask is not None:
+        mask = Image.fromarray(row.mask).resize(size, nearest if factor > 1 else Image.Resampling.BOX)
+        if outline:
+            image.paste(OUTLINE, mask=Image.fromarray(_rim(np.asarray(mask) >= 128)))
+        cells.append(mask.convert("RGB"))
+    if row.inverse_depth is not None:
+        # nearest: a mean over a depth edge is a depth that is nowhere
+        cells.append(Image.fromarray(coloured_depth(row.inverse_depth, inverse_depth_limits)).resize(size, nearest))
+    strip = Image.new("RGB", (len(cells) * (size[0] + GAP) - GAP, size[1]), PAPER)
+    for position, cell in enumerate(cells):
+        strip.paste(cell, (position * (size[0] + GAP), 0))
+    return strip
+
+
+def _rim(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels inside that touch one outside; the picture's own edge is no rim."""
+    padded = np.pad(inside, 1, mode="edge")
+    core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return inside & ~core
+
+
+def coloured_depth(
+    inverse_depth: NDArray[np.float32], inverse_depth_limits: tuple[float, float] | None
+) -> NDArray[np.uint8]:
+    """Return inverse depth [H, W] in colours, uint8 [H, W, 3]: black at the far end of the range, or of the values,
+    bright at the near end, slate where unknown."""
+    known = np.isfinite(inverse_depth)
+    far, near = inverse_depth_limits or (0.0, 1.0)
+    if inverse_depth_limits is None and known.any():
+        far, near = float(inverse_depth[known].min()), float(inverse_depth[known].max())
+    share = (np.where(known, inverse_depth, far) - far) / max(near - far, 1e-12)
+    colours: NDArray[np.uint8] = matplotlib.colormaps[COLOURS](np.clip(share, 0, 1), bytes=True)[:, :, :3].copy()
+    colours[~known] = UNKNOWN
+    return colours
+
+
+def _range_of(rows: Sequence[SheetRow]) -> tuple[float, float]:
+    """Return 0 and the inverse depth that all but the nearest half percent of the known pixels stay below."""
+    depths = [row.inverse_depth[np.isfinite(row.inverse_depth)] for row in rows if row.inverse_depth is not None]
+    known = np.concatenate(depths) if depths else np.zeros(0)
+    near = float(np.percentile(known, 99.5)) if known.size else 0.0
+    return 0.0, near if near > 0 else 1.0
+
+
+def _draw_legend(
+    draw: ImageDraw.ImageDraw, right: int, title: str, inverse_depth_limits: tuple[float, float] | None
+) -> int:
+    """Draw the colour bar with its two ends, right-aligned, and return where it begins."""
+    font = ImageFont.load_default(13)
+    far, near = (
+        ("far", "near")
+        if inverse_depth_limits is None
+        else (f"{inverse_depth_limits[0]:.3g} far", f"{inverse_depth_limits[1]:.3g} near")
+    )
+    middle, bar, swatch = HEADER / 2, 128, 14
+    unknown_left = right - draw.textlength("unknown", font) - swatch - 6
+    near_left = unknown_left - 18 - draw.textlength(near, font)
+    bar_left = near_left - 6 - bar
+    far_left = bar_left - 6 - draw.textlength(far, font)
+    left = far_left - 14 - draw.textlength(title, font)
+    ramp = coloured_depth(np.linspace(0, 1, bar, dtype=np.float32)[None], (0.0, 1.0))[0]
+    for step, colour in enumerate(ramp):
+        draw.line((bar_left + step, middle - 7, bar_left + step, middle + 6), tuple(int(c) for c in colour))
+    draw.rectangle((unknown_left, middle - 7, unknown_left + swatch, middle + 6), UNKNOWN)
+    for x, text, ink in (
+        (left, title, INK),
+        (far_left, far, FAINT),
+        (near_left, near, FAINT),
+        (unknown_left + swatch + 6, "unknown", FAINT),
+    ):
+        draw.text((x, middle), text, ink, font, anchor="lm")
+    return int(left)
+
+
+def fitted_text(text: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Return text cut off with dots where it is wider than `width` pixels."""
+    text = " ".join(text.split(" ")) if text.isprintable() else ascii(text)[1:-1]
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"{text}...") > width:
+        text = text[:-1]
+    return f"{text}..."

@@ -1,0 +1,75 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qumade.convert.importers.pairs import read_pairs
+from qumade.convert.importers.writer import write_import
+from qumade.data.layout import open_dataset
+from qumade.errors import QumadeError
+
+SavePicture = Callable[[Path, np.ndarray], None]
+COVERAGE = np.array([[0, 10, 255], [255, 128, 0]], np.uint8)
+CODES = np.array([[0, 1000, 2000], [500, 65000, 1]], np.uint16)
+IDS = np.array([[8, 0, 11], [9, 200, 8]], np.uint8)
+
+
+@pytest.fixture
+def root(tmp_path: Path, save_picture: SavePicture) -> Path:
+    for stem in ("a", "b"):
+        save_picture(tmp_path / "photos" / f"{stem}.png", np.zeros((2, 3, 3), np.uint8))
+        save_picture(tmp_path / "masks" / f"{stem}.png", COVERAGE)
+        save_picture(tmp_path / "labels" / f"{stem}.png", IDS)
+        save_picture(tmp_path / "depth" / f"{stem}.png", CODES)
+    (tmp_path / "depth" / "b.png").unlink()
+    return tmp_path
+
+
+def test_images_with_all_labels_are_taken_and_coverage_stays_soft(root: Path, tmp_path: Path) -> None:
+    source = read_pairs(root, Path("photos"), Path("masks"), Path("depth"), depth_scale=1000.0)
+    write_import(source, tmp_path / "out", workers=1, progress=False)
+    dataset = open_dataset(tmp_path / "out")
+    assert dataset.stems.tolist() == ["a"] and not dataset.has_ignore
+    np.testing.assert_array_equal(dataset.read_mask(0), COVERAGE)
+    np.testing.assert_array_equal(dataset.read_depth_codes(0), [[0, 256, 512], [128, 16640, 1]])
+
+
+def test_inverse_depth_of_another_kind_keeps_its_codes(root: Path, tmp_path: Path) -> None:
+    source = read_pairs(root, Path("photos"), depth=Path("depth"), depth_kind="affine")
+    write_import(source, tmp_path / "out", workers=1, progress=False)
+    dataset = open_dataset(tmp_path / "out")
+    assert (dataset.depth_code.kind, dataset.has_masks) == ("affine", False)
+    np.testing.assert_array_equal(dataset.read_depth_codes(0), CODES)
+
+
+def test_label_maps_with_names(root: Path) -> None:
+    source = read_pairs(root, Path("photos"), Path("labels"), classes=("car", "pedestrian"), label_names="camvid")
+    assert source.folders == ("masks", "ignore") and len(source.records) == 2
+    labels = source.records[0].read_labels((2, 3))
+    assert labels.mask is not None
+    np.testing.assert_array_equal(labels.mask == 255, np.isin(IDS, [8, 9]))
+    np.testing.assert_array_equal(labels.ignore, np.isin(IDS, [11, 200]))  # unlabelled, and an id without a name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "neither --masks nor --depth"),
+        ({"masks": "masks", "classes": ("car",)}, "together with --masks and --label-names"),
+        ({"depth": "depth", "classes": ("car",), "label_names": "camvid"}, "together with --masks"),
+        ({"masks": "masks", "classes": ("lorry",), "label_names": "camvid"}, "got 'lorry'"),
+        ({"depth": "depth", "depth_scale": 0.0}, "Invalid --depth-scale: got 0.0"),
+        ({"masks": "no_ground"}, "found no labelled image"),
+    ],
+)
+def test_wrong_arguments(root: Path, arguments: dict, message: str) -> None:
+    with pytest.raises(QumadeError, match=message):
+        read_pairs(root, Path("photos"), **arguments)
+
+
+def test_class_numbers_are_no_mask(root: Path, save_picture: SavePicture) -> None:
+    save_picture(root / "masks" / "a.png", np.eye(2, 3, dtype=np.uint8))
+    source = read_pairs(root, Path("photos"), Path("masks"))
+    with pytest.raises(QumadeError, match=r"got only levels 0 and 1 in .*masks/a.png"):
+        source.records[0].read_labels((2, 3))

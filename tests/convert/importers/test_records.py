@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from qumade.convert.importers.records import (
+    ClassIds,
+    Labels,
+    Record,
+    choose_classes,
+    labels_of_ids,
+    pictures_by_stem,
+    unique_stems,
+)
+from qumade.errors import QumadeError
+
+
+def record(stem: str, split: str = "") -> Record:
+    return Record(stem, split, Path(f"{split}/{stem}.jpg"), f"{split}/{stem}.jpg", lambda shape: Labels())
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["train", "val"])), unique=True))
+def test_stems_become_unique_and_stay_where_they_are(names: list[tuple[str, str]]) -> None:
+    stems = [each.stem for each in unique_stems(record(*name) for name in names)]
+    assert len(set(stems)) == len(names)
+    if len({stem for stem, _ in names}) == len(names):
+        assert stems == [stem for stem, _ in names]
+
+
+def test_the_same_stem_twice_in_a_split_is_refused() -> None:
+    with pytest.raises(QumadeError, match=r"got train/a.jpg and train/a.jpg of the stem 'train_a'"):
+        unique_stems([record("a", "train"), record("a", "train")])
+
+
+def test_two_files_of_one_stem_are_refused(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg"):
+        Image.new("RGB", (2, 2)).save(tmp_path / name)
+    with pytest.raises(QumadeError, match=r"a.jpg and a.png; must be one a stem"):
+        pictures_by_stem(tmp_path)
+
+
+def test_other_files_are_no_pictures(tmp_path: Path) -> None:
+    for name in ("._a.png", "readme.txt", "b.PNG"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "c.png").mkdir()
+    assert list(pictures_by_stem(tmp_path)) == ["b"]
+    assert pictures_by_stem(tmp_path / "nowhere") == {}
+
+
+def test_classes_must_exist() -> None:
+    table = {"road": (0,), "car": (13, 14), "nothing": ()}
+    assert choose_classes(table, ["car", "road"], Path("x")) == {0, 13, 14}
+    for names in (["nothing"], ["Car"], []):
+        with pytest.raises(QumadeError, match="must be one of road, car"):
+            choose_classes(table, names, Path("x"))
+
+
+def test_what_is_chosen_is_not_in_front_of_itself() -> None:
+    ids = np.array([[0, 1, 2, 3]])
+    labels = labels_of_ids(ids, ClassIds(frozenset({1}), frozenset({3}), frozenset({0, 1})))
+    assert labels.mask is not None and labels.mask.tolist() == [[0, 255, 0, 0]]
+    assert labels.in_front is not None and labels.in_front.tolist() == [[1, 0, 0, 0]]
+    assert labels.ignore is not None and labels.ignore.tolist() == [[False, False, False, True]]

@@ -1,0 +1,181 @@
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from qumade.convert.importers.records import METRES, Labels, Record, Source
+from qumade.convert.importers.writer import depth_codes, write_import
+from qumade.data.folder import FolderDataset
+from qumade.data.layout import open_dataset
+from qumade.data.statistics import statistics
+from qumade.errors import QumadeError
+from qumade.viz.placements import has_placements, write_placements
+from qumade.viz.sheets import preview_dataset
+
+RNG = np.random.default_rng(5)
+
+
+def labels_of(shape: tuple[int, int]) -> Labels:
+    where = np.mgrid[: shape[0], : shape[1]].sum(0)
+    inverse = np.where(where % 5 == 0, np.nan, 1 / (1 + where)).astype(np.float32)
+    mask = np.where(where > 4, np.uint8(255), np.uint8(0))
+    return Labels(mask=mask, inverse_depth=inverse, ignore=where % 3 == 0)
+
+
+def make_source(root: Path, names: tuple[str, ...] = ("a.jpg", "b.png", "c.bmp"), **fields: Any) -> Source:
+    """Images of different sizes in several formats."""
+    root.mkdir(exist_ok=True)
+    records = []
+    for number, name in enumerate(names):
+        pixels = RNG.integers(0, 256, (8 + number, 10, 3), np.uint8)
+        Image.fromarray(pixels).save(root / name)
+        split = ("train", "val", "")[number % 3]
+        records.append(Record(Path(name).stem, split, root / name, name, labels_of))
+    defaults = {"folders": ("masks", "depth", "ignore"), "classes": ("car",), "depth": METRES}
+    return Source("some", root, tuple(records), **(defaults | fields))
+
+
+def write(source: Source, out: Path) -> Any:
+    return write_import(source, out, workers=2, progress=False)
+
+
+def test_everything_is_read_back(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "in")
+    summary = write(source, tmp_path / "out")
+    assert (summary.samples, summary.written, summary.splits) == (3, 3, {"train": 1, "val": 1, "": 1})
+    dataset = open_dataset(tmp_path / "out")
+    assert dataset.meta is not None and dataset.meta.size is None and dataset.meta.samples == 3
+    for number, record in enumerate(source.records):
+        triple, truth = dataset.read(number), labels_of((8 + number, 10))
+        np.testing.assert_array_equal(triple.mask, truth.mask)
+        np.testing.assert_array_equal(triple.ignore, truth.ignore)
+        np.testing.assert_allclose(triple.inverse_depth, truth.inverse_depth, rtol=0.04, atol=0)
+        assert isinstance(record.image, Path)
+        with Image.open(record.image) as picture:
+            np.testing.assert_array_equal(triple.image, np.asarray(picture)) if number else None
+    for name in ("a.jpg", "b.png"):
+        assert (tmp_path / "out" / "images" / name).read_bytes() == (tmp_path / "in" / name).read_bytes()
+    assert (tmp_path / "out" / "images" / "c.png").is_file()
+
+
+def test_the_manifest_has_a_row_a_sample_and_splits_are_kept(tmp_path: Path) -> None:
+    write(make_source(tmp_path / "in"), tmp_path / "out")
+    rows = pq.read_table(tmp_path / "out" / "manifest.parquet").to_pydict()
+    assert rows == {
+        "index": [0, 1, 2],
+        "stem": ["a", "b", "c"],
+        "split": ["train", "val", ""],
+        "source": ["a.jpg", "b.png", "c.bmp"],
+    }
+    assert FolderDataset(tmp_path / "out").splits.tolist() == ["train", "val", ""]
+
+
+def test_equal_sizes_and_suffixes_are_stated(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "in", ("a.jpg",))
+    write(source, tmp_path / "out")
+    text = (tmp_path / "out" / "dataset.yaml").read_text()
+    content = yaml.safe_load(text)
+    assert "&" not in text
+    assert content["size"] == [10, 8] and content["complete"] is True
+    assert content["folders"]["images"] == {"suffix": ".jpg", "format": "jpeg"}
+    assert content["import"] == {"dataset": "some", "root": "../in", "classes": ["car"], "samples": 1}
+
+
+@pytest.mark.parametrize("folders", [("masks",), ("depth",), ("masks", "ignore"), ("masks", "depth")])
+def test_what_a_dataset_lacks_is_left_out(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    depth = METRES if "depth" in folders else None
+    write(make_source(tmp_path / "in", folders=folders, depth=depth), tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out")
+    assert set(dataset.suffixes) == {"images", *folders}
+    assert statistics(dataset, workers=1, progress=False).samples == 3
+    preview_dataset(dataset, 2)
+    assert has_placements(dataset) == ("masks" in folders)
+    if has_placements(dataset):
+        write_placements(dataset, tmp_path / "placements.png")
+
+
+def test_what_one_sample_lacks_is_unknown_in_it(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "in", ("a.jpg",))
+    source = replace(source, records=(replace(source.records[0], read_labels=lambda shape: Labels()),))
+    write(source, tmp_path / "out")
+    triple = open_dataset(tmp_path / "out").read(0)
+    assert triple.inverse_depth is not None and np.isnan(triple.inverse_depth).all()
+
+
+def test_an_interrupted_import_is_refused_and_finished_by_the_same_call(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "in")
+    out = tmp_path / "out"
+    calls = itertools.count()
+
+    def broken(shape: tuple[int, int]) -> Labels:
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        return labels_of(shape)
+
+    failing = replace(source, records=tuple(replace(each, read_labels=broken) for each in source.records))
+    with pytest.raises(KeyboardInterrupt):
+        write_import(failing, out, workers=1, progress=False)
+    with pytest.raises(QumadeError, match=r"complete: false .*run the same command with --out .*out again"):
+        open_dataset(out)
+    (out / "masks" / ".b.png.123").write_bytes(b"torn")
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/*.*")}
+    summary = write(source, out)
+    assert 0 < summary.written < 3
+    write(source, tmp_path / "whole")
+    for path in sorted((tmp_path / "whole").rglob("*")):
+        same = out / path.relative_to(tmp_path / "whole")
+        assert path.is_dir() or same.read_bytes() == path.read_bytes()
+    assert len(list(out.rglob("*"))) == len(list((tmp_path / "whole").rglob("*")))
+    kept = [path for path, time in before.items() if path.exists() and path.stat().st_mtime_ns == time]
+    assert kept
+    assert write(source, out).written == 0
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, workers: int) -> None:
+    source = make_source(tmp_path / "in")
+    write_import(source, tmp_path / "one", workers=1, progress=False)
+    write_import(source, tmp_path / "more", workers=workers, progress=False)
+    for path in (tmp_path / "one").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "more" / path.relative_to(tmp_path / "one")).read_bytes()
+
+
+def test_another_dataset_is_not_written_over(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "in")
+    write(source, tmp_path / "out")
+    with pytest.raises(QumadeError, match=r"Invalid --out: got another dataset in .*out"):
+        write(replace(source, classes=("bus",)), tmp_path / "out")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("x")
+    with pytest.raises(QumadeError, match=r"holds 'letter.txt'; must be a new or empty folder"):
+        write(source, tmp_path / "full")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "b.png", "c.bmp"])
+def test_a_torn_image_is_named(tmp_path: Path, name: str) -> None:
+    source = make_source(tmp_path / "in")
+    path = tmp_path / "in" / name
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(QumadeError, match=rf"Invalid picture: got .*{name}"):
+        write(source, tmp_path / "out")
+
+
+@given(st.lists(st.integers(0, 65535), min_size=1, max_size=20))
+def test_codes_of_metres_survive(codes: list[int]) -> None:
+    stored = np.array([codes], np.uint16)
+    with np.errstate(divide="ignore"):
+        inverse = np.where(stored == 0, np.nan, 256 / stored.astype(np.float32)).astype(np.float32)
+    np.testing.assert_array_equal(depth_codes(inverse, METRES), stored)
+
+
+def test_infinitely_far_and_nearer_than_the_code() -> None:
+    inverse = np.array([[0, np.nan, 1e9, 1 / 300]], np.float32)
+    assert depth_codes(inverse, METRES).tolist() == [[65535, 0, 1, 65535]]

@@ -1,0 +1,119 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qumade.assets.scan import scan_backgrounds, scan_foregrounds
+from qumade.convert.cutout_folders import records_of_dataset, write_cutouts
+from qumade.convert.cutouts import Rules
+from qumade.convert.importers import read_dataset
+from qumade.convert.importers.camvid import read_camvid
+from qumade.convert.importers.records import Source
+from qumade.convert.importers.writer import write_import
+from qumade.data.folder import FolderDataset
+from qumade.errors import QumadeError
+
+SavePicture = Callable[[Path, np.ndarray], None]
+
+
+@pytest.fixture
+def camvid(tmp_path: Path, save_picture: SavePicture) -> Source:
+    """Train: one car, and one at the edge; none; none of which anything is known. Val: one car."""
+    rng = np.random.default_rng(1)
+    cars = {"two": [10, 140], "free": [], "void": [], "other": [60]}
+    for stem, lefts in cars.items():
+        split = "val" if stem == "other" else "train"
+        ids = np.full((90, 200), 11 if stem == "void" else 3, np.uint8)
+        for left in lefts:
+            ids[30:70, left : left + 60] = 8
+        save_picture(tmp_path / "camvid" / split / f"{stem}.png", rng.integers(0, 256, (90, 200, 3), np.uint8))
+        save_picture(tmp_path / "camvid" / f"{split}annot" / f"{stem}.png", ids)
+    return read_camvid(tmp_path / "camvid")
+
+
+def test_cutouts_carry_the_name_of_their_photo_and_pass_the_check(camvid: Source, tmp_path: Path) -> None:
+    summary = write_cutouts(camvid.records, tmp_path / "fg", tmp_path / "bg", progress=False, workers=2)
+    assert sorted(path.name for path in (tmp_path / "fg").iterdir()) == ["two-01.png"]
+    assert sorted(path.name for path in (tmp_path / "bg").iterdir()) == ["free.png"]
+    assert (tmp_path / "bg" / "free.png").read_bytes() == (tmp_path / "camvid" / "train" / "free.png").read_bytes()
+    assert (summary.frames, summary.splits, summary.kept, summary.backgrounds) == (3, ("train",), 1, 1)
+    assert summary.rejected == {"tiny": 0, "truncated": 1, "occluded": 0, "merged": 0}
+    usable, findings = scan_foregrounds(tmp_path / "fg")
+    assert len(usable) == 1 and not findings
+    assert not scan_backgrounds(tmp_path / "bg")[1]
+
+
+def test_splits_and_stems_choose_the_photos(camvid: Source, tmp_path: Path) -> None:
+    assert write_cutouts(camvid.records, tmp_path / "a", splits=["val"], progress=False).kept == 1
+    assert write_cutouts(camvid.records, tmp_path / "b", stems=["two"], progress=False).frames == 1
+    with pytest.raises(QumadeError, match=r"Invalid --split: got 'test'; must be one of 'train', 'val'"):
+        write_cutouts(camvid.records, tmp_path / "c", splits=["test"], progress=False)
+    with pytest.raises(QumadeError, match="Invalid stems: got 'nine'"):
+        write_cutouts(camvid.records, tmp_path / "c", stems=["nine"], progress=False)
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_little_of_the_class_may_be_allowed_in_backgrounds(camvid: Source, tmp_path: Path) -> None:
+    summary = write_cutouts(camvid.records, tmp_path / "a", tmp_path / "b", max_share=0.9, progress=False)
+    assert sorted(path.stem for path in (tmp_path / "b").iterdir()) == ["free", "two"] and summary.backgrounds == 2
+
+
+def test_an_imported_dataset_gives_the_same_cutouts(camvid: Source, tmp_path: Path) -> None:
+    write_import(camvid, tmp_path / "out", workers=1, progress=False)
+    records = records_of_dataset(FolderDataset(tmp_path / "out"), ["car"])
+    write_cutouts(records, tmp_path / "a", progress=False)
+    write_cutouts(camvid.records, tmp_path / "b", progress=False)
+    assert [path.read_bytes() for path in sorted((tmp_path / "a").iterdir())] == [
+        path.read_bytes() for path in sorted((tmp_path / "b").iterdir())
+    ]
+    with pytest.raises(QumadeError, match=r"Invalid --class: got bus for .*; must be car, which its masks show"):
+        records_of_dataset(FolderDataset(tmp_path / "out"), ["bus"])
+
+
+def test_nothing_to_cut_out_leaves_no_folder(camvid: Source, tmp_path: Path) -> None:
+    with pytest.raises(QumadeError, match=r"got no whole object in 3 \(2 tiny, 0 truncated"):
+        write_cutouts(camvid.records, tmp_path / "fg", rules=Rules(min_area_px=10**6), progress=False)
+    assert not (tmp_path / "fg").exists()
+
+
+def test_folders_must_be_empty_and_two(camvid: Source, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.txt").write_text("x")
+    with pytest.raises(QumadeError, match=r"got .*full, which holds something"):
+        write_cutouts(camvid.records, tmp_path / "full", progress=False)
+    with pytest.raises(QumadeError, match="must be another folder than --out"):
+        write_cutouts(camvid.records, tmp_path / "x", tmp_path / "x", progress=False)
+    with pytest.raises(QumadeError, match="Invalid --max-share: got 1"):
+        write_cutouts(camvid.records, tmp_path / "x", max_share=1, progress=False)
+
+
+def test_what_a_kill_left_behind_is_swept_away(camvid: Source, tmp_path: Path) -> None:
+    (tmp_path / ".fg.partial").mkdir()
+    (tmp_path / ".fg.partial" / "old.png").write_bytes(b"torn")
+    write_cutouts(camvid.records, tmp_path / "fg", progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["camvid", "fg"]
+    assert len(list((tmp_path / "fg").iterdir())) == 1
+
+
+def test_depth_alone_has_nothing_to_cut_out(tmp_path: Path, save_picture: SavePicture) -> None:
+    save_picture(tmp_path / "images" / "a.png", np.zeros((9, 9, 3), np.uint8))
+    save_picture(tmp_path / "depth" / "a.png", np.zeros((9, 9), np.uint8))
+    with (
+        pytest.warns(UserWarning, match="8-bit inverse depth"),
+        pytest.raises(QumadeError, match="got no masks in"),
+    ):
+        records_of_dataset(FolderDataset(tmp_path))
+
+
+def test_real_cars_are_cut_out_whole(real_data: Path, tmp_path: Path) -> None:
+    records = read_dataset("camvid", real_data / "camvid").records
+    stems = [record.stem for record in records if record.split == "train"][::8]
+    summary = write_cutouts(records, tmp_path / "fg", stems=stems, progress=False)
+    assert summary.frames == 46 and summary.kept > 8
+    for path in (tmp_path / "fg").iterdir():
+        with Image.open(path) as picture:
+            alpha = np.asarray(picture)[:, :, 3]
+        edges = np.concatenate([alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]])
+        assert path.stem[:-3] in stems and edges.max() == 0 and alpha.max() == 255

@@ -1,0 +1,185 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qumade.data.layout import LabeledSample
+from qumade.data.metadata import DepthCode
+from qumade.data.mixture import Ingredient, Key, Mixture, Share, parse_share
+from qumade.errors import QumadeError
+
+
+class Numbered:
+    """Samples that show their own number and draw."""
+
+    def __init__(self, name: str, samples: int, masks: bool = True, code: DepthCode | None = None) -> None:
+        self.name, self._samples, self.has_masks, self.depth_code = name, samples, masks, code
+        self.has_depth = code is not None
+
+    def __len__(self) -> int:
+        return self._samples
+
+    def read_many(self, positions: Any, draws: Any = None) -> list[LabeledSample]:
+        return [self._read(position, draw) for position, draw in zip(positions, draws, strict=True)]
+
+    def _read(self, position: int, draw: int) -> LabeledSample:
+        image = np.full((2, 2, 3), position, np.uint8)
+        mask = np.full((2, 2), draw, np.uint8) if self.has_masks else None
+        return LabeledSample(image, mask, np.ones((2, 2), np.float32) if self.has_depth else None, None)
+
+
+def code(kind: Any, span: Any = (0.0, 1.0)) -> DepthCode:
+    return DepthCode(kind=kind, code="inverse", bits=8, range=span)
+
+
+SCALED = code("scaled")
+
+
+def mix_of(*shares: float, samples: int = 50) -> Mixture:
+    return Mixture(
+        [Ingredient(Numbered(f"set {n}", samples), np.arange(samples), share) for n, share in enumerate(shares)]  # type: ignore[arg-type]
+    )
+
+
+@st.composite
+def shares(draw: st.DrawFn) -> list[float]:
+    weights = draw(st.lists(st.floats(0.01, 1), min_size=1, max_size=5))
+    return [weight / sum(weights) for weight in weights]
+
+
+@given(shares=shares(), batch_size=st.integers(1, 40), batch=st.integers(0, 10_000))
+def test_shares_hold_over_all_batches_and_every_batch_is_full(shares: list[float], batch_size: int, batch: int) -> None:
+    mix = mix_of(*shares)
+    here, after = mix._shown(batch * batch_size), mix._shown((batch + 1) * batch_size)
+    assert sum(here) == batch * batch_size
+    assert all(a <= b for a, b in zip(here, after, strict=True))
+    for count, share in zip(here, shares, strict=True):
+        assert abs(count - share * batch * batch_size) < 1.5
+    assert len(mix.keys(batch, batch_size, 0)) == batch_size
+
+
+def test_a_tenth_of_each_batch() -> None:
+    mix = mix_of(0.9, 0.1)
+    of_second = [sum(key.ingredient == 1 for key in mix.keys(batch, 16, seed=3)) for batch in range(50)]
+    assert set(of_second) == {1, 2}
+    assert sum(of_second) == 80
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 16])
+def test_every_epoch_shows_every_sample_once_in_another_order(batch_size: int) -> None:
+    positions = np.array([2, 3, 5, 7, 11, 13, 17])
+    mix = Mixture([Ingredient(Numbered("set", 20), positions)])  # type: ignore[arg-type]
+    keys = [key for batch in range(70) for key in mix.keys(batch, batch_size, seed=9)]
+    orders = [[key.position for key in keys[n : n + 7]] for n in range(0, 63, 7)]
+    assert all(sorted(order) == positions.tolist() for order in orders)
+    assert len({tuple(order) for order in orders}) > 7
+    assert [key.epoch for key in keys[:63]] == np.repeat(np.arange(9), 7).tolist()
+    assert mix.epoch_batches(batch_size) == -(-7 // batch_size)
+
+
+def test_each_ingredient_has_epochs_of_its_own() -> None:
+    sizes = (40, 3)
+    mix = Mixture(
+        [
+            Ingredient(Numbered("many", sizes[0]), np.arange(sizes[0]), 0.75),  # type: ignore[arg-type]
+            Ingredient(Numbered("few", sizes[1]), np.arange(sizes[1]), 0.25),  # type: ignore[arg-type]
+        ]
+    )
+    keys = [key for batch in range(mix.epoch_batches(8)) for key in mix.keys(batch, 8, seed=0)]
+    for number, size in enumerate(sizes):
+        own = [key for key in keys if key.ingredient == number]
+        for epoch in range(len(own) // size):
+            assert {key.position for key in own if key.epoch == epoch} == set(range(size))
+    assert max(key.epoch for key in keys) == 4
+    assert mix.epoch_batches(8) == 7
+
+
+def test_keys_are_a_pure_function_of_seed_and_batch() -> None:
+    one, other = mix_of(0.6, 0.4), mix_of(0.6, 0.4)
+    backward = [other.keys(batch, 10, 5) for batch in reversed(range(20))]
+    assert [one.keys(batch, 10, 5) for batch in range(20)] == backward[::-1]
+    assert one.keys(0, 10, 6) != one.keys(0, 10, 5)
+    positions = [{key.position for key in one.keys(0, 50, 5) if key.ingredient == n} for n in (0, 1)]
+    assert positions[0] != positions[1]
+
+
+def test_samples_come_in_the_order_of_their_keys_drawn_as_often_as_shown() -> None:
+    keys = [Key(1, 4, 2), Key(0, 3, 0), Key(1, 0, 1), Key(0, 9, 7)]
+    triples = mix_of(0.5, 0.5).read_many(keys)
+    assert [int(triple.image[0, 0, 0]) for triple in triples] == [4, 3, 0, 9]
+    assert [int(triple.mask[0, 0]) for triple in triples if triple.mask is not None] == [2, 0, 1, 7]
+
+
+def test_masks_come_from_one_and_depth_from_another() -> None:
+    sets = [Numbered("a", 5, code=SCALED), Numbered("b", 5, code=SCALED)]
+    mix = Mixture(
+        [Ingredient(sets[0], np.arange(5), 0.5, "mask"), Ingredient(sets[1], np.arange(5), 0.5, "depth")]  # type: ignore[arg-type]
+    )
+    masks, depth = mix.read_many([Key(0, 1, 0), Key(1, 1, 0)])
+    assert masks.mask is not None and masks.inverse_depth is None
+    assert depth.mask is None and depth.inverse_depth is not None
+    assert mix.has_masks and mix.has_depth
+    only = Mixture([Ingredient(sets[0], np.arange(5), 1.0, "depth")])  # type: ignore[arg-type]
+    assert not only.has_masks and only.has_depth
+
+
+@pytest.mark.parametrize(
+    ("codes", "parts", "kind"),
+    [
+        ([None], ["both"], None),
+        ([code("metric")], ["both"], "metric"),
+        ([code("metric"), code("scaled")], ["both", "both"], "scaled"),
+        ([code("metric"), code("affine")], ["both", "both"], "affine"),
+        ([code("metric"), code("affine")], ["both", "mask"], "metric"),
+        ([code("scaled", "image")], ["both"], "affine"),
+        ([DepthCode(code="inverse", bits=8, range="image"), None], ["both", "both"], "affine"),
+    ],
+)
+def test_depth_is_as_weak_as_its_weakest_ingredient(codes: list[Any], parts: list[Any], kind: str | None) -> None:
+    given = [
+        Ingredient(Numbered("set", 3, code=each), np.arange(3), 1 / len(codes), part)  # type: ignore[arg-type]
+        for each, part in zip(codes, parts, strict=True)
+    ]
+    assert Mixture(given).depth_kind == kind
+
+
+@pytest.mark.parametrize(
+    ("ingredients", "words"),
+    [
+        ([], "Invalid shares"),
+        ([(3, 0.5, "both")], "Invalid shares"),
+        ([(3, 0.5, "both"), (3, 0.6, "both")], "Invalid shares"),
+        ([(3, 1.2, "both"), (3, -0.2, "both")], "Invalid shares"),
+        ([(3, float("nan"), "both")], "Invalid shares"),
+        ([(0, 1.0, "both")], "got no sample of set"),
+        ([(3, 1.0, "depth")], "Invalid parts: got 'depth' for set"),
+    ],
+)
+def test_what_cannot_be_mixed_is_refused(ingredients: list[tuple[int, float, Any]], words: str) -> None:
+    with pytest.raises(QumadeError, match=words):
+        Mixture([Ingredient(Numbered("set", 9), np.arange(n), share, part) for n, share, part in ingredients])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("B:0.1", Share(Path("B"), 0.1, "both")),
+        ("a b/c.yaml:1e-2", Share(Path("a b/c.yaml"), 0.01, "both")),
+        ("C:/data:x:0.25:depth", Share(Path("C:/data:x"), 0.25, "depth")),
+        ("../B:.5:mask", Share(Path("../B"), 0.5, "mask")),
+        ("B:0.5:both", Share(Path("B"), 0.5, "both")),
+    ],
+)
+def test_shares_as_written(text: str, share: Share) -> None:
+    assert parse_share(text) == share
+
+
+@pytest.mark.parametrize(
+    "text", ["", "B", "B:", ":0.1", "B:0", "B:1", "B:1.5", "B:-0.1", "B:x", "B:0.1:masks", "B:nan", "B:1e", "B:+-1"]
+)
+def test_what_is_no_share_is_refused(text: str) -> None:
+    with pytest.raises(QumadeError, match="Invalid share: got"):
+        parse_share(text)

@@ -1,0 +1,215 @@
+import gc
+import sys
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qumade.synth import asset_cache as module
+from qumade.compose.sample import draw_sample
+from qumade.errors import QumadeError
+from qumade.geometry import inverse_depth_map
+from qumade.plan.planner import plan
+from qumade.recipe import Recipe
+from qumade.synth.asset_cache import AssetStore
+from qumade.synth.build_catalog import build_catalog
+
+
+@pytest.fixture
+def recipe(asset_folders):
+    return Recipe(
+        backgrounds=asset_folders / "backgrounds", foregrounds=asset_folders / "foregrounds", size=(32, 24), flip=True
+    )
+
+
+def opened(recipe):
+    catalog, _ = build_catalog(recipe)
+    return catalog, AssetStore(recipe, catalog)
+
+
+def test_a_background_is_as_large_as_its_crop_needs(recipe):
+    _, store = opened(recipe)
+    for number, size in enumerate([(32, 24), (38, 24), (32, 43)]):
+        prepared = store.background(number, 0, False)
+        assert prepared.image.shape == (*size[::-1], 3)
+        assert prepared.inverse_depth.shape == size[::-1] and prepared.inverse_depth.dtype == np.float32
+        assert prepared.occluder is None
+
+
+def test_a_photo_of_the_size_of_the_sample_is_not_touched(recipe, asset_folders):
+    recipe = recipe.model_copy(update={"size": (60, 45)})
+    catalog, store = opened(recipe)
+    photo = np.asarray(Image.open(asset_folders / "backgrounds" / catalog.backgrounds[0].name))
+    prepared = store.background(0, 0, False)
+    np.testing.assert_array_equal(prepared.image, photo)
+    np.testing.assert_array_equal(prepared.inverse_depth, inverse_depth_map(catalog.backgrounds[0].plane, 60, 45))
+
+
+def test_flipped_backgrounds_are_mirror_images(recipe, asset_folders):
+    depths = asset_folders / "depths"
+    depths.mkdir()
+    for name, size in (("photo_0", (45, 60)), ("photo_1", (50, 80)), ("photo_2", (60, 45))):
+        np.save(depths / f"{name}.npy", np.random.default_rng(0).random(size))
+    recipe = recipe.model_copy(update={"depths": depths, "depths_kind": "metric"})
+    _, store = opened(recipe)
+    plain, flipped = (store.background(1, 0, flip) for flip in (False, True))
+    for one, other in ((plain.image, flipped.image), (plain.occluder, flipped.occluder)):
+        np.testing.assert_array_equal(one[:, ::-1], other)
+    np.testing.assert_array_equal(plain.inverse_depth[:, ::-1], flipped.inverse_depth)
+    np.testing.assert_array_equal(plain.inverse_depth, plain.occluder)
+    # No value is between two of the map.
+    assert set(plain.inverse_depth.ravel()) <= set(np.load(depths / "photo_1.npy").astype(np.float32).ravel())
+
+
+def test_mirrored_cut_outs_are_mirror_images(recipe):
+    catalog, store = opened(recipe)
+    plain = {f.name: n for n, f in enumerate(catalog.foregrounds) if not f.flip}
+    mirrored = [n for n, f in enumerate(catalog.foregrounds) if f.flip]
+    assert mirrored
+    for number in mirrored:
+        one, other = store.cutout(plain[catalog.foregrounds[number].name]), store.cutout(number)
+        start, width, height = one.levels[0]
+        np.testing.assert_array_equal(one.levels, other.levels)
+        level = np.s_[start : start + (width + 2) * (height + 2)]
+        shape = height + 2, width + 2, 4
+        # Resized sums are rounded in another order.
+        difference = one.pixels[level].reshape(shape)[:, ::-1].astype(int) - other.pixels[level].reshape(shape)
+        assert np.abs(difference).max() <= 1
+
+
+def test_a_cut_out_is_cropped_to_the_object(recipe):
+    catalog, store = opened(recipe)
+    number = next(n for n, f in enumerate(catalog.foregrounds) if f.name == "block.png")
+    pyramid = store.cutout(number)
+    assert (pyramid.width, pyramid.height) == (64, 48)  # without the margin of 4 pixels
+    assert (pyramid.pixels[..., 3] == 65535).sum() == (pyramid.levels[:, 1] * pyramid.levels[:, 2]).sum()
+
+
+def test_levels_reach_the_largest_size_that_may_be_drawn(recipe):
+    recipe = recipe.model_copy(update={"scale": {"default": (0.1, 4.0)}, "size": (224, 224)})
+    catalog, store = opened(recipe)
+    for number, foreground in enumerate(catalog.foregrounds):
+        assert tuple(store.cutout(number).levels[0, 1:]) == (foreground.width, foreground.height)
+
+
+@pytest.mark.parametrize("change", ["bytes", "gone"])
+@pytest.mark.parametrize("name", ["backgrounds/photo_1.png", "foregrounds/disc.png"])
+def test_a_changed_file_is_refused_by_name(recipe, asset_folders, name, change):
+    catalog, store = opened(recipe)
+    path = asset_folders / name
+    if change == "gone":
+        path.unlink()
+    else:
+        Image.fromarray(np.zeros((50, 80, 4), np.uint8)).save(path)
+    with pytest.raises(QumadeError) as error:
+        if name.startswith("backgrounds"):
+            store.background(1, 0, False)
+        else:
+            store.cutout(next(n for n, f in enumerate(catalog.foregrounds) if f.name == "disc.png"))
+    assert str(path) in str(error.value)
+    assert ("has changed" if change == "bytes" else "was there at the start") in str(error.value)
+    store.background(0, 0, False)  # the others are as they were
+
+
+@pytest.mark.parametrize("folder", ["depths", "masks"])
+def test_a_changed_depth_map_or_mask_is_refused_by_name(asset_folders, folder):
+    (asset_folders / folder).mkdir()
+    if folder == "depths":
+        for name, size in (("photo_0", (45, 60)), ("photo_1", (50, 80)), ("photo_2", (60, 45))):
+            np.save(asset_folders / folder / f"{name}.npy", np.linspace(0.1, 1, size[0] * size[1]).reshape(size))
+        path = asset_folders / folder / "photo_1.npy"
+    else:
+        whole = Image.open(asset_folders / "foregrounds" / "disc.png")
+        whole.getchannel("A").save(asset_folders / folder / "disc.png")
+        whole.convert("RGB").save(asset_folders / "foregrounds" / "disc.png")
+        path = asset_folders / folder / "disc.png"
+    recipe = Recipe(
+        backgrounds=asset_folders / "backgrounds",
+        foregrounds=asset_folders / "foregrounds",
+        **{folder: asset_folders / folder},
+    )
+    catalog, store = opened(recipe)
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(QumadeError) as error:
+        if folder == "depths":
+            store.background(1, 0, False)
+        else:
+            store.cutout(next(n for n, f in enumerate(catalog.foregrounds) if f.name == "disc.png"))
+    assert str(path) in str(error.value)
+
+
+def test_what_is_used_is_kept_and_what_was_used_least_recently_goes(recipe, monkeypatch):
+    _, store = opened(recipe)
+    assert store.background(0, 0, False) is store.background(0, 0, False)
+    assert store.cutout(0) is store.cutout(0)
+
+    room = sum(part.nbytes for part in store.background(0, 0, False) if isinstance(part, np.ndarray)) * 5 // 2
+    monkeypatch.setattr(module, "_ROOM_BYTES", room)
+    _, store = opened(recipe)
+    alive = {}
+    for key in [(0, False), (1, False), (0, False), (2, True), (2, False)]:
+        alive[key] = weakref.ref(store.background(key[0], 0, key[1]).image)
+    gc.collect()
+    kept = {key for key, image in alive.items() if image() is not None}
+    assert (2, False) in kept and (1, False) not in kept and len(kept) <= 2
+
+
+def test_what_is_read_again_is_the_same(recipe, monkeypatch):
+    _, store = opened(recipe)
+    first = [store.background(n, 0, False).image.copy() for n in range(3)], [store.cutout(n).pixels for n in range(3)]
+    monkeypatch.setattr(module, "_ROOM_BYTES", 1)
+    _, store = opened(recipe)
+    for _ in range(2):
+        for n in (2, 0, 1):
+            np.testing.assert_array_equal(store.background(n, 0, False).image, first[0][n])
+            np.testing.assert_array_equal(store.cutout(n).pixels, first[1][n])
+
+
+def test_contacts_in_the_photo_are_where_the_sample_shows_them(asset_folders):
+    # A photo whose colour tells the column and row: what is drawn under a contact must be what lies there in the photo.
+    v, u = np.mgrid[:200, :240]
+    for path in (asset_folders / "backgrounds").iterdir():
+        path.unlink()
+    Image.fromarray(np.stack([u, v, 0 * u], -1).astype(np.uint8)).save(asset_folders / "backgrounds" / "map.png")
+    recipe = Recipe(
+        backgrounds=asset_folders / "backgrounds",
+        foregrounds=asset_folders / "foregrounds",
+        size=(96, 96),
+        crop=(0.4, 1),
+    )
+    catalog, store = opened(recipe)
+    checked = 0
+    for index in range(60):
+        planned = plan(recipe, catalog, index)
+        empty = type(planned)(planned.sample, planned.objects[:0])
+        sample = draw_sample(empty, recipe.size, store.background, store.cutout)
+        thing = planned.objects[0]
+        column, row = int(thing["contact_u"]), int(thing["contact_v"])
+        if not (2 <= column < 94 and 2 <= row < 94):
+            continue
+        checked += 1
+        pixel = 240 / round(240 * planned.sample["scale_x"])
+        assert abs(sample.image[row, column, 0] + 0.5 - thing["contact_background_u"]) <= pixel / 2 + 1.5
+        assert abs(sample.image[row, column, 1] + 0.5 - thing["contact_background_v"]) <= pixel / 2 + 1.5
+        assert sample.inverse_depth[row, column] == pytest.approx(thing["inverse_depth"], abs=0.02)
+    assert checked > 20
+
+
+def test_threads_may_share_it(recipe, monkeypatch):
+    catalog, alone = opened(recipe)
+    keys = [(number, 0, flip) for number in range(len(catalog.backgrounds)) for flip in (False, True)]
+    expected = {key: alone.background(*key).image for key in keys}
+    room = max(image.nbytes for image in expected.values())  # of each other's pictures, next to nothing stays
+    shared = AssetStore(recipe, catalog, room_bytes=room)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            read = list(pool.map(lambda key: (key, shared.background(*key).image), keys * 50))
+    finally:
+        sys.setswitchinterval(before)
+    assert all(np.array_equal(image, expected[key]) for key, image in read)
+    kept = shared._backgrounds
+    assert kept._bytes == sum(size for _, size in kept._values.values())

@@ -1,0 +1,220 @@
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from qumade.errors import QumadeError
+from qumade.geometry import flat_ground_prior
+from qumade.recipe import Recipe
+from qumade.synth.build_catalog import build_catalog
+
+SIZES = {"photo_0": (60, 45), "photo_1": (80, 50), "photo_2": (45, 60)}
+
+
+@pytest.fixture
+def make(asset_folders):
+    """The catalog and findings of a recipe over the asset folders."""
+
+    def build(strict=False, **fields):
+        folders = {name: asset_folders / name for name in ("backgrounds", "foregrounds")}
+        return build_catalog(Recipe(**{**folders, **fields}), strict=strict)
+
+    return build
+
+
+@pytest.fixture
+def depths(asset_folders):
+    """A folder of one .npy of inverse depth for each background, 1 at the bottom and 0.1 at the top."""
+    folder = asset_folders / "depths"
+    folder.mkdir()
+    for stem, (width, height) in SIZES.items():
+        np.save(folder / f"{stem}.npy", np.linspace(0.1, 1, height, dtype=np.float32)[:, None] * np.ones(width))
+    return folder
+
+
+def errors(findings):
+    return [finding for finding in findings if finding.severity == "error"]
+
+
+def test_assets_are_listed_by_name_with_their_sizes(make):
+    catalog, findings = make()
+    assert {b.name.removesuffix(".png"): (b.width, b.height) for b in catalog.backgrounds} == SIZES
+    assert [f.name for f in catalog.foregrounds] == ["block.png", "disc.png", "ell.png", "tall.png", "wedge.png"]
+    assert [(f.width, f.height) for f in catalog.foregrounds[:2]] == [(64, 48), (64, 48)]
+    assert catalog.foregrounds[0].contact == (32.0, 48.0) and (catalog.foregrounds[0].silhouette == 1).all()
+    assert not errors(findings) and not any(f.flip for f in catalog.foregrounds)
+    assert len({b.identity for b in catalog.backgrounds}) == 3 and len({f.identity for f in catalog.foregrounds}) == 5
+
+
+def test_without_depth_maps_the_ground_is_the_flat_prior(make):
+    catalog, _ = make(horizon=0.25)
+    assert (catalog.depth_kind, catalog.depth_source) == ("scaled", "prior")
+    for background in catalog.backgrounds:
+        assert background.plane == flat_ground_prior(background.height * 0.25, background.height)
+        assert background.coarse_depth is None
+    catalog, _ = make(horizon={"photo_1*": 0.3})
+    rows = [background.plane.horizon_row(0.0) / background.height for background in catalog.backgrounds]
+    assert rows == pytest.approx([0.45, 0.3, 0.45])
+
+
+def test_damaged_files_are_skipped_and_named(make, asset_folders, damaged_folder, damaged):
+    (asset_folders / "backgrounds" / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    catalog, findings = make(foregrounds=damaged_folder)
+    assert [f.name for f in catalog.foregrounds] == ["good.png"]
+    assert len(catalog.backgrounds) == 3
+    found = {(finding.kind, finding.path.rpartition("/")[2]): finding.reason for finding in errors(findings)}
+    assert found.pop(("background", "torn.jpg"))
+    assert {name.replace("\\n", "\n"): reason for (_, name), reason in found.items()} == damaged
+
+
+def test_strict_refuses_at_the_first(make, asset_folders):
+    (asset_folders / "backgrounds" / "zero.png").touch()
+    (asset_folders / "foregrounds" / "zero.png").touch()
+    with pytest.raises(QumadeError, match=r"backgrounds/zero\.png"):
+        make(strict=True)
+    (asset_folders / "backgrounds" / "zero.png").unlink()
+    with pytest.raises(QumadeError, match=r"foregrounds/zero\.png"):
+        make(strict=True)
+    (asset_folders / "foregrounds" / "zero.png").unlink()
+    make(strict=True)
+
+
+@pytest.mark.parametrize("folder", ["backgrounds", "foregrounds"])
+def test_nothing_left_is_refused_with_the_reason(make, asset_folders, folder):
+    for path in (asset_folders / folder).iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(QumadeError) as error:
+        make()
+    assert f"no usable picture in {asset_folders / folder}" in str(error.value)
+    first = sorted((asset_folders / folder).iterdir())[0]
+    assert str(first) in str(error.value)
+    shutil.rmtree(asset_folders / folder)
+    with pytest.raises(QumadeError, match=folder):
+        make()
+
+
+def test_flip_adds_mirror_images_only_where_they_are_missing(make, asset_folders):
+    with Image.open(asset_folders / "foregrounds" / "ell.png") as picture:
+        ImageOps.mirror(picture).save(asset_folders / "foregrounds" / "ell_left.png")
+    plain, _ = make()
+    catalog, _ = make(flip=True)
+    assert len(plain.foregrounds) == 6
+    assert [f.name for f in catalog.foregrounds] == [f.name for f in plain.foregrounds] + [
+        "block.png", "disc.png", "tall.png", "wedge.png",
+    ]  # fmt: skip
+    assert [f.flip for f in catalog.foregrounds] == [False] * 6 + [True] * 4
+    by_name = {f.name: f for f in catalog.foregrounds[:6]}
+    assert by_name["ell.png"].identity == by_name["ell_left.png"].identity
+    assert by_name["wedge.png"].contact[0] != by_name["wedge.png"].width / 2
+    for mirrored in catalog.foregrounds[6:]:
+        original = by_name[mirrored.name]
+        assert (mirrored.identity, mirrored.split, mirrored.scale) == (
+            original.identity, original.split, original.scale,
+        )  # fmt: skip
+        assert mirrored.contact == (original.width - original.contact[0], original.contact[1])
+        np.testing.assert_array_equal(mirrored.silhouette, original.silhouette[:, ::-1])
+
+
+def test_scale_by_file_and_pattern(make):
+    catalog, _ = make(scale={"disc.png": (0.05, 0.06), "*l*": (0.3, 0.4), "default": (0.1, 0.2)})
+    assert {f.name: f.scale for f in catalog.foregrounds} == {
+        "block.png": (0.3, 0.4),
+        "disc.png": (0.05, 0.06),
+        "ell.png": (0.3, 0.4),
+        "tall.png": (0.3, 0.4),
+        "wedge.png": (0.1, 0.2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [
+        ({"disk.png": (0.1, 0.2)}, r"got 'disk\.png'.*did you mean 'disc\.png'"),
+        ({"truck_*": (0.1, 0.2)}, r"got 'truck_\*', which no picture in .*foregrounds takes"),
+        ({"d*": (0.1, 0.2), "disc.png": (0.1, 0.2)}, r"got 'd\*'"),  # another key takes all that fits it
+    ],
+)
+def test_a_scale_that_no_cut_out_takes_is_refused(make, scale, said):
+    with pytest.raises(QumadeError, match=said):
+        make(scale=scale)
+
+
+def test_metric_png_depth(make, depths):
+    for path in depths.iterdir():
+        metres = 256 / np.load(path)
+        Image.fromarray(np.rint(metres).astype(np.uint16)).save(path.with_suffix(".png"))
+        path.unlink()
+    catalog, findings = make(depths=depths)
+    assert (catalog.depth_kind, catalog.depth_source) == ("metric", "depths") and not errors(findings)
+    for background in catalog.backgrounds:
+        assert background.depth_name == background.name and background.plane is None
+        height = background.coarse_depth.shape[0]
+        np.testing.assert_allclose(background.coarse_depth[:, 0], np.linspace(0.1, 1, height), rtol=0.01)
+
+
+@pytest.mark.parametrize(("kind", "top"), [("metric", 0.1), ("scaled", 0.1), ("affine", 0.0)])
+def test_npy_depth_is_of_the_kind_that_the_recipe_says(make, depths, kind, top):
+    catalog, _ = make(depths=depths, depths_kind=kind)
+    assert catalog.depth_kind == kind
+    assert catalog.backgrounds[0].coarse_depth[0, 0] == pytest.approx(top)
+    assert np.isnan(catalog.backgrounds[0].horizon_level) == (kind == "affine")
+
+
+def test_backgrounds_without_a_usable_depth_map_are_left_out_by_name(make, depths):
+    (depths / "photo_0.npy").unlink()
+    np.save(depths / "photo_2.npy", np.ones((9, 9)))
+    catalog, findings = make(depths=depths)
+    assert [background.name for background in catalog.backgrounds] == ["photo_1.png"]
+    first, second = errors(findings)
+    assert "photo_0.png" in first.path and first.reason == "no-depth"
+    assert "photo_2.png" in second.path and "photo_2.npy" in second.detail and "9x9" in second.detail
+    with pytest.raises(QumadeError, match=r"photo_0\.png"):
+        make(strict=True, depths=depths)
+    (depths / "photo_1.npy").unlink()
+    with pytest.raises(QumadeError, match=r"no usable picture .*photo_0\.png"):
+        make(depths=depths)
+
+
+def test_unknown_depth_needs_a_code_for_it(make, depths):
+    known = np.load(depths / "photo_1.npy")
+    known[0, 0] = np.nan
+    np.save(depths / "photo_1.npy", known)
+    for fields in ({"depths_kind": "metric"}, {"depths_kind": "scaled", "encoding": "lossless"}):
+        with pytest.raises(QumadeError, match=r"unknown pixels in .*photo_1\.npy"):
+            make(depths=depths, **fields)
+    catalog, _ = make(depths=depths, depths_kind="metric", encoding="lossless")
+    assert len(catalog.backgrounds) == 3
+
+
+def test_parts_are_by_identity(make, asset_folders):
+    with Image.open(asset_folders / "foregrounds" / "wedge.png") as picture:
+        ImageOps.mirror(picture).save(asset_folders / "foregrounds" / "wedge_left.png")
+    shutil.copy(asset_folders / "backgrounds" / "photo_0.png", asset_folders / "backgrounds" / "photo_9.png")
+    for seed in range(6):
+        catalog, findings = make(seed=seed, flip=True)
+        for assets in (catalog.backgrounds, catalog.foregrounds):
+            part_of = {}
+            for asset in assets:
+                assert part_of.setdefault(asset.identity, asset.split) == asset.split
+            assert set(part_of.values()) == {"train", "val", "test"}
+        assert not any(finding.reason == "split" for finding in findings)
+
+
+def test_too_few_identities_leave_the_assets_without_parts_and_say_so(make, asset_folders):
+    (asset_folders / "backgrounds" / "photo_0.png").unlink()
+    catalog, findings = make()
+    assert {background.split for background in catalog.backgrounds} == {None}
+    assert {foreground.split for foreground in catalog.foregrounds} == {"train", "val", "test"}
+    (warning,) = [finding for finding in findings if finding.reason == "split"]
+    assert warning.severity == "warning" and "got 2 background identities" in warning.detail
+    catalog, findings = make(split=(0.5, 0.0, 0.5))
+    assert {background.split for background in catalog.backgrounds} == {"train", "test"}
+
+
+def test_the_same_assets_give_the_same_catalog(make):
+    def told(catalog):
+        assets = (*catalog.backgrounds, *catalog.foregrounds)
+        return [(a.name, a.sha256, a.identity, a.split, a.width, a.height) for a in assets]
+
+    assert told(make()[0]) == told(make()[0])

@@ -1,0 +1,121 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from qumade.data.layout import open_dataset
+from qumade.errors import QumadeError
+from qumade.viz.sheets import CELL, OUTLINE, UNKNOWN, SheetRow, contact_sheet, depth_legend, preview_dataset
+
+MakeDataset = Callable[..., Path]
+SavePicture = Callable[[Path, np.ndarray], None]
+
+
+def row(height: int = 64, width: int = 64, *, colour: tuple[int, int, int] = (10, 200, 30)) -> SheetRow:
+    image = np.full((height, width, 3), colour, np.uint8)
+    mask = np.zeros((height, width), np.uint8)
+    mask[height // 4 : height // 2, width // 4 : width // 2] = 255
+    depth = np.repeat(np.linspace(0, 1, height, dtype=np.float32)[:, None], width, 1)
+    return SheetRow(image, mask, depth, "img000001")
+
+
+def count(sheet: Image.Image, colour: tuple[int, int, int]) -> int:
+    return int((np.asarray(sheet) == colour).all(2).sum())
+
+
+def test_every_pixel_of_image_mask_and_depth_is_on_the_sheet() -> None:
+    sheet = contact_sheet([row()], inverse_depth_limits=(0, 1), outline=False)
+    scaled = (CELL // 64) ** 2
+    assert sheet.mode == "RGB"
+    assert count(sheet, (10, 200, 30)) == 64 * 64 * scaled
+    assert count(sheet, (255, 255, 255)) == 16 * 16 * scaled
+
+
+def test_the_outline_is_the_rim_of_the_mask() -> None:
+    plain, outlined = contact_sheet([row(192, 192)], outline=False), contact_sheet([row(192, 192)])
+    assert count(plain, OUTLINE) == 0
+    assert count(outlined, OUTLINE) == 4 * 48 - 4
+
+
+def test_depth_is_coloured_over_the_given_range_for_all_rows() -> None:
+    def depth_cell(sheet: Image.Image) -> np.ndarray:
+        return np.asarray(sheet)[52 : 52 + CELL, 16 + 2 * (CELL + 4) : 16 + 3 * CELL + 8]
+
+    half = SheetRow(row().image, row().mask, np.full((64, 64), 0.5, np.float32), "")
+    quarter = SheetRow(row().image, row().mask, np.full((64, 64), 0.25, np.float32), "")
+    cells = [depth_cell(contact_sheet([half], inverse_depth_limits=span)) for span in ((0, 1), (0, 0.5), (0, 2))]
+    brightness = [float(cell.mean()) for cell in cells]
+    assert all(cell.std((0, 1)).max() == 0 for cell in cells)
+    assert brightness[2] < brightness[0] < brightness[1]
+    np.testing.assert_array_equal(cells[2], depth_cell(contact_sheet([quarter], inverse_depth_limits=(0, 1))))
+
+
+def test_unknown_depth_has_its_own_colour() -> None:
+    depth = np.ones((64, 64), np.float32)
+    depth[:32] = np.nan
+    known, unknown = row(), SheetRow(row().image, None, depth, "")
+    extra = count(contact_sheet([unknown]), UNKNOWN) - count(contact_sheet([known]), UNKNOWN)
+    assert extra == 32 * 64 * (CELL // 64) ** 2
+    contact_sheet([SheetRow(row().image, None, np.full((64, 64), np.nan, np.float32), "")])
+
+
+@given(
+    shapes=st.lists(st.tuples(st.integers(1, 1100), st.integers(1, 1100)), min_size=1, max_size=4),
+    caption=st.text(max_size=200),
+)
+@settings(max_examples=15, deadline=None)
+def test_any_sizes_and_captions_make_a_sheet_of_sensible_width(shapes: list[tuple[int, int]], caption: str) -> None:
+    rows = [SheetRow(r.image, r.mask, r.inverse_depth, caption) for r in (row(*shape) for shape in shapes)]
+    sheet = contact_sheet(rows, title=caption)
+    assert 640 <= sheet.width <= 1840
+    assert sheet.height <= 60 + len(rows) * (CELL + 24)
+
+
+def test_masks_and_depth_may_be_missing() -> None:
+    whole, bare = contact_sheet([row()] * 3), contact_sheet([SheetRow(row().image, None, None, "")] * 3)
+    assert bare.width < whole.width
+    with pytest.raises(QumadeError, match="no sample"):
+        contact_sheet([])
+
+
+def test_a_preview_takes_one_sample_of_each_part(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
+    root = make_dataset(12, folders=("images", "masks"))
+    for index in range(12):
+        save_picture(root / "images" / f"img{index + 1:06d}.png", np.full((9, 12, 3), (index + 1, 99, 7), np.uint8))
+        save_picture(root / "masks" / f"img{index + 1:06d}.png", np.zeros((9, 12), np.uint8))
+    dataset = open_dataset(root)
+
+    def shown(seed: int) -> list[int]:
+        sheet = preview_dataset(dataset, 4, seed=seed)
+        return [index for index in range(12) if count(sheet, (index + 1, 99, 7))]
+
+    assert [index // 3 for index in shown(0)] == [0, 1, 2, 3]
+    assert shown(0) == shown(0)
+    assert len({tuple(shown(seed)) for seed in range(6)}) > 1
+    assert preview_dataset(dataset, 1000).size == preview_dataset(dataset, 12).size
+    with pytest.raises(QumadeError, match="got 0 samples"):
+        preview_dataset(dataset, 0)
+
+
+def test_a_metric_dataset_is_shown_over_one_range(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
+    metres = {"depth": {"kind": "metric", "code": "metres", "bits": 16, "depth_scale": 256}}
+    root = make_dataset(2, size=(16, 16), depth_bits=16, meta=metres)
+    for index, code in enumerate((512, 5120)):
+        save_picture(root / "depth" / f"img{index + 1:06d}.png", np.full((16, 16), code, np.uint16))
+    pixels = np.asarray(preview_dataset(open_dataset(root)))
+    near, far = pixels[60:244, 420:590], pixels[60:244, 420 + 600 : 590 + 600]
+    assert near.std((0, 1)).max() == far.std((0, 1)).max() == 0
+    assert near.mean() > far.mean() + 50
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("metric", "1/m"), ("scaled", "one factor"), ("affine", "shift"), (None, "unknown")]
+)
+def test_the_legend_names_the_kind_and_metres_only_for_metric(kind: str | None, words: str) -> None:
+    assert words in depth_legend(kind)
+    assert ("1/m" in depth_legend(kind)) == (kind == "metric")
+    assert depth_legend(kind, "prior").endswith(", prior")

@@ -19,8 +19,6 @@ from tqdm.auto import tqdm
 
 from qumade.data.synthetic import SyntheticDataset
 from qumade.evaluate.targets import choose, truth_of
-from qumade.generate.worker import Drawer
-from qumade.plan.planner import plan_samples
 
 THRESHOLDS = range(4, 52, 4)
 QUALITIES = (None, 90, 75)
@@ -41,11 +39,11 @@ def main() -> None:
 
 def mean_iou(dataset: SyntheticDataset, split: str, limit: int) -> NDArray[np.float64]:
     """Mean IoU of each of QUALITIES (rows) at each of THRESHOLDS (columns)."""
-    drawer = Drawer(dataset.recipe, dataset.catalog)
+    synthesizer = dataset.synthesizer
     scores = []
     for position in tqdm(choose(dataset, [split], limit), unit="pictures", desc=split):
-        plan = plan_samples(drawer.tables, dataset.catalog, dataset.indices[[position]])[0]
-        empty = drawer.draw(dataclasses.replace(plan, objects=plan.objects[:0])).image
+        plan = synthesizer.plan(dataset.indices[[position]])[0]
+        empty = synthesizer.render(dataclasses.replace(plan, objects=plan.objects[:0])).image
         triple = dataset.read(int(position))
         truth = truth_of(triple, None).mask
         assert truth is not None

@@ -34,17 +34,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from qumade.assets.catalog import Catalog
 from qumade.compose.sample import Sample
-from qumade.data.encode import encode_sample, folder_codes
-from qumade.data.metadata import DepthCode
+from qumade.data.encode import encode_sample, folder_settings
+from qumade.depth.encoding import DepthEncoding
 from qumade.generate.journal import sync_filesystem
-from qumade.generate.worker import Drawer
+from qumade.generate.worker import DrawSamples
 from qumade.generate.writers import FolderWriter
-from qumade.plan.indices import limited_indices, stem
-from qumade.plan.planner import plan_samples
+from qumade.plan.indices import stem
 from qumade.recipe import Recipe
-from qumade.synth.build_catalog import build_catalog
+from qumade.synth.synthesizer import Synthesizer
 
 CHUNK = 128
 READY_SAMPLES = 32
@@ -63,9 +61,12 @@ class Run(NamedTuple):
 class Job(NamedTuple):
     """One way to generate, with the assets read."""
 
-    recipe: Recipe
-    catalog: Catalog
+    synthesizer: Synthesizer
     scratch: Path
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.synthesizer.recipe
 
     def command(self, out: Path, limit: int | None, workers: int) -> list[str]:
         width, height = self.recipe.size
@@ -139,16 +140,16 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
-def run_floor(job: Job, ready: list[Sample], code: DepthCode, samples: int, workers: int) -> Run:
+def run_floor(job: Job, ready: list[Sample], depth: DepthEncoding, samples: int, workers: int) -> Run:
     """From ready processes with ready arrays to the last file synced."""
-    suffixes = {folder: code["suffix"] for folder, code in folder_codes(job.recipe).items()}
+    suffixes = {folder: code["suffix"] for folder, code in folder_settings(job.recipe).items()}
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(workers + 1)
     cpu_s = context.Array("d", workers)
     with scratch_folder(job.scratch) as root:
         for folder in suffixes:
             (root / folder).mkdir()
-        arguments = (barrier, cpu_s, root, suffixes, ready, code, job.recipe.encoding, samples, workers)
+        arguments = (barrier, cpu_s, root, suffixes, ready, depth, job.recipe.encoding, samples, workers)
         processes = [context.Process(target=floor_worker, args=(n, *arguments)) for n in range(workers)]
         for process in processes:
             process.start()
@@ -169,19 +170,19 @@ def floor_worker(
     root: Path,
     suffixes: dict[str, str],
     ready: list[Sample],
-    code: DepthCode,
+    depth: DepthEncoding,
     encoding: str,
     samples: int,
     workers: int,
 ) -> None:
     """Encodes ready samples in turn and writes their files under plain names."""
     folders = {folder: os.open(root / folder, os.O_RDONLY) for folder in suffixes}
-    encode_sample(ready[0], code, encoding)
+    encode_sample(ready[0], depth, encoding)
     barrier.wait()
     begin_s = time.process_time()
     for start in range(number * CHUNK, samples, workers * CHUNK):
         for index in range(start, min(start + CHUNK, samples)):
-            encoded = encode_sample(ready[index % len(ready)], code, encoding)
+            encoded = encode_sample(ready[index % len(ready)], depth, encoding)
             for folder, content in encoded.files.items():
                 name = stem(index, samples) + suffixes[folder]
                 file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666, dir_fd=folders[folder])
@@ -194,11 +195,11 @@ def floor_worker(
 def run_pillow(job: Job, seconds: float) -> float:
     """CPU seconds a sample of the plain loop, assets decoded before."""
     draw = random.Random(0)
-    names = [background.name for background in job.catalog.backgrounds]
+    names = [background.name for background in job.synthesizer.catalog.backgrounds]
     photos = [
         Image.open(job.recipe.backgrounds / name).convert("RGB") for name in draw.sample(names, min(8, len(names)))
     ]
-    names = sorted({foreground.name for foreground in job.catalog.foregrounds})
+    names = sorted({foreground.name for foreground in job.synthesizer.catalog.foregrounds})
     cutouts = [
         Image.open(job.recipe.foregrounds / name).convert("RGBA") for name in draw.sample(names, min(16, len(names)))
     ]
@@ -290,37 +291,40 @@ def run_long(job: Job, limit: int | None, workers: int) -> None:
 
 def profile(job: Job, samples: int) -> None:
     """Where one core's time goes in the middle of a long job: all cut-outs seen before, samples in index order."""
-    drawer = Drawer(job.recipe, job.catalog)
+    synthesizer = job.synthesizer
     begin = time.process_time()
-    for indices in np.array_split(np.arange(len(job.catalog.foregrounds)) * job.recipe.per_pair, 8):
-        plans = plan_samples(drawer.tables, job.catalog, indices)
+    for indices in np.array_split(np.arange(len(job.synthesizer.catalog.foregrounds)) * job.recipe.per_pair, 8):
+        plans = synthesizer.plan(indices)
         for n in range(len(plans)):
-            drawer.encode(drawer.draw(plans[n]))
+            encode_sample(synthesizer.render(plans[n]), synthesizer.depth_encoding, job.recipe.encoding)
     seconds = time.process_time() - begin
     width, height = job.recipe.size
     print(f"One core, {width}x{height} {job.recipe.encoding}, microseconds of the core's time a sample")
-    print(f"  (and {seconds:.2f} s once, until all {len(job.catalog.foregrounds)} cut-outs have been met)")
+    print(f"  (and {seconds:.2f} s once, until all {len(job.synthesizer.catalog.foregrounds)} cut-outs have been met)")
     spent = dict.fromkeys(("plan", "draw", "encode", "write"), 0.0)
     clock = time.thread_time
-    suffixes = {folder: code["suffix"] for folder, code in folder_codes(job.recipe).items()}
-    with scratch_folder(job.scratch) as root, FolderWriter(root, suffixes) as writer:
+    suffixes = {folder: code["suffix"] for folder, code in folder_settings(job.recipe).items()}
+    with scratch_folder(job.scratch) as root:
+        writer = FolderWriter(root, suffixes)
+        writer.open()
         whole = clock()
-        for indices in np.array_split(np.arange(min(samples, drawer.total)), max(1, samples // CHUNK)):
+        for indices in np.array_split(np.arange(min(samples, len(synthesizer))), max(1, samples // CHUNK)):
             t0 = clock()
-            plans = plan_samples(drawer.tables, job.catalog, indices)
+            plans = synthesizer.plan(indices)
             spent["plan"] += clock() - t0
             for n, index in enumerate(indices.tolist()):
                 t0 = clock()
-                sample = drawer.draw(plans[n])
+                sample = synthesizer.render(plans[n])
                 t1 = clock()
-                encoded = drawer.encode(sample)
+                encoded = encode_sample(sample, synthesizer.depth_encoding, job.recipe.encoding)
                 t2 = clock()
-                writer.write(stem(index, drawer.total), encoded)
+                writer.write(synthesizer.stem(index), encoded)
                 t3 = clock()
                 spent["draw"] += t1 - t0
                 spent["encode"] += t2 - t1
                 spent["write"] += t3 - t2
         whole = clock() - whole
+        writer.close()
     for name, seconds in spent.items():
         print(f"  {name:8} {1e6 * seconds / samples:7.1f}")
     print(f"  all      {1e6 * whole / samples:7.1f}, {samples / whole:,.0f} samples/s")
@@ -328,9 +332,9 @@ def profile(job: Job, samples: int) -> None:
 
 
 def threads_or_processes(job: Job, samples: int) -> None:
-    """Two threads of one process against two processes, each with a Drawer and a writer of its own."""
+    """Two threads of one process against two processes, each with a Synthesizer and a writer of its own."""
     halves = np.array_split(all_indices(job, samples), 2)
-    suffixes = {folder: code["suffix"] for folder, code in folder_codes(job.recipe).items()}
+    suffixes = {folder: code["suffix"] for folder, code in folder_settings(job.recipe).items()}
     for kind in ("threads", "processes", "threads", "processes", "threads", "processes"):
         context: Any = threading if kind == "threads" else multiprocessing.get_context("spawn")
         barrier = context.Barrier(3)
@@ -353,27 +357,28 @@ def threads_or_processes(job: Job, samples: int) -> None:
 
 
 def draw_all(job: Job, indices: NDArray[np.int64], root: Path, suffixes: dict[str, str], barrier: Any) -> None:
-    drawer = Drawer(job.recipe, job.catalog)
-    with FolderWriter(root, suffixes) as writer:
-        drawer.write(indices[::17], writer, lambda: False)
-        barrier.wait()
-        for at in range(0, len(indices), CHUNK):
-            drawer.write(indices[at : at + CHUNK], writer, lambda: False)
-        barrier.wait()
+    synthesizer = Synthesizer(job.recipe, job.synthesizer.catalog)
+    work = DrawSamples(synthesizer, FolderWriter(root, suffixes))
+    work.open()
+    work(indices[::17], lambda: False)
+    barrier.wait()
+    for at in range(0, len(indices), CHUNK):
+        work(indices[at : at + CHUNK], lambda: False)
+    barrier.wait()
+    work.close()
 
 
 def all_indices(job: Job, limit: int | None) -> NDArray[np.int64]:
-    indices: NDArray[np.int64] = limited_indices(
-        limit, len(job.catalog.backgrounds), len(job.catalog.foregrounds), job.recipe.per_pair
-    )
-    return indices
+    return job.synthesizer.indices(limit)
 
 
-def ready_samples(job: Job) -> tuple[list[Sample], DepthCode]:
+def ready_samples(job: Job) -> tuple[list[Sample], DepthEncoding]:
     """Drawn samples of several assets, for the floor to encode."""
-    drawer = Drawer(job.recipe, job.catalog)
-    plans = plan_samples(drawer.tables, job.catalog, all_indices(job, READY_SAMPLES))
-    return [drawer.draw(plans[n]) for n in range(len(plans))], drawer.code
+    synthesizer = job.synthesizer
+    plans = synthesizer.plan(all_indices(job, READY_SAMPLES))
+    if synthesizer.depth_encoding is None:
+        raise ValueError("a recipe without depth")
+    return [synthesizer.render(plans[n]) for n in range(len(plans))], synthesizer.depth_encoding
 
 
 def main() -> None:
@@ -396,15 +401,15 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     folders = {"backgrounds": given.backgrounds, "foregrounds": given.foregrounds}
     recipe = Recipe(**folders, size=(given.size, given.size), encoding=given.encoding)
-    job = Job(recipe, build_catalog(recipe)[0], given.out)
+    job = Job(Synthesizer.from_recipe(recipe), given.out)
     if given.long is not None:
         run_long(job, given.long or None, given.workers)
         return
     with scratch_folder(given.out) as folder:
-        for background in job.catalog.backgrounds[:FEW_BACKGROUNDS]:
+        for background in job.synthesizer.catalog.backgrounds[:FEW_BACKGROUNDS]:
             shutil.copy(recipe.backgrounds / background.name, folder)
         few = recipe.model_copy(update={"backgrounds": folder})
-        measure(Job(few, build_catalog(few)[0], given.out), given)
+        measure(Job(Synthesizer.from_recipe(few), given.out), given)
 
 
 def measure(job: Job, given: argparse.Namespace) -> None:
@@ -419,7 +424,11 @@ def measure(job: Job, given: argparse.Namespace) -> None:
         for change in ({"size": (512, 512)}, {"encoding": "lossless"}):
             other = job.recipe.model_copy(update=change)
             compare(
-                job._replace(recipe=other), given.limit // 2, given.workers, max(1, given.rounds // 2), pillow_s=0.0
+                Job(Synthesizer(other, job.synthesizer.catalog), job.scratch),
+                given.limit // 2,
+                given.workers,
+                max(1, given.rounds // 2),
+                pillow_s=0.0,
             )
 
 

@@ -19,7 +19,8 @@ from qumade.cli.common import size_of
 from qumade.data.augment import Augmentation, augment, fitted
 from qumade.data.loader import training_batches
 from qumade.data.mixture import Ingredient, Mixture
-from qumade.data.synthetic import SyntheticDataset, open_data
+from qumade.data.opening import open_dataset
+from qumade.data.synthetic import SyntheticDataset
 
 RUNS = 7
 
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="of a recipe")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    dataset = open_data(options.data, resample_placements=True, limit=options.limit)
+    dataset = open_dataset(options.data, resample_placements=True, limit=options.limit)
     height, width = dataset[0].image.shape[:2]
     size = options.size or (width, height)
     rng = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from qumade import demo
-from qumade.data.layout import open_dataset
+from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 from qumade.train.checkpoint import latest_checkpoint, read_checkpoint
 
@@ -82,7 +82,7 @@ def test_a_dataset_is_made_of_the_samples_and_trained_on(made: tuple[Path, str])
     out, text = made
     dataset = open_dataset(out / "dataset")
     assert len(dataset) == KEPT * KEPT * 2 and f"{len(dataset)} samples.\n" in text
-    assert dataset.depth_code is not None and dataset.depth_code.kind == "metric"
+    assert dataset.depth_encoding is not None and dataset.depth_encoding.kind == "metric"
     config = yaml.safe_load((out / "run" / "config.yaml").read_text())
     assert config["data"] == "../dataset" and config["minutes"] == 0.01
     checkpoint = latest_checkpoint(out / "run" / "checkpoint")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qumade.data.layout import LabeledSample
+from qumade.data.dataset import LabeledSample
 from qumade.models.config import NetworkConfig
 from qumade.notebook import of_each_split, project_path, run_for, show_pictures, show_results
 from qumade.predict.predictor import Prediction
@@ -15,7 +15,7 @@ from qumade.train.config import TrainConfig, save_config
 class _Grey:
     """Samples whose splits are given; a square in the middle is the object."""
 
-    name, depth_code = "grey", None
+    name, depth_encoding = "grey", None
 
     def __init__(self, splits: list[str]) -> None:
         self.splits = np.array(splits)

@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 
 from qumade.assets.bundled import write_samples
-from qumade.generate.worker import Drawer
+from qumade.data.encode import encode_sample
 from qumade.io.decode import decode_grey, decode_rgb
-from qumade.plan.planner import plan_samples
 from qumade.recipe import Recipe
-from qumade.synth.build_catalog import build_catalog
+from qumade.synth.synthesizer import Synthesizer
 
 _DECIMALS = 6
 _VARIANTS: dict[str, dict[str, Any]] = {
@@ -47,18 +46,18 @@ _SAMPLES = {
 
 
 @pytest.fixture(scope="module")
-def drawer_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Drawer]:
+def synthesizer_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Synthesizer]:
     folder = tmp_path_factory.mktemp("samples")
     write_samples(folder)
-    kept: dict[str, Drawer] = {}
+    kept: dict[str, Synthesizer] = {}
 
-    def make(variant: str) -> Drawer:
+    def make(variant: str) -> Synthesizer:
         if variant not in kept:
             fields = {
                 f"{name}": folder / name for name in ("backgrounds", "foregrounds", "labels", "depths", "reliefs")
             }
             recipe = Recipe(**fields, seed=7, encoding="lossless", **_VARIANTS[variant])
-            kept[variant] = Drawer(recipe, build_catalog(recipe)[0])
+            kept[variant] = Synthesizer.from_recipe(recipe)
         return kept[variant]
 
     return make
@@ -75,8 +74,8 @@ def _plan_hash(plans: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _sample_hash(drawer: Drawer, plan: Any) -> str:
-    encoded = drawer.encode(drawer.draw(plan))
+def _sample_hash(synthesizer: Synthesizer, plan: Any) -> str:
+    encoded = encode_sample(synthesizer.render(plan), synthesizer.depth_encoding, synthesizer.recipe.encoding)
     digest = hashlib.sha256()
     for folder in ("images", "masks", "depth"):
         decode = decode_rgb if folder == "images" else decode_grey
@@ -85,16 +84,16 @@ def _sample_hash(drawer: Drawer, plan: Any) -> str:
 
 
 @pytest.mark.parametrize("variant", _VARIANTS)
-def test_plans_are_pinned(drawer_of: Callable[[str], Drawer], variant: str) -> None:
-    drawer = drawer_of(variant)
-    indices = np.linspace(0, drawer.total - 1, 20).astype(np.int64)
-    found = _plan_hash(plan_samples(drawer.tables, drawer.catalog, indices))
+def test_plans_are_pinned(synthesizer_of: Callable[[str], Synthesizer], variant: str) -> None:
+    synthesizer = synthesizer_of(variant)
+    indices = np.linspace(0, len(synthesizer) - 1, 20).astype(np.int64)
+    found = _plan_hash(synthesizer.plan(indices))
     assert found == _PLANS[variant]
 
 
 @pytest.mark.parametrize("variant", _VARIANTS)
-def test_samples_are_pinned(drawer_of: Callable[[str], Drawer], variant: str) -> None:
-    drawer = drawer_of(variant)
-    plan = plan_samples(drawer.tables, drawer.catalog, [drawer.total // 3])[0]
-    found = _sample_hash(drawer, plan)
+def test_samples_are_pinned(synthesizer_of: Callable[[str], Synthesizer], variant: str) -> None:
+    synthesizer = synthesizer_of(variant)
+    plan = synthesizer.plan([len(synthesizer) // 3])[0]
+    found = _sample_hash(synthesizer, plan)
     assert found == _SAMPLES[variant]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qumade.assets.bundled import bundled_folder
 from qumade.recipe import Recipe
-from qumade.synth.build_catalog import build_catalog
+from qumade.synth.synthesizer import Synthesizer
 from qumade.viz.recipe_sheet import preview_recipe
 
 POLICIES = ("random", "semantic", "perspective")
@@ -36,7 +36,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for policy in POLICIES:
         recipe = placement_recipe(policy)
-        sheet = preview_recipe(recipe, build_catalog(recipe)[0], 12)
+        sheet = preview_recipe(Synthesizer.from_recipe(recipe), 12)
         path = folder / f"placement_{policy}.jpg"
         sheet.save(path, quality=88)
         print(path.absolute(), f"{path.stat().st_size / 1e6:.2f} MB")

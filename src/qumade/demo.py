@@ -5,12 +5,10 @@ from pathlib import Path
 
 from qumade.assets.bundled import write_samples
 from qumade.data.folder import FolderDataset
-from qumade.data.layout import open_dataset
 from qumade.data.statistics import format_statistics, statistics, write_statistics
-from qumade.generate.audit import audit_dataset
+from qumade.generate.audit import audit
 from qumade.generate.engine import generate
 from qumade.recipe import load_recipe
-from qumade.synth.build_catalog import build_catalog
 from qumade.synth.check import check_assets, format_report
 from qumade.viz.placements import write_placements
 from qumade.viz.sheets import preview_dataset
@@ -48,10 +46,9 @@ def _compose(samples: Path, dataset_path: Path, out: Path, workers: int | None) 
     _step("2. Check them", samples)
     print(format_report(check_assets(recipe)))
     _step("3. Compose a dataset: images, masks and depth", dataset_path)
-    catalog, _ = build_catalog(recipe)
-    summary = generate(recipe, catalog, dataset_path, workers=workers)
+    summary = generate(recipe, dataset_path, workers=workers)
     print("It was finished already." if summary is None else f"{summary.samples:,} samples.")
-    dataset = open_dataset(dataset_path)
+    dataset = FolderDataset(dataset_path)
     _step("4. Measure it", write_statistics(dataset, result := statistics(dataset, workers=workers)))
     print(format_statistics(result))
     sheet, placements = out / "samples.png", out / "placements.png"
@@ -59,8 +56,8 @@ def _compose(samples: Path, dataset_path: Path, out: Path, workers: int | None) 
     preview_dataset(dataset, 24).save(sheet)
     write_placements(dataset, placements)
     _step("6. Audit it: draw samples again and compare", dataset_path)
-    audit = audit_dataset(dataset_path)
-    print(*audit.problems, f"{audit.redrawn} samples drawn again, {len(audit.problems)} problems.", sep="\n")
+    audited = audit(dataset_path)
+    print(*audited.problems, f"{audited.redrawn} samples drawn again, {len(audited.problems)} problems.", sep="\n")
     return sheet, placements
 
 

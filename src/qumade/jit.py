@@ -13,7 +13,7 @@ __all__ = ["compiled"]
 
 _PACKAGE = Path(__file__).parent
 # Where compiled functions and the constants that they hold are defined; tests/test_jit.py finds any that is missing.
-_SOURCES = ("plan/*.py", "compose/*.py", "data/encode.py", "assets/catalog.py", "geometry.py", "jit.py")
+_SOURCES = ("plan/*.py", "compose/*.py", "depth/codec.py", "assets/catalog.py", "geometry.py", "jit.py")
 
 
 def _cache_folder() -> str:

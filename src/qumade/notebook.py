@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qumade.assets.bundled import write_samples
-from qumade.data.metadata import read_description
+from qumade.data.metadata import read_metadata
 from qumade.evaluate.evaluation import evaluate
 from qumade.evaluate.panels import draw_rows, sheet
 from qumade.evaluate.targets import Samples, choose
 from qumade.generate.engine import generate
 from qumade.plan.splits import SAMPLE_SPLITS
 from qumade.recipe import Policy, load_recipe, recipe_from_dict, save_recipe
-from qumade.synth.build_catalog import build_catalog
 from qumade.viz.sheets import coloured_depth
 
 if TYPE_CHECKING:
@@ -62,11 +61,10 @@ def bundled_recipe(folder: Path) -> Path:
 def bundled_dataset(folder: Path) -> Path:
     """Return folder/dataset; where no finished dataset is there yet, it is composed of the bundled samples."""
     data_path, description = folder / "dataset", folder / "dataset" / "dataset.yaml"
-    if not description.is_file() or not read_description(description).complete:
+    if not description.is_file() or not read_metadata(description).complete:
         fields = load_recipe(bundled_recipe(folder)).model_dump() | {"per_pair": PER_PAIR}
         recipe = recipe_from_dict(fields, "the bundled recipe", folder)
-        catalog, _ = build_catalog(recipe)
-        generate(recipe, catalog, data_path)
+        generate(recipe, data_path)
     return data_path
 
 

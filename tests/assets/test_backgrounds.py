@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from qumade.assets.backgrounds import catalog_backgrounds, depth_kind, match_maps, survey_photo
-from qumade.assets.catalog import Background, DepthKind
+from qumade.assets.catalog import Background
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.scan import Finding, scan_backgrounds
+from qumade.depth.encoding import DepthKind
 from qumade.errors import QumadeError
 from qumade.geometry import GroundPlane, inverse_depth_map
 from qumade.io.pictures import content_hash

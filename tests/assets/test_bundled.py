@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from qumade.assets.bundled import bundled_folder, write_samples
-from qumade.data.layout import open_dataset
+from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 from qumade.recipe import Recipe
 from qumade.synth.check import check_assets
@@ -226,7 +226,7 @@ def test_reference_scenes_hold_other_cars_and_roads() -> None:
 def test_the_reference_is_a_dataset() -> None:
     dataset = open_dataset(FOLDER / "reference")
     assert dataset.stems.tolist() == REFERENCE
-    assert dataset.has_masks and dataset.has_depth and dataset.depth_code.kind == "metric"
+    assert dataset.has_masks and dataset.has_depth and dataset.depth_encoding.kind == "metric"
     triple = dataset.read(0)
     assert triple.mask is not None and triple.inverse_depth is not None
     metres = read("reference", "depth", f"{REFERENCE[0]}.png") / 256.0

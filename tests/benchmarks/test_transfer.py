@@ -73,8 +73,8 @@ def test_a_training_has_a_core_of_its_own_and_twenty_looks(monkeypatch):
     ("values", "text"),
     [([0.5], "0.500"), ([0.5, 0.25, 0.75], "0.500 (0.250 - 0.750)"), ([], "-"), ([None], "-"), ([None, 0.1], "0.100")],
 )
-def test_spread(values, text):
-    assert page.spread(values) == text
+def test_mean_and_range(values, text):
+    assert page.mean_and_range(values) == text
 
 
 def _results() -> dict[str, Any]:

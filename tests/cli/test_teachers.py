@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from qumade.cli import main
-from qumade.data.layout import open_dataset
+from qumade.data.opening import open_dataset
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -85,7 +85,7 @@ def test_backgrounds_are_labelled_once_and_the_kind_is_recorded(
     assert code == 0, text
     assert f"Depth: kind {kind}, from depth maps" in text
     dataset = open_dataset("out")
-    assert (dataset.depth_code.kind, dataset.depth_code.source) == (kind, "depths")
+    assert (dataset.depth_encoding.kind, dataset.depth_encoding.source) == (kind, "depths")
     description = yaml.safe_load(Path("out/dataset.yaml").read_text())
     recipe = description["recipe"]
     assert recipe["depths_kind"] == kind and recipe["depth_teacher"] is None
@@ -144,7 +144,7 @@ def test_depth_of_composites_is_predicted(run: Run, networks: Any, asset_folders
     code, text = run("--out", "out", *flags)
     assert code == 0, text
     assert f"Depth: kind affine, from the composites by {networks('depth_anything')}" in text
-    code_of = open_dataset("out").depth_code
+    code_of = open_dataset("out").depth_encoding
     assert (code_of.kind, code_of.source, code_of.range) == ("affine", "composite", "image")
     assert not Path("cache").exists()
     code, text = run("--out", "out", *flags)

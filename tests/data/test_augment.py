@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from qumade.data.augment import Augmentation, Layers, augment, colour_jittered, fitted, rotated
-from qumade.data.layout import LabeledSample
+from qumade.data.dataset import LabeledSample
 
 MOVES = Augmentation.none().model_copy(update={"crop": (0.6, 1.0), "mirror": 0.5, "rotate": 0.7, "rotate_deg": 30.0})
 LOOKS = Augmentation(crop=(1.0, 1.0), mirror=0, rotate=0, colour=1, blur=1, noise=1, jpeg=1)

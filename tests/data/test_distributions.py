@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from qumade.data.dataset import LabeledSample
 from qumade.data.distributions import distributions
-from qumade.data.layout import LabeledSample
 from qumade.errors import QumadeError
 from qumade.plan.indices import stratified_indices
 

@@ -1,6 +1,4 @@
-import dataclasses
 import io
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,8 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qumade.compose.sample import Sample
-from qumade.data.encode import composite_depth_code, depth_code, encode_depth, encode_sample, folder_codes
-from qumade.data.metadata import DepthCode, inverse_depth_table
+from qumade.data.encode import encode_depth_file, encode_sample, folder_settings
+from qumade.depth.codec import inverse_depth_table
+from qumade.depth.encoding import DepthEncoding
+from qumade.synth.depth_encoding import layered_encoding
 
 # The luminance table of the JPEG standard (ITU-T T.81, table K.1) in rows: what libjpeg scales by its quality.
 LUMINANCE = (
@@ -35,72 +35,8 @@ def decoded(data: bytes) -> NDArray[Any]:
     return np.asarray(Image.open(io.BytesIO(data)))
 
 
-def codes_of(inverse_depth: NDArray[Any], code: DepthCode) -> tuple[NDArray[Any], int]:
-    """The grey levels that are written: through PNG, which keeps them."""
-    encoded = encode_sample(sample_of(inverse_depth), code, "lossless")
-    return decoded(encoded.files["depth"]), encoded.depth_clipped_px
-
-
-@given(
-    seed=st.integers(0, 2**32),
-    bits=st.sampled_from([8, 16]),
-    span=st.sampled_from([(0.0, 1.5), (0.0, 0.5), (0.0, 80.0), (-2.0, 3.0)]),
-)
-def test_codes_stand_for_inverse_depth_within_half_a_step(seed: int, bits: Any, span: tuple[float, float]) -> None:
-    code = DepthCode(kind="affine", code="inverse", bits=bits, range=span)
-    values = np.random.default_rng(seed).uniform(*span, (9, 13)).astype(np.float32)
-    values.flat[:2] = span
-    codes, clipped = codes_of(values, code)
-    assert codes.dtype == (np.uint8 if bits == 8 else np.uint16)
-    step = (span[1] - span[0]) / ((1 << bits) - 1)
-    # A hundredth of a step: arithmetic of 24 bits.
-    assert np.abs(inverse_depth_table(code)[codes] - values).max() <= 0.51 * step
-    assert (codes.flat[0], codes.flat[1]) == (0, (1 << bits) - 1)
-    assert clipped == 0
-
-
-def test_what_is_nearer_than_the_nearest_code_gets_it_and_is_counted() -> None:
-    code = DepthCode(kind="scaled", code="inverse", bits=8, range=(0.0, 2.55))
-    codes, clipped = codes_of(np.array([[2.54, 2.55, 2.554, 2.5551, 2.56, 70.0, 0.0, 1e30]]), code)
-    assert codes.tolist() == [[254, 255, 255, 255, 255, 255, 0, 255]]
-    assert clipped == 4
-
-
-def test_what_is_farther_than_the_farthest_code_gets_it() -> None:
-    code = DepthCode(kind="affine", code="inverse", bits=8, range=(0.0, 1.0))
-    assert codes_of(np.array([[-0.5, 0.0, 1.0]]), code)[0].tolist() == [[0, 0, 255]]
-
-
-def test_metres_follow_the_16_bit_convention() -> None:
-    code = DepthCode(kind="metric", code="metres", bits=16, depth_scale=256)
-    metres = np.array([[1.0, 10.0, 100.0, 255.98, 300.0, np.inf, np.nan, 1e-6]])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        codes, clipped = codes_of(1.0 / metres, code)
-    assert codes.dtype == np.uint16
-    # 0 is unknown, 65535 farther than that: the nearest thing there is a 1.
-    assert codes.tolist() == [[256, 2560, 25600, 65531, 65535, 65535, 0, 1]]
-    assert clipped == 0
-
-
-@given(seed=st.integers(0, 2**32))
-def test_metres_invert_within_half_a_step(seed: int) -> None:
-    code = DepthCode(kind="metric", code="metres", bits=16, depth_scale=256)
-    metres = np.random.default_rng(seed).uniform(0.5, 255.9, (6, 7)).astype(np.float32)
-    table = inverse_depth_table(code)
-    assert np.abs(1 / table[codes_of(1 / metres, code)[0]] - metres).max() <= 0.52 / 256
-
-
-def test_the_range_of_an_image_is_its_own() -> None:
-    code = DepthCode(kind="affine", code="inverse", bits=8, range="image")
-    codes, clipped = codes_of(np.array([[0.2, 0.3, 0.4], [0.25, 0.2, 0.4]]), code)
-    assert codes.tolist() == [[0, 128, 255], [64, 0, 255]]
-    assert clipped == 0
-    assert codes_of(np.full((2, 2), 0.7), code)[0].tolist() == [[0, 0], [0, 0]]
-
-
 def test_lossless_files_hold_the_very_pixels() -> None:
-    code = DepthCode(kind="scaled", code="inverse", bits=16, range=(0.0, 1.5))
+    code = DepthEncoding(kind="scaled", code="inverse", bits=16, range=(0.0, 1.5))
     sample = sample_of(np.random.default_rng(5).uniform(0, 1.5, (24, 32)))
     files = encode_sample(sample, code, "lossless").files
     assert all(data.startswith(b"\x89PNG") for data in files.values())
@@ -111,10 +47,10 @@ def test_lossless_files_hold_the_very_pixels() -> None:
 
 def test_a_binary_mask_comes_back_binary() -> None:
     mask = np.where(np.random.default_rng(1).random((24, 32)) < 0.3, 255, 0).astype(np.uint8)
-    code = DepthCode(kind="scaled", code="inverse", bits=16, range=(0.0, 1.5))
+    code = DepthEncoding(kind="scaled", code="inverse", bits=16, range=(0.0, 1.5))
     files = encode_sample(sample_of(np.zeros((24, 32)), mask), code, "lossless").files
     np.testing.assert_array_equal(decoded(files["masks"]), mask)
-    code = DepthCode(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
+    code = DepthEncoding(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
     blob = np.zeros((24, 32), np.uint8)
     blob[5:18, 9:23] = 255
     jpeg = decoded(encode_sample(sample_of(np.zeros((24, 32)), blob), code, "jpeg").files["masks"])
@@ -122,8 +58,8 @@ def test_a_binary_mask_comes_back_binary() -> None:
 
 
 def test_jpeg_files_are_written_with_the_recorded_settings(works: Any) -> None:
-    recorded = folder_codes(works.recipe)
-    code = depth_code(works.recipe, works.catalog)
+    recorded = folder_settings(works.recipe)
+    code = layered_encoding(works.recipe, works.catalog)
     files = encode_sample(sample_of(np.random.default_rng(5).uniform(0, 1.5, (24, 32))), code, "jpeg").files
     assert list(files) == list(recorded) == ["images", "masks", "depth"]
     for folder, data in files.items():
@@ -145,53 +81,13 @@ def test_jpeg_is_near_what_was_drawn() -> None:
     v, u = np.mgrid[:48, :64]
     smooth = np.dstack([4 * u, 5 * v, 2 * (u + v)]).astype(np.uint8)
     mask = np.clip(128 + 20.0 * (14 - np.hypot(u - 30, v - 20)), 0, 255).astype(np.uint8)
-    code = DepthCode(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
+    code = DepthEncoding(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
     depth = (v / 48).astype(np.float32)
     drawn = Sample(smooth, mask, depth, mask, np.ones(1, np.float32))
     files = encode_sample(drawn, code, "jpeg").files
     assert np.abs(decoded(files["images"]).astype(int) - smooth).mean() < 2
     assert np.abs(decoded(files["masks"]).astype(int) - mask).mean() < 1
     assert np.abs(inverse_depth_table(code)[decoded(files["depth"])] - depth).max() < 2.5 * 1.5 / 255
-
-
-@pytest.mark.parametrize(
-    ("kind", "encoding", "changes", "expected"),
-    [
-        ("scaled", "jpeg", {}, {"code": "inverse", "bits": 8, "range": (0.0, 1.5)}),
-        ("metric", "jpeg", {}, {"code": "inverse", "bits": 8, "range": (0.0, 0.5)}),
-        ("affine", "jpeg", {}, {"code": "inverse", "bits": 8, "range": (0.0, 1.0)}),
-        ("affine", "jpeg", {"depth_near": 3.0}, {"code": "inverse", "bits": 8, "range": (0.0, 3.0)}),
-        ("scaled", "jpeg", {"depth_quantization": "image"}, {"code": "inverse", "bits": 8, "range": "image"}),
-        ("scaled", "lossless", {}, {"code": "inverse", "bits": 16, "range": (0.0, 1.5)}),
-        ("metric", "lossless", {}, {"code": "metres", "bits": 16, "depth_scale": 256.0}),
-    ],
-)
-def test_a_dataset_has_one_depth_code(
-    works: Any, kind: Any, encoding: str, changes: dict[str, Any], expected: dict[str, Any]
-) -> None:
-    recipe = works.recipe.model_copy(update={"encoding": encoding, **changes})
-    code = depth_code(recipe, dataclasses.replace(works.catalog, depth_kind=kind))
-    assert code == DepthCode(kind=kind, source="prior", **expected)
-
-
-@pytest.mark.parametrize(
-    ("kind", "encoding", "changes", "expected"),
-    [
-        ("affine", "jpeg", {}, {"code": "inverse", "bits": 8, "range": "image"}),
-        ("affine", "jpeg", {"depth_near": 3.0}, {"code": "inverse", "bits": 8, "range": "image"}),
-        ("affine", "lossless", {}, {"code": "inverse", "bits": 16, "range": "image"}),
-        ("scaled", "jpeg", {}, {"code": "inverse", "bits": 8, "range": (0.0, 1.5)}),
-        ("metric", "jpeg", {"depth_near": 0.2}, {"code": "inverse", "bits": 8, "range": (0.0, 0.2)}),
-        ("metric", "lossless", {}, {"code": "metres", "bits": 16, "depth_scale": 256.0}),
-    ],
-)
-def test_predicted_affine_depth_has_no_range_for_all(
-    works: Any, kind: Any, encoding: str, changes: dict[str, Any], expected: dict[str, Any]
-) -> None:
-    recipe = works.recipe.model_copy(update={"encoding": encoding, **changes})
-    code = composite_depth_code(recipe, kind, "f" * 64)
-    assert DepthCode.model_validate(code.model_dump()) == code
-    assert code == DepthCode(kind=kind, source="composite", teacher_sha256="f" * 64, **expected)
 
 
 @given(seed=st.integers(0, 2**32), width=st.integers(1, 40), height=st.integers(1, 20))
@@ -208,9 +104,9 @@ def test_ignored_pixels_come_back_from_one_bit(seed: int, width: int, height: in
 @pytest.mark.parametrize("encoding", ["jpeg", "lossless"])
 def test_depth_is_the_same_alone_and_a_sample_may_go_without(works: Any, encoding: str) -> None:
     recipe = works.recipe.model_copy(update={"encoding": encoding})
-    code = depth_code(recipe, works.catalog)
+    code = layered_encoding(recipe, works.catalog)
     sample = sample_of(np.random.default_rng(5).uniform(0, 2, (24, 32)))
     whole = encode_sample(sample, code, encoding)
-    alone, without = encode_depth(sample.inverse_depth, code, encoding), encode_sample(sample, None, encoding)
+    alone, without = encode_depth_file(sample.inverse_depth, code, encoding), encode_sample(sample, None, encoding)
     assert alone == ({"depth": whole.files["depth"]}, whole.depth_clipped_px) and whole.depth_clipped_px > 0
     assert without == ({name: whole.files[name] for name in ("images", "masks")}, 0)

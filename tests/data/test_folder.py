@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qumade.data.folder import SPLIT_NAMES, FolderDataset
-from qumade.data.layout import open_dataset
+from qumade.data.dataset import SPLIT_NAMES
+from qumade.data.folder import FolderDataset
+from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 
 SPLITS = ["test", None, "train", "seen background", "mixed"]
@@ -30,7 +31,7 @@ def test_samples_are_those_that_the_layout_reads(make_dataset: Callable[..., Pat
     root = make_dataset(4, folders=("images", "masks", "ignore"))
     files, dataset = open_dataset(root), FolderDataset(root)
     assert (len(dataset), dataset.name, dataset.has_masks, dataset.has_depth) == (4, root.name, True, False)
-    assert dataset.depth_code is None
+    assert dataset.depth_encoding is None
     for got in (dataset[2], dataset.read(2, draw=5), dataset.read_many([0, 2], [3, 4])[1]):
         for name in ("image", "mask", "ignore"):
             np.testing.assert_array_equal(getattr(got, name), getattr(files.read(2), name))

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from qumade.data.augment import Augmentation
+from qumade.data.dataset import LabeledSample
 from qumade.data.folder import FolderDataset
-from qumade.data.layout import LabeledSample
 from qumade.data.loader import PRELOADED, Batch, Batches, ordered_batches, to_batch, training_batches
 from qumade.data.mixture import Ingredient, Mixture
 from qumade.data.synthetic import SyntheticDataset
@@ -162,7 +162,7 @@ def test_fresh_composites_are_placed_anew_in_every_epoch(asset_folders: Path) ->
 class Slow:
     """A dataset whose samples take their time."""
 
-    name, has_masks, has_depth, depth_code = "slow", True, False, None
+    name, has_masks, has_depth, depth_encoding = "slow", True, False, None
 
     def __len__(self) -> int:
         return 4
@@ -212,11 +212,11 @@ INTERRUPTED = """
 import signal, time
 import numpy as np
 from qumade.data.loader import training_batches
-from qumade.data.layout import LabeledSample
+from qumade.data.dataset import LabeledSample
 from qumade.data.mixture import Ingredient, Mixture
 
 class Slow:
-    name, has_masks, has_depth, depth_code = "slow", True, False, None
+    name, has_masks, has_depth, depth_encoding = "slow", True, False, None
 
     def __len__(self):
         return 1

@@ -9,6 +9,7 @@ from qumade.geometry import GroundPlane
 from qumade.plan.indices import stem
 from qumade.plan.planner import plan_samples
 from qumade.plan.tables import plan_tables
+from qumade.synth.synthesizer import Synthesizer
 
 INDICES = [3, 0, *range(7, 120, 11)]
 
@@ -26,7 +27,7 @@ def world(make_recipe, make_catalog, alphas):
     plans = plan_samples(plan_tables(recipe, catalog), catalog, INDICES)
     visible = np.linspace(0.5, 1, plans.objects.size, dtype=np.float32).reshape(plans.objects.shape)
     clipped = np.arange(len(plans), dtype=np.int32)
-    return recipe, catalog, plans, manifest_table(recipe, catalog, plans, visible, clipped)
+    return recipe, catalog, plans, manifest_table(Synthesizer(recipe, catalog), plans, visible, clipped)
 
 
 def equal(one, other):
@@ -40,18 +41,21 @@ def equal(one, other):
 def test_a_table_gives_back_its_plans(world):
     recipe, catalog, plans, table = world
     assert set(plans.samples["count"]) > {1}
-    equal(plans_from_manifest(recipe, catalog, table), plans)
+    equal(plans_from_manifest(Synthesizer(recipe, catalog), table), plans)
 
 
 def test_through_a_file_in_several_row_groups_and_in_any_selection(world, tmp_path):
     recipe, catalog, plans, table = world
     pq.write_table(table, tmp_path / "manifest.parquet", row_group_size=2)
     read = pq.read_table(tmp_path / "manifest.parquet")
-    equal(plans_from_manifest(recipe, catalog, read), plans)
-    some = plans_from_manifest(recipe, catalog, read.take([4, 1]))
+    equal(plans_from_manifest(Synthesizer(recipe, catalog), read), plans)
+    some = plans_from_manifest(Synthesizer(recipe, catalog), read.take([4, 1]))
     equal(some, type(plans)(plans.samples[[4, 1]], plans.objects[[4, 1]]))
-    equal(plans_from_manifest(recipe, catalog, read.slice(1, 3)), type(plans)(plans.samples[1:4], plans.objects[1:4]))
-    assert len(plans_from_manifest(recipe, catalog, read.slice(0, 0))) == 0
+    equal(
+        plans_from_manifest(Synthesizer(recipe, catalog), read.slice(1, 3)),
+        type(plans)(plans.samples[1:4], plans.objects[1:4]),
+    )
+    assert len(plans_from_manifest(Synthesizer(recipe, catalog), read.slice(0, 0))) == 0
 
 
 def test_rows_say_what_a_reader_wants_to_know(world):
@@ -118,7 +122,7 @@ def with_object(table, **fields):
 def test_a_crop_outside_of_its_photo_is_refused(world, field, value):
     recipe, catalog, _, table = world
     with pytest.raises(QumadeError, match=r"got crop .* in sample 3; must lie in photo_0\.png"):
-        plans_from_manifest(recipe, catalog, changed(table, field, value))
+        plans_from_manifest(Synthesizer(recipe, catalog), changed(table, field, value))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,7 @@ def test_a_crop_outside_of_its_photo_is_refused(world, field, value):
 def test_a_box_that_cannot_be_is_refused(world, fields):
     recipe, catalog, _, table = world
     with pytest.raises(QumadeError, match=r"got box .*thing_\d\.png"):
-        plans_from_manifest(recipe, catalog, with_object(table, **fields))
+        plans_from_manifest(Synthesizer(recipe, catalog), with_object(table, **fields))
 
 
 @pytest.mark.parametrize(
@@ -155,4 +159,4 @@ def test_a_box_that_cannot_be_is_refused(world, fields):
 def test_rows_of_another_recipe_are_refused(world, change, said):
     recipe, catalog, _, table = world
     with pytest.raises(QumadeError, match=said):
-        plans_from_manifest(recipe, catalog, change(table))
+        plans_from_manifest(Synthesizer(recipe, catalog), change(table))

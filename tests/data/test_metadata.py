@@ -1,13 +1,12 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qumade.data.metadata import UNDESCRIBED_DEPTH, DepthCode, inverse_depth_table, read_description
+from qumade.data.metadata import read_metadata
 from qumade.errors import QumadeError
 
 BASE = {"format": "qumade-dataset/1", "complete": True}
@@ -31,7 +30,7 @@ def test_everything_that_a_writer_states_is_read(tmp_path: Path) -> None:
         "recipe": {"seed": 3, "scale": {"truck_*": [0.2, 0.6]}},
         "assets": {"backgrounds": [{"name": "a.jpg", "sha256": "0", "identity": 1, "split": None}]},
     }
-    description = read_description(described(tmp_path, content))
+    description = read_metadata(described(tmp_path, content))
     assert (description.complete, description.samples, description.size) == (True, 400000, (320, 240))
     assert description.depth is not None and description.depth.range == (0.0, 1.5)
     assert description.folders is not None and description.folders["images"].suffix == ".jpg"
@@ -67,7 +66,7 @@ def test_everything_that_a_writer_states_is_read(tmp_path: Path) -> None:
 def test_a_wrong_value_is_refused_by_key_value_and_file(tmp_path: Path, change: dict[str, Any], key: str) -> None:
     path = described(tmp_path, BASE | change)
     with pytest.raises(QumadeError) as caught:
-        read_description(path)
+        read_metadata(path)
     message = str(caught.value)
     assert message.startswith(f"Invalid {key}")
     assert f" in {path}; must be " in message
@@ -78,7 +77,7 @@ def test_a_wrong_value_is_refused_by_key_value_and_file(tmp_path: Path, change: 
 def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
     content = {name: value for name, value in BASE.items() if name != key}
     with pytest.raises(QumadeError, match=f"key {key} is missing in {tmp_path}"):
-        read_description(described(tmp_path, content))
+        read_metadata(described(tmp_path, content))
 
 
 def billion_laughs() -> str:
@@ -106,7 +105,7 @@ def billion_laughs() -> str:
 )
 def test_hostile_yaml_is_refused_in_one_short_line(tmp_path: Path, content: str) -> None:
     with pytest.raises(QumadeError) as caught:
-        read_description(described(tmp_path, content))
+        read_metadata(described(tmp_path, content))
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
@@ -117,31 +116,4 @@ def test_random_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, cont
     path = tmp_path_factory.mktemp("yaml") / "dataset.yaml"
     path.write_bytes(content)
     with pytest.raises(QumadeError):
-        read_description(path)
-
-
-@pytest.mark.parametrize(("bits", "largest"), [(8, 255), (16, 65535)])
-def test_inverse_codes_are_linear_over_the_range(bits: int, largest: int) -> None:
-    table = inverse_depth_table(DepthCode(kind="affine", code="inverse", bits=bits, range=(-0.5, 1.5)))
-    assert len(table) == largest + 1
-    assert (table[0], table[-1]) == (-0.5, 1.5)
-    np.testing.assert_allclose(np.diff(table), 2 / largest, rtol=1e-9)
-
-
-def test_metres_become_inverse_depth_with_sky_and_unknown() -> None:
-    table = inverse_depth_table(DepthCode.model_validate(METRES))
-    assert np.isnan(table[0])
-    assert table[65535] == 0
-    assert table[256] == 1.0  # one metre
-    assert table[2560] == 0.1
-    assert np.isfinite(table[1:]).all()
-
-
-def test_undescribed_depth_is_a_share_of_each_pictures_range() -> None:
-    assert UNDESCRIBED_DEPTH.kind is None
-    np.testing.assert_array_equal(inverse_depth_table(UNDESCRIBED_DEPTH), np.arange(256) / 255)
-
-
-def test_the_shared_table_cannot_be_written_to() -> None:
-    with pytest.raises(ValueError, match="read-only"):
-        inverse_depth_table(UNDESCRIBED_DEPTH)[0] = 1
+        read_metadata(path)

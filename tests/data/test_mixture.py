@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qumade.data.layout import LabeledSample
-from qumade.data.metadata import DepthCode
+from qumade.data.dataset import LabeledSample
 from qumade.data.mixture import Ingredient, Key, Mixture, Share, parse_share
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
 
 
 class Numbered:
     """Samples that show their own number and draw."""
 
-    def __init__(self, name: str, samples: int, masks: bool = True, code: DepthCode | None = None) -> None:
-        self.name, self._samples, self.has_masks, self.depth_code = name, samples, masks, code
+    def __init__(self, name: str, samples: int, masks: bool = True, code: DepthEncoding | None = None) -> None:
+        self.name, self._samples, self.has_masks, self.depth_encoding = name, samples, masks, code
         self.has_depth = code is not None
 
     def __len__(self) -> int:
@@ -31,8 +31,8 @@ class Numbered:
         return LabeledSample(image, mask, np.ones((2, 2), np.float32) if self.has_depth else None, None)
 
 
-def code(kind: Any, span: Any = (0.0, 1.0)) -> DepthCode:
-    return DepthCode(kind=kind, code="inverse", bits=8, range=span)
+def code(kind: Any, span: Any = (0.0, 1.0)) -> DepthEncoding:
+    return DepthEncoding(kind=kind, code="inverse", bits=8, range=span)
 
 
 SCALED = code("scaled")
@@ -135,7 +135,7 @@ def test_masks_come_from_one_and_depth_from_another() -> None:
         ([code("metric"), code("affine")], ["both", "both"], "affine"),
         ([code("metric"), code("affine")], ["both", "mask"], "metric"),
         ([code("scaled", "image")], ["both"], "affine"),
-        ([DepthCode(code="inverse", bits=8, range="image"), None], ["both", "both"], "affine"),
+        ([DepthEncoding(code="inverse", bits=8, range="image"), None], ["both", "both"], "affine"),
     ],
 )
 def test_depth_is_as_weak_as_its_weakest_ingredient(codes: list[Any], parts: list[Any], kind: str | None) -> None:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from qumade.data.layout import open_dataset
+from qumade.data.opening import open_dataset
 from qumade.data.statistics import format_statistics, statistics, write_statistics
 from qumade.errors import QumadeError
 from qumade.plan.indices import stratified_indices

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qumade.data.dataset import LabeledSample
 from qumade.data.folder import FolderDataset
-from qumade.data.layout import LabeledSample
-from qumade.data.synthetic import SyntheticDataset, open_data
+from qumade.data.opening import open_dataset
+from qumade.data.synthetic import SyntheticDataset
 from qumade.errors import QumadeError
 from qumade.generate.engine import generate
-from qumade.generate.worker import Drawer
-from qumade.plan.planner import plan
 from qumade.recipe import Recipe, save_recipe
-from qumade.synth.build_catalog import build_catalog
+from qumade.synth.synthesizer import Synthesizer
 
 SIZE = (32, 24)
 
@@ -69,13 +68,13 @@ def test_equals_the_lossless_dataset_of_the_same_recipe(asset_folders: Path, kin
     given |= add_labels(asset_folders) if kind == "labels" else {}
     recipe = recipe_of(asset_folders, **given)
     out = asset_folders / "out"
-    generate(recipe, build_catalog(recipe)[0], out, limit=limit, workers=1, progress=False)
+    generate(Synthesizer.from_recipe(recipe), out, limit=limit, workers=1, progress=False)
     written, drawn = FolderDataset(out), SyntheticDataset(recipe, limit=limit)
-    assert len(drawn) == len(written) == (limit or drawn.total)
+    assert len(drawn) == len(written) == (limit or len(drawn.synthesizer))
     np.testing.assert_array_equal(drawn.stems, written.stems)
     np.testing.assert_array_equal(drawn.splits, written.splits)
     assert set(drawn.splits) - {""}
-    assert drawn.depth_code == written.depth_code
+    assert drawn.depth_encoding == written.depth_encoding
     assert (drawn.has_masks, drawn.has_depth) == (written.has_masks, written.has_depth)
     for split in ("train", "test", "seen foreground"):
         np.testing.assert_array_equal(drawn.positions(split), written.positions(split))
@@ -91,9 +90,8 @@ def test_equals_the_lossless_dataset_of_the_same_recipe(asset_folders: Path, kin
 def test_of_a_jpeg_recipe_image_and_mask_are_as_drawn_and_depth_is_within_half_a_level(asset_folders: Path) -> None:
     recipe = recipe_of(asset_folders, encoding="jpeg")
     dataset = SyntheticDataset(recipe)
-    drawer = Drawer(recipe, dataset.catalog)
     for index in (0, 13, 44):
-        sample, got = drawer.draw(plan(recipe, dataset.catalog, index)), dataset[index]
+        sample, got = dataset.synthesizer[index], dataset[index]
         np.testing.assert_array_equal(got.image, sample.image)
         np.testing.assert_array_equal(got.mask, sample.mask)
         assert got.inverse_depth is not None
@@ -166,12 +164,12 @@ def test_too_few_identities_have_no_split_and_say_so(flat_folders: Path) -> None
     (flat_folders / "foregrounds" / "thing_2.png").unlink()
     dataset = SyntheticDataset(recipe_of(flat_folders))
     assert set(dataset.splits) == {""}
-    assert any(finding.reason == "split" for finding in dataset.findings)
+    assert any(finding.reason == "split" for finding in dataset.synthesizer.findings)
 
 
 def test_depth_that_a_teacher_would_predict_is_not_there(flat_folders: Path) -> None:
     dataset = SyntheticDataset(recipe_of(flat_folders, depth="composite", depth_teacher="auto"))
-    assert not dataset.has_depth and dataset.depth_code is None and dataset[0].inverse_depth is None
+    assert not dataset.has_depth and dataset.depth_encoding is None and dataset[0].inverse_depth is None
 
 
 def test_a_dataset_travels_to_another_process_without_its_pictures(asset_folders: Path) -> None:
@@ -187,12 +185,12 @@ def test_a_dataset_travels_to_another_process_without_its_pictures(asset_folders
 def test_a_recipe_file_or_a_folder_opens(asset_folders: Path) -> None:
     recipe = recipe_of(asset_folders)
     save_recipe(recipe, asset_folders / "streets.yaml")
-    dataset = open_data(asset_folders / "streets.yaml", limit=6)
+    dataset = open_dataset(asset_folders / "streets.yaml", limit=6)
     assert isinstance(dataset, SyntheticDataset) and (len(dataset), dataset.name) == (6, "streets")
-    generate(recipe, dataset.catalog, asset_folders / "out", limit=6, workers=1, progress=False)
-    assert isinstance(open_data(asset_folders / "out"), FolderDataset)
+    generate(dataset.synthesizer, asset_folders / "out", limit=6, workers=1, progress=False)
+    assert isinstance(open_dataset(asset_folders / "out"), FolderDataset)
     with pytest.raises(QumadeError, match="got nothing at"):
-        open_data(asset_folders / "nowhere")
+        open_dataset(asset_folders / "nowhere")
 
 
 def test_a_recipe_that_never_shows_its_object_is_refused(asset_folders: Path) -> None:

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from qumade.data.layout import LabeledSample
-from qumade.data.metadata import DepthCode
+from qumade.data.dataset import LabeledSample
+from qumade.depth.encoding import DepthEncoding
 from qumade.predict.predictor import Prediction
 
-METRIC = DepthCode(kind="metric", code="metres", bits=16, depth_scale=256.0)
+METRIC = DepthEncoding(kind="metric", code="metres", bits=16, depth_scale=256.0)
 
 
 @dataclass
@@ -16,7 +16,7 @@ class Samples:
     """A dataset in memory."""
 
     triples: list[LabeledSample]
-    depth_code: DepthCode | None = METRIC
+    depth_encoding: DepthEncoding | None = METRIC
     name: str = "samples"
     splits: np.ndarray = field(default_factory=lambda: np.array([], np.str_))
 

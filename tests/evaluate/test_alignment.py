@@ -4,15 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qumade.data.metadata import UNDESCRIBED_DEPTH, DepthCode
+from qumade.depth.encoding import UNDESCRIBED_DEPTH, DepthEncoding
 from qumade.errors import QumadeError
 from qumade.evaluate.alignment import Clamp, align, default_alignment, default_clamp, depth_kind, judged_truth
 
 CLAMP = Clamp(0.02, 2.0)
 MAPS = arrays(np.float64, (4, 5), elements=st.floats(0.05, 1.5))
-METRIC = DepthCode(kind="metric", code="metres", bits=16, depth_scale=256.0)
-SCALED = DepthCode(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
-AFFINE = DepthCode(kind="affine", code="inverse", bits=8, range=(-1.0, 3.0))
+METRIC = DepthEncoding(kind="metric", code="metres", bits=16, depth_scale=256.0)
+SCALED = DepthEncoding(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
+AFFINE = DepthEncoding(kind="affine", code="inverse", bits=8, range=(-1.0, 3.0))
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_the_weakest_kind_decides_the_alignment(kinds, alignment):
 
 
 def test_a_picture_over_its_own_range_has_no_kind():
-    own = DepthCode(kind="metric", code="inverse", bits=8, range="image")
+    own = DepthEncoding(kind="metric", code="inverse", bits=8, range="image")
     assert depth_kind(own) is None and depth_kind(METRIC) == "metric" and depth_kind(UNDESCRIBED_DEPTH) is None
 
 
@@ -41,7 +41,7 @@ def test_a_picture_over_its_own_range_has_no_kind():
     ("code", "clamp"),
     [
         (METRIC, (1 / 80, 1000.0)),
-        (DepthCode(kind="metric", code="inverse", bits=8, range=(0.0, 0.5)), (1 / 80, 0.5)),
+        (DepthEncoding(kind="metric", code="inverse", bits=8, range=(0.0, 0.5)), (1 / 80, 0.5)),
         (SCALED, (0.03, 1.5)),
         (AFFINE, (0.02, 1.0)),
         (UNDESCRIBED_DEPTH, (0.02, 1.0)),

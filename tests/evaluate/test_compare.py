@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qumade.data.metadata import DepthCode
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
 from qumade.evaluate.bootstrap import Interval
 from qumade.evaluate.compare import (
@@ -22,7 +22,7 @@ from qumade.evaluate.compare import (
 from qumade.evaluate.summary import ScoreName
 from qumade.predict.predictor import Prediction
 
-AFFINE = DepthCode(kind="affine", code="inverse", bits=8, range=(0.0, 1.0))
+AFFINE = DepthEncoding(kind="affine", code="inverse", bits=8, range=(0.0, 1.0))
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from qumade.data.layout import LabeledSample
-from qumade.data.metadata import DepthCode
+from qumade.data.dataset import LabeledSample
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
 from qumade.evaluate.alignment import Clamp
 from qumade.evaluate.evaluation import SCORES, evaluate, write_scores
@@ -13,7 +13,7 @@ from qumade.evaluate.metrics import depth_scores, mask_scores
 from qumade.evaluate.summary import legacy_means
 from qumade.predict.predictor import Prediction
 
-SCALED = DepthCode(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
+SCALED = DepthEncoding(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
 
 
 def test_a_perfect_network_has_perfect_scores(make_samples, oracle):
@@ -51,7 +51,7 @@ def test_scores_are_those_of_each_picture(make_samples, oracle):
     [("metric", SCALED, "scale"), (None, SCALED, "scale and shift"), ("scaled", SCALED, "scale")],
 )
 def test_the_alignment_follows_the_kinds_and_may_be_given(make_samples, oracle, predicted_kind, code, alignment):
-    samples = make_samples(2, depth_code=code)
+    samples = make_samples(2, depth_encoding=code)
     assert evaluate(oracle(samples), samples, predicted_kind=predicted_kind).alignment == alignment
     assert evaluate(oracle(samples), samples, predicted_kind=predicted_kind, alignment="none").alignment == "none"
 
@@ -73,7 +73,7 @@ def test_the_baselines_know_nothing(make_samples, oracle):
 
 def test_masks_alone_and_depth_alone(make_samples, oracle):
     full = make_samples(2)
-    masks = make_samples(2, depth_code=None)
+    masks = make_samples(2, depth_encoding=None)
     masks.triples = [LabeledSample(t.image, t.mask, None, None) for t in full.triples]
     found = evaluate(oracle(full), masks)
     assert found.has_masks and not found.has_depth and found.alignment is None
@@ -103,7 +103,7 @@ def test_ignored_pixels_change_nothing(make_samples, oracle):
 
 
 def test_the_original_gets_the_predicted_mask_first_and_the_true_depth(make_samples, oracle):
-    samples = make_samples(3, depth_code=SCALED)
+    samples = make_samples(3, depth_encoding=SCALED)
     perfect = evaluate(oracle(samples), samples, legacy=True)
     found = legacy_means(perfect)
     assert found["mask"]["a1"] == found["depth"]["a1"] == 1
@@ -166,7 +166,7 @@ def test_a_dataset_without_what_was_learnt_is_refused_before_predicting(
 ):
     samples = make_samples(2)
     samples.has_masks = kept == "mask"
-    samples.depth_code = samples.depth_code if kept == "depth" else None
+    samples.depth_encoding = samples.depth_encoding if kept == "depth" else None
     predict = oracle(samples)
     with pytest.raises(QumadeError, match=rf"got samples without {needed}; must have labels of a task"):
         evaluate(predict, samples, trained_tasks=(trained_tasks,))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qumade.data.metadata import UNDESCRIBED_DEPTH, DepthCode
+from qumade.depth.encoding import UNDESCRIBED_DEPTH, DepthEncoding
 from qumade.evaluate.legacy_notebook import LEGACY_METRICS, legacy_grey, legacy_scores, legacy_sums
 
 
@@ -34,7 +34,7 @@ def test_values_in_closed_form():
 
 def test_grey_is_over_the_range_of_the_code():
     values = np.array([0.0, 0.75, 3.0, -1.0, np.nan])
-    scaled = DepthCode(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
+    scaled = DepthEncoding(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
     np.testing.assert_allclose(legacy_grey(values, scaled), [0, 0.5, 1, 0, np.nan])
     np.testing.assert_allclose(legacy_grey(values, UNDESCRIBED_DEPTH), [0, 0.75, 1, 0, np.nan])
 

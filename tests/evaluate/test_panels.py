@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qumade.data.layout import LabeledSample
+from qumade.data.dataset import LabeledSample
 from qumade.evaluate.evaluation import evaluate
 from qumade.evaluate.panels import MASK_COLOURS, Panel, Row, draw_rows, jpeg, png, row_of, sheet, worst
 from qumade.predict.predictor import Prediction
@@ -43,7 +43,7 @@ def test_panels_show_what_was_found_missed_alarmed_and_ignored(make_samples, ora
     found = evaluate(oracle(samples), samples)
     triple = LabeledSample(image, mask, samples.triples[0].inverse_depth, ignore)
     predicted = Prediction(probability, samples.triples[0].inverse_depth)
-    row = row_of(found, 0, triple, [("predicted", predicted)], samples.depth_code, "text")
+    row = row_of(found, 0, triple, [("predicted", predicted)], samples.depth_encoding, "text")
     titles = [panel.title for panel in row.panels]
     assert titles == ["image", "true mask", "predicted mask", "true depth", "predicted depth"] and row.caption == "text"
     pixels = np.asarray(row.panels[2].image, np.float64)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qumade.data.layout import LabeledSample
+from qumade.data.dataset import LabeledSample
 from qumade.evaluate.compare import Run, compare, draw_wins, wins
 from qumade.evaluate.evaluation import evaluate
 from qumade.evaluate.panels import Panel, draw_rows, worst
@@ -78,7 +78,7 @@ def test_reports_of_datasets_with_masks_or_depth_only(hostile, oracle, tmp_path,
         LabeledSample(t.image, t.mask if masks else None, None if masks else t.inverse_depth, None)
         for t in hostile.triples
     ]
-    hostile.depth_code = None if masks else hostile.depth_code
+    hostile.depth_encoding = None if masks else hostile.depth_encoding
     found = evaluate(predict, hostile)
     rows = draw_rows(found, predict, hostile, worst(found, 3))
     write_report(tmp_path / "report.html", "run", found, summarise(found), rows)

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from qumade.data.metadata import DepthCode
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
 from qumade.evaluate.evaluation import evaluate
 from qumade.evaluate.summary import (
@@ -91,7 +91,7 @@ def test_the_last_column_is_of_all_pictures(evaluation):
     ],
 )
 def test_what_is_not_judged_is_told_by_its_cause(make_samples, oracle, trained_tasks, depth_there, networks, told):
-    samples = make_samples(2, **({} if depth_there else {"depth_code": None}))
+    samples = make_samples(2, **({} if depth_there else {"depth_encoding": None}))
     found = evaluate(oracle(samples), samples, predicted_kind="metric", trained_tasks=trained_tasks)
     assert how_judged(found, networks).startswith(told)
 
@@ -109,8 +109,8 @@ def test_the_numbers_of_the_original_are_of_the_pictures_that_count(make_samples
 
 
 def test_metres_are_told_of_metric_depth_only(make_samples, oracle):
-    code = DepthCode(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
-    samples = make_samples(2, depth_code=code)
+    code = DepthEncoding(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
+    samples = make_samples(2, depth_encoding=code)
     found = evaluate(oracle(samples), samples, predicted_kind="metric")
     text = format_summary(found, summarise(found))
     assert " m " not in text and "(m)" not in text and "50 times" in how_judged(found)

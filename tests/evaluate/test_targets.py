@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qumade.data.layout import LabeledSample
+from qumade.data.dataset import LabeledSample
 from qumade.errors import QumadeError
 from qumade.evaluate.targets import choose, predict_each, truth_of
 
@@ -43,7 +43,7 @@ def test_ignored_pixels_are_unknown_and_the_sample_is_left_as_it_is(make_samples
     ignore = np.zeros(whole.mask.shape, bool)
     ignore[:5] = True
     triple = LabeledSample(whole.image, whole.mask, whole.inverse_depth, ignore)
-    truth = truth_of(triple, make_samples(1).depth_code)
+    truth = truth_of(triple, make_samples(1).depth_encoding)
     for values, source in ((truth.mask, whole.mask / np.float32(255)), (truth.inverse_depth, whole.inverse_depth)):
         np.testing.assert_array_equal(np.isnan(values), ignore)
         np.testing.assert_array_equal(values[5:], source[5:])

@@ -12,7 +12,8 @@ import yaml
 from PIL import Image
 
 from qumade.errors import QumadeError
-from qumade.generate.audit import Audit, audit_dataset
+from qumade.generate.audit import Audit, audit
+from qumade.synth.synthesizer import Synthesizer
 
 LIMIT = 40
 
@@ -24,8 +25,8 @@ def dataset(works: Any) -> Path:
     return out
 
 
-def audit(root: Path, fraction: float = 1.0) -> Audit:
-    return audit_dataset(root, fraction=fraction, progress=False)
+def audited(root: Path, fraction: float = 1.0) -> Audit:
+    return audit(root, fraction=fraction, progress=False)
 
 
 def some(root: Path, folder: str) -> Path:
@@ -34,7 +35,7 @@ def some(root: Path, folder: str) -> Path:
 
 @pytest.mark.parametrize(("fraction", "redrawn"), [(0.0, 0), (0.001, 1), (0.5, 20), (1.0, LIMIT)])
 def test_a_whole_dataset_has_no_problem(dataset: Path, fraction: float, redrawn: int) -> None:
-    result = audit(dataset, fraction)
+    result = audited(dataset, fraction)
     assert result == Audit(dataset, LIMIT, 3 * LIMIT, redrawn, True, True, ())
 
 
@@ -63,7 +64,7 @@ def written(path: Path, content: bytes) -> Path:
 )
 def test_damage_is_named(dataset: Path, folder: str, damage: Callable[[Path], Path], problem: str) -> None:
     path = damage(some(dataset, folder))
-    (found,) = audit(dataset).problems
+    (found,) = audited(dataset).problems
     assert (found.stem, found.path) == (path.stem, str(path)) and problem in found.problem
     assert str(path) in str(found)
 
@@ -73,7 +74,7 @@ def test_two_samples_that_changed_places_are_found(dataset: Path) -> None:
     content = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(content)
-    assert {found.stem for found in audit(dataset).problems} == {one.stem, other.stem}
+    assert {found.stem for found in audited(dataset).problems} == {one.stem, other.stem}
 
 
 def test_a_row_that_says_something_else_is_found(dataset: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_row_that_says_something_else_is_found(dataset: Path) -> None:
     column = table.schema.get_field_index("depth_clipped_px")
     table = table.set_column(column, table.schema.field(column), pa.array(clipped))
     pq.write_table(table, dataset / "manifest.parquet")
-    (found,) = audit(dataset).problems
+    (found,) = audited(dataset).problems
     assert found.stem == table["stem"][7].as_py() and "row" in found.problem
 
 
@@ -102,7 +103,7 @@ def test_another_version_of_a_codec_may_differ_by_two_levels(dataset: Path, leve
     pixels[8:16, 8:16] = np.where(pixels[8:16, 8:16] > 127, pixels[8:16, 8:16] - levels, pixels[8:16, 8:16] + levels)
     if levels:
         path.write_bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels, np.uint8), 100, "RGB", "444"))
-    result = audit(dataset)
+    result = audited(dataset)
     assert not result.same_codecs and len(result.problems) == problems
     assert all("levels" in found.problem for found in result.problems)
 
@@ -110,7 +111,7 @@ def test_another_version_of_a_codec_may_differ_by_two_levels(dataset: Path, leve
 def test_a_picture_of_another_size_is_found_with_another_codec_too(dataset: Path) -> None:
     other_codec(dataset)
     Image.new("L", (31, 24)).save(some(dataset, "masks"))
-    (found,) = audit(dataset).problems
+    (found,) = audited(dataset).problems
     assert "31x24" in found.problem and "32x24" in found.problem
 
 
@@ -118,51 +119,55 @@ def test_lossless_datasets_are_compared_too(works: Any) -> None:
     from qumade.generate.engine import generate
 
     out = works.out()
-    generate(works.recipe.model_copy(update={"encoding": "lossless"}), works.catalog, out, limit=6, progress=False)
-    assert audit(out).problems == ()
+    generate(
+        Synthesizer(works.recipe.model_copy(update={"encoding": "lossless"}), works.catalog),
+        out,
+        limit=6,
+        progress=False,
+    )
+    assert audited(out).problems == ()
     path = sorted((out / "depth").iterdir())[2]
     codes = np.asarray(Image.open(path)).copy()
     codes[-1, -1] -= 1
     Image.fromarray(codes).save(path)
-    (found,) = audit(out).problems
+    (found,) = audited(out).problems
     assert found.path == str(path)
 
 
 def test_changed_assets_are_refused(works: Any, tmp_path: Path) -> None:
     from qumade.generate.engine import generate
-    from qumade.synth.build_catalog import build_catalog
 
     for folder in ("backgrounds", "foregrounds"):
         shutil.copytree(works.root / folder, tmp_path / folder)
     recipe = works.recipe.model_copy(
         update={"backgrounds": tmp_path / "backgrounds", "foregrounds": tmp_path / "foregrounds"}
     )
-    generate(recipe, build_catalog(recipe)[0], tmp_path / "out", limit=6, progress=False, workers=1)
+    generate(Synthesizer.from_recipe(recipe), tmp_path / "out", limit=6, progress=False, workers=1)
     Image.new("RGB", (60, 50), "red").save(tmp_path / "backgrounds" / "photo_1.png")
     with pytest.raises(QumadeError, match="photo_1"):
-        audit(tmp_path / "out")
+        audited(tmp_path / "out")
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
 def test_fractions_that_are_none_are_refused(dataset: Path, fraction: float) -> None:
     with pytest.raises(QumadeError, match="must be between 0 and 1"):
-        audit(dataset, fraction)
+        audited(dataset, fraction)
 
 
 def test_only_finished_datasets_of_this_package_are_audited(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(QumadeError, match=r"got no .*dataset\.yaml"):
-        audit(tmp_path)
+        audited(tmp_path)
     described = yaml.safe_load((dataset / "dataset.yaml").read_text())
     (dataset / "dataset.yaml").write_text(yaml.safe_dump(described | {"complete": False}))
     with pytest.raises(QumadeError, match="complete: false"):
-        audit(dataset)
+        audited(dataset)
     (dataset / "dataset.yaml").write_text(yaml.safe_dump(described | {"recipe": {}}))
     with pytest.raises(QumadeError, match="no recipe"):
-        audit(dataset)
+        audited(dataset)
 
 
 def test_a_torn_manifest_is_named(dataset: Path) -> None:
     path = dataset / "manifest.parquet"
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(QumadeError, match=str(path)):
-        audit(dataset)
+        audited(dataset)

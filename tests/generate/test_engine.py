@@ -19,11 +19,12 @@ from qumade.errors import QumadeError
 from qumade.generate import engine as engine_module
 from qumade.generate import journal as journal_module
 from qumade.generate.engine import generate
-from qumade.generate.executors import local_processes
+from qumade.generate.executors import this_process
 from qumade.generate.journal import Results, read_journal
-from qumade.generate.worker import Job
+from qumade.generate.worker import Work
 from qumade.plan.indices import limited_indices
 from qumade.synth.build_catalog import build_catalog
+from qumade.synth.synthesizer import Synthesizer
 
 Tree = dict[str, bytes]
 ReadTree = Callable[[Path], Tree]
@@ -69,8 +70,8 @@ def test_equal_bytes_at_any_number_of_workers(works: Any, read_tree: ReadTree, w
 
 
 def test_equal_bytes_in_any_order_of_work(works: Any, read_tree: ReadTree) -> None:
-    def backwards(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int) -> Iterator[Results]:
-        yield from list(local_processes(job, [chunk[::-1] for chunk in chunks][::-1], workers))[::-1]
+    def backwards(work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]:
+        yield from list(this_process(work, [chunk[::-1] for chunk in chunks][::-1]))[::-1]
 
     out = works.out()
     works.generate(out, limit=300, executor=backwards)
@@ -82,7 +83,7 @@ def test_the_summary_adds_up_what_the_manifest_records(works: Any, most_objects:
     out = works.out()
     change = {"objects": (1, most_objects), "depth_near": 0.5, "min_visible": 0.9, "retries": 1}
     recipe = works.recipe.model_copy(update=change)
-    summary = generate(recipe, works.catalog, out, limit=300, workers=1, progress=False)
+    summary = generate(Synthesizer(recipe, works.catalog), out, limit=300, workers=1, progress=False)
     assert summary is not None
     rows = pq.read_table(out / "manifest.parquet").to_pylist()
     things = [thing for row in rows for thing in row["objects"]]
@@ -104,14 +105,14 @@ def test_the_summary_adds_up_what_the_manifest_records(works: Any, most_objects:
 def test_memory_does_not_grow_with_the_samples(works: Any) -> None:
     resident_bytes = []
 
-    def watched(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int) -> Iterator[Results]:
-        for results in local_processes(job, chunks, workers):
+    def watched(work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]:
+        for results in this_process(work, chunks):
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             resident_bytes.append(pages * os.sysconf("SC_PAGE_SIZE"))
             yield results
 
     recipe = works.recipe.model_copy(update={"per_pair": 250})
-    generate(recipe, works.catalog, works.out(), workers=1, executor=watched, progress=False)
+    generate(Synthesizer(recipe, works.catalog), works.out(), workers=1, executor=watched, progress=False)
     assert len(resident_bytes) == 24
     # 2600 samples later. Each is 9 kB of pixels and files: one kept for every three drawn would show.
     assert resident_bytes[-1] - resident_bytes[3] < 8 * 2**20
@@ -142,8 +143,8 @@ def interrupted(works: Any, wait_until: Wait, limit: int | None = None) -> Path:
     """A dataset whose making broke off after five chunks, of which the journal has at least three."""
     out: Path = works.out()
 
-    def breaking(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int) -> Iterator[Results]:
-        for number, results in enumerate(local_processes(job, chunks, workers)):
+    def breaking(work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]:
+        for number, results in enumerate(this_process(work, chunks)):
             yield results
             if number == 2:
                 wait_until(lambda: len(journaled(out)) == 3 * 128)
@@ -198,7 +199,7 @@ def test_a_smaller_limit_does_not_abandon_samples_of_a_larger_one(works: Any, wa
     assert stamps(out) == before
 
 
-@pytest.mark.parametrize("step", ["_write_manifest", "rmtree", "write_description"])
+@pytest.mark.parametrize("step", ["_write_manifest", "rmtree", "write_metadata"])
 def test_each_step_of_the_end_can_be_the_last_before_a_power_cut(
     works: Any, read_tree: ReadTree, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -209,8 +210,8 @@ def test_each_step_of_the_end_can_be_the_last_before_a_power_cut(
         raise OSError(errno.EIO, "cut")
 
     with monkeypatch.context() as patch:
-        if step == "write_description":  # the second: the first says that the dataset is not complete
-            really_write = engine_module.write_description
+        if step == "write_metadata":  # the second: the first says that the dataset is not complete
+            really_write = engine_module.write_metadata
             writes = iter([really_write, cut])
             patch.setattr(engine_module, step, lambda *args: next(writes)(*args))
         else:
@@ -232,7 +233,7 @@ def test_another_recipe_is_refused_before_anything_is_touched(works: Any, read_t
     with pytest.raises(
         QumadeError, match=rf"^Invalid --out: {out} holds a dataset with recipe\.seed 0, this one has 9"
     ):
-        generate(other, works.catalog, out, limit=20, workers=1, progress=False)
+        generate(Synthesizer(other, works.catalog), out, limit=20, workers=1, progress=False)
     assert stamps(out) == before
 
 
@@ -247,10 +248,10 @@ def changing_assets(works: Any, tmp_path: Path) -> Any:
 
 def test_a_changed_asset_is_refused(changing_assets: Any, tmp_path: Path) -> None:
     recipe = changing_assets
-    generate(recipe, build_catalog(recipe)[0], tmp_path / "out", limit=10, workers=1, progress=False)
+    generate(Synthesizer.from_recipe(recipe), tmp_path / "out", limit=10, workers=1, progress=False)
     shutil.copy(recipe.foregrounds / "thing_1.png", recipe.foregrounds / "thing_2.png")
     with pytest.raises(QumadeError, match=r"holds a dataset with assets\.foregrounds\[.*\.png\]\.sha256"):
-        generate(recipe, build_catalog(recipe)[0], tmp_path / "out", limit=10, workers=1, progress=False)
+        generate(Synthesizer.from_recipe(recipe), tmp_path / "out", limit=10, workers=1, progress=False)
 
 
 def test_an_asset_that_changes_while_it_is_used_is_refused_by_name(changing_assets: Any, tmp_path: Path) -> None:
@@ -259,7 +260,7 @@ def test_an_asset_that_changes_while_it_is_used_is_refused_by_name(changing_asse
     path = recipe.backgrounds / "photo_1.png"
     shutil.copy(recipe.backgrounds / "photo_2.png", path)
     with pytest.raises(QumadeError, match=rf"^Invalid asset: {path} has changed"):
-        generate(recipe, catalog, tmp_path / "out", limit=10, workers=1, progress=False)
+        generate(Synthesizer(recipe, catalog), tmp_path / "out", limit=10, workers=1, progress=False)
 
 
 def test_a_foreign_folder_is_refused_untouched(works: Any) -> None:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from qumade.errors import QumadeError
 from qumade.generate.executors import local_processes
 from qumade.generate.journal import concatenate
-from qumade.generate.worker import Job
+from qumade.generate.worker import DrawSamples
+from qumade.generate.writers import FolderWriter
+from qumade.synth.synthesizer import Synthesizer
 
 Tree = dict[str, bytes]
 SUFFIXES = dict.fromkeys(("images", "masks", "depth"), ".jpg")
@@ -21,35 +23,39 @@ def chunks_of(samples: int, length: int) -> Iterator[NDArray[np.int64]]:
     return (np.arange(at, min(at + length, samples)) for at in range(0, samples, length))
 
 
+def drawing(works: Any, root: Path, recipe: Any = None) -> DrawSamples:
+    return DrawSamples(Synthesizer(recipe or works.recipe, works.catalog), FolderWriter(root, SUFFIXES))
+
+
 @pytest.fixture
-def job(works: Any, tmp_path: Path) -> Job:
-    return Job(works.recipe, works.catalog, tmp_path, SUFFIXES)
+def work(works: Any, tmp_path: Path) -> DrawSamples:
+    return drawing(works, tmp_path)
 
 
 def test_any_number_of_processes_gives_the_same_and_tells_of_files_that_are_there(
     works: Any, tmp_path: Path, read_tree: Callable[[Path], Tree]
 ) -> None:
-    trees, told = [], []
+    trees, joined = [], []
     for workers in (1, 2):
         root = tmp_path / str(workers)
         root.mkdir()
         parts = []
-        for results in local_processes(Job(works.recipe, works.catalog, root, SUFFIXES), chunks_of(90, 8), workers):
+        for results in local_processes(drawing(works, root), chunks_of(90, 8), workers=workers):
             parts.append(results)
             for index in results.indices.tolist():
                 assert all((root / folder / f"img{index + 1:06d}.jpg").stat().st_size for folder in SUFFIXES)
-        told.append(concatenate(parts, 2))
+        joined.append(concatenate(parts, 2))
         trees.append(read_tree(root))
     assert trees[0] == trees[1]
     assert len(trees[0]) == 3 + 3 * 90
-    np.testing.assert_array_equal(told[0].indices, np.arange(90))
-    np.testing.assert_array_equal(told[0].indices, told[1].indices)
-    np.testing.assert_array_equal(told[0].visible_fraction, told[1].visible_fraction)
-    np.testing.assert_array_equal(told[0].depth_clipped_px, told[1].depth_clipped_px)
+    np.testing.assert_array_equal(joined[0].indices, np.arange(90))
+    np.testing.assert_array_equal(joined[0].indices, joined[1].indices)
+    np.testing.assert_array_equal(joined[0].visible_fraction, joined[1].visible_fraction)
+    np.testing.assert_array_equal(joined[0].depth_clipped_px, joined[1].depth_clipped_px)
 
 
 def test_chunks_are_taken_as_they_are_needed_and_no_process_outlives_a_closed_iterator(
-    job: Job, workers_of: Callable[[int], list[int]], is_alive: Callable[[int], bool]
+    work: DrawSamples, workers_of: Callable[[int], list[int]], is_alive: Callable[[int], bool]
 ) -> None:
     taken = []
 
@@ -58,7 +64,7 @@ def test_chunks_are_taken_as_they_are_needed_and_no_process_outlives_a_closed_it
             taken.append(chunk)
             yield chunk
 
-    running = local_processes(job, chunks(), 2)
+    running = local_processes(work, chunks(), workers=2)
     next(running)
     assert len(taken) == 6
     workers = workers_of(os.getpid())
@@ -70,7 +76,7 @@ def test_chunks_are_taken_as_they_are_needed_and_no_process_outlives_a_closed_it
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_a_worker_cannot_do_is_said_as_it_said_it(works: Any, tmp_path: Path, workers: int) -> None:
     elsewhere = works.recipe.model_copy(update={"foregrounds": tmp_path / "gone"})
-    running = local_processes(Job(elsewhere, works.catalog, tmp_path, SUFFIXES), chunks_of(60, 10), workers)
+    running = local_processes(drawing(works, tmp_path, elsewhere), chunks_of(60, 10), workers=workers)
     with pytest.raises(QumadeError, match=rf"^Invalid asset: cannot read {tmp_path}/gone/thing_0\.png"):
         list(running)
 
@@ -78,18 +84,18 @@ def test_what_a_worker_cannot_do_is_said_as_it_said_it(works: Any, tmp_path: Pat
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_place_that_cannot_be_written_is_said_with_its_name(works: Any, tmp_path: Path, workers: int) -> None:
     (tmp_path / "masks").write_text("a file where the folder should be")
-    running = local_processes(Job(works.recipe, works.catalog, tmp_path, SUFFIXES), chunks_of(60, 10), workers)
+    running = local_processes(drawing(works, tmp_path), chunks_of(60, 10), workers=workers)
     with pytest.raises(OSError, match=str(tmp_path / "masks")):
         list(running)
 
 
 def test_a_killed_worker_ends_the_work_in_one_clear_line(
-    job: Job, workers_of: Callable[[int], list[int]], is_alive: Callable[[int], bool]
+    work: DrawSamples, workers_of: Callable[[int], list[int]], is_alive: Callable[[int], bool]
 ) -> None:
-    running = local_processes(job, chunks_of(1200, 50), 2)
+    running = local_processes(work, chunks_of(1200, 50), workers=2)
     next(running)
     workers = workers_of(os.getpid())
     os.kill(workers[0], signal.SIGKILL)
-    with pytest.raises(QumadeError, match=r"^A worker process ended unexpectedly .*; the same command goes on"):
+    with pytest.raises(QumadeError, match=r"^A worker process ended unexpectedly .*; the same command resumes"):
         list(running)
     assert not any(is_alive(pid) for pid in workers)

@@ -1,8 +1,10 @@
 import errno
 import os
+import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,26 @@ SUFFIXES = {"images": ".jpg", "masks": ".jpg", "depth": ".png"}
 SAMPLE = Encoded({"images": b"colour" * 500, "masks": b"grey", "depth": b"near" * 40}, 0)
 
 
+@contextmanager
+def opened(root: Path) -> Iterator[FolderWriter]:
+    writer = FolderWriter(root, SUFFIXES)
+    writer.open()
+    yield writer
+    writer.close()
+
+
+def test_a_closed_writer_travels_to_another_process(tmp_path: Path) -> None:
+    with opened(tmp_path) as writer:
+        pass
+    arrived = pickle.loads(pickle.dumps(writer))
+    arrived.open()
+    arrived.write("img000001", SAMPLE)
+    arrived.close()
+    assert (tmp_path / "masks" / "img000001.jpg").read_bytes() == b"grey"
+
+
 def test_a_sample_is_one_file_a_folder(tmp_path: Path, read_tree: Callable[[Path], dict[str, bytes]]) -> None:
-    with FolderWriter(tmp_path, SUFFIXES) as writer:
+    with opened(tmp_path) as writer:
         writer.write("img000001", SAMPLE)
         writer.write("img000002", Encoded(dict.fromkeys(SUFFIXES, b"x"), 0))
     assert read_tree(tmp_path) == {
@@ -33,7 +53,7 @@ def test_a_sample_is_one_file_a_folder(tmp_path: Path, read_tree: Callable[[Path
 
 
 def test_an_older_file_is_replaced(tmp_path: Path, read_tree: Callable[[Path], dict[str, bytes]]) -> None:
-    with FolderWriter(tmp_path, SUFFIXES) as writer:
+    with opened(tmp_path) as writer:
         writer.write("img000001", Encoded(dict.fromkeys(SUFFIXES, b"much longer than what follows"), 0))
         writer.write("img000001", SAMPLE)
     assert read_tree(tmp_path)["masks/img000001.jpg"] == b"grey"
@@ -49,7 +69,7 @@ def test_a_file_gets_its_name_only_when_it_is_whole(tmp_path: Path, monkeypatch:
         really_rename(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
     monkeypatch.setattr(os, "rename", rename)
-    with FolderWriter(tmp_path, SUFFIXES) as writer:
+    with opened(tmp_path) as writer:
         writer.write("img000001", SAMPLE)
     assert seen == [(f"{folder}/img000001{SUFFIXES[folder]}", content) for folder, content in SAMPLE.files.items()]
 
@@ -57,7 +77,7 @@ def test_a_file_gets_its_name_only_when_it_is_whole(tmp_path: Path, monkeypatch:
 def test_what_the_system_takes_in_pieces_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     really_write = os.write
     monkeypatch.setattr(os, "write", lambda file, data: really_write(file, data[:7]))
-    with FolderWriter(tmp_path, SUFFIXES) as writer:
+    with opened(tmp_path) as writer:
         writer.write("img000001", SAMPLE)
     for folder, content in SAMPLE.files.items():
         assert (tmp_path / folder / f"img000001{SUFFIXES[folder]}").read_bytes() == content
@@ -67,7 +87,7 @@ def test_a_full_disk_names_the_file_and_leaves_no_part_of_it(
     tmp_path: Path, full_disk: Callable[[int], None], read_tree: Callable[[Path], dict[str, bytes]]
 ) -> None:
     full_disk(4)
-    with FolderWriter(tmp_path, SUFFIXES) as writer:
+    with opened(tmp_path) as writer:
         writer.write("img000001", SAMPLE)
         with pytest.raises(OSError) as caught:
             writer.write("img000002", SAMPLE)
@@ -83,9 +103,10 @@ from pathlib import Path
 from qumade.data.encode import Encoded
 from qumade.generate.writers import FolderWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-with FolderWriter(Path(sys.argv[1]), {"images": ".jpg"}) as writer:
-    writer.write("img000001", Encoded({"images": bytes(1000)}, 0))
-    writer.write("img000002", Encoded({"images": bytes(1001)}, 0))
+writer = FolderWriter(Path(sys.argv[1]), {"images": ".jpg"})
+writer.open()
+writer.write("img000001", Encoded({"images": bytes(1000)}, 0))
+writer.write("img000002", Encoded({"images": bytes(1001)}, 0))
 """
 
 
@@ -97,7 +118,7 @@ def test_a_file_that_the_system_cuts_off_never_gets_its_name(tmp_path: Path) -> 
 
 
 def test_only_temporary_files_are_removed(tmp_path: Path, read_tree: Callable[[Path], dict[str, bytes]]) -> None:
-    with FolderWriter(tmp_path, SUFFIXES) as writer:
+    with opened(tmp_path) as writer:
         writer.write("img000001", SAMPLE)
         before = read_tree(tmp_path)
         (tmp_path / "images" / f"{writer._prefix}img000002.jpg").write_bytes(b"torn")

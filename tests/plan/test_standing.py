@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from qumade.assets.bundled import bundled_folder
-from qumade.assets.catalog import Background, Catalog, DepthKind
+from qumade.assets.catalog import Background, Catalog
 from qumade.assets.depths import read_inverse_depth
 from qumade.assets.ground import survey_background
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.labels import read_labels
+from qumade.depth.encoding import DepthKind
 from qumade.geometry import GroundPlane, inverse_depth_map
 from qumade.plan.planner import Plan, plan, plan_samples
 from qumade.plan.tables import POLICIES, plan_tables

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qumade.synth import asset_cache as module
 from qumade.compose.sample import draw_sample
 from qumade.errors import QumadeError
 from qumade.geometry import inverse_depth_map
 from qumade.plan.planner import plan
 from qumade.recipe import Recipe
-from qumade.synth.asset_cache import AssetStore
+from qumade.synth import asset_cache as module
+from qumade.synth.asset_cache import AssetCache
 from qumade.synth.build_catalog import build_catalog
 
 
@@ -26,7 +26,7 @@ def recipe(asset_folders):
 
 def opened(recipe):
     catalog, _ = build_catalog(recipe)
-    return catalog, AssetStore(recipe, catalog)
+    return catalog, AssetCache(recipe, catalog)
 
 
 def test_a_background_is_as_large_as_its_crop_needs(recipe):
@@ -202,7 +202,7 @@ def test_threads_may_share_it(recipe, monkeypatch):
     keys = [(number, 0, flip) for number in range(len(catalog.backgrounds)) for flip in (False, True)]
     expected = {key: alone.background(*key).image for key in keys}
     room = max(image.nbytes for image in expected.values())  # of each other's pictures, next to nothing stays
-    shared = AssetStore(recipe, catalog, room_bytes=room)
+    shared = AssetCache(recipe, catalog, room_bytes=room)
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:

@@ -12,23 +12,23 @@ import pytest
 from PIL import Image
 
 from qumade.assets.catalog import Catalog
-from qumade.data.layout import open_dataset
+from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
-from qumade.generate.audit import audit_dataset
+from qumade.generate.audit import audit
 from qumade.generate.engine import Summary, generate
 from qumade.generate.journal import read_journal
 from qumade.recipe import Recipe, load_recipe, save_recipe
 from qumade.synth.build_catalog import build_catalog
+from qumade.synth.synthesizer import Synthesizer
 from qumade.teachers import predict_depth as module
 from qumade.teachers.depth import DepthTeacher, depth_teacher
-from qumade.teachers.predict_depth import composite_depth
+from qumade.teachers.predict_depth import teacher_depth
 from qumade.viz.recipe_sheet import preview_recipe
 
 # A process that is killed when it has predicted as many pictures as it is told.
 _DRIVER = """
 import os, signal, sys
 from pathlib import Path
-from qumade.synth.build_catalog import build_catalog
 from qumade.generate.engine import generate
 from qumade.recipe import load_recipe
 from qumade.teachers import predict_depth as composite
@@ -42,8 +42,8 @@ def predict(pictures, batch_size):
     return [picture[..., 0].astype("float32") / 255 for picture in pictures]
 composite.depth_teacher = lambda model, download: DepthTeacher("affine", "f" * 64, 2, predict)
 recipe = load_recipe(Path(sys.argv[1]))
-generate(recipe, build_catalog(recipe)[0], Path(sys.argv[2]), workers=1, sync_interval_s=0.001, progress=False,
-         composite=composite.composite_depth(recipe))
+generate(recipe, sys.argv[2], workers=1, sync_interval_s=0.001, progress=False,
+         depth_predictor=composite.teacher_depth(recipe))
 """
 
 
@@ -69,8 +69,8 @@ class Works:
         self.teacher = DepthTeacher(kind, self.teacher.fingerprint, 2, self._predict)
         recipe = self.recipe(**fields)
         return generate(
-            recipe, self.catalog(recipe), self.root / out, limit=limit, workers=1, progress=False,
-            composite=composite_depth(recipe),
+            Synthesizer(recipe, self.catalog(recipe)), self.root / out, limit=limit, workers=1, progress=False,
+            depth_predictor=teacher_depth(recipe),
         )  # fmt: skip
 
     def _predict(self, pictures: Sequence[np.ndarray], batch_size: int) -> list[np.ndarray]:
@@ -98,7 +98,7 @@ def test_affine_depth_is_that_of_the_image_as_written_over_its_own_range(
 ) -> None:
     works.generate("out", encoding=encoding)
     dataset = open_dataset(works.root / "out")
-    code = dataset.depth_code
+    code = dataset.depth_encoding
     assert (code.kind, code.source, code.code, code.bits, code.range) == (
         "affine",
         "composite",
@@ -118,7 +118,7 @@ def test_affine_depth_is_that_of_the_image_as_written_over_its_own_range(
 def test_metric_depth_is_written_in_metres(works: Works) -> None:
     works.generate("out", "metric", encoding="lossless")
     dataset = open_dataset(works.root / "out")
-    assert (dataset.depth_code.kind, dataset.depth_code.code) == ("metric", "metres")
+    assert (dataset.depth_encoding.kind, dataset.depth_encoding.code) == ("metric", "metres")
     for stem in dataset.stems[:5]:
         seen = red(dataset.path("images", str(stem)))
         near = seen > 25
@@ -130,7 +130,7 @@ def test_metric_depth_is_written_in_metres(works: Works) -> None:
 def test_the_manifest_counts_what_is_nearer_than_the_range(works: Works) -> None:
     summary = works.generate("out", "metric", depth_near=0.5)
     dataset = open_dataset(works.root / "out")
-    assert dataset.depth_code.range == (0.0, 0.5)
+    assert dataset.depth_encoding.range == (0.0, 0.5)
     recorded = pq.read_table(works.root / "out" / "manifest.parquet")["depth_clipped_px"].to_pylist()
     counted = [int((red(dataset.path("images", str(stem))) / 255 * 255 / 0.5 >= 255.5).sum()) for stem in dataset.stems]
     assert recorded == counted and sum(counted) > 0
@@ -140,7 +140,7 @@ def test_the_manifest_counts_what_is_nearer_than_the_range(works: Works) -> None
 def test_images_and_masks_are_those_of_layered_depth(works: Works) -> None:
     works.generate("composite")
     recipe = works.recipe(depth="layered", depth_teacher=None)
-    generate(recipe, works.catalog(recipe), works.root / "layered", limit=30, workers=1, progress=False)
+    generate(Synthesizer(recipe, works.catalog(recipe)), works.root / "layered", limit=30, workers=1, progress=False)
     ours, theirs = tree(works.root / "composite"), tree(works.root / "layered")
     assert ours.keys() == theirs.keys()
     assert all(ours[name] == theirs[name] for name in ours if name.startswith(("images", "masks")))
@@ -177,7 +177,7 @@ def test_interrupted_it_predicts_only_the_rest(works: Works, monkeypatch: pytest
     recipe, out, predict = works.recipe(), works.root / "out", works.teacher.predict
 
     def safe() -> int:
-        return sum(len(part.indices) for part in read_journal(out / ".qumade" / "depth", 1))
+        return sum(len(part.indices) for part in read_journal(out / ".qumade" / "depth", 0))
 
     def interrupted(pictures: Sequence[np.ndarray], batch_size: int) -> list[np.ndarray]:
         if works.predicted == 128:  # the first chunk: once it is safe, the second is broken off
@@ -188,10 +188,15 @@ def test_interrupted_it_predicts_only_the_rest(works: Works, monkeypatch: pytest
         return predict(pictures, batch_size)
 
     works.teacher = DepthTeacher("affine", "f" * 64, 2, interrupted)
-    composite = composite_depth(recipe)
+    composite = teacher_depth(recipe)
     with pytest.raises(KeyboardInterrupt):
         generate(
-            recipe, works.catalog(recipe), out, workers=1, progress=False, sync_interval_s=0.01, composite=composite
+            Synthesizer(recipe, works.catalog(recipe)),
+            out,
+            workers=1,
+            progress=False,
+            sync_interval_s=0.01,
+            depth_predictor=composite,
         )
     assert safe() == 128
     works.predicted = 0
@@ -229,22 +234,24 @@ def test_recipe_and_teacher_must_agree(works: Works) -> None:
     recipe = works.recipe()
     layered = works.recipe(depth="layered", depth_teacher=None)
     with pytest.raises(QumadeError, match="must be 'composite'"):
-        composite_depth(layered)
-    for one, composite in ((recipe, None), (layered, composite_depth(recipe))):
+        teacher_depth(layered)
+    for one, composite in ((recipe, None), (layered, teacher_depth(recipe))):
         with pytest.raises(QumadeError, match=f"got '{one.depth}' in the recipe"):
-            generate(one, works.catalog(one), works.root / "out", composite=composite, progress=False)
+            generate(
+                Synthesizer(one, works.catalog(one)), works.root / "out", depth_predictor=composite, progress=False
+            )
 
 
 def test_audit_looks_at_predicted_depth_without_comparing_it(works: Works) -> None:
     works.generate("out")
     out = works.root / "out"
-    assert audit_dataset(out, fraction=1, progress=False).problems == ()
+    assert audit(out, fraction=1, progress=False).problems == ()
     first, second = sorted((out / "depth").iterdir())[:2]
     shutil.copy(second, first)
-    result = audit_dataset(out, fraction=1, progress=False)
+    result = audit(out, fraction=1, progress=False)
     assert result.problems == () and not result.depth_compared and result.redrawn == 30
     first.write_bytes(b"")
-    problems = audit_dataset(out, fraction=1, progress=False).problems
+    problems = audit(out, fraction=1, progress=False).problems
     assert [(problem.path, problem.problem) for problem in problems] == [(str(first), "is empty")]
 
 
@@ -252,14 +259,14 @@ def test_audit_still_compares_images(works: Works) -> None:
     works.generate("out")
     first, second = sorted((works.root / "out" / "images").iterdir())[:2]
     shutil.copy(second, first)
-    problems = audit_dataset(works.root / "out", fraction=1, progress=False).problems
+    problems = audit(works.root / "out", fraction=1, progress=False).problems
     assert [problem.path for problem in problems] == [str(first)]
 
 
 def test_a_preview_shows_no_depth_that_will_not_be_there(works: Works) -> None:
     recipe, layered = works.recipe(), works.recipe(depth="layered", depth_teacher=None)
     catalog = works.catalog(recipe)
-    without, whole = preview_recipe(recipe, catalog, 30), preview_recipe(layered, catalog, 30)
+    without, whole = preview_recipe(Synthesizer(recipe, catalog), 30), preview_recipe(Synthesizer(layered, catalog), 30)
     assert without.width * without.height < whole.width * whole.height
 
 
@@ -274,10 +281,10 @@ def test_a_real_network_predicts(asset_folders: Path, saved_model: Any) -> None:
         encoding="lossless",
     )
     out = asset_folders / "out"
-    composite = composite_depth(recipe)
-    generate(recipe, build_catalog(recipe)[0], out, limit=4, workers=1, progress=False, composite=composite)
+    composite = teacher_depth(recipe)
+    generate(Synthesizer.from_recipe(recipe), out, limit=4, workers=1, progress=False, depth_predictor=composite)
     dataset = open_dataset(out)
-    assert dataset.depth_code.kind == "affine"
+    assert dataset.depth_encoding.kind == "affine"
     images = [np.array(dataset.read_image(n)) for n in range(4)]
     for n, wanted in enumerate(depth_teacher(saved_model("depth_anything")).predict(images, 1)):
         normal = (wanted - wanted.min()) / np.ptp(wanted)

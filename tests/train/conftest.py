@@ -86,8 +86,8 @@ def _toy_dataset(
     if val:
         pq.write_table(pa.table({"stem": stems, "split": splits}), root / "manifest.parquet")
     if kind is not None:
-        depth_code = {"kind": kind, "code": "inverse", "bits": 8, "range": [0.0, 1.5]}
-        content = {"format": "qumade-dataset/1", "complete": True, "samples": len(stems), "depth": depth_code}
+        depth_encoding = {"kind": kind, "code": "inverse", "bits": 8, "range": [0.0, 1.5]}
+        content = {"format": "qumade-dataset/1", "complete": True, "samples": len(stems), "depth": depth_encoding}
         (root / "dataset.yaml").write_text(yaml.safe_dump(content))
     return root
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from qumade.data.layout import open_dataset
+from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 from qumade.viz.sheets import CELL, OUTLINE, UNKNOWN, SheetRow, contact_sheet, depth_legend, preview_dataset
 

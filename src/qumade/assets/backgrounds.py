@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from qumade.assets.catalog import Background, DepthKind
+from qumade.assets.catalog import Background
 from qumade.assets.depths import match_depths, read_inverse_depth
 from qumade.assets.ground import Survey, survey_background
 from qumade.assets.identities import group_identities
@@ -16,6 +16,7 @@ from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import read_labels
 from qumade.assets.scan import Finding, ScannedBackground
 from qumade.assets.stems import match_stems
+from qumade.depth.encoding import DepthKind
 from qumade.errors import QumadeError
 from qumade.io.pictures import UnusablePicture, content_hash, printable
 from qumade.recipe import Recipe, for_file

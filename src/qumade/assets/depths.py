@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from qumade.assets.catalog import DepthKind
 from qumade.assets.stems import match_stems
+from qumade.depth.encoding import DepthKind
 from qumade.errors import QumadeError
 from qumade.io.pictures import MAX_PIXELS, UnusablePicture
 

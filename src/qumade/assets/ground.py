@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.assets.catalog import DepthKind
 from qumade.assets.depths import coarse_mean
 from qumade.assets.horizon import estimate_horizon
 from qumade.assets.label_names import resolve_ids
 from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import StandingTable, standable, standing_table, target_pixels
+from qumade.depth.encoding import DepthKind
 from qumade.errors import QumadeError
 from qumade.geometry import (
     GroundFit,

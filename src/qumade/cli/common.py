@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,7 +59,7 @@ def range_of(flag: str, text: str, number: Callable[[str], Any] = float) -> tupl
     return ends[0], ends[-1]
 
 
-def report_findings(findings: list[Any]) -> None:
+def report_findings(findings: Iterable[Any]) -> None:
     for finding in findings:
         if finding.severity != "info":
             say(finding)

@@ -137,7 +137,7 @@ def generate(
     """
     from qumade.generate.engine import generate as run
     from qumade.recipe import recipe_from_dict
-    from qumade.synth.build_catalog import build_catalog
+    from qumade.synth.synthesizer import Synthesizer
 
     flags = {
         "backgrounds": backgrounds,
@@ -170,29 +170,29 @@ def generate(
         "depth_quantization": depth_quantization,
     }
     given = given_fields("generate", recipe, flags)
-    composite = None
+    predictor = None
     if given.get("depth") == "composite":
         given |= {} if depth_teacher is None else {"depth_teacher": model(depth_teacher)}
         depth_teacher = None
     given |= labels_of_teachers("generate", given, flags, depth_teacher, label_teacher, teacher_cache, download)
-    plan = recipe_from_dict(given, "the command line", Path.cwd())
-    if plan.depth == "composite":
-        from qumade.teachers.predict_depth import composite_depth
+    full_recipe = recipe_from_dict(given, "the command line", Path.cwd())
+    if full_recipe.depth == "composite":
+        from qumade.teachers.predict_depth import teacher_depth
 
-        composite = composite_depth(plan, download=download)
-    catalog, findings = build_catalog(plan, strict=strict, progress=True)
-    report_findings(findings)
-    summary = run(plan, catalog, out, limit=limit, workers=workers, composite=composite)
+        predictor = teacher_depth(full_recipe, download=download)
+    synthesizer = Synthesizer.from_recipe(full_recipe, strict=strict, progress=True)
+    report_findings(synthesizer.findings)
+    summary = run(synthesizer, out, limit=limit, workers=workers, depth_predictor=predictor)
     where = out.absolute()
     if summary is None:
         finish(json, {"root": where, "drawn": 0}, f"{where} is finished already; nothing was drawn")
         return
-    kind = catalog.depth_kind if composite is None else composite.code.kind
-    source = "flat-ground prior" if catalog.depth_source == "prior" else "depth maps"
-    source = source if composite is None else f"the composites by {plan.depth_teacher}"
+    kind = synthesizer.catalog.depth_kind if predictor is None else predictor.encoding.kind
+    source = "flat-ground prior" if synthesizer.catalog.depth_source == "prior" else "depth maps"
+    source = source if predictor is None else f"the composites by {full_recipe.depth_teacher}"
     text = f"{summary.samples:,} samples in {where}, {summary.drawn:,} of them drawn now\n"
     text += f"Depth: kind {kind}, from {source}; {summary.depth_clipped_px:,} pixels nearer than the range\n"
-    text += f"Placements drawn anew: {', '.join(f'{n:,} {reason}' for reason, n in summary.rejected.items())}; "
+    text += f"Placements repeated: {', '.join(f'{n:,} {reason}' for reason, n in summary.rejected.items())}; "
     text += f"{summary.fallbacks:,} fell back, {summary.left_out:,} further objects found no room"
     finish(json, summary, text)
 
@@ -215,19 +215,17 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
     if not path.exists():
         raise QumadeError(f"Invalid path: got nothing at {path.absolute()}; must be a recipe file or a dataset")
     if path.is_dir():
-        from qumade.data.layout import open_dataset
+        from qumade.data.folder import FolderDataset
         from qumade.viz.sheets import preview_dataset
 
-        sheet = preview_dataset(open_dataset(path), count)
+        sheet = preview_dataset(FolderDataset(path), count)
     else:
-        from qumade.recipe import load_recipe
-        from qumade.synth.build_catalog import build_catalog
+        from qumade.synth.synthesizer import Synthesizer
         from qumade.viz.recipe_sheet import preview_recipe
 
-        plan = load_recipe(path)
-        catalog, findings = build_catalog(plan, progress=True)
-        report_findings(findings)
-        sheet = preview_recipe(plan, catalog, count)
+        synthesizer = Synthesizer.from_recipe(path, progress=True)
+        report_findings(synthesizer.findings)
+        sheet = preview_recipe(synthesizer, count)
     sheet.save(out, "png")
     print(out.absolute())
 
@@ -247,9 +245,9 @@ def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> 
     json
         One JSON object as the last line on stdout.
     """
-    from qumade.generate.audit import audit_dataset
+    from qumade.generate.audit import audit as run
 
-    result = audit_dataset(data_path, fraction=fraction)
+    result = run(data_path, fraction=fraction)
     how = "compared byte by byte" if result.same_codecs else "compared within 2 levels, the codec being another version"
     lines = [
         *map(str, result.problems),
@@ -281,11 +279,11 @@ def stats(data_path: Path, /, *, fraction: float = 1.0, workers: int | None = No
     json
         One JSON object as the last line on stdout.
     """
-    from qumade.data.layout import open_dataset
+    from qumade.data.folder import FolderDataset
     from qumade.data.statistics import format_statistics, statistics, write_statistics
     from qumade.viz.placements import has_placements, write_placements
 
-    dataset = open_dataset(data_path)
+    dataset = FolderDataset(data_path)
     result = statistics(dataset, fraction=fraction, workers=workers)
     written = write_statistics(dataset, result)
     text = f"{format_statistics(result)}\n{written}"

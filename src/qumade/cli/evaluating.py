@@ -63,13 +63,13 @@ def evaluate(
     json
         One JSON object as the last line on stdout.
     """
-    from qumade.data.synthetic import open_data
+    from qumade.data.opening import open_dataset
     from qumade.evaluate.folder import evaluate_into
     from qumade.evaluate.summary import as_json, format_legacy, format_summary
     from qumade.evaluate.targets import as_text
     from qumade.predict.predictor import load_predictor
 
-    dataset = open_data(data_path)
+    dataset = open_dataset(data_path)
     legacy = protocol == "legacy_notebook"
     if explain:
         from qumade.train.run_folder import load_network
@@ -134,7 +134,7 @@ def compare(
     json
         One JSON object as the last line on stdout.
     """
-    from qumade.data.synthetic import open_data
+    from qumade.data.opening import open_dataset
     from qumade.evaluate.compare import Run, comparison_as_json, format_comparison, unique_names
     from qumade.evaluate.compare import compare as judge
     from qumade.evaluate.folder import check_folder
@@ -143,7 +143,7 @@ def compare(
     from qumade.predict.predictor import load_predictor
 
     check_folder(out)
-    datasets = [open_data(path) for path in on]
+    datasets = [open_dataset(path) for path in on]
     for dataset, name in zip(datasets, unique_names([dataset.name for dataset in datasets], on), strict=True):
         dataset.name = name
         choose(dataset, split, limit)  # refused before the others are judged

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
@@ -21,14 +20,12 @@ from qumade.convert.cutouts import REASONS, Rules, cut_out, find_objects, reject
 from qumade.convert.importers.records import MAX_PICTURE_BYTES, Labels, Record
 from qumade.convert.importers.writer import read_image
 from qumade.data.folder import FolderDataset
-from qumade.data.layout import Dataset
 from qumade.errors import QumadeError
 from qumade.io.files import read_bytes, write_bytes
 from qumade.io.pictures import printable
 
 __all__ = ["CutoutSummary", "records_of_dataset", "write_cutouts"]
 
-MAX_YAML_BYTES = 1 << 25
 MAX_UNLABELLED = 0.25  # of a frame: beyond that nobody knows whether it is free of the object
 
 
@@ -51,9 +48,8 @@ class _Frame(NamedTuple):
     background: bool
 
 
-def records_of_dataset(folder: FolderDataset, classes: Collection[str] = ()) -> list[Record]:
+def records_of_dataset(dataset: FolderDataset, classes: Collection[str] = ()) -> list[Record]:
     """Return the samples of a DATA_PATH with masks; QumadeError for `classes` other than those an import has named."""
-    dataset = folder.files
     if not dataset.has_masks:
         raise QumadeError(f"Invalid dataset: got no masks in {printable(dataset.root)}; must have them to cut out")
     shown = _classes(dataset)
@@ -62,21 +58,17 @@ def records_of_dataset(folder: FolderDataset, classes: Collection[str] = ()) -> 
         raise QumadeError(f"Invalid --class: got {', '.join(classes)} for {printable(dataset.root)}; {wanted}")
     return [
         Record(stem, split, dataset.path("images", stem), stem, partial(_read_sample, dataset, stem))
-        for stem, split in zip(folder.stems.tolist(), folder.splits.tolist(), strict=True)
+        for stem, split in zip(dataset.stems.tolist(), dataset.splits.tolist(), strict=True)
     ]
 
 
-def _classes(dataset: Dataset) -> set[str]:
+def _classes(dataset: FolderDataset) -> set[str]:
     """Return the classes that an import has written into dataset.yaml."""
-    if dataset.meta is None:
-        return set()
-    content = yaml.safe_load(read_bytes(dataset.root / "dataset.yaml", MAX_YAML_BYTES))
-    made = content.get("import")
-    found = made.get("classes") if isinstance(made, dict) else None
+    found = None if dataset.metadata is None else dataset.metadata.source.get("classes")
     return {str(name) for name in found} if isinstance(found, list) else set()
 
 
-def _read_sample(dataset: Dataset, stem: str, shape: tuple[int, int]) -> Labels:
+def _read_sample(dataset: FolderDataset, stem: str, shape: tuple[int, int]) -> Labels:
     mask = dataset.read_mask(stem)
     dataset.require_equal_size(stem, shape, "masks", mask.shape)
     return Labels(mask=mask, ignore=dataset.read_ignore(stem) if dataset.has_ignore else None)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 from torchvision.transforms.v2 import functional
 
-from qumade.data.layout import LabeledSample
+from qumade.data.dataset import LabeledSample
 
 __all__ = ["Augmentation", "Layers", "augment", "colour_jittered", "fitted", "rotated"]
 

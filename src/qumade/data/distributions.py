@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from qumade.data.layout import LabeledSample
+from qumade.data.dataset import LabeledSample
 from qumade.errors import QumadeError
 from qumade.plan.indices import stratified_indices
 

@@ -1,46 +1,70 @@
-"""A dataset in a folder, as training and judging read it: samples by position, with the split of each."""
+"""A dataset in a folder: files of equal stems, with or without dataset.yaml, and the splits of its manifest."""
 
+import copy
+import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from qumade.data.layout import LabeledSample, open_dataset
-from qumade.data.metadata import DepthCode
+from qumade.data.dataset import SPLIT_NAMES, LabeledSample, positions_of
+from qumade.data.layout import list_dataset
+from qumade.data.manifest import MANIFEST, read_manifest
+from qumade.data.metadata import METADATA, read_metadata
+from qumade.depth.codec import decode_depth
+from qumade.depth.encoding import UNDESCRIBED_DEPTH, DepthEncoding
 from qumade.errors import QumadeError
-from qumade.plan.splits import SAMPLE_SPLITS
+from qumade.io.decode import decode_bilevel, decode_grey, decode_rgb
+from qumade.io.files import read_bytes
 
-__all__ = ["SPLIT_NAMES", "FolderDataset", "positions_of"]
+__all__ = ["FolderDataset"]
 
-SPLIT_NAMES = ("", *(name for name in SAMPLE_SPLITS if name is not None))
-"""What `splits` of a dataset holds: "train", "val", "test", "seen background", "seen foreground", "mixed", or "" where
-nobody knows."""
+MAX_BYTES = 1 << 28  # of one picture
 
 
 class FolderDataset:
-    """The samples of a DATA_PATH, decoded when asked for. Splits are those of its manifest.parquet, where it has one.
+    """The samples of a DATA_PATH, decoded when they are read. Samples are chosen by position (0 .. len - 1, in the
+    order of the stems) or by stem; splits are those of its manifest.parquet, where it has one.
 
-    Holds no open file and pickles cheaply, so that worker processes may read through it.
+    Opening lists the folders and decodes nothing. Each `read_*` decodes one file and refuses a torn, wrong or
+    mismatched one by name. It holds no open file and pickles cheaply, so that worker processes may read through it.
+    Without dataset.yaml depth/ is read as 8-bit inverse depth, each picture over its own range; a warning says so.
+
+    Raises QumadeError naming what is missing, extra or wrong, also for a dataset that is not complete.
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.files = open_dataset(path)
-        self.name = self.files.root.name
-        self._split_codes = _read_splits(self.files.manifest_path, self.files.stems)
+        self.root = Path(path).absolute()
+        self.name = self.root.name
+        metadata_path = self.root / METADATA
+        self.metadata = read_metadata(metadata_path) if os.path.lexists(metadata_path) else None
+        if self.metadata is not None and not self.metadata.complete:
+            finish = f"must be finished first: run the same command with --out {self.root} again"
+            raise QumadeError(f"Invalid dataset: got complete: false in {metadata_path}; {finish}")
+        self._stems, self.suffixes = list_dataset(self.root, self.metadata)
+        if self.has_depth and (self.metadata is None or self.metadata.depth is None):
+            if self.metadata is not None:
+                raise QumadeError(f"Invalid dataset.yaml: key depth is missing in {metadata_path}; must be given")
+            warnings.warn(
+                f"no dataset.yaml in {self.root}: depth is 8-bit inverse depth, each picture over its own range",
+                stacklevel=2,
+            )
+        self._split_codes = _read_splits(self.manifest_path, self._stems)
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self._stems)
 
     def __getitem__(self, position: int) -> LabeledSample:
-        return self.files.read(position)
+        return self.read(position)
 
     @property
     def stems(self) -> NDArray[np.str_]:
         """The file stem of each sample, in the order of the positions."""
-        return self.files.stems
+        return self._stems
 
     @property
     def splits(self) -> NDArray[np.str_]:
@@ -49,39 +73,131 @@ class FolderDataset:
 
     @property
     def has_masks(self) -> bool:
-        return self.files.has_masks
+        return "masks" in self.suffixes
 
     @property
     def has_depth(self) -> bool:
-        return self.files.has_depth
+        return "depth" in self.suffixes
 
     @property
-    def depth_code(self) -> DepthCode | None:
-        """What inverse depth means; None where there is none."""
-        return self.files.depth_code if self.files.has_depth else None
+    def has_ignore(self) -> bool:
+        return "ignore" in self.suffixes
+
+    @property
+    def depth_encoding(self) -> DepthEncoding | None:
+        """How depth/ encodes inverse depth; None where there is none."""
+        return self._encoding if self.has_depth else None
+
+    @property
+    def _encoding(self) -> DepthEncoding:
+        return (self.metadata and self.metadata.depth) or UNDESCRIBED_DEPTH
+
+    @property
+    def manifest_path(self) -> Path | None:
+        path = self.root / MANIFEST
+        return path if path.is_file() else None
 
     def positions(self, *names: str) -> NDArray[np.int64]:
         """The positions of the samples of these splits, ascending; see SPLIT_NAMES."""
         return positions_of(self._split_codes, names)
 
-    def read(self, position: int, draw: int = 0) -> LabeledSample:
-        """The sample at a position; the same whatever `draw`."""
-        return self[position]
+    def index(self, key: int | str) -> int:
+        """Return the position of a sample given by position (negative from the end) or stem; KeyError, IndexError."""
+        if isinstance(key, str):
+            position = int(np.searchsorted(self._stems, key))
+            if position == len(self) or self._stems[position] != key:
+                raise KeyError(f"no sample {key!r} in {self.root}")
+            return position
+        if not -len(self) <= key < len(self):
+            raise IndexError(f"no sample {key} in {self.root}, which has {len(self)}")
+        return int(key) % len(self)
+
+    def path(self, folder: str, key: int | str) -> Path:
+        """Return the path of a sample's file in `folder`; QumadeError where the dataset has no such folder."""
+        if folder not in self.suffixes:
+            raise QumadeError(f"Invalid dataset: got no folder {self.root / folder}; must exist to be read")
+        position = self.index(key)
+        return Path(f"{self.root}/{folder}/{self._stems[position]}{self.suffixes[folder][position]}")
+
+    def take(self, positions: NDArray[np.integer] | slice) -> Self:
+        """Return the dataset of these samples only. Positions must ascend, so that stems stay sorted."""
+        taken = copy.copy(self)
+        taken._stems, taken._split_codes = self._stems[positions], self._split_codes[positions]
+        taken.suffixes = {folder: values[positions] for folder, values in self.suffixes.items()}
+        return taken
+
+    def read_image(self, key: int | str) -> NDArray[np.uint8]:
+        """Return the image, uint8 [H, W, 3] sRGB."""
+        path = self.path("images", key)
+        image = decode_rgb(read_bytes(path, MAX_BYTES), path)
+        self._require_size(image.shape, path)
+        return image
+
+    def read_mask(self, key: int | str) -> NDArray[np.uint8]:
+        """Return the mask, uint8 [H, W] coverage: 0 background, 255 object."""
+        path = self.path("masks", key)
+        mask = decode_grey(read_bytes(path, MAX_BYTES), path)
+        self._require_size(mask.shape, path)
+        if mask.dtype != np.uint8:
+            raise QumadeError(f"Invalid mask: got 16 bits in {path}; must be 8-bit coverage, 255 the object")
+        if self.metadata is None and mask.max() == 1:
+            raise QumadeError(f"Invalid mask: got only levels 0 and 1 in {path}; must be coverage, 255 the object")
+        return mask.astype(np.uint8, copy=False)
+
+    def read_depth_levels(self, key: int | str) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """Return the stored grey levels of depth, uint8 or uint16 [H, W]; `depth_encoding` says what they mean."""
+        path = self.path("depth", key)
+        codes = decode_grey(read_bytes(path, MAX_BYTES), path)
+        self._require_size(codes.shape, path)
+        bits = codes.dtype.itemsize * 8
+        if bits != self._encoding.bits:
+            if self.metadata is None:
+                must_be = f"8-bit, or {self.root / METADATA} must state the code (depth: code, bits, ...)"
+            else:
+                must_be = f"{self._encoding.bits}-bit as {self.root / METADATA} says"
+            raise QumadeError(f"Invalid depth: got {bits} bits in {path}; must be {must_be}")
+        return codes
+
+    def read_inverse_depth(self, key: int | str) -> NDArray[np.float32]:
+        """Return inverse depth, float32 [H, W] in the unit of `depth_encoding`: 0 infinitely far, NaN unknown."""
+        return decode_depth(self.read_depth_levels(key), self._encoding)
+
+    def read_ignore(self, key: int | str) -> NDArray[np.bool_]:
+        """Return the pixels that no loss and no metric counts, bool [H, W]."""
+        path = self.path("ignore", key)
+        ignore = decode_bilevel(read_bytes(path, MAX_BYTES), path)
+        self._require_size(ignore.shape, path)
+        return ignore
+
+    def read(self, key: int | str, draw: int = 0) -> LabeledSample:
+        """Return everything that the dataset has of a sample; the same whatever `draw`. QumadeError also where its
+        pictures differ in size."""
+        sample = LabeledSample(
+            image=self.read_image(key),
+            mask=self.read_mask(key) if self.has_masks else None,
+            inverse_depth=self.read_inverse_depth(key) if self.has_depth else None,
+            ignore=self.read_ignore(key) if self.has_ignore else None,
+        )
+        for folder, label in (("masks", sample.mask), ("depth", sample.inverse_depth), ("ignore", sample.ignore)):
+            if label is not None:
+                self.require_equal_size(key, sample.image.shape, folder, label.shape)
+        return sample
 
     def read_many(self, positions: Sequence[int], draws: Sequence[int] | None = None) -> list[LabeledSample]:
-        """The samples at these positions; the same whatever `draws`."""
+        """Return the samples at these positions; the same whatever `draws`."""
         return [self[position] for position in positions]
 
+    def require_equal_size(self, key: int | str, image: tuple[int, ...], folder: str, label: tuple[int, ...]) -> None:
+        """Raise QumadeError where a sample's picture in `folder` has not the height and width of its image."""
+        if label[:2] != image[:2]:
+            wanted = f"{image[1]}x{image[0]} as {self.path('images', key)}"
+            raise QumadeError(f"Invalid size: got {label[1]}x{label[0]} in {self.path(folder, key)}; must be {wanted}")
 
-def positions_of(split_codes: NDArray[np.int8], names: Sequence[str]) -> NDArray[np.int64]:
-    """Where an array of numbers into SPLIT_NAMES holds one of these names; QumadeError for a name that is none."""
-    for name in names:
-        if name not in SPLIT_NAMES:
-            known = ", ".join(repr(known) for known in SPLIT_NAMES)
-            raise QumadeError(f"Invalid split: got {name!r}; must be one of {known}")
-    if not names:
-        raise QumadeError("Invalid split: got no name; must be at least one")
-    return np.flatnonzero(np.isin(split_codes, [SPLIT_NAMES.index(name) for name in names]))
+    def _require_size(self, shape: tuple[int, ...], path: Path) -> None:
+        if self.metadata is not None and self.metadata.size is not None and shape[1::-1] != self.metadata.size:
+            width, height = self.metadata.size
+            wanted = f"{width}x{height} as {self.root / METADATA} says"
+            raise QumadeError(f"Invalid size: got {shape[1]}x{shape[0]} in {path}; must be {wanted}")
 
 
 def _read_splits(manifest: Path | None, stems: NDArray[np.str_]) -> NDArray[np.int8]:
@@ -89,15 +205,14 @@ def _read_splits(manifest: Path | None, stems: NDArray[np.str_]) -> NDArray[np.i
     codes = np.zeros(len(stems), np.int8)
     if manifest is None:
         return codes
+    groups = list(read_manifest(manifest, ["stem", "split"]))
+    if not groups:
+        return codes
+    rows = pa.concat_tables(groups)
     try:
-        with pq.ParquetFile(manifest) as file:
-            missing = [name for name in ("stem", "split") if name not in file.schema_arrow.names]
-            if missing:
-                raise QumadeError(f"Invalid manifest: got no column {missing[0]!r} in {manifest}; must have it")
-            rows = file.read(columns=["stem", "split"])
         splits = rows["split"].cast(pa.string()).fill_null("")
         row_stems = rows["stem"].cast(pa.string()).to_numpy().astype(np.str_)
-    except (OSError, pa.ArrowException) as error:
+    except pa.ArrowException as error:
         raise QumadeError(f"Invalid manifest: cannot read {manifest}: {' '.join(str(error).split())}") from None
     encoded = splits.combine_chunks().dictionary_encode()
     numbers = []

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from qumade.data.augment import Augmentation, Layers, augment, fitted
-from qumade.data.layout import LabeledSample
-from qumade.data.mixture import Ingredient, Key, Mixture, SampleDataset
+from qumade.data.dataset import LabeledSample, SampleDataset
+from qumade.data.mixture import Ingredient, Key, Mixture
 from qumade.errors import QumadeError
 from qumade.plan.random_numbers import Stream
 

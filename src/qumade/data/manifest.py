@@ -1,22 +1,26 @@
-"""Plans and what drawing told as rows of manifest.parquet, and back."""
+"""manifest.parquet: plans and results of drawing as rows, and back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qumade.assets.catalog import Catalog
 from qumade.errors import QumadeError
-from qumade.plan.indices import sample_count, stem
 from qumade.plan.placement import CROP_STEPS, crop_share, resized_size
 from qumade.plan.planner import Plans
 from qumade.plan.splits import SAMPLE_SPLITS, sample_split
 from qumade.plan.tables import OBJECT_ROW, POLICIES, REJECTIONS, SAMPLE_ROW
 from qumade.recipe import Recipe
+from qumade.synth.synthesizer import Synthesizer
 
-__all__ = ["MANIFEST_SCHEMA", "manifest_table", "plans_from_manifest"]
+__all__ = ["IMPORT_SCHEMA", "MANIFEST", "MANIFEST_SCHEMA", "manifest_table", "plans_from_manifest", "read_manifest"]
+
+MANIFEST = "manifest.parquet"
 
 _NAMES = pa.dictionary(pa.int32(), pa.string())
 _BOX = ("left", "top", "width", "height")
@@ -32,11 +36,13 @@ _OBJECT_FIELDS = [
     ("fallback", pa.bool_()),
     ("rejected", pa.struct([(reason, pa.int32()) for reason in REJECTIONS])),
 ]
+_EVERY = [("index", pa.int64()), ("stem", pa.string()), ("split", _NAMES)]  # what every manifest has
+IMPORT_SCHEMA = pa.schema([*_EVERY, ("source", pa.string())])
+"""Of an imported dataset, a row per sample in the order of the stems. `source` is the image's name below the root of
+the dataset that it comes from."""
 MANIFEST_SCHEMA = pa.schema(
     [
-        ("index", pa.int64()),
-        ("stem", pa.string()),
-        ("split", _NAMES),
+        *_EVERY,
         ("background_split", _NAMES),
         ("foreground_split", _NAMES),
         ("background", _NAMES),
@@ -54,28 +60,45 @@ MANIFEST_SCHEMA = pa.schema(
         ("objects", pa.list_(pa.struct(_OBJECT_FIELDS))),
     ]
 )
-"""A row a sample. `crop_*` in pixels of the original background; `crop_step`, `crop_x`, `crop_y`: the same as the
-planner holds it, a window of the resized background. Objects from far to near, their boxes in sample pixels.
-`blending` is "alpha": source over destination. `rejected` counts draws that were made anew, see REJECTIONS."""
+"""Of a generated dataset, a row per sample. `crop_*`: in pixels of the original background; `crop_step`, `crop_x`,
+`crop_y`: the same as the planner holds it, a window of the resized background. Objects are sorted from far to near,
+their boxes in sample pixels. `blending` is "alpha": source over destination. `rejected` counts repeated draws, see
+REJECTIONS."""
+
+
+def read_manifest(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The rows of a manifest.parquet, a row group at a time; only these columns where they are given.
+
+    Raises QumadeError naming the file where it is torn or lacks a column.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for name in columns or ():
+                if name not in file.schema_arrow.names:
+                    raise QumadeError(f"Invalid manifest: got no column {name!r} in {path.absolute()}; must have it")
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns=None if columns is None else list(columns))
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise QumadeError(f"Invalid manifest: cannot read {path.absolute()}: {reason}") from None
 
 
 def manifest_table(
-    recipe: Recipe,
-    catalog: Catalog,
+    synthesizer: Synthesizer,
     plans: Plans,
     visible_fraction: NDArray[np.float32],
     depth_clipped_px: NDArray[np.int32],
 ) -> pa.Table:
     """The rows of planned and drawn samples."""
     samples = plans.samples
-    total = sample_count(len(catalog.backgrounds), len(catalog.foregrounds), recipe.per_pair)
+    recipe, catalog = synthesizer.recipe, synthesizer.catalog
     background_split = [b.split for b in catalog.backgrounds]
     foreground_split = [f.split for f in catalog.foregrounds]
     pairs = zip(samples["background"].tolist(), samples["foreground"].tolist(), strict=True)
     splits = [sample_split(background_split[b], foreground_split[f]) for b, f in pairs]
     columns = {
         "index": samples["index"],
-        "stem": [stem(index, total) for index in samples["index"].tolist()],
+        "stem": [synthesizer.stem(index) for index in samples["index"].tolist()],
         "split": _chosen(SAMPLE_SPLITS, np.array([SAMPLE_SPLITS.index(split) for split in splits])),
         "background_split": _chosen(background_split, samples["background"]),
         "foreground_split": _chosen(foreground_split, samples["foreground"]),
@@ -121,11 +144,12 @@ def _chosen(names: Sequence[str | None], which: NDArray[np.integer]) -> pa.Dicti
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(known, pa.string()))
 
 
-def plans_from_manifest(recipe: Recipe, catalog: Catalog, rows: pa.Table) -> Plans:
+def plans_from_manifest(synthesizer: Synthesizer, rows: pa.Table) -> Plans:
     """The plans that rows of a manifest record: enough to draw the samples again, without planning them.
 
     Raises QumadeError where a row is not of this recipe and catalog.
     """
+    recipe, catalog = synthesizer.recipe, synthesizer.catalog
     if not rows.schema.equals(MANIFEST_SCHEMA):
         raise QumadeError("Invalid manifest: its columns are not those of this version")
     most = recipe.objects[1]

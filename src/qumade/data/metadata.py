@@ -1,63 +1,32 @@
 """dataset.yaml, which says what a dataset's files mean. It may be a stranger's: values are checked before their use."""
 
-import functools
+import os
+import re
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
 
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
 from qumade.io.files import read_bytes
+from qumade.io.pictures import printable
 
-__all__ = ["UNDESCRIBED_DEPTH", "DepthCode", "Description", "FolderCode", "inverse_depth_table", "read_description"]
+__all__ = ["METADATA", "FolderSettings", "Metadata", "begun_metadata", "read_metadata", "write_metadata"]
 
+METADATA = "dataset.yaml"
 MAX_BYTES = 1 << 25
+_MAY_GROW = ("complete", "samples")
+_OWN_LEFTOVER = re.compile(r"\.(dataset\.yaml|manifest\.parquet)\..+")
 
 Count = Annotated[int, Field(strict=True, ge=0)]
 Side = Annotated[int, Field(strict=True, ge=1)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
-class DepthCode(BaseModel):
-    """How the grey levels of depth/ code inverse depth.
-
-    `inverse`: code / max_code linearly over `range`, the largest code nearest; without a range ("image") over each
-    picture's own minimum and maximum, so that no two pictures compare. `metres`: metres * depth_scale in 16 bits, 0
-    unknown, 65535 farther than that. `teacher_sha256`: of the network that predicted depth/ from images/.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: Literal["metric", "scaled", "affine"] | None = None
-    source: StrictStr | None = None
-    code: Literal["inverse", "metres"]
-    bits: Literal[8, 16]
-    range: tuple[Number, Number] | Literal["image"] | None = None
-    depth_scale: Number | None = None
-    teacher_sha256: StrictStr | None = None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.code == "metres":
-            if self.kind != "metric" or self.bits != 16:
-                raise ValueError("kind metric in 16 bits where code is metres")
-            if self.depth_scale is None or self.depth_scale <= 0:
-                raise ValueError("given a depth_scale above 0 where code is metres")
-        elif isinstance(self.range, tuple):
-            far, near = self.range
-            if far >= near or (far < 0 and self.kind != "affine"):
-                raise ValueError("given a range [far, near] with 0 <= far < near")
-        elif self.kind is not None and self.range is None:
-            raise ValueError("given a range where code is inverse")
-        return self
-
-
-class FolderCode(BaseModel):
-    """How one folder's files are encoded; codec settings beyond these two are the writer's."""
+class FolderSettings(BaseModel):
+    """How the files of one folder are encoded; codec settings beyond these two are the writer's."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -65,8 +34,8 @@ class FolderCode(BaseModel):
     format: Literal["jpeg", "png"]
 
 
-class Description(BaseModel):
-    """The content of dataset.yaml. `recipe`, `assets` and `package` are passed on unread."""
+class Metadata(BaseModel):
+    """The content of dataset.yaml. `recipe`, `assets`, `package` and `import` are passed on unread."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,17 +43,16 @@ class Description(BaseModel):
     complete: StrictBool
     samples: Count | None = None
     size: tuple[Side, Side] | None = None  # width, height
-    depth: DepthCode | None = None
-    folders: dict[StrictStr, FolderCode] | None = None
+    depth: DepthEncoding | None = None
+    folders: dict[StrictStr, FolderSettings] | None = None
     package: dict[StrictStr, Any] = {}
     recipe: dict[StrictStr, Any] = {}
     assets: dict[StrictStr, Any] = {}
+    source: dict[StrictStr, Any] = Field({}, alias="import")
+    """Of an imported dataset: where it comes from."""
 
 
-UNDESCRIBED_DEPTH = DepthCode(code="inverse", bits=8, range="image")
-
-
-def read_description(path: Path) -> Description:
+def read_metadata(path: Path) -> Metadata:
     """Return the checked content of a dataset.yaml; QumadeError naming the file and the first wrong key."""
     try:
         content = yaml.safe_load(read_bytes(path, MAX_BYTES))
@@ -94,7 +62,7 @@ def read_description(path: Path) -> Description:
     if not isinstance(content, dict):
         raise QumadeError(f"Invalid dataset.yaml: got {_short(content)} in {path}; must be a mapping")
     try:
-        return Description.model_validate(content)
+        return Metadata.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -104,22 +72,73 @@ def read_description(path: Path) -> Description:
         raise QumadeError(f"Invalid {key}: got {_short(first['input'])} in {path}; must be {must_be}") from error
 
 
-@functools.lru_cache(maxsize=8)
-def inverse_depth_table(depth: DepthCode) -> NDArray[np.float64]:
-    """Return the inverse depth of every code, float64 [256 or 65536]: 0 infinitely far, NaN unknown; read-only."""
-    codes = np.arange(1 << depth.bits, dtype=np.float64)
-    if depth.code == "metres" and depth.depth_scale is not None:
-        table = np.full(codes.shape, np.nan)
-        table[1:] = depth.depth_scale / codes[1:]
-        table[-1] = 0.0
-    else:
-        far, near = depth.range if isinstance(depth.range, tuple) else (0.0, 1.0)
-        table = far + (near - far) * (codes / codes[-1])
-    table.flags.writeable = False
-    return table
-
-
 def _short(value: object) -> str:
     shortener = reprlib.Repr()
     shortener.maxlevel = 2  # aliases can make a value exponentially long when written out
     return " ".join(shortener.repr(value).split())[:120]
+
+
+def write_metadata(root: Path, content: dict[str, Any]) -> None:
+    """Writes dataset.yaml, whole or not at all, and safe on the disk."""
+    temporary = root / f".{METADATA}.tmp"
+    with temporary.open("w", encoding="utf-8") as file:
+        yaml.dump(content, file, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, default_flow_style=None)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(root / METADATA)
+
+
+def begun_metadata(root: Path, expected: dict[str, Any], command: str) -> dict[str, Any] | None:
+    """The content of the dataset.yaml in `root`, None where the folder is empty or missing.
+
+    Raises QumadeError where `root` holds something else, or a dataset that is made of something else than `expected`;
+    `complete` and `samples` may differ. `command` is what writes such datasets, for the message.
+    """
+    path = root / METADATA
+    if not path.exists():
+        if root.exists() and not root.is_dir():
+            raise QumadeError(f"Invalid --out: got the file {printable(root)}; must be a folder")
+        strange = (
+            [entry.name for entry in root.iterdir() if not _OWN_LEFTOVER.fullmatch(entry.name)] if root.is_dir() else []
+        )
+        if strange:
+            raise QumadeError(
+                f"Invalid --out: {printable(root)} is not empty and holds no {METADATA} (but {min(strange)!r}); must "
+                f"be a new or empty folder, or one that `{command}` has begun"
+            )
+        return None
+    try:
+        found = yaml.load(read_bytes(path, MAX_BYTES), yaml.CSafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise QumadeError(f"Invalid {METADATA}: cannot read {path}: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(found, dict) or not all(key in found for key in _MAY_GROW):
+        raise QumadeError(f"Invalid {METADATA}: {path} describes no dataset; must have {', '.join(_MAY_GROW)}")
+    for key in expected:
+        if key not in _MAY_GROW and found.get(key) != expected[key]:
+            where, there, here = _first_difference(key, found.get(key), expected[key])
+            raise QumadeError(
+                f"Invalid --out: {printable(root)} holds a dataset with {where} {there!r}, this one has {here!r}; must "
+                "be made of the same, or use another folder"
+            )
+    return found
+
+
+def _first_difference(where: str, there: Any, here: Any) -> tuple[str, Any, Any]:
+    """The innermost place at which two parsed values differ, and what is there in each."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        keys: Any = [*here, *(key for key in there if key not in here)]
+        pairs = [(f"{where}.{key}", there.get(key), here.get(key)) for key in keys]
+    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        pairs = [(f"{where}[{_name(b, n)}]", a, b) for n, (a, b) in enumerate(zip(there, here, strict=True))]
+    else:
+        return where, _counted(there), _counted(here)
+    return next(_first_difference(*pair) for pair in pairs if pair[1] != pair[2])
+
+
+def _name(value: Any, number: int) -> Any:
+    """Names an asset by its file, anything else by its number."""
+    return value.get("name", number) if isinstance(value, dict) else number
+
+
+def _counted(value: Any) -> Any:
+    return f"{len(value)} entries" if isinstance(value, list | dict) and len(value) > 4 else value

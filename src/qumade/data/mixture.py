@@ -6,44 +6,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.data.layout import LabeledSample
-from qumade.data.metadata import DepthCode
+from qumade.data.dataset import LabeledSample, SampleDataset
+from qumade.depth.encoding import DEPTH_KINDS, DepthKind
 from qumade.errors import QumadeError
 from qumade.plan.random_numbers import Stream
 
-__all__ = ["Ingredient", "Key", "Mixture", "Parts", "SampleDataset", "Share", "parse_share"]
+__all__ = ["Ingredient", "Key", "Mixture", "Parts", "Share", "parse_share"]
 
 Parts = Literal["both", "mask", "depth"]
 
-_KINDS: tuple[Literal["metric", "scaled", "affine"], ...] = ("metric", "scaled", "affine")  # each weaker than the last
 _SHARE = re.compile(r"(?P<path>.+?):(?P<share>[0-9.eE+-]+)(?::(?P<parts>mask|depth|both))?", re.DOTALL)
-
-
-class SampleDataset(Protocol):
-    """What FolderDataset and SyntheticDataset have in common. Pickles."""
-
-    name: str
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, position: int) -> LabeledSample: ...
-    @property
-    def stems(self) -> NDArray[np.str_]: ...
-    @property
-    def splits(self) -> NDArray[np.str_]: ...
-    @property
-    def has_masks(self) -> bool: ...
-    @property
-    def has_depth(self) -> bool: ...
-    @property
-    def depth_code(self) -> DepthCode | None: ...
-    def positions(self, *names: str) -> NDArray[np.int64]: ...
-    def read(self, position: int, draw: int = 0) -> LabeledSample: ...
-    def read_many(self, positions: Sequence[int], draws: Sequence[int] | None = None) -> list[LabeledSample]: ...
 
 
 class Key(NamedTuple):
@@ -104,16 +81,16 @@ class Mixture:
         return any(ingredient.has_depth for ingredient in self.ingredients)
 
     @property
-    def depth_kind(self) -> Literal["metric", "scaled", "affine"] | None:
+    def depth_kind(self) -> DepthKind | None:
         """The weakest kind of depth among the ingredients, None where there is no depth.
 
         Depth of unknown kind, or over each picture's own range, is affine.
         """
-        codes = [ingredient.dataset.depth_code for ingredient in self.ingredients if ingredient.has_depth]
+        codes = [ingredient.dataset.depth_encoding for ingredient in self.ingredients if ingredient.has_depth]
         kinds = [
             "affine" if code is None or code.kind is None or code.range == "image" else code.kind for code in codes
         ]
-        return max(kinds, key=_KINDS.index) if kinds else None
+        return max(kinds, key=DEPTH_KINDS.index) if kinds else None
 
     def epoch_batches(self, batch_size: int) -> int:
         """Number of batches in which the first ingredient shows each of its samples at least once."""

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from qumade.data.layout import Dataset
-from qumade.data.metadata import DepthCode, inverse_depth_table
+from qumade.data.folder import FolderDataset
+from qumade.depth.codec import inverse_depth_table
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
 from qumade.io.files import write_bytes
 from qumade.plan.indices import stratified_indices
@@ -98,7 +99,7 @@ Counts = dict[str, NDArray[np.int64]]  # folder -> [channels, codes]
 
 
 def statistics(
-    dataset: Dataset, *, fraction: float = 1.0, workers: int | None = None, progress: bool = True
+    dataset: FolderDataset, *, fraction: float = 1.0, workers: int | None = None, progress: bool = True
 ) -> Statistics:
     """Return the statistics of a dataset, or of a `fraction` (0, 1] of its samples spread evenly over it.
 
@@ -120,16 +121,17 @@ def statistics(
             for folder, table in chunk_counts.items():
                 counts[folder] = counts[folder] + table if folder in counts else table
             bar.update(len(chunk))
+    encoding = dataset.depth_encoding
     return Statistics(
         samples=samples,
         samples_in_dataset=len(dataset),
         images=_image_statistics(counts["images"]),
         masks=_mask_statistics(counts["masks"][0]) if "masks" in counts else None,
-        depth=_depth_statistics(counts["depth"][0], dataset.depth_code) if "depth" in counts else None,
+        depth=None if encoding is None else _depth_statistics(counts["depth"][0], encoding),
     )
 
 
-def write_statistics(dataset: Dataset, result: Statistics) -> Path:
+def write_statistics(dataset: FolderDataset, result: Statistics) -> Path:
     """Write statistics.json into the dataset, whole or not at all, and return its path."""
     path = dataset.root / "statistics.json"
     write_bytes(path, (json.dumps(result.as_json(), indent=2, allow_nan=False) + "\n").encode())
@@ -156,7 +158,7 @@ def format_statistics(result: Statistics) -> str:
 
 
 @contextmanager
-def _mapped(chunks: list[Dataset], workers: int) -> Iterator[Iterator[Counts]]:
+def _mapped(chunks: list[FolderDataset], workers: int) -> Iterator[Iterator[Counts]]:
     if workers == 1:
         yield map(_count, chunks)
         return
@@ -178,17 +180,17 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _count(dataset: Dataset) -> Counts:
+def _count(dataset: FolderDataset) -> Counts:
     """Count the codes of all pictures in a dataset, int64 [3 or 1, codes] for each folder."""
     counts = {"images": np.zeros((3, 256), np.int64)}
     if dataset.has_masks:
         counts["masks"] = np.zeros((1, 256), np.int64)
-    if dataset.has_depth:
-        counts["depth"] = np.zeros((1, 1 << dataset.depth_code.bits), np.int64)
+    if dataset.depth_encoding is not None:
+        counts["depth"] = np.zeros((1, 1 << dataset.depth_encoding.bits), np.int64)
     for index in range(len(dataset)):
         image = dataset.read_image(index)
         counts["images"] += _histogram(image)
-        for folder, read in (("masks", dataset.read_mask), ("depth", dataset.read_depth_codes)):
+        for folder, read in (("masks", dataset.read_mask), ("depth", dataset.read_depth_levels)):
             if folder in counts:
                 codes = read(index)
                 dataset.require_equal_size(index, image.shape, folder, codes.shape)
@@ -225,7 +227,7 @@ def _mask_statistics(counts: NDArray[np.int64]) -> MaskStatistics:
     return MaskStatistics(mean, std, int(counts[OBJECT_CODE:].sum()) / pixels, pixels)
 
 
-def _depth_statistics(counts: NDArray[np.int64], code: DepthCode) -> DepthStatistics:
+def _depth_statistics(counts: NDArray[np.int64], code: DepthEncoding) -> DepthStatistics:
     values = inverse_depth_table(code)
     known = np.isfinite(values)
     pixels, total = int(counts.sum()), int(counts[known].sum())

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.data.metadata import DepthCode
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
 
 __all__ = [
@@ -50,7 +50,7 @@ class Aligned(NamedTuple):
     shift: float
 
 
-def depth_kind(code: DepthCode) -> DepthKind:
+def depth_kind(code: DepthEncoding) -> DepthKind:
     """Return what is known of the truth; None also where each picture is coded over its own range."""
     return None if code.range == "image" else code.kind
 
@@ -61,7 +61,7 @@ def default_alignment(*kinds: DepthKind) -> Alignment:
     return max((needed.get(kind, "scale and shift") for kind in kinds), key=STRENGTH.index, default="none")
 
 
-def default_clamp(code: DepthCode) -> Clamp:
+def default_clamp(code: DepthEncoding) -> Clamp:
     """Return the clamp for truth that is coded so: 80 m to 1 mm for metric depth, else 2 % to 100 % of the range.
 
     The near end is never nearer than the nearest code, which stands for everything that is nearer still.
@@ -74,7 +74,7 @@ def default_clamp(code: DepthCode) -> Clamp:
     return Clamp(FAR_SHARE * near, near)
 
 
-def judged_truth(inverse_depth: NDArray[np.float32], code: DepthCode) -> NDArray[np.float64]:
+def judged_truth(inverse_depth: NDArray[np.float32], code: DepthEncoding) -> NDArray[np.float64]:
     """Return the truth as it is judged, float64: affine inverse depth over its range as [0, 1], for its own zero means
     nothing; other kinds as they are."""
     truth = inverse_depth.astype(np.float64)

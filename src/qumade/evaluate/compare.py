@@ -92,7 +92,7 @@ def compare(
         raise QumadeError(
             "Invalid comparison: got runs of which some were trained on masks and others on depth; must share a task"
         )
-    code = dataset.depth_code if "depth" in trained_tasks else None
+    code = dataset.depth_encoding if "depth" in trained_tasks else None
     kinds = [run.depth_kind for run in runs]
     alignment = None if code is None else default_alignment(depth_kind(code), *kinds)
     evaluations = tuple(
@@ -144,7 +144,7 @@ def draw_wins(
         for (title, a), (_, b) in zip(*(headline_scores(evaluation) for evaluation in evaluations), strict=True):
             parts.append(f"{title}: {letter(pair[0])} {a[row]:.3f}, {letter(pair[1])} {b[row]:.3f}")
         predictions = [(f"{letter(pair[0])}'s", first), (f"{letter(pair[1])}'s", second)]
-        drawn.append(row_of(evaluations[0], row, triple, predictions, dataset.depth_code, " · ".join(parts)))
+        drawn.append(row_of(evaluations[0], row, triple, predictions, dataset.depth_encoding, " · ".join(parts)))
     return drawn
 
 

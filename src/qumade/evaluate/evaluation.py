@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from qumade.data.layout import LabeledSample
-from qumade.data.metadata import DepthCode
+from qumade.data.dataset import LabeledSample
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
 from qumade.evaluate.alignment import (
     Aligned,
@@ -91,7 +91,7 @@ def evaluate(
     the true depth where they are not given. Only `trained_tasks` are scored. Raises QumadeError where the
     dataset has nothing of that, and where a prediction does not fit its picture."""
     positions = choose(dataset) if positions is None else positions
-    code = dataset.depth_code if "depth" in trained_tasks else None
+    code = dataset.depth_encoding if "depth" in trained_tasks else None
     if code is None and not ("mask" in trained_tasks and getattr(dataset, "has_masks", True)):
         needed = " or ".join({"mask": "masks", "depth": "depth"}[task] for task in trained_tasks)
         raise QumadeError(
@@ -209,7 +209,7 @@ def _mean_inverse_depth(dataset: Samples, positions: NDArray[np.integer]) -> flo
     """Return the mean of the means of the pictures that have known depth."""
     found = []
     for position in positions:
-        truth = truth_of(dataset.read(int(position)), dataset.depth_code).inverse_depth
+        truth = truth_of(dataset.read(int(position)), dataset.depth_encoding).inverse_depth
         if truth is not None and not np.isnan(truth).all():
             found.append(float(np.nanmean(truth)))
     return math.fsum(found) / len(found) if found else 1.0
@@ -220,7 +220,7 @@ def _legacy(
     inverse_depth: NDArray[np.floating],
     triple: LabeledSample,
     truth: Truth,
-    code: DepthCode | None,
+    code: DepthEncoding | None,
 ) -> dict[str, NDArray[np.float64]]:
     sums = {"mask": np.zeros(7), "depth": np.zeros(7)}
     if truth.mask is not None and probability is not None:

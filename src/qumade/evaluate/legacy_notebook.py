@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.data.metadata import DepthCode
+from qumade.depth.encoding import DepthEncoding
 
 __all__ = ["LEGACY_METRICS", "legacy_grey", "legacy_scores", "legacy_sums"]
 
@@ -18,7 +18,7 @@ THETA = 1e-5
 DELTA = 1.25
 
 
-def legacy_grey(inverse_depth: NDArray[np.floating], code: DepthCode) -> NDArray[np.float64]:
+def legacy_grey(inverse_depth: NDArray[np.floating], code: DepthEncoding) -> NDArray[np.float64]:
     """Return inverse depth as the grey of a depth picture: float64 in [0, 1] over the range of the dataset's code, or
     over 0 to 1 / m where it is coded in metres. NaN stays NaN."""
     far, near = code.range if isinstance(code.range, tuple) else (0.0, 1.0)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from qumade.data.layout import LabeledSample
-from qumade.data.metadata import DepthCode
+from qumade.data.dataset import LabeledSample
+from qumade.depth.encoding import DepthEncoding
 from qumade.evaluate.alignment import Alignment, Clamp, align
 from qumade.evaluate.evaluation import Evaluation
 from qumade.evaluate.metrics import THRESHOLD
@@ -83,7 +83,7 @@ def draw_rows(evaluation: Evaluation, predict: Predict, dataset: Samples, rows: 
     positions = evaluation.scores["sample"].to_numpy()[list(rows)]
     drawn = []
     for row, (_, triple, predicted) in zip(rows, predict_each(predict, dataset, positions), strict=True):
-        drawn.append(row_of(evaluation, row, triple, [("predicted", predicted)], dataset.depth_code))
+        drawn.append(row_of(evaluation, row, triple, [("predicted", predicted)], dataset.depth_encoding))
     return drawn
 
 
@@ -92,7 +92,7 @@ def row_of(
     row: int,
     triple: LabeledSample,
     predictions: Sequence[tuple[str, Predicted]],
-    code: DepthCode | None,
+    code: DepthEncoding | None,
     caption: str | None = None,
 ) -> Row:
     """Return the panels of one sample: image, true mask, each predicted mask, true depth, each predicted depth;

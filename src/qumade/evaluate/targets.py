@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from qumade.data.layout import LabeledSample
-from qumade.data.metadata import DepthCode
+from qumade.data.dataset import LabeledSample
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
 from qumade.evaluate.alignment import judged_truth
 from qumade.plan.indices import stratified_indices
@@ -44,7 +44,7 @@ class Samples(Protocol):
     def splits(self) -> NDArray[np.str_]: ...
 
     @property
-    def depth_code(self) -> DepthCode | None: ...
+    def depth_encoding(self) -> DepthEncoding | None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ def as_text(name: str) -> str:
     return name.encode("utf-8", "replace").decode("utf-8")
 
 
-def truth_of(triple: LabeledSample, code: DepthCode | None) -> Truth:
+def truth_of(triple: LabeledSample, code: DepthEncoding | None) -> Truth:
     """Return what a sample is judged by: ignored pixels unknown, affine depth over its range."""
     mask = None if triple.mask is None else triple.mask.astype(np.float32) / np.float32(255)
     depth = None if triple.inverse_depth is None or code is None else judged_truth(triple.inverse_depth, code)

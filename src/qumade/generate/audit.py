@@ -8,23 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
-from qumade.data.encode import folder_codes
-from qumade.data.manifest import MANIFEST_SCHEMA, manifest_table, plans_from_manifest
-from qumade.data.metadata import Description, read_description
+from qumade.data.encode import encode_sample, folder_settings
+from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, plans_from_manifest, read_manifest
+from qumade.data.metadata import METADATA, Metadata, begun_metadata, read_metadata
 from qumade.errors import QumadeError
-from qumade.generate.engine import MANIFEST
-from qumade.generate.metadata import DESCRIPTION, describe, read_own_description
-from qumade.generate.worker import Drawer
+from qumade.generate.describe import describe
 from qumade.io.decode import decode_grey, decode_rgb
-from qumade.plan.planner import plan_samples
 from qumade.plan.random_numbers import Stream, uniforms
 from qumade.recipe import recipe_from_dict
-from qumade.synth.build_catalog import build_catalog
+from qumade.synth.synthesizer import Synthesizer
 
-__all__ = ["Audit", "Problem", "audit_dataset"]
+__all__ = ["Audit", "Problem", "audit"]
 
 _END = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
 _LEVELS = 2  # how far decoded pixels may differ between two versions of a codec
@@ -57,7 +53,7 @@ class Audit:
     problems: tuple[Problem, ...]
 
 
-def audit_dataset(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit:
+def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit:
     """Looks for missing, empty, torn and strange files; redraws a `fraction` of the samples (0 to 1, at least one where
     above 0) from the manifest and compares.
 
@@ -71,7 +67,7 @@ def audit_dataset(root: Path, *, fraction: float = 0.01, progress: bool = True) 
         raise QumadeError(f"Invalid fraction: got {fraction}; must be between 0 and 1")
     meta = _finished(root)
     suffixes = {folder: code.suffix for folder, code in (meta.folders or {}).items()}
-    manifest = _read_manifest(root)
+    manifest = _read_rows(root)
     stems = manifest["stem"].to_pylist()
     problems = list(_files(root, suffixes, stems, progress))
     if meta.samples != len(stems):
@@ -80,11 +76,11 @@ def audit_dataset(root: Path, *, fraction: float = 0.01, progress: bool = True) 
     chosen = [row for row in _chosen(len(stems), fraction) if stems[row] not in broken]
     same_codecs = True
     if chosen:
-        drawer, same_codecs = _drawer(root, meta)
+        synthesizer, same_codecs = _synthesizer(root, meta)
         bar = tqdm(total=len(chosen), desc="redrawn", unit="sample", disable=not progress, leave=False)
         for at in range(0, len(chosen), _BATCH):
             rows = manifest.take(chosen[at : at + _BATCH])
-            problems += _redraw(root, drawer, suffixes, rows, same_codecs)
+            problems += _redraw(root, synthesizer, suffixes, rows, same_codecs)
             bar.update(len(rows))
         bar.close()
     depth_compared = meta.depth is None or meta.depth.teacher_sha256 is None
@@ -92,11 +88,11 @@ def audit_dataset(root: Path, *, fraction: float = 0.01, progress: bool = True) 
     return Audit(root, len(stems), files, len(chosen), same_codecs, depth_compared, tuple(problems))
 
 
-def _finished(root: Path) -> Description:
-    path = root / DESCRIPTION
+def _finished(root: Path) -> Metadata:
+    path = root / METADATA
     if not path.exists():
         raise QumadeError(f"Invalid dataset: got no {path}; must be a dataset that `qumade generate` made")
-    meta = read_description(path)
+    meta = read_metadata(path)
     if not meta.complete:
         raise QumadeError(f"Invalid dataset: got complete: false in {path}; finish it with the command that began it")
     if not meta.folders or not meta.recipe:
@@ -104,15 +100,13 @@ def _finished(root: Path) -> Description:
     return meta
 
 
-def _read_manifest(root: Path) -> pa.Table:
+def _read_rows(root: Path) -> pa.Table:
     path = root / MANIFEST
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise QumadeError(f"Invalid manifest: cannot read {path}: {' '.join(str(error).split())}") from None
+    groups = list(read_manifest(path))
+    table = pa.concat_tables(groups) if groups else MANIFEST_SCHEMA.empty_table()
     if not table.schema.equals(MANIFEST_SCHEMA):
         raise QumadeError(f"Invalid manifest: {path} has other columns than this version writes")
-    return table
+    return table.unify_dictionaries()
 
 
 def _chosen(samples: int, fraction: float) -> list[int]:
@@ -156,37 +150,40 @@ def _torn(path: Path) -> str | None:
         return f"cannot be read: {error.strerror}"
 
 
-def _drawer(root: Path, meta: Description) -> tuple[Drawer, bool]:
+def _synthesizer(root: Path, meta: Metadata) -> tuple[Synthesizer, bool]:
     """What draws the dataset's samples again, and whether its codecs are those that drew it."""
-    recipe = recipe_from_dict(dict(meta.recipe), str(root / DESCRIPTION), root)
-    catalog, _ = build_catalog(recipe)
-    now = describe(recipe, catalog, root, meta.samples or 0, meta.depth if recipe.depth == "composite" else None)
-    before = {folder: code.model_dump() for folder, code in (meta.folders or {}).items()}
-    # Versions may differ here, unlike when a dataset is gone on with; what it is made of may not.
-    now["package"], now["folders"] = dict(meta.package), before
-    read_own_description(root, now)
-    return Drawer(recipe, catalog), before == folder_codes(recipe)
+    recipe = recipe_from_dict(dict(meta.recipe), str(root / METADATA), root)
+    synthesizer = Synthesizer.from_recipe(recipe)
+    depth = synthesizer.depth_encoding or meta.depth
+    if depth is None:
+        raise QumadeError(f"Invalid dataset.yaml: key depth is missing in {root / METADATA}; must be given")
+    expected = describe(synthesizer, root, meta.samples or 0, depth)
+    before = {folder: settings.model_dump() for folder, settings in (meta.folders or {}).items()}
+    # Versions may differ here, unlike when a dataset is resumed; what it is made of may not.
+    expected["package"], expected["folders"] = dict(meta.package), before
+    begun_metadata(root, expected, "qumade generate")
+    return synthesizer, before == folder_settings(recipe)
 
 
 def _redraw(
-    root: Path, drawer: Drawer, suffixes: Mapping[str, str], rows: pa.Table, same_codecs: bool
+    root: Path, synthesizer: Synthesizer, suffixes: Mapping[str, str], rows: pa.Table, same_codecs: bool
 ) -> Iterator[Problem]:
-    plans = plans_from_manifest(drawer.recipe, drawer.catalog, rows)
-    planned = plan_samples(drawer.tables, drawer.catalog, rows["index"].to_numpy())
+    recipe, depth = synthesizer.recipe, synthesizer.depth_encoding
+    plans = plans_from_manifest(synthesizer, rows)
+    planned = synthesizer.plan(rows["index"].to_numpy())
     for n, stem in enumerate(rows["stem"].to_pylist()):
-        sample = drawer.draw(plans[n])
-        encoded = drawer.encode(sample)
+        sample = synthesizer.render(plans[n])
+        encoded = encode_sample(sample, depth, recipe.encoding)
         for folder, redrawn in encoded.files.items():
             path = root / folder / f"{stem}{suffixes[folder]}"
             problem = _difference(path, redrawn, same_codecs)
             if problem is not None:
                 yield Problem(stem, str(path), problem)
-        visible = np.full((1, drawer.recipe.objects[1]), np.nan, np.float32)
+        visible = np.full((1, recipe.objects[1]), np.nan, np.float32)
         visible[0, : len(sample.visible_fraction)] = sample.visible_fraction
-        predicted = drawer.code is None
-        clipped_px = rows["depth_clipped_px"][n].as_py() if predicted else encoded.depth_clipped_px
+        clipped_px = rows["depth_clipped_px"][n].as_py() if depth is None else encoded.depth_clipped_px
         clipped = np.array([clipped_px], np.int32)
-        row = manifest_table(drawer.recipe, drawer.catalog, planned.at(slice(n, n + 1)), visible, clipped)
+        row = manifest_table(synthesizer, planned.at(slice(n, n + 1)), visible, clipped)
         if row.to_pylist() != rows.slice(n, 1).to_pylist():
             yield Problem(stem, str(root / MANIFEST), "its row is not what the recipe plans and drawing gives")
 

@@ -1,4 +1,4 @@
-"""generate(recipe, DATA_PATH): draws a dataset, or goes on with one where it was left.
+"""generate(recipe, DATA_PATH): draws a dataset, or resumes one that was interrupted.
 
 State of an unfinished dataset: dataset.yaml with `complete: false`, and `.qumade/journal` with what is drawn and safe;
 `.qumade/depth` is the same for depth that is predicted from the composites. At the end, in this order: everything
@@ -8,34 +8,32 @@ cut, and the same command goes on from it.
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from qumade.assets.catalog import Catalog
-from qumade.data.manifest import MANIFEST_SCHEMA, manifest_table
-from qumade.data.metadata import DepthCode
+from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, read_manifest
+from qumade.data.metadata import begun_metadata, write_metadata
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
-from qumade.generate.executors import Executor, local_processes
+from qumade.generate.describe import describe
+from qumade.generate.executors import Executor, local_processes, this_process
 from qumade.generate.journal import Journal, Results, concatenate, read_journal
-from qumade.generate.metadata import describe, read_own_description, write_description
-from qumade.generate.worker import Job
-from qumade.generate.writers import remove_temporary_files
+from qumade.generate.worker import DrawSamples, Work
+from qumade.generate.writers import FolderWriter, Writer, remove_temporary_files
 from qumade.io.files import only_one
-from qumade.plan.indices import limited_indices
-from qumade.plan.planner import plan_samples
-from qumade.plan.scale_check import check_scales
-from qumade.plan.tables import plan_tables
 from qumade.recipe import Recipe
+from qumade.synth.synthesizer import Synthesizer
 
-__all__ = ["MANIFEST", "STATE", "CompositeDepth", "Summary", "generate"]
+__all__ = ["STATE", "DepthPredictor", "Summary", "generate"]
 
-MANIFEST = "manifest.parquet"
 STATE = ".qumade"
 _ROW_GROUP = 10_000
 _CHUNK = 128
@@ -59,98 +57,105 @@ class Summary:
     depth_clipped_px: int
 
 
-@dataclass(frozen=True)
-class CompositeDepth:
-    """How the depth of composites is predicted: `run` is an executor that reads the images of its chunks and writes
-    their depth/ in the code `code`; of its results only `indices` and `depth_clipped_px` count."""
+class DepthPredictor(Protocol):
+    """Predicts the depth of drawn images, for recipes with `depth: composite`, and how its files are encoded."""
 
-    code: DepthCode
-    run: Executor
+    @property
+    def encoding(self) -> DepthEncoding: ...
+
+    def work(self, synthesizer: Synthesizer, root: Path, suffixes: Mapping[str, str]) -> Work:
+        """The work that reads the images of its chunks in `root` and writes their depth."""
 
 
 def generate(
-    recipe: Recipe,
-    catalog: Catalog,
-    out: Path,
+    recipe: Synthesizer | Recipe | Path | str,
+    out: Path | str,
     *,
     limit: int | None = None,
     workers: int | None = None,
-    executor: Executor = local_processes,
-    composite: CompositeDepth | None = None,
+    executor: Executor | None = None,
+    writer: Callable[[Path, Mapping[str, str]], Writer] = FolderWriter,
+    depth_predictor: DepthPredictor | None = None,
     sync_interval_s: float = 10.0,
     progress: bool = True,
 ) -> Summary | None:
-    """Draws the recipe's samples into `out`, or the rest of them; None where all of them were there already.
+    """Draws the samples of a recipe into `out`, or those that an interrupted run left; None where all were there.
 
-    Equal bytes whatever the number of workers, and however often it was interrupted; but for depth of a recipe with
-    `depth: composite`, which `composite` writes once the images are there. Raises QumadeError where `out` holds
-    anything else than a dataset of this recipe over these assets.
+    `limit` takes that many samples, spread over all assets. `executor` runs the work: by default in `workers` processes
+    of this machine (default: all cores). `writer(out, suffixes)` stores the files. Bytes are equal whatever runs where
+    and however often it was interrupted; the exception is depth of a recipe with `depth: composite`, which
+    `depth_predictor` adds once the images are there. Raises QumadeError where `out` holds anything else than a dataset
+    of this recipe over these assets.
     """
-    if (recipe.depth == "composite") != (composite is not None):
+    synthesizer = recipe if isinstance(recipe, Synthesizer) else Synthesizer.from_recipe(recipe, progress=progress)
+    if (synthesizer.depth_encoding is None) != (depth_predictor is not None):
         raise QumadeError(
-            f"Invalid depth: got {recipe.depth!r} in the recipe; must be 'composite' where something predicts it from "
-            "the composites, and only there"
+            f"Invalid depth: got {synthesizer.recipe.depth!r} in the recipe; must be 'composite' where a depth "
+            "predictor is given, and only there"
         )
+    depth = synthesizer.depth_encoding if depth_predictor is None else depth_predictor.encoding
+    if depth is None:
+        raise ValueError("a recipe without depth")
     out = Path(os.path.abspath(out))
-    check_scales(recipe, catalog)
-    indices = limited_indices(limit, len(catalog.backgrounds), len(catalog.foregrounds), recipe.per_pair)
-    description = describe(recipe, catalog, out, len(indices), None if composite is None else composite.code)
-    suffixes = {folder: code["suffix"] for folder, code in description["folders"].items()}
+    indices = synthesizer.indices(limit)
+    metadata = describe(synthesizer, out, len(indices), depth)
+    suffixes = {folder: settings["suffix"] for folder, settings in metadata["folders"].items()}
     workers = max(1, min(workers or os.cpu_count() or 1, -(-len(indices) // _CHUNK)))
+    executor = executor or partial(local_processes, workers=workers)
     out.mkdir(parents=True, exist_ok=True)
     with only_one(out, "generating"):
-        before = read_own_description(out, description)
+        before = begun_metadata(out, metadata, "qumade generate")
         if before is not None and before["complete"] and before["samples"] >= len(indices):
             shutil.rmtree(out / STATE, ignore_errors=True)
             return None
         if before is not None and before["samples"] > len(indices):
             raise QumadeError(
                 f"Invalid limit: got {len(indices)} for {out}, which was begun with {before['samples']} samples; must "
-                "be at least as many, or go to another folder"
+                "be at least as many, or use another folder"
             )
-        write_description(out, {**description, "complete": False})
+        write_metadata(out, {**metadata, "complete": False})
         remove_temporary_files(out, suffixes)
-        job = Job(recipe, catalog, out, suffixes)
-        # Compiled here once, read from the cache by the workers.
-        plan_samples(plan_tables(recipe, catalog), catalog, indices[:1])
-        results, drawn = _go_on(job, indices, "journal", executor, workers, sync_interval_s, progress)
-        if composite is not None:
-            depth, _ = _go_on(job, indices, "depth", composite.run, 1, sync_interval_s, progress)
-            results = replace(results, depth_clipped_px=depth.depth_clipped_px)
-        summary = _write_manifest(recipe, catalog, out, results, drawn)
+        synthesizer.plan(indices[:1])  # compiles once, here; workers read the cache
+        progress_bar = partial(tqdm, total=len(indices), unit="sample", disable=not progress, smoothing=0.05)
+        drawn = [*_results_of_manifest(out, synthesizer.recipe.objects[1])]
+        work: Work = DrawSamples(synthesizer, writer(out, suffixes))
+        results, count = _run(work, indices, drawn, out / STATE / "journal", executor, sync_interval_s, progress_bar)
+        if depth_predictor is not None:
+            work = depth_predictor.work(synthesizer, out, suffixes)
+            known = [replace(part, visible_fraction=part.visible_fraction[:, :0]) for part in drawn]
+            journal = out / STATE / "depth"
+            bar = partial(progress_bar, desc="depth")
+            predicted, _ = _run(work, indices, known, journal, this_process, sync_interval_s, bar)
+            results = replace(results, depth_clipped_px=predicted.depth_clipped_px)
+        summary = _write_manifest(synthesizer, out, results, count)
         shutil.rmtree(out / STATE)
-        write_description(out, description)
+        write_metadata(out, metadata)
     return summary
 
 
-def _go_on(
-    job: Job,
+def _run(
+    work: Work,
     indices: NDArray[np.int64],
-    name: str,
+    done: Sequence[Results],
+    journal_path: Path,
     executor: Executor,
-    workers: int,
     sync_interval_s: float,
-    progress: bool,
+    progress_bar: Callable[..., Any],
 ) -> tuple[Results, int]:
-    """What drawing the samples of these indices told, in their order, and how many were drawn now.
-
-    Those of the journal of this name and of an earlier manifest are not drawn again. All is safe on the disk.
-    """
-    most = job.recipe.objects[1]
-    state = job.root / STATE / name
-    drawn = [*_drawn_before(job.root, most), *read_journal(state, most)]
-    rest = np.setdiff1d(indices, concatenate(drawn, most).indices, assume_unique=True)
-    journal = Journal(state, most, sync_interval_s)
+    """Runs the work on the samples that neither `done` nor the journal knows. Returns the results of all samples in the
+    order of `indices`, and how many are new. Everything is synced to the disk."""
+    most = work.objects
+    results = [*done, *read_journal(journal_path, most)]
+    rest = np.setdiff1d(indices, concatenate(results, most).indices, assume_unique=True)
+    journal = Journal(journal_path, most, sync_interval_s)
     chunks = (rest[at : at + _CHUNK] for at in range(0, len(rest), _CHUNK))
-    before = len(indices) - len(rest)
-    what = "depth" if name == "depth" else None
-    bar = tqdm(None, what, len(indices), initial=before, unit="sample", disable=not progress, smoothing=0.05)
-    running = executor(job, chunks, workers)
+    bar = progress_bar(initial=len(indices) - len(rest))
+    running = executor(work, chunks)
     try:
-        for results in running:
-            journal.add(results)
-            drawn.append(results)
-            bar.update(len(results.indices))
+        for part in running:
+            journal.add(part)
+            results.append(part)
+            bar.update(len(part.indices))
     except BaseException:
         running.close()  # type: ignore[attr-defined]
         journal.close(sync=False)
@@ -158,38 +163,34 @@ def _go_on(
     finally:
         bar.close()
     journal.close(sync=True)
-    results = concatenate(drawn, most)
-    return results.at(np.searchsorted(results.indices, indices)), len(rest)
+    joined = concatenate(results, most)
+    return joined.at(np.searchsorted(joined.indices, indices)), len(rest)
 
 
-def _drawn_before(out: Path, most_objects: int) -> Iterator[Results]:
-    """What an earlier manifest tells of samples that a smaller limit drew."""
-    path = out / MANIFEST
-    if not path.exists():
+def _results_of_manifest(out: Path, most_objects: int) -> Iterator[Results]:
+    """The results of samples that a smaller limit has drawn, from its manifest."""
+    if not (out / MANIFEST).exists():
         return
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            rows = file.read_row_group(group, columns=_ROW_COLUMNS)
-            objects = rows["objects"].combine_chunks()
-            results = Results.empty(len(rows), most_objects)
-            results.indices[:] = rows["index"].to_numpy()
-            results.depth_clipped_px[:] = rows["depth_clipped_px"].to_numpy()
-            holds = np.arange(most_objects) < np.diff(np.asarray(objects.offsets))[:, None]
-            results.visible_fraction[holds] = objects.flatten().field("visible_fraction").to_numpy()
-            yield results
+    for rows in read_manifest(out / MANIFEST, _ROW_COLUMNS):
+        objects = rows["objects"].combine_chunks()
+        results = Results.empty(len(rows), most_objects)
+        results.indices[:] = rows["index"].to_numpy()
+        results.depth_clipped_px[:] = rows["depth_clipped_px"].to_numpy()
+        holds = np.arange(most_objects) < np.diff(np.asarray(objects.offsets))[:, None]
+        results.visible_fraction[holds] = objects.flatten().field("visible_fraction").to_numpy()
+        yield results
 
 
-def _write_manifest(recipe: Recipe, catalog: Catalog, out: Path, results: Results, drawn: int) -> Summary:
+def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn: int) -> Summary:
     """Plans all samples again, which is quick, and writes their rows in index order in row groups of fixed length."""
-    tables = plan_tables(recipe, catalog)
     temporary = out / STATE / MANIFEST
     fallbacks, left_out = 0, 0
     rejected = {"crop": 0}
     with pq.ParquetWriter(temporary, MANIFEST_SCHEMA, compression="zstd") as writer:
         for at in range(0, len(results.indices), _ROW_GROUP):
             part = results.at(slice(at, at + _ROW_GROUP))
-            plans = plan_samples(tables, catalog, part.indices)
-            table = manifest_table(recipe, catalog, plans, part.visible_fraction, part.depth_clipped_px)
+            plans = synthesizer.plan(part.indices)
+            table = manifest_table(synthesizer, plans, part.visible_fraction, part.depth_clipped_px)
             writer.write_table(table, row_group_size=_ROW_GROUP)
             fallbacks += int(plans.objects["fallback"].sum())
             left_out += int((plans.samples["wanted"] - plans.samples["count"]).sum())

@@ -1,4 +1,4 @@
-"""Executors run ranges of indices somewhere. Nothing else knows where."""
+"""Executors run work on ranges of indices. Only they know where it runs."""
 
 import multiprocessing
 import os
@@ -18,36 +18,40 @@ from numpy.typing import NDArray
 
 from qumade.errors import QumadeError
 from qumade.generate.journal import Results
-from qumade.generate.worker import Drawer, Job, Stopped
-from qumade.generate.writers import FolderWriter
+from qumade.generate.worker import Stopped, Work
 
-__all__ = ["Executor", "local_processes"]
+__all__ = ["Executor", "local_processes", "this_process"]
 
 _GRACE_S = 0.3  # for workers to end by themselves
 
 
 class Executor(Protocol):
-    """Draws the samples of each chunk of indices and gives what drawing told, chunk by chunk, in any order."""
+    """Runs the work on each chunk of indices and yields its results, chunk by chunk, in any order. Closing the iterator
+    stops the work after the sample at hand. Errors of the work are raised here."""
 
-    def __call__(self, job: Job, chunks: Iterable[NDArray[np.int64]], workers: int) -> Iterator[Results]: ...
+    def __call__(self, work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]: ...
 
 
-def local_processes(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int) -> Iterator[Results]:
-    """Runs chunks in `workers` processes of this machine, in this one where `workers` is 1.
+def this_process(work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]:
+    """Runs chunks one after the other, here."""
+    work.open()
+    try:
+        for chunk in chunks:
+            yield work(chunk, lambda: False)
+    finally:
+        work.close()
 
-    Closing the iterator stops the workers after the sample at hand. Errors of a worker are raised here.
-    """
+
+def local_processes(work: Work, chunks: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Results]:
+    """Runs chunks in `workers` processes of this machine, in this one where `workers` is 1."""
     if workers == 1:
-        with FolderWriter(job.root, job.suffixes) as writer:
-            drawer = Drawer(job.recipe, job.catalog)
-            for chunk in chunks:
-                yield drawer.write(chunk, writer, lambda: False)
+        yield from this_process(work, chunks)
         return
     # Spawned, not forked: a fork copies threads' locks, and a parent that is killed could leave forks waiting for ever.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     stop = context.Event()
-    pickled = pickle.dumps(job)
+    pickled = pickle.dumps(work)
     # In shared memory: through a pipe, as arguments go, each worker would be waited for until it reads, one by one.
     shared = context.RawArray("c", len(pickled))
     shared.raw = pickled
@@ -57,7 +61,7 @@ def local_processes(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int)
     try:
         for chunk in remaining:
             with _interrupts_held():  # the first one starts the workers
-                running.add(pool.submit(_draw, chunk))
+                running.add(pool.submit(_run, chunk))
             if len(running) >= 3 * workers:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
@@ -66,7 +70,7 @@ def local_processes(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int)
             yield from (future.result() for future in done)
     except BrokenProcessPool:
         raise QumadeError(
-            "A worker process ended unexpectedly (killed, or out of memory); the same command goes on from here, "
+            "A worker process ended unexpectedly (killed, or out of memory); the same command resumes from here, "
             "with fewer --workers where memory was short"
         ) from None
     finally:
@@ -95,7 +99,7 @@ _state: dict[str, Any] = {}
 def _start(shared: Any, stop: Any) -> None:
     """Readies a worker process; one whose parent has gone ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _state["job"], _state["stop"] = pickle.loads(shared.raw), stop
+    _state["pickled"], _state["stop"] = shared.raw, stop
 
 
 def _end_with_parent() -> None:
@@ -105,13 +109,13 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _draw(chunk: NDArray[np.int64]) -> Results:
-    if "writer" not in _state:  # not in _start, whose errors nobody hears
-        job = _state["job"]
-        _state["drawer"] = Drawer(job.recipe, job.catalog)
-        _state["writer"] = FolderWriter(job.root, job.suffixes)
+def _run(chunk: NDArray[np.int64]) -> Results:
+    if "work" not in _state:  # not in _start, whose errors nobody hears
+        work = pickle.loads(_state.pop("pickled"))
+        work.open()
+        _state["work"] = work
     try:
-        results: Results = _state["drawer"].write(chunk, _state["writer"], _state["stop"].is_set)
+        results: Results = _state["work"](chunk, _state["stop"].is_set)
     except Stopped:
         raise QumadeError("stopped") from None
     return results

@@ -1,79 +1,69 @@
-"""The work of one worker: plans, draws, encodes and writes the samples that it is given."""
+"""The work that executors run: samples of a range of indices are planned, drawn, encoded and written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.assets.catalog import Catalog
-from qumade.compose.sample import Sample, draw_sample
-from qumade.data.encode import Encoded, depth_code, encode_sample
-from qumade.data.metadata import DepthCode
+from qumade.data.encode import encode_sample
 from qumade.generate.journal import Results
 from qumade.generate.writers import Writer
-from qumade.plan.indices import sample_count, stem
-from qumade.plan.planner import Plan, plan_samples
-from qumade.plan.tables import plan_tables
-from qumade.recipe import Recipe
-from qumade.synth.asset_cache import AssetStore
+from qumade.synth.synthesizer import Synthesizer
 
-__all__ = ["Drawer", "Job", "Stopped"]
+__all__ = ["DrawSamples", "Stopped", "Work"]
 
 
 class Stopped(Exception):
-    """The work was asked to stop."""
+    """The work was asked to stop between two samples."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """Everything a worker needs to know, on any machine that sees the assets. Pickles."""
+class Work(Protocol):
+    """What an executor does with each chunk of indices. It pickles; each process opens its own copy."""
 
-    recipe: Recipe
-    catalog: Catalog
-    root: Path
-    suffixes: dict[str, str]
+    @property
+    def objects(self) -> int:
+        """The columns of visible_fraction: the most objects in a sample, 0 where the work sees none."""
+
+    def open(self) -> None:
+        """Called once in each process, before the first chunk."""
+
+    def close(self) -> None:
+        """Called once in each process that ends in order."""
+
+    def __call__(self, indices: NDArray[np.int64], stopped: Callable[[], bool]) -> Results:
+        """Processes one chunk. Raises Stopped where `stopped()` becomes true between two samples."""
 
 
-class Drawer:
-    """Draws samples of one recipe, keeping decoded assets between them, as many as AssetStore has room for."""
+@dataclass
+class DrawSamples:
+    """Draws samples and hands their files to a writer."""
 
-    def __init__(self, recipe: Recipe, catalog: Catalog, *, room_bytes: int | None = None) -> None:
-        self.recipe = recipe
-        self.catalog = catalog
-        self.tables = plan_tables(recipe, catalog)
-        self.total = sample_count(len(catalog.backgrounds), len(catalog.foregrounds), recipe.per_pair)
-        # Composite depth is predicted from what is drawn, afterwards.
-        self.code: DepthCode | None = depth_code(recipe, catalog) if recipe.depth == "layered" else None
-        self._store = AssetStore(recipe, catalog, room_bytes=room_bytes)
+    synthesizer: Synthesizer
+    writer: Writer
 
-    def draw(self, plan: Plan) -> Sample:
-        """The sample of a plan."""
-        return draw_sample(
-            plan,
-            self.recipe.size,
-            self._store.background,
-            self._store.cutout,
-            binary_mask=self.recipe.mask == "binary",
-            present_in_mask=self.recipe.present == "mask",
-        )
+    @property
+    def objects(self) -> int:
+        return self.synthesizer.recipe.objects[1]
 
-    def encode(self, sample: Sample) -> Encoded:
-        """The files of a sample; the one of depth is missing where it is predicted from the composite."""
-        return encode_sample(sample, self.code, self.recipe.encoding)
+    def open(self) -> None:
+        self.writer.open()
 
-    def write(self, indices: NDArray[np.int64], writer: Writer, stopped: Callable[[], bool]) -> Results:
-        """Draws and writes the samples of these indices. Raises Stopped between two samples when asked to."""
-        plans = plan_samples(self.tables, self.catalog, indices)
-        results = Results.empty(len(indices), self.recipe.objects[1])
+    def close(self) -> None:
+        self.writer.close()
+
+    def __call__(self, indices: NDArray[np.int64], stopped: Callable[[], bool]) -> Results:
+        recipe = self.synthesizer.recipe
+        plans = self.synthesizer.plan(indices)
+        results = Results.empty(len(indices), self.objects)
         results.indices[:] = indices
         for n, index in enumerate(indices.tolist()):
             if stopped():
                 raise Stopped
-            sample = self.draw(plans[n])
-            encoded = self.encode(sample)
-            writer.write(stem(index, self.total), encoded)
+            sample = self.synthesizer.render(plans[n])
+            encoded = encode_sample(sample, self.synthesizer.depth_encoding, recipe.encoding)
+            self.writer.write(self.synthesizer.stem(index), encoded)
             results.visible_fraction[n, : len(sample.visible_fraction)] = sample.visible_fraction
             results.depth_clipped_px[n] = encoded.depth_clipped_px
         return results

@@ -1,11 +1,10 @@
 """Writers take the files of drawn samples. Nothing else knows where samples go."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from qumade.data.encode import Encoded
 
@@ -15,24 +14,36 @@ _TEMPORARY = ".tmp-"
 
 
 class Writer(Protocol):
-    """Takes drawn samples. A sample that has been written is there whole, or not at all."""
+    """Takes drawn samples, in one process at a time: it pickles while it is closed. A sample that has been written is
+    there whole, or not at all."""
+
+    def open(self) -> None: ...
 
     def write(self, stem: str, encoded: Encoded) -> None: ...
 
+    def close(self) -> None: ...
+
 
 class FolderWriter:
-    """One file a sample in each folder. A file gets its name only when it is whole."""
+    """One file per sample in each folder. A file gets its name only when it is whole."""
 
-    def __init__(self, root: Path, suffixes: dict[str, str]) -> None:
-        """`suffixes`: of each folder's files; the folders are made where they are missing."""
+    def __init__(self, root: Path, suffixes: Mapping[str, str]) -> None:
+        """`suffixes` of the files by folder; `open` creates folders that are missing."""
         self.root = root
-        self.suffixes = suffixes
+        self.suffixes = dict(suffixes)
+        self._folders: dict[str, int] = {}
+
+    def open(self) -> None:
+        """Opens the folders. Raises OSError."""
         self._prefix = f"{_TEMPORARY}{os.getpid()}-"
-        self._folders = {}
-        for folder in suffixes:
-            (root / folder).mkdir(exist_ok=True)
-            # Names relative to an open folder spare the kernel the walk along the path, three times a sample.
-            self._folders[folder] = os.open(root / folder, os.O_RDONLY)
+        for folder in self.suffixes:
+            (self.root / folder).mkdir(exist_ok=True)
+            # Names relative to an open folder spare the kernel the walk along the path, three times per sample.
+            self._folders[folder] = os.open(self.root / folder, os.O_RDONLY)
+
+    def close(self) -> None:
+        while self._folders:
+            os.close(self._folders.popitem()[1])
 
     def write(self, stem: str, encoded: Encoded) -> None:
         """Writes a sample's files, over older ones. OSError names the file."""
@@ -57,15 +68,6 @@ class FolderWriter:
         finally:
             os.close(file)
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for folder in self._folders.values():
-            os.close(folder)
 
 
 def remove_temporary_files(root: Path, folders: Iterable[str]) -> None:

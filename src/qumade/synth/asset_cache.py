@@ -27,7 +27,7 @@ from qumade.io.pictures import read_rgb
 from qumade.plan.placement import crop_share, resized_size
 from qumade.recipe import Recipe
 
-__all__ = ["AssetStore"]
+__all__ = ["AssetCache"]
 
 _ROOM_BYTES = 192 * 2**20
 
@@ -58,7 +58,7 @@ class _Kept:
         return value
 
 
-class AssetStore:
+class AssetCache:
     """Reads the assets of a recipe's catalog. Whatever changed since the catalog was made is refused, by name.
 
     Memory is bounded whatever the number of assets, by two and a half times `room_bytes`; samples in index order read

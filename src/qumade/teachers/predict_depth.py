@@ -4,63 +4,94 @@ Nothing of how a picture was composed is used, so that shadows, pasted edges and
 labels. Equal bytes are promised by no network; what is written stays, and a dataset records the network's hash.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.data.encode import composite_depth_code, encode_depth
+from qumade.data.encode import encode_depth_file
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
-from qumade.generate.engine import CompositeDepth
 from qumade.generate.journal import Results
-from qumade.generate.worker import Job
+from qumade.generate.worker import Stopped
 from qumade.generate.writers import FolderWriter
 from qumade.io.decode import decode_rgb
-from qumade.plan.indices import sample_count, stem
 from qumade.recipe import Recipe
-from qumade.teachers.depth import depth_teacher
+from qumade.synth.depth_encoding import predicted_encoding
+from qumade.synth.synthesizer import Synthesizer
+from qumade.teachers.depth import DepthTeacher, depth_teacher
 
-__all__ = ["composite_depth"]
+__all__ = ["TeacherDepth", "teacher_depth"]
 
 _STEP_BATCHES = 4  # read and encoded at a time
 
 
-def composite_depth(recipe: Recipe, *, download: bool = False) -> CompositeDepth:
-    """What predicts the depth of a recipe with `depth: composite`, by its `depth_teacher`.
+@dataclass(frozen=True)
+class TeacherDepth:
+    """The depth predictor of a recipe with `depth: composite`: a teacher, and how its depth is encoded."""
+
+    teacher: DepthTeacher
+    encoding: DepthEncoding
+
+    def work(self, synthesizer: Synthesizer, root: Path, suffixes: Mapping[str, str]) -> "PredictDepth":
+        """The work that `generate` runs once the images are there."""
+        return PredictDepth(self, synthesizer, root, dict(suffixes))
+
+
+def teacher_depth(recipe: Recipe, *, download: bool = False) -> TeacherDepth:
+    """The depth predictor of a recipe with `depth: composite`, by its `depth_teacher`.
 
     Metric depth is written over the recipe's range, affine depth over each picture's own. Raises QumadeError where the
-    model cannot be used; while it runs, for an image that cannot be read and a prediction that is no number.
+    model cannot be used.
     """
     if recipe.depth_teacher is None:
         raise QumadeError(
             f"Invalid depth: got {recipe.depth!r} in the recipe; must be 'composite' with a depth_teacher"
         )
     teacher = depth_teacher(recipe.depth_teacher, download=download)
-    code = composite_depth_code(recipe, teacher.kind, teacher.fingerprint)
+    return TeacherDepth(teacher, predicted_encoding(recipe, teacher.kind, teacher.fingerprint))
 
-    def run(job: Job, chunks: Iterable[NDArray[np.int64]], workers: int) -> Iterator[Results]:
-        """Predicts in this process, whatever `workers` says: the network has the machine's cores or its GPU."""
-        total = sample_count(len(job.catalog.backgrounds), len(job.catalog.foregrounds), job.recipe.per_pair)
+
+@dataclass
+class PredictDepth:
+    """Reads drawn images and writes their predicted depth, in this process: the network has the machine's cores or its
+    GPU. Raises QumadeError for an image that cannot be read and for a prediction that is not finite."""
+
+    depth: TeacherDepth
+    synthesizer: Synthesizer
+    root: Path
+    suffixes: dict[str, str]
+    objects: int = 0  # it sees images, not the objects in them
+    writer: FolderWriter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.writer = FolderWriter(self.root, {"depth": self.suffixes["depth"]})
+
+    def open(self) -> None:
+        self.writer.open()
+
+    def close(self) -> None:
+        self.writer.close()
+
+    def __call__(self, indices: NDArray[np.int64], stopped: Callable[[], bool]) -> Results:
+        teacher, recipe = self.depth.teacher, self.synthesizer.recipe
         step = teacher.batch_size * _STEP_BATCHES
-        with FolderWriter(job.root, {"depth": job.suffixes["depth"]}) as writer:
-            for chunk in chunks:
-                results = Results.empty(len(chunk), job.recipe.objects[1])
-                results.indices[:] = chunk
-                stems = [stem(index, total) for index in chunk.tolist()]
-                for start in range(0, len(stems), step):
-                    paths = [
-                        job.root / "images" / (name + job.suffixes["images"]) for name in stems[start : start + step]
-                    ]
-                    images = [np.require(decode_rgb(path.read_bytes(), path), requirements="W") for path in paths]
-                    for n, inverse_depth in enumerate(teacher.predict(images, teacher.batch_size)):
-                        _require_finite(inverse_depth, paths[n], recipe.depth_teacher)
-                        encoded = encode_depth(inverse_depth, code, job.recipe.encoding)
-                        writer.write(stems[start + n], encoded)
-                        results.depth_clipped_px[start + n] = encoded.depth_clipped_px
-                yield results
-
-    return CompositeDepth(code, run)
+        results = Results.empty(len(indices), self.objects)
+        results.indices[:] = indices
+        stems = [self.synthesizer.stem(index) for index in indices.tolist()]
+        for start in range(0, len(stems), step):
+            if stopped():
+                raise Stopped
+            paths = [self.root / "images" / (name + self.suffixes["images"]) for name in stems[start : start + step]]
+            images = [np.require(decode_rgb(path.read_bytes(), path), requirements="W") for path in paths]
+            for n, inverse_depth in enumerate(teacher.predict(images, teacher.batch_size)):
+                _require_finite(inverse_depth, paths[n], recipe.depth_teacher)
+                encoded = encode_depth_file(inverse_depth, self.depth.encoding, recipe.encoding)
+                self.writer.write(stems[start + n], encoded)
+                results.depth_clipped_px[start + n] = encoded.depth_clipped_px
+        return results
 
 
 def _require_finite(inverse_depth: NDArray[np.float32], path: Path, model: str | Path | None) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.data.dataset import SampleDataset
 from qumade.data.folder import FolderDataset
-from qumade.data.layout import Dataset
-from qumade.data.mixture import Ingredient, Mixture, SampleDataset
-from qumade.data.synthetic import SyntheticDataset, open_data
+from qumade.data.mixture import Ingredient, Mixture
+from qumade.data.opening import open_dataset
+from qumade.data.synthetic import SyntheticDataset
 from qumade.errors import QumadeError
-from qumade.generate.metadata import describe_assets
+from qumade.generate.describe import describe_assets
 from qumade.io.files import read_bytes
 from qumade.models.config import ModelName, NetworkConfig, Task
 from qumade.plan.indices import stratified_indices
@@ -81,11 +82,11 @@ class Setup:
 
 def open_setup(config: TrainConfig) -> Setup:
     """Open the data of a config and find what it leaves open; QumadeError where it cannot be trained on."""
-    main = open_data(config.data, resample_placements=config.resample_placements)
+    main = open_dataset(config.data, resample_placements=config.resample_placements)
     positions = _stratified(_training_positions(main), config.limit)
     ingredients = [Ingredient(main, positions, 1 - sum(further.share for further in config.extra_datasets))]
     for further in config.extra_datasets:
-        dataset = open_data(further.data, resample_placements=config.resample_placements)
+        dataset = open_dataset(further.data, resample_placements=config.resample_placements)
         ingredients.append(Ingredient(dataset, _training_positions(dataset), further.share, further.parts))
     mixture = Mixture(ingredients)
     validation = _stratified(main.positions("val"), config.val_limit)
@@ -171,7 +172,7 @@ def _training_size(width: int, height: int, area: int) -> tuple[int, int]:
 def _colours(config: TrainConfig, dataset: SampleDataset, positions: NDArray[np.int64]) -> tuple[Any, Any, str]:
     if config.pretrained:
         return *IMAGENET, "of ImageNet, as the encoder knows them"
-    path = dataset.files.root / "statistics.json" if isinstance(dataset, FolderDataset) else None
+    path = dataset.root / "statistics.json" if isinstance(dataset, FolderDataset) else None
     if path is not None and path.is_file():
         try:
             images = json.loads(read_bytes(path, MAX_STATISTICS_BYTES))["images"]
@@ -200,14 +201,14 @@ def _colours(config: TrainConfig, dataset: SampleDataset, positions: NDArray[np.
 def _depth_range(ingredients: list[Ingredient]) -> tuple[tuple[float, float], str | None]:
     """Return far and near end of the first depth that counts, and a line for the user where they were measured."""
     part = next((part for part in ingredients if part.has_depth), None)
-    code = None if part is None else part.dataset.depth_code
+    code = None if part is None else part.dataset.depth_encoding
     if part is None or code is None or code.code != "metres":
         return code.range if code is not None and isinstance(code.range, tuple) else (0.0, 1.0), None
     recipe: Any = {}
     if isinstance(part.dataset, SyntheticDataset):
         recipe = part.dataset.recipe.model_dump()
-    elif isinstance(part.dataset, FolderDataset) and part.dataset.files.meta is not None:
-        recipe = part.dataset.files.meta.recipe
+    elif isinstance(part.dataset, FolderDataset) and part.dataset.metadata is not None:
+        recipe = part.dataset.metadata.recipe
     if recipe:
         near = recipe.get("depth_near")
         return (0.0, float(near) if isinstance(near, float | int) and near > 0 else METRIC_NEAR), None
@@ -239,22 +240,22 @@ def _measured_near(part: Ingredient) -> float:
 def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -> str:
     digest = hashlib.sha256(validation.tobytes())
     for part in ingredients:
-        dataset, code = part.dataset, part.dataset.depth_code
+        dataset, code = part.dataset, part.dataset.depth_encoding
         source = ""
         if isinstance(dataset, SyntheticDataset):
             recipe = dataset.recipe
             # Files count by name and hash: whoever moves the folders goes on.
             folders = {name for name, value in recipe if isinstance(value, Path)}
-            source = recipe.model_dump_json(exclude=folders) + json.dumps(describe_assets(recipe, dataset.catalog))
+            source = recipe.model_dump_json(exclude=folders) + json.dumps(describe_assets(dataset.synthesizer))
         elif isinstance(dataset, FolderDataset):
-            meta = dataset.files.meta
-            source = ("" if meta is None else meta.model_dump_json()) + _listing(dataset.files)
+            meta = dataset.metadata
+            source = ("" if meta is None else meta.model_dump_json()) + _listing(dataset)
         digest.update(part.positions.tobytes())
         digest.update(f"{len(dataset)} {code and code.model_dump_json()} {source}".encode())
     return digest.hexdigest()
 
 
-def _listing(files: Dataset) -> str:
+def _listing(files: FolderDataset) -> str:
     """Hash of the names and sizes of a dataset's pictures, wherever they lie: to read them all would take too long."""
     digest = hashlib.sha256()
     for folder, suffixes in files.suffixes.items():

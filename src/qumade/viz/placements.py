@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from qumade.data.layout import Dataset
+from qumade.data.folder import FolderDataset
+from qumade.data.manifest import MANIFEST, read_manifest
 from qumade.errors import QumadeError
 from qumade.io.files import write_bytes
 from qumade.plan.indices import stratified_indices
@@ -71,7 +72,7 @@ class MaskCounts:
     mean_mask: NDArray[np.float64]
 
 
-def has_placements(dataset: Dataset) -> bool:
+def has_placements(dataset: FolderDataset) -> bool:
     """Return whether there is anything to draw: imported datasets of depth alone place nothing and have no masks."""
     return dataset.has_masks or _tells_objects(dataset.manifest_path)
 
@@ -86,7 +87,7 @@ def _tells_objects(manifest: Path | None) -> bool:
         return True
 
 
-def write_placements(dataset: Dataset, path: Path) -> None:
+def write_placements(dataset: FolderDataset, path: Path) -> None:
     """Write a PNG of the placements in the manifest, or of the masks where a dataset has no manifest of them.
 
     Raises QumadeError where it has neither, or the manifest is torn or of other columns.
@@ -100,33 +101,32 @@ def write_placements(dataset: Dataset, path: Path) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def count_placements(dataset: Dataset) -> PlacementCounts:
+def count_placements(dataset: FolderDataset) -> PlacementCounts:
     """Count sizes, positions, visible fractions, policies, rejections and splits in a dataset's manifest.parquet."""
     path = dataset.manifest_path
     if path is None:
-        raise QumadeError(f"Invalid dataset: got no {dataset.root / 'manifest.parquet'}; must exist")
-    if dataset.meta is not None and dataset.meta.size is not None:
-        size = dataset.meta.size
+        raise QumadeError(f"Invalid dataset: got no {dataset.root / MANIFEST}; must exist")
+    if dataset.metadata is not None and dataset.metadata.size is not None:
+        size = dataset.metadata.size
     else:
         height, width = dataset.read_image(0).shape[:2]
         size = (width, height)
     counts = PlacementCounts(size)
     try:
-        with pq.ParquetFile(path) as manifest:
-            for group in range(manifest.num_row_groups):  # no batch may reach into two: pyarrow refuses nested names
-                for batch in manifest.read_row_group(group, columns=["split", "objects"]).to_batches(ROWS):
-                    _count_rows(counts, batch)
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, NotImplementedError) as error:
+        for rows in read_manifest(path, ["split", "objects"]):
+            for batch in rows.to_batches(ROWS):
+                _count_rows(counts, batch)
+    except (pa.ArrowException, KeyError, ValueError, TypeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:200]
         raise QumadeError(f"Invalid manifest: got a torn or foreign one in {path} ({reason})") from error
-    if dataset.meta is not None and dataset.meta.complete and counts.samples != len(dataset):
+    if dataset.metadata is not None and dataset.metadata.complete and counts.samples != len(dataset):
         raise QumadeError(
             f"Invalid manifest: got {counts.samples} rows in {path}; must be {len(dataset)}, one a sample"
         )
     return counts
 
 
-def count_masks(dataset: Dataset) -> MaskCounts:
+def count_masks(dataset: FolderDataset) -> MaskCounts:
     """Measure the masks of a dataset, at most 2000 spread evenly over it."""
     if not dataset.has_masks:
         raise QumadeError(f"Invalid dataset: got neither manifest.parquet nor masks/ in {dataset.root}; must have one")

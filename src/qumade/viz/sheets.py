@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from qumade.data.layout import Dataset
+from qumade.data.folder import FolderDataset
 from qumade.errors import QumadeError
 
 __all__ = ["SheetRow", "coloured_depth", "contact_sheet", "depth_legend", "fitted_text", "preview_dataset"]
@@ -75,7 +75,7 @@ def contact_sheet(
     return sheet
 
 
-def preview_dataset(dataset: Dataset, count: int = 24, *, seed: int = 0) -> Image.Image:
+def preview_dataset(dataset: FolderDataset, count: int = 24, *, seed: int = 0) -> Image.Image:
     """Return a contact sheet of `count` samples, one drawn at random from each of as many parts of the dataset."""
     if count < 1:
         raise QumadeError(f"Invalid preview: got {count} samples; must be at least one")
@@ -89,16 +89,13 @@ def preview_dataset(dataset: Dataset, count: int = 24, *, seed: int = 0) -> Imag
         if triple.mask is not None:
             caption += f"   object {100 * np.mean(triple.mask >= 128):.1f} %"
         rows.append(SheetRow(triple.image, triple.mask, triple.inverse_depth, caption))
-    code = dataset.depth_code
-    inverse_depth_limits = code.range if isinstance(code.range, tuple) else None
-    if code.code == "metres":
-        inverse_depth_limits = _range_of(rows)
-    return contact_sheet(
-        rows,
-        title=f"{dataset.root.name}: {count} of {len(dataset)} samples",
-        legend=depth_legend(None if code.range == "image" else code.kind, code.source),
-        inverse_depth_limits=inverse_depth_limits,
-    )
+    title = f"{dataset.name}: {count} of {len(dataset)} samples"
+    encoding = dataset.depth_encoding
+    if encoding is None:
+        return contact_sheet(rows, title=title)
+    limits = _range_of(rows) if encoding.code == "metres" else encoding.limits
+    legend = depth_legend(None if encoding.range == "image" else encoding.kind, encoding.source)
+    return contact_sheet(rows, title=title, legend=legend, inverse_depth_limits=limits)
 
 
 def depth_legend(kind: str | None, source: str | None = None) -> str:

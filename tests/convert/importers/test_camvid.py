@@ -6,7 +6,7 @@ import pytest
 
 from qumade.convert.importers.camvid import read_camvid
 from qumade.convert.importers.writer import read_image, write_import
-from qumade.data.layout import open_dataset
+from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 
 SavePicture = Callable[[Path, np.ndarray], None]
@@ -84,7 +84,7 @@ def test_the_real_frames(real_data: Path, tmp_path: Path) -> None:
     few = type(source)(**{**vars(source), "records": source.records[::100]})
     write_import(few, tmp_path / "out", workers=1, progress=False)
     dataset = open_dataset(tmp_path / "out")
-    assert dataset.meta is not None and dataset.meta.size == (480, 360)
+    assert dataset.metadata is not None and dataset.metadata.size == (480, 360)
     for number, record in enumerate(few.records):
         triple = dataset.read(number)
         assert isinstance(record.image, Path)

@@ -7,7 +7,7 @@ import pytest
 
 from qumade.convert.importers.cityscapes import read_cityscapes
 from qumade.convert.importers.writer import write_import
-from qumade.data.layout import open_dataset
+from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 
 SavePicture = Callable[[Path, np.ndarray], None]
@@ -64,7 +64,7 @@ def test_it_is_read_back_with_depth_in_metres(root: Path, tmp_path: Path) -> Non
     dataset = open_dataset(tmp_path / "out")
     # 500 m is beyond the code, hence infinitely far
     wanted = [[0, 65535, 65535, 50 * 256], [0, 0, 0, round(256 * 500 * 256 / 65534)]]
-    np.testing.assert_array_equal(dataset.read_depth_codes(0), wanted)
+    np.testing.assert_array_equal(dataset.read_depth_levels(0), wanted)
     assert dataset.has_masks and dataset.has_ignore
 
 

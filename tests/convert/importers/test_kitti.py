@@ -6,7 +6,7 @@ import pytest
 
 from qumade.convert.importers.kitti import read_kitti
 from qumade.convert.importers.writer import write_import
-from qumade.data.layout import open_dataset
+from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 
 SavePicture = Callable[[Path, np.ndarray], None]
@@ -68,8 +68,8 @@ def test_sparse_depth_is_read_back_code_for_code(tmp_path: Path, save_picture: S
     write_import(read_kitti(tmp_path / "in"), tmp_path / "out", workers=1, progress=False)
     dataset = open_dataset(tmp_path / "out")
     assert (dataset.has_depth, dataset.has_masks, dataset.has_ignore) == (True, False, False)
-    assert (dataset.depth_code.kind, dataset.depth_code.depth_scale) == ("metric", 256)
-    np.testing.assert_array_equal(dataset.read_depth_codes(0), CODES)
+    assert (dataset.depth_encoding.kind, dataset.depth_encoding.depth_scale) == ("metric", 256)
+    np.testing.assert_array_equal(dataset.read_depth_levels(0), CODES)
     np.testing.assert_allclose(dataset.read(0).inverse_depth, INVERSE, rtol=1e-6)
 
 

@@ -6,7 +6,7 @@ from scipy.io import savemat
 
 from qumade.convert.importers.nyu import FILE, read_nyu
 from qumade.convert.importers.writer import read_image, write_import
-from qumade.data.layout import open_dataset
+from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 
 h5py = pytest.importorskip("h5py")

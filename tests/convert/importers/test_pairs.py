@@ -6,7 +6,7 @@ import pytest
 
 from qumade.convert.importers.pairs import read_pairs
 from qumade.convert.importers.writer import write_import
-from qumade.data.layout import open_dataset
+from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 
 SavePicture = Callable[[Path, np.ndarray], None]
@@ -32,15 +32,15 @@ def test_images_with_all_labels_are_taken_and_coverage_stays_soft(root: Path, tm
     dataset = open_dataset(tmp_path / "out")
     assert dataset.stems.tolist() == ["a"] and not dataset.has_ignore
     np.testing.assert_array_equal(dataset.read_mask(0), COVERAGE)
-    np.testing.assert_array_equal(dataset.read_depth_codes(0), [[0, 256, 512], [128, 16640, 1]])
+    np.testing.assert_array_equal(dataset.read_depth_levels(0), [[0, 256, 512], [128, 16640, 1]])
 
 
 def test_inverse_depth_of_another_kind_keeps_its_codes(root: Path, tmp_path: Path) -> None:
     source = read_pairs(root, Path("photos"), depth=Path("depth"), depth_kind="affine")
     write_import(source, tmp_path / "out", workers=1, progress=False)
     dataset = open_dataset(tmp_path / "out")
-    assert (dataset.depth_code.kind, dataset.has_masks) == ("affine", False)
-    np.testing.assert_array_equal(dataset.read_depth_codes(0), CODES)
+    assert (dataset.depth_encoding.kind, dataset.has_masks) == ("affine", False)
+    np.testing.assert_array_equal(dataset.read_depth_levels(0), CODES)
 
 
 def test_label_maps_with_names(root: Path) -> None:

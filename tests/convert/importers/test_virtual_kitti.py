@@ -7,7 +7,7 @@ from PIL import Image
 
 from qumade.convert.importers.virtual_kitti import read_virtual_kitti
 from qumade.convert.importers.writer import write_import
-from qumade.data.layout import open_dataset
+from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 
 SavePicture = Callable[[Path, np.ndarray], None]
@@ -49,7 +49,7 @@ def test_colours_centimetres_and_instances(tmp_path: Path, save_picture: SavePic
     np.testing.assert_array_equal(labels.instances, INSTANCES)
     np.testing.assert_allclose(labels.inverse_depth, [[1, 1 / 25.5, 100], [np.nan, 0, 1 / 400]], rtol=1e-6)
     write_import(source, tmp_path / "out", workers=1, progress=False)
-    codes = open_dataset(tmp_path / "out").read_depth_codes(0)
+    codes = open_dataset(tmp_path / "out").read_depth_levels(0)
     np.testing.assert_array_equal(codes, [[256, 6528, 3], [0, 65535, 65535]])  # 400 m is farther than the code reaches
 
 

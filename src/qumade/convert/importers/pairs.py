@@ -25,7 +25,7 @@ from qumade.convert.importers.records import (
     require_records,
     require_size,
 )
-from qumade.data.metadata import DepthCode
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
 from qumade.io.decode import decode_grey
 from qumade.io.files import read_bytes
@@ -80,7 +80,7 @@ def read_pairs(
     code = (
         METRES
         if depth_kind == "metric"
-        else DepthCode(kind=depth_kind, source="dataset", code="inverse", bits=16, range=(0.0, 1.0))
+        else DepthEncoding(kind=depth_kind, source="dataset", code="inverse", bits=16, range=(0.0, 1.0))
     )
     given = {"images": images, "masks": masks, "depth": depth, "label_names": label_names}
     options = {name: str(value) for name, value in given.items() if value is not None}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.labels import read_labels as read_label_map
-from qumade.data.metadata import DepthCode
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
 from qumade.io.decode import decode_grey
 from qumade.io.files import read_bytes
@@ -37,7 +37,7 @@ __all__ = [
 MAX_PICTURE_BYTES = 1 << 28
 COPIED_SUFFIXES = (".jpg", ".jpeg", ".png")
 IMAGE_SUFFIXES = (*COPIED_SUFFIXES, ".bmp", ".ppm", ".webp")  # the others become PNG
-METRES = DepthCode(kind="metric", source="dataset", code="metres", bits=16, depth_scale=256.0)
+METRES = DepthEncoding(kind="metric", source="dataset", code="metres", bits=16, depth_scale=256.0)
 """Code of metric depth: metres x 256 in 16 bits, the KITTI convention."""
 
 Table = Mapping[str, tuple[int, ...]]
@@ -89,7 +89,7 @@ class Source:
     records: tuple[Record, ...]
     folders: tuple[str, ...]
     classes: tuple[str, ...] = ()
-    depth: DepthCode | None = None
+    depth: DepthEncoding | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 

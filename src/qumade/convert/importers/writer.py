@@ -13,29 +13,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
 from qumade.convert.importers.records import MAX_PICTURE_BYTES, Labels, Record, Source
-from qumade.data.metadata import DepthCode
+from qumade.data.manifest import IMPORT_SCHEMA, MANIFEST
+from qumade.data.metadata import begun_metadata, write_metadata
+from qumade.depth.codec import encode_depth
 from qumade.errors import QumadeError
 from qumade.io.decode import MAX_PIXELS, decode_rgb
 from qumade.io.files import read_bytes, write_bytes
 from qumade.io.pictures import printable
 
-__all__ = ["MANIFEST_SCHEMA", "ImportSummary", "read_image", "write_import"]
-
-MANIFEST_SCHEMA = pa.schema(
-    [
-        ("index", pa.int64()),
-        ("stem", pa.string()),
-        ("split", pa.dictionary(pa.int32(), pa.string())),
-        ("source", pa.string()),
-    ]
-)
-"""A row a sample, in the order of the stems; `source` is the image's name below the root of the dataset."""
+__all__ = ["ImportSummary", "read_image", "write_import"]
 
 PNG_LEVEL = 1
 CONVERTED = ("BMP", "PPM", "WEBP")
@@ -62,22 +53,23 @@ def write_import(source: Source, out: Path, *, workers: int | None = None, progr
     """
     out = out.absolute()
     folders = ("images", *source.folders)
-    description = _description(source, out, folders)
+    description = _metadata(source, out, folders)
     summary = ImportSummary(
         str(out), len(source.records), 0, dict(Counter(record.split for record in source.records)), folders
     )
-    if _begun(out, description):
+    before = begun_metadata(out, description, "qumade import")
+    if before is not None and before["complete"]:
         return summary
     for folder in folders:
         (out / folder).mkdir(parents=True, exist_ok=True)
         for path in (out / folder).iterdir():
             if PARTIAL.fullmatch(path.name):
                 path.unlink(missing_ok=True)
-    _write_description(out, description | {"complete": False})
+    write_metadata(out, description | {"complete": False, "samples": len(source.records)})
     sizes, written = _write_records(source, out, workers or os.cpu_count() or 1, progress)
     _write_manifest(source, out)
     size = {"size": list(next(iter(sizes)))} if len(sizes) == 1 else {}
-    _write_description(out, description | {"complete": True, "samples": len(source.records)} | size)
+    write_metadata(out, description | {"complete": True, "samples": len(source.records)} | size)
     return ImportSummary(summary.root, summary.samples, written, summary.splits, folders)
 
 
@@ -156,25 +148,11 @@ def _pixels(folder: str, labels: Labels, source: Source, shape: tuple[int, ...])
     if folder == "depth":
         inverse = np.full(shape, np.nan, np.float32) if labels.inverse_depth is None else labels.inverse_depth
         if source.depth is None:
-            raise ValueError("depth without a code")
-        return depth_codes(inverse, source.depth)
+            raise ValueError("depth without an encoding")
+        return encode_depth(inverse, source.depth)[0]
     if folder == "masks":
         return np.zeros(shape, np.uint8) if labels.mask is None else labels.mask
     return np.zeros(shape, bool) if labels.ignore is None else labels.ignore
-
-
-def depth_codes(inverse_depth: NDArray[np.float32], code: DepthCode) -> NDArray[np.uint16]:
-    """Return inverse depth [H, W] in the 16-bit code of a dataset: metres x scale with 0 unknown and 65535 farther than
-    that, else linearly over [0, 1]."""
-    codes: NDArray[np.uint16]
-    if code.depth_scale is None:
-        codes = np.rint(np.clip(inverse_depth, 0, 1) * np.float32(65535)).astype(np.uint16)
-        return codes
-    with np.errstate(divide="ignore", invalid="ignore"):
-        metres = np.float64(code.depth_scale) / inverse_depth.astype(np.float64)
-    known = np.clip(np.rint(np.where(np.isnan(metres), 0, metres)), 1, 65535)
-    codes = np.where(np.isnan(inverse_depth), 0, known).astype(np.uint16)
-    return codes
 
 
 def _png(pixels: NDArray[Any]) -> bytes:
@@ -183,7 +161,7 @@ def _png(pixels: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _description(source: Source, out: Path, folders: tuple[str, ...]) -> dict[str, Any]:
+def _metadata(source: Source, out: Path, folders: tuple[str, ...]) -> dict[str, Any]:
     """Return the content of dataset.yaml but for `complete`, `samples` and `size`."""
     suffixes = {record.suffix for record in source.records}
     root = Path(os.path.relpath(source.root.absolute(), out)).as_posix()
@@ -199,32 +177,6 @@ def _description(source: Source, out: Path, folders: tuple[str, ...]) -> dict[st
     return content
 
 
-def _begun(out: Path, description: dict[str, Any]) -> bool:
-    """Return whether `out` holds this import finished; QumadeError where it holds anything but this import."""
-    path = out / "dataset.yaml"
-    if not path.is_file():
-        strange = (
-            sorted(entry.name for entry in out.iterdir() if not PARTIAL.fullmatch(entry.name)) if out.is_dir() else []
-        )
-        if strange or (out.exists() and not out.is_dir()):
-            got = f"{printable(out)}, which holds {strange[0]!r}" if strange else f"the file {printable(out)}"
-            raise QumadeError(f"Invalid --out: got {got}; must be a new or empty folder, or one this import has begun")
-        return False
-    try:
-        found = yaml.safe_load(read_bytes(path, 1 << 25))
-    except (yaml.YAMLError, ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or any(found.get(key) != value for key, value in description.items()):
-        wanted = "made by the same import of the same files, or another folder"
-        raise QumadeError(f"Invalid --out: got another dataset in {printable(out)}; must be {wanted}")
-    return found.get("complete") is True
-
-
-def _write_description(out: Path, content: dict[str, Any]) -> None:
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    write_bytes(out / "dataset.yaml", text.encode())
-
-
 def _write_manifest(source: Source, out: Path) -> None:
     columns = {
         "index": range(len(source.records)),
@@ -233,5 +185,5 @@ def _write_manifest(source: Source, out: Path) -> None:
         "source": [record.source for record in source.records],
     }
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=MANIFEST_SCHEMA), buffer)
-    write_bytes(out / "manifest.parquet", buffer.getvalue())
+    pq.write_table(pa.table(columns, schema=IMPORT_SCHEMA), buffer)
+    write_bytes(out / MANIFEST, buffer.getvalue())

@@ -4,25 +4,32 @@ from typing import Any
 import pytest
 import yaml
 
-from qumade.data.encode import depth_code, folder_codes
-from qumade.data.metadata import read_description
+from qumade.data.encode import folder_settings
+from qumade.data.metadata import begun_metadata, read_metadata, write_metadata
 from qumade.errors import QumadeError
-from qumade.generate.metadata import describe, read_own_description, write_description
+from qumade.generate.describe import describe
 from qumade.recipe import load_recipe
+from qumade.synth.depth_encoding import layered_encoding
+from qumade.synth.synthesizer import Synthesizer
+
+
+def described(works: Any, out: Path, recipe: Any = None) -> dict[str, Any]:
+    recipe = recipe or works.recipe
+    return describe(Synthesizer(recipe, works.catalog), out, 1200, layered_encoding(recipe, works.catalog))
 
 
 @pytest.fixture
 def description(works: Any, tmp_path: Path) -> dict[str, Any]:
-    return describe(works.recipe, works.catalog, tmp_path, 1200)
+    return described(works, tmp_path)
 
 
 def test_what_is_written_says_what_the_dataset_is(works: Any, tmp_path: Path, description: dict[str, Any]) -> None:
-    write_description(tmp_path, description)
-    read = read_description(tmp_path / "dataset.yaml")
+    write_metadata(tmp_path, description)
+    read = read_metadata(tmp_path / "dataset.yaml")
     assert (read.complete, read.samples, read.size) == (True, 1200, (32, 24))
-    assert read.depth == depth_code(works.recipe, works.catalog)
+    assert read.depth == layered_encoding(works.recipe, works.catalog)
     assert read.folders is not None
-    assert {name: code.model_dump() for name, code in read.folders.items()} == folder_codes(works.recipe)
+    assert {name: code.model_dump() for name, code in read.folders.items()} == folder_settings(works.recipe)
     assert load_recipe(tmp_path / "dataset.yaml") == works.recipe
     assert [b["name"] for b in read.assets["backgrounds"]] == [f"photo_{n}.png" for n in range(3)]
     assert [f["name"] for f in read.assets["foregrounds"]] == [f"thing_{n}.png" for n in range(4)]
@@ -40,9 +47,9 @@ def test_asset_hashes_are_those_of_the_files(works: Any, description: dict[str, 
 
 
 def test_its_own_description_is_accepted(tmp_path: Path, description: dict[str, Any]) -> None:
-    assert read_own_description(tmp_path, description) is None
-    write_description(tmp_path, {**description, "complete": False, "samples": 10})
-    found = read_own_description(tmp_path, description)
+    assert begun_metadata(tmp_path, description, "qumade generate") is None
+    write_metadata(tmp_path, {**description, "complete": False, "samples": 10})
+    found = begun_metadata(tmp_path, description, "qumade generate")
     assert found == {**description, "complete": False, "samples": 10}
 
 
@@ -50,8 +57,8 @@ def test_a_description_that_was_never_finished_leaves_an_empty_folder(
     tmp_path: Path, description: dict[str, Any]
 ) -> None:
     (tmp_path / ".dataset.yaml.tmp").write_text("format: qum")
-    assert read_own_description(tmp_path, description) is None
-    write_description(tmp_path, description)
+    assert begun_metadata(tmp_path, description, "qumade generate") is None
+    write_metadata(tmp_path, description)
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.yaml"]
 
 
@@ -71,43 +78,43 @@ def test_another_recipe_is_refused_by_the_field_that_differs(
     works: Any, tmp_path: Path, description: dict[str, Any], change: dict[str, Any], where: str, there: Any, here: Any
 ) -> None:
     other = works.recipe.model_copy(update=change)
-    write_description(tmp_path, describe(other, works.catalog, tmp_path, 1200))
+    write_metadata(tmp_path, described(works, tmp_path, other))
     with pytest.raises(QumadeError) as caught:
-        read_own_description(tmp_path, description)
+        begun_metadata(tmp_path, description, "qumade generate")
     assert str(caught.value) == (
         f"Invalid --out: {tmp_path} holds a dataset with {where} {there!r}, this one has {here!r}; must be made of the "
-        "same, or go to another folder"
+        "same, or use another folder"
     )
 
 
 def test_a_changed_asset_is_refused_by_its_hash(tmp_path: Path, description: dict[str, Any]) -> None:
     changed = yaml.safe_load(yaml.safe_dump(description))
     changed["assets"]["foregrounds"][2]["sha256"] = "0" * 64
-    write_description(tmp_path, changed)
+    write_metadata(tmp_path, changed)
     with pytest.raises(QumadeError, match=r"assets\.foregrounds\[thing_2.png\]\.sha256 '0{64}'"):
-        read_own_description(tmp_path, description)
+        begun_metadata(tmp_path, description, "qumade generate")
 
 
 def test_other_assets_are_refused_in_one_short_line(tmp_path: Path, description: dict[str, Any]) -> None:
     changed = yaml.safe_load(yaml.safe_dump(description))
     changed["assets"]["foregrounds"] += changed["assets"]["foregrounds"][:1]
-    write_description(tmp_path, changed)
-    with pytest.raises(QumadeError, match=r"assets\.foregrounds '5 of them', this one has ") as caught:
-        read_own_description(tmp_path, description)
+    write_metadata(tmp_path, changed)
+    with pytest.raises(QumadeError, match=r"assets\.foregrounds '5 entries', this one has ") as caught:
+        begun_metadata(tmp_path, description, "qumade generate")
     assert "\n" not in str(caught.value)
 
 
 def test_another_package_version_is_refused(tmp_path: Path, description: dict[str, Any]) -> None:
-    write_description(tmp_path, {**description, "package": {**description["package"], "simplejpeg": "1.0.0"}})
+    write_metadata(tmp_path, {**description, "package": {**description["package"], "simplejpeg": "1.0.0"}})
     with pytest.raises(QumadeError, match=r"package\.simplejpeg '1\.0\.0'"):
-        read_own_description(tmp_path, description)
+        begun_metadata(tmp_path, description, "qumade generate")
 
 
 @pytest.mark.parametrize("name", ["photo.jpg", "images", ".hidden"])
 def test_a_foreign_folder_is_refused(tmp_path: Path, description: dict[str, Any], name: str) -> None:
     (tmp_path / name).write_text("mine")
     with pytest.raises(QumadeError, match=rf"{tmp_path} is not empty and holds no dataset\.yaml \(but '{name}'\)"):
-        read_own_description(tmp_path, description)
+        begun_metadata(tmp_path, description, "qumade generate")
     assert (tmp_path / name).read_text() == "mine"
 
 
@@ -117,6 +124,6 @@ def test_a_strange_description_is_refused_in_one_line(
 ) -> None:
     (tmp_path / "dataset.yaml").write_text(content)
     with pytest.raises(QumadeError) as caught:
-        read_own_description(tmp_path, description)
+        begun_metadata(tmp_path, description, "qumade generate")
     assert str(tmp_path / "dataset.yaml") in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,0 +1,64 @@
+"""What every dataset offers: samples by position, with their labels and the split of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qumade.depth.encoding import DepthEncoding
+from qumade.errors import QumadeError
+from qumade.plan.splits import SAMPLE_SPLITS
+
+__all__ = ["SPLIT_NAMES", "LabeledSample", "SampleDataset", "positions_of"]
+
+SPLIT_NAMES = ("", *(name for name in SAMPLE_SPLITS if name is not None))
+"""What `splits` holds: "train", "val", "test", "seen background", "seen foreground", "mixed", or "" where it is
+unknown."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledSample:
+    """One sample as read: image uint8 [H, W, 3], mask coverage uint8 [H, W], inverse depth float32 [H, W] (0 infinitely
+    far, NaN unknown), ignore bool [H, W]; None where the dataset has no such label."""
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8] | None
+    inverse_depth: NDArray[np.float32] | None
+    ignore: NDArray[np.bool_] | None
+
+
+class SampleDataset(Protocol):
+    """The one dataset protocol: a folder (FolderDataset) or a recipe whose samples are drawn on the fly
+    (SyntheticDataset). Positions are 0 .. len - 1 in the order of the stems. A dataset pickles."""
+
+    name: str
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, position: int) -> LabeledSample: ...
+    @property
+    def stems(self) -> NDArray[np.str_]: ...
+    @property
+    def splits(self) -> NDArray[np.str_]: ...
+    @property
+    def has_masks(self) -> bool: ...
+    @property
+    def has_depth(self) -> bool: ...
+    @property
+    def depth_encoding(self) -> DepthEncoding | None: ...
+    def positions(self, *names: str) -> NDArray[np.int64]: ...
+    def read(self, position: int, draw: int = 0) -> LabeledSample: ...
+    def read_many(self, positions: Sequence[int], draws: Sequence[int] | None = None) -> list[LabeledSample]: ...
+
+
+def positions_of(split_codes: NDArray[np.int8], names: Sequence[str]) -> NDArray[np.int64]:
+    """The positions, ascending, whose number in SPLIT_NAMES is that of one of these names. Raises QumadeError for names
+    that are no split."""
+    for name in names:
+        if name not in SPLIT_NAMES:
+            known = ", ".join(repr(known) for known in SPLIT_NAMES)
+            raise QumadeError(f"Invalid split: got {name!r}; must be one of {known}")
+    if not names:
+        raise QumadeError("Invalid split: got no name; must be at least one")
+    return np.flatnonzero(np.isin(split_codes, [SPLIT_NAMES.index(name) for name in names]))

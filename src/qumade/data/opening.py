@@ -1,0 +1,24 @@
+"""One way to open whatever holds samples."""
+
+from pathlib import Path
+
+from qumade.data.folder import FolderDataset
+from qumade.data.synthetic import SyntheticDataset
+from qumade.errors import QumadeError
+
+__all__ = ["open_dataset"]
+
+
+def open_dataset(
+    path: Path | str, *, resample_placements: bool = False, limit: int | None = None
+) -> FolderDataset | SyntheticDataset:
+    """The dataset in a folder, or that of a recipe file, whose samples are drawn when they are read.
+
+    `resample_placements` and `limit` are for recipes, see SyntheticDataset. Raises QumadeError naming what is wrong.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return FolderDataset(path)
+    if not path.is_file():
+        raise QumadeError(f"Invalid dataset: got nothing at {path.absolute()}; must be a folder or a recipe file")
+    return SyntheticDataset(path, resample_placements=resample_placements, limit=limit)

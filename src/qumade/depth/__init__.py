@@ -1,0 +1,1 @@
+"""What depth values mean: kinds, encodings, and the codec from inverse depth to grey levels and back."""

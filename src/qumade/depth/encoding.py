@@ -1,0 +1,70 @@
+"""Kinds of depth, and how grey levels encode inverse depth.
+
+In memory depth is inverse depth, float32: larger is nearer, 0 is infinitely far, NaN is unknown. Files hold grey
+levels; a `DepthEncoding`, which dataset.yaml records, says what they mean.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, model_validator
+
+__all__ = ["DEPTH_KINDS", "KITTI_SCALE", "METRES_16_BIT", "UNDESCRIBED_DEPTH", "DepthEncoding", "DepthKind"]
+
+DepthKind = Literal["metric", "scaled", "affine"]
+"""metric: 1/m; scaled: true up to one unknown factor; affine: true up to an unknown factor and shift."""
+
+DEPTH_KINDS: tuple[DepthKind, ...] = ("metric", "scaled", "affine")
+"""Each kind says less than the one before it."""
+
+KITTI_SCALE = 256.0
+"""Levels per metre in 16-bit depth PNGs: the convention of the KITTI depth benchmark."""
+
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class DepthEncoding(BaseModel):
+    """How the grey levels of depth/ encode inverse depth.
+
+    `code` "inverse": level / largest level, linearly over `range` (far, near), the largest level nearest. With range
+    "image" it is linear over each picture's own minimum and maximum, so that no two pictures can be compared.
+    `code` "metres": metres x `depth_scale` in 16 bits, 0 unknown, 65535 farther than that.
+    `source` says where depth comes from; `teacher_sha256` is the hash of the network that predicted it from images/.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: DepthKind | None = None
+    source: StrictStr | None = None
+    code: Literal["inverse", "metres"]
+    bits: Literal[8, 16]
+    range: tuple[_Number, _Number] | Literal["image"] | None = None
+    depth_scale: _Number | None = None
+    teacher_sha256: StrictStr | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.code == "metres":
+            if self.kind != "metric" or self.bits != 16:
+                raise ValueError("kind metric in 16 bits where code is metres")
+            if self.depth_scale is None or self.depth_scale <= 0:
+                raise ValueError("given a depth_scale above 0 where code is metres")
+        elif isinstance(self.range, tuple):
+            far, near = self.range
+            if far >= near or (far < 0 and self.kind != "affine"):
+                raise ValueError("given a range [far, near] with 0 <= far < near")
+        elif self.kind is not None and self.range is None:
+            raise ValueError("given a range where code is inverse")
+        return self
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Inverse depth (far, near) of the lowest and the highest level, None where each picture has its own or where
+        levels are metres."""
+        return self.range if isinstance(self.range, tuple) else None
+
+
+UNDESCRIBED_DEPTH = DepthEncoding(code="inverse", bits=8, range="image")
+"""The encoding of a depth/ folder without a dataset.yaml: 8-bit inverse depth over each picture's own range."""
+
+METRES_16_BIT = DepthEncoding(kind="metric", source="dataset", code="metres", bits=16, depth_scale=KITTI_SCALE)
+"""The encoding that imported metric depth gets."""

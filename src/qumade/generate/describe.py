@@ -1,0 +1,69 @@
+"""The content of dataset.yaml for a dataset that this package draws."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from qumade.data.encode import folder_settings
+from qumade.depth.encoding import DepthEncoding
+from qumade.io.pictures import content_hash
+from qumade.recipe import recipe_to_dict
+from qumade.synth.synthesizer import Synthesizer
+
+__all__ = ["describe", "describe_assets"]
+
+# Equal versions of these give equal bytes.
+_PACKAGES = ("qumade", "numba", "numpy", "pillow", "simplejpeg")
+
+
+def describe(synthesizer: Synthesizer, out: Path, samples: int, depth: DepthEncoding) -> dict[str, Any]:
+    """What a finished dataset of that many samples in `out` is made of, and how its files are encoded."""
+    recipe = synthesizer.recipe
+    return {
+        "format": "qumade-dataset/1",
+        "complete": True,
+        "samples": samples,
+        "size": list(recipe.size),
+        "package": {name: version(name) for name in _PACKAGES},
+        "depth": depth.model_dump(mode="json", exclude_none=True),
+        "folders": folder_settings(recipe),
+        "recipe": recipe_to_dict(recipe, out),
+        "assets": describe_assets(synthesizer),
+    }
+
+
+def describe_assets(synthesizer: Synthesizer) -> dict[str, Any]:
+    """Every file that a sample is made of, by name and hash, with identities and splits. Folders are left out: a
+    dataset stays the same where its assets are moved."""
+    recipe, catalog = synthesizer.recipe, synthesizer.catalog
+    backgrounds = [
+        _present(
+            name=b.name,
+            sha256=b.sha256,
+            depth=b.depth_name,
+            depth_sha256=b.depth_sha256,
+            labels=b.labels_name,
+            labels_sha256=b.labels_sha256,
+        )
+        | {"identity": b.identity, "split": b.split}
+        for b in catalog.backgrounds
+    ]
+    foregrounds = [
+        _present(
+            name=f.name,
+            sha256=f.sha256,
+            mask=f.mask_name,
+            mask_sha256=f.mask_sha256,
+            relief=f.relief_name,
+            relief_sha256=f.relief_sha256,
+        )
+        | {"flip": f.flip, "identity": f.identity, "split": f.split}
+        for f in catalog.foregrounds
+    ]
+    # A file of class names decides where things stand, as the pictures do.
+    names = {"label_names_sha256": content_hash(recipe.label_names)} if isinstance(recipe.label_names, Path) else {}
+    return {"backgrounds": backgrounds, "foregrounds": foregrounds} | names
+
+
+def _present(**values: str | None) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}

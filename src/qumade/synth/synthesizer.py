@@ -1,0 +1,118 @@
+"""The central object: recipe -> plan(i) -> sample(i).
+
+A Synthesizer owns what the two steps need, the recipe, the catalog of its assets, the planner's tables, decoded assets
+and the depth encoding. Engine, preview, audit and the on-the-fly dataset use nothing else.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qumade.assets.catalog import Catalog
+from qumade.assets.scan import Finding
+from qumade.compose.sample import Sample, draw_sample
+from qumade.depth.encoding import DepthEncoding
+from qumade.plan.indices import limited_indices, sample_count, stem
+from qumade.plan.planner import Plan, Plans, plan_samples
+from qumade.plan.random_numbers import resampled_seed
+from qumade.plan.scale_check import check_scales
+from qumade.plan.tables import PlanTables, plan_tables
+from qumade.recipe import Recipe, load_recipe
+from qumade.synth.asset_cache import AssetCache
+from qumade.synth.build_catalog import build_catalog
+from qumade.synth.depth_encoding import layered_encoding
+
+__all__ = ["Synthesizer"]
+
+
+class Synthesizer:
+    """The samples of a recipe: `synthesizer[i]` draws sample i, and `len(synthesizer)` counts them.
+
+    Both steps are pure: equal recipes over equal assets give equal plans and samples, in any order, process or machine.
+    It pickles small, without decoded assets; the process that receives it decodes its own. `findings` lists what was
+    found in the asset folders, `depth_encoding` says how depth is written, None where a teacher predicts depth from the
+    composites afterwards (`depth: composite`).
+    """
+
+    def __init__(
+        self, recipe: Recipe, catalog: Catalog, findings: Sequence[Finding] = (), *, cache_bytes: int | None = None
+    ) -> None:
+        """For a catalog that is built already; `from_recipe` builds it. `cache_bytes` bounds the decoded assets that
+        are kept (see AssetCache). Raises QumadeError for scale ranges under which nothing could be visible."""
+        check_scales(recipe, catalog)
+        self.recipe = recipe
+        self.catalog = catalog
+        self.findings = tuple(findings)
+        self.depth_encoding: DepthEncoding | None = (
+            layered_encoding(recipe, catalog) if recipe.depth == "layered" else None
+        )
+        self._cache_bytes = cache_bytes
+
+    @classmethod
+    def from_recipe(
+        cls,
+        recipe: Recipe | Path | str,
+        *,
+        strict: bool = False,
+        progress: bool = False,
+        cache_bytes: int | None = None,
+    ) -> Self:
+        """Reads every asset of a recipe, or of a recipe file, once. Assets that cannot be used are left out and listed
+        in `findings`; with `strict` the first one raises. Raises QumadeError where no background or no cut-out is
+        usable."""
+        recipe = recipe if isinstance(recipe, Recipe) else load_recipe(Path(recipe))
+        catalog, findings = build_catalog(recipe, strict=strict, progress=progress)
+        return cls(recipe, catalog, findings, cache_bytes=cache_bytes)
+
+    def __len__(self) -> int:
+        counts = len(self.catalog.backgrounds), len(self.catalog.foregrounds)
+        return sample_count(*counts, self.recipe.per_pair)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Draws sample `index`; negative indices count from the end. Raises IndexError."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"no sample {index}: the recipe has {len(self)}")
+        return self.render(self.plan([index % len(self)])[0])
+
+    def plan(self, indices: Sequence[int] | NDArray[np.integer], *, draw: int = 0) -> Plans:
+        """What the samples of these indices look like. With `draw` > 0 the same pairs of background and cut-out get
+        other crops and placements; splits stay. Raises QumadeError naming a background where nothing can stand."""
+        tables = self._tables
+        if draw:
+            tables = tables._replace(seed=resampled_seed(self.recipe.seed, draw))
+        return plan_samples(tables, self.catalog, np.asarray(indices, np.int64))
+
+    def render(self, plan: Plan) -> Sample:
+        """Draws a planned sample: image, mask, inverse depth and what only drawing tells."""
+        return draw_sample(
+            plan,
+            self.recipe.size,
+            self._assets.background,
+            self._assets.cutout,
+            binary_mask=self.recipe.mask == "binary",
+            present_in_mask=self.recipe.present == "mask",
+        )
+
+    def indices(self, limit: int | None = None) -> NDArray[np.int64]:
+        """The indices of the samples that a limit takes, int64 [N], ascending; all where there is no limit."""
+        counts = len(self.catalog.backgrounds), len(self.catalog.foregrounds)
+        return limited_indices(limit, *counts, self.recipe.per_pair)
+
+    def stem(self, index: int) -> str:
+        """The file stem of a sample, as img000001."""
+        return stem(index, len(self))
+
+    @cached_property
+    def _tables(self) -> PlanTables:
+        return plan_tables(self.recipe, self.catalog)
+
+    @cached_property
+    def _assets(self) -> AssetCache:
+        return AssetCache(self.recipe, self.catalog, room_bytes=self._cache_bytes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_tables", "_assets")}

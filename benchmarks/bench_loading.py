@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qumade.cli.common import size_of
-from qumade.data.augment import Augmentation, augment, fitted
+from qumade.data.augment import augment, fitted
+from qumade.data.augmentation import Augmentation
 from qumade.data.loader import training_batches
 from qumade.data.mixture import Ingredient, Mixture
 from qumade.data.opening import open_dataset
@@ -38,7 +38,7 @@ def least_us(work: Callable[[], object], samples: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--size", type=size_of, help="of a batch; default: that of the samples")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="default: that of the samples")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--samples", type=int, default=4096)

@@ -84,11 +84,10 @@ def main() -> None:
         parser.error(f"--arms must be different ones of {''.join(ARMS)}, got {options.arms!r}")
     if min(options.seeds, options.steps, options.cores, options.every or 1) < 1:
         parser.error("--seeds, --steps, --every and --cores must be at least 1")
-    from qumade.cli.common import size_of
     from qumade.errors import QumadeError
 
     try:
-        options.size = size_of(options.size)
+        options.size = tuple(int(side) for side in options.size.split("x"))
         if any(side % 32 or not side for side in options.size):
             parser.error("--size must have sides that are multiples of 32")
         if options.run is None:

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from qumade.assets.scan import Finding
-from qumade.cli.common import finish, given_fields, model, range_of, report_findings, size_of
-from qumade.errors import QumadeError
+from qumade.cli.common import finish, model, recipe_fields, report_findings
 
 Run = Callable[..., Any]
 Folders = Callable[..., list[str]]
@@ -18,38 +17,6 @@ Folders = Callable[..., list[str]]
 class Summary:
     root: Path
     drawn: int
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("224", (224, 224)), ("320x240", (320, 240)), ("320X240", (320, 240)), ("0", (0, 0))]
-)
-def test_sizes(text: str, expected: tuple[int, int]) -> None:
-    assert size_of(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "big", "10x", "x10", "10x10x10", "-5", "1.5", " 224", "²", "٣"])
-def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(QumadeError, match=r"Invalid --size: got .*; must be a side as 224") as error:
-        size_of(text)
-    assert repr(text) in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "number", "expected"),
-    [("0.3", float, (0.3, 0.3)), ("0.1,0.5", float, (0.1, 0.5)), ("2,1", float, (2.0, 1.0)), ("1,3", int, (1, 3))],
-)
-def test_ranges(text: str, number: Callable[[str], Any], expected: tuple[float, float]) -> None:
-    got = range_of("--crop", text, number)
-    assert got == expected and {type(end) for end in got} == {number}
-
-
-@pytest.mark.parametrize(
-    ("text", "number"), [("", float), ("half", float), ("0.1,", float), ("1,2,3", float), ("0.5", int)]
-)
-def test_what_is_no_range(text: str, number: Callable[[str], Any]) -> None:
-    with pytest.raises(QumadeError, match=r"Invalid --crop: got .*; must be a number, or a range as LOW,HIGH") as error:
-        range_of("--crop", text, number)
-    assert repr(text) in str(error.value)
 
 
 @pytest.mark.parametrize("result", [Summary(Path("/data"), 3), {"root": Path("/data"), "drawn": 3}])
@@ -82,20 +49,20 @@ def test_a_network_is_a_path_where_one_is_there(tmp_path: Path, monkeypatch: pyt
 def test_flags_win_over_the_recipe_s_file(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("backgrounds: b\nforegrounds: f\nseed: 4\nper_pair: 3\n")
-    given = given_fields("generate", recipe, {"seed": 0, "per_pair": None, "flip": False})
+    given = recipe_fields("generate", recipe, {"seed": 0, "flip": False})
     assert (given["seed"], given["per_pair"], given["flip"]) == (0, 3, False)
     assert given["backgrounds"] == tmp_path / "b"
 
 
-@pytest.mark.parametrize("given", [{}, {"backgrounds": "b"}, {"foregrounds": "f", "backgrounds": None}])
+@pytest.mark.parametrize("given", [{}, {"backgrounds": "b"}, {"foregrounds": "f"}])
 def test_assets_must_be_named(given: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
-        given_fields("check", None, given)
+        recipe_fields("check", None, given)
     assert exit_info.value.code == 2
     assert capsys.readouterr().err == (
         "Error: qumade check needs --backgrounds and --foregrounds, or a --recipe that names them\n"
     )
-    assert given_fields("check", None, {"backgrounds": "b", "foregrounds": "f", "seed": None}) == {
+    assert recipe_fields("check", None, {"backgrounds": "b", "foregrounds": "f"}) == {
         "backgrounds": "b", "foregrounds": "f",
     }  # fmt: skip
 

@@ -5,13 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qumade.cli import importing  # noqa: F401 - registers the verbs
-from qumade.cli.common import app
+from qumade.cli.app import make_app
 from qumade.errors import QumadeError
 
 
 def call(*arguments: object) -> None:
-    app([str(each) for each in arguments], exit_on_error=False, result_action="return_value")
+    make_app()([str(each) for each in arguments], exit_on_error=False, result_action="return_value")
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from qumade import __version__, cli
+from qumade import __version__
+from qumade.cli import app
 from qumade.errors import QumadeError
 
 Run = Callable[..., Any]
 Folders = Callable[..., list[str]]
 
-VERBS = [name for name in cli.app if not name.startswith("-")]
+VERBS = list(app.VERBS)
 COMMAND = [sys.executable, "-c", "from qumade.cli import main; main()"]
 
 
@@ -69,17 +70,17 @@ def test_wrong_usage_ends_with_2_and_nothing_on_stdout(run: Run, arguments: list
     ("error", "code", "told"),
     [
         (QumadeError("Invalid asset: got none"), 1, "Error: Invalid asset: got none"),
-        (KeyboardInterrupt(), 130, "Interrupted; the same command goes on from here"),
+        (KeyboardInterrupt(), 130, "Interrupted; the same command resumes from here"),
         (
             OSError(28, "No space left on device", "full.jpg"),
             1,
             f"Error: No space left on device: {Path('full.jpg').absolute()}; "
-            "the same command goes on from here once that is mended",
+            "the same command resumes from here once that is mended",
         ),
         (
             OSError("the network is gone"),
             1,
-            "Error: the network is gone; the same command goes on from here once that is mended",
+            "Error: the network is gone; the same command resumes from here once that is mended",
         ),
     ],
 )
@@ -132,5 +133,5 @@ def test_signals_end_with_130_and_leave_what_was_drawn(
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert "Interrupted; the same command goes on from here" in err and "Traceback" not in err
+    assert "Interrupted; the same command resumes from here" in err and "Traceback" not in err
     assert any(data.glob("images/*.jpg")) and not (data / "manifest.parquet").exists()

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from qumade.data.augment import Augmentation, Layers, augment, colour_jittered, fitted, rotated
+from qumade.data.augment import Layers, augment, colour_jittered, fitted, rotated
+from qumade.data.augmentation import Augmentation
 from qumade.data.dataset import LabeledSample
 
 MOVES = Augmentation.none().model_copy(update={"crop": (0.6, 1.0), "mirror": 0.5, "rotate": 0.7, "rotate_deg": 30.0})

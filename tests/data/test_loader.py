@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from qumade.data.augment import Augmentation
+from qumade.data.augmentation import Augmentation
 from qumade.data.dataset import LabeledSample
 from qumade.data.folder import FolderDataset
 from qumade.data.loader import PRELOADED, Batch, Batches, ordered_batches, to_batch, training_batches

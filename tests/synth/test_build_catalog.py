@@ -181,8 +181,12 @@ def test_unknown_depth_needs_a_code_for_it(make, depths):
     known[0, 0] = np.nan
     np.save(depths / "photo_1.npy", known)
     for fields in ({"depths_kind": "metric"}, {"depths_kind": "scaled", "encoding": "lossless"}):
-        with pytest.raises(QumadeError, match=r"unknown pixels in .*photo_1\.npy"):
-            make(depths=depths, **fields)
+        catalog, findings = make(depths=depths, **fields)
+        assert [b.name for b in catalog.backgrounds] == ["photo_0.png", "photo_2.png"]
+        (error,) = errors(findings)
+        assert error.path.endswith("photo_1.png") and "unknown pixels" in error.detail
+        with pytest.raises(QumadeError, match=r"photo_1\.png"):
+            make(depths=depths, strict=True, **fields)
     catalog, _ = make(depths=depths, depths_kind="metric", encoding="lossless")
     assert len(catalog.backgrounds) == 3
 

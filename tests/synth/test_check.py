@@ -10,10 +10,13 @@ from PIL import Image
 from qumade.errors import QumadeError
 from qumade.recipe import Recipe
 from qumade.synth.check import MAX_REUSE, AssetReport, check_assets, format_report
+from qumade.synth.synthesizer import Synthesizer
 
 
 def check(backgrounds: Path, foregrounds: Path, *, workers: int | None = None, **fields: Any) -> AssetReport:
-    return check_assets(Recipe(backgrounds=backgrounds, foregrounds=foregrounds, **fields), workers=workers)
+    """A few pictures are too few for three parts, which would be a finding of its own."""
+    given = {"split": (1.0, 0.0, 0.0)} | fields
+    return check_assets(Recipe(backgrounds=backgrounds, foregrounds=foregrounds, **given), workers=workers)
 
 
 @pytest.fixture
@@ -172,3 +175,40 @@ def test_real_assets(real_data: Path) -> None:
     counts = {reason: [r for *_, r in reasons(report)].count(reason) for *_, reason in reasons(report)}
     small = [path for path in (folder / "bgImages").iterdir() if min(Image.open(path).size) < 224]
     assert counts == {"copy": 1, "enlarged": len(small), "cut-off": 10, "mask-differs": 2}
+
+
+def test_what_generate_leaves_out_or_refuses_is_found_first(assets: Path) -> None:
+    """For each: what check finds, and that generate, told to be strict, stops at the same."""
+    depths = assets / "depths"
+    depths.mkdir()
+    sparse = np.zeros((150, 200), np.uint16)
+    sparse[::4, ::4] = 2560  # known on one pixel of sixteen
+    Image.fromarray(sparse).save(depths / "a.png")
+    Image.fromarray(np.full((150, 200), 2560, np.uint16)).save(depths / "b.png")
+    for encoding, reason in (("jpeg", "unknown-depth"), ("lossless", "no-ground")):
+        fields = {"depths": depths, "encoding": encoding, "size": (64, 48)}
+        report = check(assets / "bg", assets / "fg", **fields)
+        assert [found for found in reasons(report) if found[0] == "error"] == [("error", "a.png", reason)]
+        assert report.backgrounds.usable == 1
+        recipe = Recipe(backgrounds=assets / "bg", foregrounds=assets / "fg", split=(1.0, 0.0, 0.0), **fields)
+        assert [b.name for b in Synthesizer.from_recipe(recipe).catalog.backgrounds] == ["b.png"]
+        with pytest.raises(QumadeError, match=r"a\.png"):
+            Synthesizer.from_recipe(recipe, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"scale": {"rihgt.png": (0.1, 0.2)}}, "did you mean 'right.png'"),
+        ({"horizon": {"z.png": 0.4}}, "Invalid horizon: got 'z.png'"),
+        ({"scale": (3.0, 4.0)}, "Invalid scale"),
+    ],
+)
+def test_settings_that_generate_refuses_are_refused_here(assets: Path, fields: dict[str, Any], message: str) -> None:
+    for attempt in (check, lambda *folders, **given: Synthesizer.from_recipe(_recipe(*folders, **given))):
+        with pytest.raises(QumadeError, match=message):
+            attempt(assets / "bg", assets / "fg", **fields)
+
+
+def _recipe(backgrounds: Path, foregrounds: Path, **fields: Any) -> Recipe:
+    return Recipe(backgrounds=backgrounds, foregrounds=foregrounds, **fields)

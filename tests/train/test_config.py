@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qumade.data.augment import Augmentation
+from qumade.data.augmentation import Augmentation
 from qumade.errors import QumadeError
 from qumade.train.config import (
     FOUND_FOR,

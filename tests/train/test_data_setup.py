@@ -6,7 +6,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from qumade.data.augment import Augmentation
+from qumade.data.augmentation import Augmentation
 from qumade.errors import QumadeError
 from qumade.plan.indices import stratified_indices
 from qumade.train.config import ExtraDataset, TrainConfig

@@ -1,6 +1,6 @@
 """Backgrounds of the catalog: each photo with what its depth map and its label map tell."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,25 +78,27 @@ def catalog_backgrounds(
     findings: list[Finding],
     *,
     progress: bool = False,
+    look: Callable[[SurveyedBackground], None] | None = None,
 ) -> tuple[list[Background], DepthKind]:
-    """The usable backgrounds and the kind of their depth; what is wrong with others is added to the findings."""
+    """The usable backgrounds and the kind of their depth; what is wrong with others is added to the findings. `look`
+    is called with the survey of each photo, where the recipe has label or depth maps."""
     maps = match_maps(recipe, scanned)
     identities = group_identities([s.signature for s in scanned], [s.width / s.height for s in scanned]).identity
     backgrounds = []
-    bar = tqdm(scanned, "ground", unit="file", disable=not progress or not (maps.depths or maps.labels), leave=False)
+    has_maps = recipe.labels is not None or recipe.depths is not None
+    bar = tqdm(scanned, "ground", unit="file", disable=not (progress and has_maps), leave=False)
     for scan, identity in zip(bar, identities, strict=True):
         surveyed = survey_photo(recipe, scan, scheme, maps)
         findings += surveyed.findings
+        if look is not None and has_maps:
+            look(surveyed)
         if surveyed.usable and surveyed.survey is not None:
             backgrounds.append(_background(recipe, surveyed, surveyed.survey, identity))
     return backgrounds, maps.kind
 
 
 def survey_photo(recipe: Recipe, scan: ScannedBackground, scheme: LabelScheme | None, maps: Maps) -> SurveyedBackground:
-    """Reads the maps of one photo and surveys its ground. Whatever is wrong with a map is a finding.
-
-    Raises QumadeError for unknown depth that the recipe's encoding has no code for.
-    """
+    """Reads the maps of one photo and surveys its ground. Whatever is wrong with a map is a finding."""
     depth_path, labels_path = maps.depths.get(scan.path), maps.labels.get(scan.path)
     labels, inverse_depth, survey = None, None, None
     where = printable(scan.path)
@@ -152,7 +154,7 @@ def _inverse_depth(
         inverse_depth = read_inverse_depth(path, (scan.width, scan.height), kind)
     except UnusablePicture as error:
         raise _Unusable(error.reason, error.message) from None
-    _refuse_unknown(recipe, path, inverse_depth, kind)
+    _refuse_unknown(recipe, inverse_depth, kind)
     return inverse_depth
 
 
@@ -192,10 +194,11 @@ def _background(recipe: Recipe, surveyed: SurveyedBackground, survey: Survey, id
     )
 
 
-def _refuse_unknown(recipe: Recipe, path: Path, inverse_depth: NDArray[np.float32], kind: DepthKind) -> None:
+def _refuse_unknown(recipe: Recipe, inverse_depth: NDArray[np.float32], kind: DepthKind) -> None:
     unknown = float(np.isnan(inverse_depth).mean())
     if unknown and not (kind == "metric" and recipe.encoding == "lossless"):
-        raise QumadeError(
-            f"Invalid depth map: got {unknown:.1%} unknown pixels in {printable(path)}; must be none, for only "
-            "metric depth with encoding 'lossless' has a code for them"
+        raise _Unusable(
+            "unknown-depth",
+            f"has a depth map with {unknown:.1%} unknown pixels; must be none, for only metric depth with encoding "
+            "'lossless' can hold them",
         )

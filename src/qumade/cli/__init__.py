@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Libraries are imported by the verbs that need them, so that --help is quick."""
+"""The command line: parse, call, print. Verbs import the libraries that they need, so that --help is quick."""
 
 import os
 import signal
@@ -9,11 +9,11 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
-from qumade.cli import assets, datasets, evaluating, importing, networks, training  # noqa: F401 - registers the verbs
-from qumade.cli.common import app, say
+from qumade.cli.app import make_app
+from qumade.cli.common import say
 from qumade.errors import QumadeError
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
 
 def main() -> None:
@@ -21,18 +21,18 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     warnings.showwarning = _show_warning
     try:
-        code = app(exit_on_error=False, result_action="return_value")
+        code = make_app(sys.argv[1:])(exit_on_error=False, result_action="return_value")
     except CycloptsError:
-        code = 2  # already told, with what is allowed
+        code = 2  # cyclopts has printed what is allowed
     except QumadeError as error:
         say(f"Error: {error}")
         code = 1
     except OSError as error:
         where = f": {os.path.abspath(error.filename)}" if isinstance(error.filename, str) else ""
-        say(f"Error: {error.strerror or error}{where}; the same command goes on from here once that is mended")
+        say(f"Error: {error.strerror or error}{where}; the same command resumes from here once that is mended")
         code = 1
     except KeyboardInterrupt:
-        say("Interrupted; the same command goes on from here")
+        say("Interrupted; the same command resumes from here")
         code = 130
     sys.exit(code or 0)
 

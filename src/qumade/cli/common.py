@@ -1,26 +1,15 @@
-"""What the verbs share: the app they belong to, how flags become values, and how results are told."""
+"""What the verbs share: how flags become values, and how results are printed."""
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from qumade import __version__
-from qumade.errors import QumadeError
-
-__all__ = ["Json", "Switch", "app", "finish", "given_fields", "model", "range_of", "report_findings", "say", "size_of"]
-
-app = App(
-    name="qumade",
-    version=__version__,
-    help="Datasets of image, mask and depth, composed from a folder of background photos and a folder of cut-outs.",
-    default_parameter=Parameter(negative_iterable=()),
-    suppress_keyboard_interrupt=False,  # main says how to go on
-)
+__all__ = ["Json", "Switch", "finish", "model", "recipe_fields", "report_findings", "say"]
 
 Json = Annotated[bool, Parameter(negative="")]
 Switch = Annotated[bool | None, Parameter()]
@@ -40,25 +29,6 @@ def finish(as_json: bool, result: Any, text: str) -> None:
     print(json.dumps(values, default=str, allow_nan=False))
 
 
-def size_of(text: str) -> tuple[int, int]:
-    """Width and height from "224" or "320x240"."""
-    numbers = text.lower().split("x")
-    if len(numbers) > 2 or not all(number.isascii() and number.isdigit() for number in numbers):
-        raise QumadeError(f"Invalid --size: got {text!r}; must be a side as 224, or width x height as 320x240")
-    return int(numbers[0]), int(numbers[-1])
-
-
-def range_of(flag: str, text: str, number: Callable[[str], Any] = float) -> tuple[Any, Any]:
-    """Low and high end from "0.3" or "0.1,0.5"."""
-    try:
-        ends = [number(part) for part in text.split(",")]
-    except ValueError:
-        ends = []
-    if len(ends) not in (1, 2):
-        raise QumadeError(f"Invalid {flag}: got {text!r}; must be a number, or a range as LOW,HIGH")
-    return ends[0], ends[-1]
-
-
 def report_findings(findings: Iterable[Any]) -> None:
     for finding in findings:
         if finding.severity != "info":
@@ -70,14 +40,13 @@ def model(text: str) -> str | Path:
     return Path(text).absolute() if Path(text).is_dir() or text.lower().endswith(".onnx") else text
 
 
-def given_fields(verb: str, recipe: Path | None, flags: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a recipe that a file and the flags give; flags win. Leaves with 2 where no assets are named."""
+def recipe_fields(verb: str, file: Path | None, flags: dict[str, Any]) -> dict[str, Any]:
+    """The fields that a recipe file and the flags give; flags win. Exits with 2 where no assets are named."""
     from qumade.recipe import load_recipe
 
-    given = {name: value for name, value in flags.items() if value is not None}
-    if recipe is not None:
-        return load_recipe(recipe).model_dump() | given
-    if "backgrounds" not in given or "foregrounds" not in given:
+    if file is not None:
+        return load_recipe(file).model_dump() | flags
+    if "backgrounds" not in flags or "foregrounds" not in flags:
         say(f"Error: qumade {verb} needs --backgrounds and --foregrounds, or a --recipe that names them")
         raise SystemExit(2)
-    return given
+    return flags

@@ -1,56 +1,35 @@
 """Verbs of datasets: generate, preview, audit, stats."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from qumade.cli.common import Json, Switch, app, finish, given_fields, model, range_of, report_findings, size_of
-from qumade.cli.teachers import labels_of_teachers
+from cyclopts import Parameter
+
+from qumade.cli.common import Json, finish, model, recipe_fields, report_findings
+from qumade.cli.model_flags import flag_values, flags_of
+from qumade.cli.teachers import TeacherFlags, labels_of_teachers
 from qumade.errors import QumadeError
+from qumade.recipe import Recipe
 
-__all__: list[str] = []
+__all__ = ["audit", "generate", "preview", "stats"]
+
+if TYPE_CHECKING:
+    RecipeFlags = Any
+else:
+    RecipeFlags = flags_of(Recipe, "Recipe fields", without={"depth_teacher"})
+_NO_TEACHERS, _NO_FIELDS = TeacherFlags(), RecipeFlags()
 
 
-@app.command
 def generate(
     *,
     out: Path,
-    backgrounds: Path | None = None,
-    foregrounds: Path | None = None,
-    masks: Path | None = None,
-    depths: Path | None = None,
-    depths_kind: Literal["metric", "scaled", "affine"] | None = None,
-    labels: Path | None = None,
-    label_names: str | None = None,
-    depth_teacher: str | None = None,
-    label_teacher: str | None = None,
-    download: bool = False,
-    teacher_cache: Path | None = None,
-    reliefs: Path | None = None,
     recipe: Path | None = None,
-    placement: Literal["random", "semantic", "perspective"] | None = None,
-    height_ratio: float | None = None,
-    present: Literal["ignore", "mask", "skip"] | None = None,
-    no_ground: Literal["skip", "random"] | None = None,
-    per_pair: int | None = None,
-    size: str | None = None,
-    seed: int | None = None,
-    flip: Switch = None,
-    mirror_backgrounds: Switch = None,
-    crop: str | None = None,
-    objects: str | None = None,
-    scale: str | None = None,
-    centre_row: str | None = None,
-    min_visible: float | None = None,
-    horizon: str | None = None,
-    depth: Literal["layered", "composite"] | None = None,
-    mask: Literal["soft", "binary"] | None = None,
-    encoding: Literal["jpeg", "lossless"] | None = None,
-    depth_near: float | None = None,
-    depth_quantization: Literal["dataset", "image"] | None = None,
     limit: int | None = None,
     workers: int | None = None,
-    strict: bool = False,
+    strict: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
+    teachers: TeacherFlags = _NO_TEACHERS,
+    fields: RecipeFlags = _NO_FIELDS,
 ) -> None:
     """Composes a dataset of images, masks and depth. The same command finishes one that was interrupted.
 
@@ -60,72 +39,8 @@ def generate(
     ----------
     out
         DATA_PATH, the folder of the dataset: new, empty, or begun with the same recipe.
-    backgrounds
-        Folder of background photos.
-    foregrounds
-        Folder of cut-outs: RGBA, or RGB with `--masks`.
-    masks
-        Folder of masks, by equal stem or equal number.
-    depths
-        Folder of depth maps of the backgrounds: 16-bit PNG (metres x 256) or .npy of inverse depth.
-    depths_kind
-        What .npy depth maps mean.
-    labels
-        Folder of label maps of the backgrounds, by equal stem: PNG of ids, or .npy.
-    label_names
-        What the ids mean: cityscapes, ade20k, camvid, or a YAML file of ids and names (cityscapes).
-    depth_teacher
-        Network that labels the depth of the backgrounds, once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
-    label_teacher
-        Network that makes their label maps, in the same way: ORG/NAME, a folder, or FILE.onnx.
-    download
-        Fetch the networks from the hub where they are not on disk.
-    teacher_cache
-        Folder where labels of teachers are kept (~/.cache/qumade).
-    reliefs
-        Folder of relief maps of the cut-outs, by equal stem.
     recipe
-        YAML file with any of these settings and more: `qumade samples` writes one. Flags win over it.
-    placement
-        random: anywhere; semantic: on the ground of the label maps; perspective: there, as large as there (random).
-    height_ratio
-        Height of the objects over that of the camera, for perspective without known heights (1).
-    present
-        Objects that backgrounds show already: ignored, part of the mask, or left out with the background (ignore).
-    no_ground
-        Backgrounds with nowhere to stand: left out, or used with random placement (skip).
-    per_pair
-        Placements of each cut-out on each background (20).
-    size
-        Size of a sample in pixels: a side, or WIDTHxHEIGHT (224).
-    seed
-        Another seed gives another dataset of the same kind (0).
-    flip
-        Add mirror images of cut-outs where the folder does not hold them.
-    mirror_backgrounds
-        Mirror half of the backgrounds (yes).
-    crop
-        Crop of the background as a share of the largest: a number, or LOW,HIGH (1).
-    objects
-        Cut-outs in a sample: a number, or LOW,HIGH (1).
-    scale
-        sqrt(box of the object / picture): LOW,HIGH (0.1,0.5).
-    centre_row
-        Rows for the centre of an object as shares of the height: LOW,HIGH (0.5,1).
-    min_visible
-        Least visible share of an object (0.7).
-    horizon
-        Row of the horizon as a share of the photo's height (0.45), or `labels` to estimate it from the label maps.
-    depth
-        layered: put together exactly; composite: predicted by the depth teacher from every finished image (layered).
-    mask
-        Masks of soft coverage, or of 0 and 255 only (soft).
-    encoding
-        JPEG, or PNG in all folders (jpeg).
-    depth_near
-        Inverse depth that the nearest code stands for.
-    depth_quantization
-        8-bit depth over one range for the dataset, or over each image's own (dataset).
+        YAML file with any of the recipe fields below: `qumade samples` writes one. Flags win over it.
     limit
         Draw only that many samples, spread over all assets.
     workers
@@ -139,47 +54,17 @@ def generate(
     from qumade.recipe import recipe_from_dict
     from qumade.synth.synthesizer import Synthesizer
 
-    flags = {
-        "backgrounds": backgrounds,
-        "foregrounds": foregrounds,
-        "masks": masks,
-        "depths": depths,
-        "depths_kind": depths_kind,
-        "labels": labels,
-        "label_names": label_names,
-        "reliefs": reliefs,
-        "placement": placement,
-        "height_ratio": height_ratio,
-        "present": present,
-        "no_ground": no_ground,
-        "per_pair": per_pair,
-        "size": size and size_of(size),
-        "seed": seed,
-        "flip": flip,
-        "mirror_backgrounds": mirror_backgrounds,
-        "crop": crop and range_of("--crop", crop),
-        "objects": objects and range_of("--objects", objects, int),
-        "scale": scale and range_of("--scale", scale),
-        "centre_row": centre_row and range_of("--centre-row", centre_row),
-        "min_visible": min_visible,
-        "horizon": horizon if horizon in (None, "labels") else range_of("--horizon", horizon)[0],
-        "depth": depth,
-        "mask": mask,
-        "encoding": encoding,
-        "depth_near": depth_near,
-        "depth_quantization": depth_quantization,
-    }
-    given = given_fields("generate", recipe, flags)
-    predictor = None
-    if given.get("depth") == "composite":
-        given |= {} if depth_teacher is None else {"depth_teacher": model(depth_teacher)}
-        depth_teacher = None
-    given |= labels_of_teachers("generate", given, flags, depth_teacher, label_teacher, teacher_cache, download)
+    flags = flag_values(fields, Recipe)
+    given = recipe_fields("generate", recipe, flags)
+    if given.get("depth") == "composite" and teachers.depth_teacher is not None:
+        given = given | {"depth_teacher": model(teachers.depth_teacher)}
+    given = given | labels_of_teachers("generate", given, flags, teachers)
     full_recipe = recipe_from_dict(given, "the command line", Path.cwd())
+    predictor = None
     if full_recipe.depth == "composite":
         from qumade.teachers.predict_depth import teacher_depth
 
-        predictor = teacher_depth(full_recipe, download=download)
+        predictor = teacher_depth(full_recipe, download=teachers.download)
     synthesizer = Synthesizer.from_recipe(full_recipe, strict=strict, progress=True)
     report_findings(synthesizer.findings)
     summary = run(synthesizer, out, limit=limit, workers=workers, depth_predictor=predictor)
@@ -197,7 +82,6 @@ def generate(
     finish(json, summary, text)
 
 
-@app.command
 def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) -> None:
     """Draws a contact sheet of image, mask and depth: of a recipe before anything is generated, or of a dataset.
 
@@ -230,7 +114,6 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
     print(out.absolute())
 
 
-@app.command
 def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> int:
     """Looks for missing, torn and strange files, and redraws samples and compares. Exit 1 where anything differs.
 
@@ -260,7 +143,6 @@ def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> 
     return int(bool(result.problems))
 
 
-@app.command
 def stats(data_path: Path, /, *, fraction: float = 1.0, workers: int | None = None, json: Json = False) -> None:
     """Mean and standard deviation of images, masks and depth, exact; and a picture of how the placements came out.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from qumade.cli.common import Json, app, finish
+from qumade.cli.common import Json, finish
 
 if TYPE_CHECKING:
     from qumade.evaluate.compare import Comparison, Run
@@ -17,7 +17,6 @@ __all__: list[str] = []
 SIDE_BY_SIDE = 8  # pictures where a run wins, of each score
 
 
-@app.command
 def evaluate(
     run: Path,
     data_path: Path,
@@ -95,7 +94,6 @@ def evaluate(
     finish(json, result, f"{told}\n{judged.report}")
 
 
-@app.command
 def compare(
     *runs: Path,
     on: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)],

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from qumade.cli.common import Json, app, finish, say
+from qumade.cli.common import Json, finish, say
 from qumade.convert.importers import DatasetName
 
 __all__: list[str] = []
@@ -13,7 +13,6 @@ __all__: list[str] = []
 Classes = Annotated[list[str] | None, Parameter(name="--class")]
 
 
-@app.command(name="import")
 def import_(
     dataset: DatasetName | Literal["pairs"],
     root: Path,
@@ -98,7 +97,6 @@ def import_(
     finish(json, summary, text)
 
 
-@app.command
 def cutouts(
     path: Path,
     /,

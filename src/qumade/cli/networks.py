@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Literal, cast
 
-from qumade.cli.common import Json, app, finish, say
+from qumade.cli.common import Json, finish, say
 from qumade.errors import QumadeError
 
 __all__: list[str] = []
 
 
-@app.command
 def predict(
     network: Path,
     images: list[Path],
@@ -60,7 +59,6 @@ def predict(
     return int(bool(result.failed))
 
 
-@app.command
 def export(run: Path, /, *, out: Path, json: Json = False) -> None:
     """Writes the network of a training as one .onnx file, compared with PyTorch on bundled pictures before it is there.
 

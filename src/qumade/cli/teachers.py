@@ -1,49 +1,79 @@
 """Labels that networks make of the backgrounds, for the verbs that take them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from qumade.cli.common import model, say
+from qumade.cli.model_flags import flag_of
 
-__all__ = ["labels_of_teachers"]
+__all__ = ["TeacherFlags", "labels_of_teachers"]
+
+
+@Parameter(name="*", group="Teachers")
+@dataclass(frozen=True)
+class TeacherFlags:
+    """Which networks label the backgrounds.
+
+    Parameters
+    ----------
+    depth_teacher
+        Network that labels the depth of the backgrounds, once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
+        With `--depth composite` it predicts the depth of every finished image instead.
+    label_teacher
+        Network that makes their label maps, in the same way: ORG/NAME, a folder, or FILE.onnx.
+    download
+        Fetch the networks from the hub where they are not on disk.
+    teacher_cache
+        Folder where labels of teachers are kept (~/.cache/qumade).
+    """
+
+    depth_teacher: str | None = None
+    label_teacher: str | None = None
+    download: Annotated[bool, Parameter(negative="")] = False
+    teacher_cache: Path | None = None
 
 
 def labels_of_teachers(
-    verb: str,
-    given: dict[str, Any],
-    flags: dict[str, Any],
-    depth_teacher: str | None,
-    label_teacher: str | None,
-    cache: Path | None,
-    download: bool,
+    verb: str, given: Mapping[str, Any], on_command_line: Mapping[str, Any], teachers: TeacherFlags
 ) -> dict[str, Any]:
-    """The recipe fields that the teachers' labels of the backgrounds are; none without teachers. `given`: fields so
-    far; `flags`: what the command line gave, which may not name the same labels. Leaves with 2 where it does."""
+    """The recipe fields that point at the teachers' labels of the backgrounds; none without teachers.
+
+    `given`: the recipe's fields so far; `on_command_line`: those of them that are flags, which may not name the same
+    labels. Exits with 2 where they do.
+    """
+    depth_teacher = None if given.get("depth") == "composite" else teachers.depth_teacher
+    label_teacher = teachers.label_teacher
     if not (depth_teacher or label_teacher):
         return {}
-    _refuse_two_sources(verb, flags, depth_teacher, label_teacher)
+    _refuse_two_sources(verb, on_command_line, depth_teacher, label_teacher)
     from qumade.recipe import recipe_from_dict
     from qumade.teachers.label_backgrounds import default_cache, label_backgrounds
 
-    cache = cache or default_cache()
-    # Wrong settings are told before the networks run.
+    cache = teachers.teacher_cache or default_cache()
+    # Wrong settings are reported before the networks run.
     soon = ({"depths": cache} if depth_teacher else {}) | ({"labels": cache} if label_teacher else {})
-    plan = recipe_from_dict(given | soon, "the command line", Path.cwd())
+    recipe = recipe_from_dict({**given, **soon}, "the command line", Path.cwd())
     return soon | label_backgrounds(
-        plan.backgrounds,
+        recipe.backgrounds,
         depth=depth_teacher and model(depth_teacher),
         labels=label_teacher and model(label_teacher),
         cache=cache,
-        download=download,
+        download=teachers.download,
     )
 
 
-def _refuse_two_sources(verb: str, flags: dict[str, Any], depth_teacher: str | None, label_teacher: str | None) -> None:
-    for teacher, name, given in (
+def _refuse_two_sources(
+    verb: str, on_command_line: Mapping[str, Any], depth_teacher: str | None, label_teacher: str | None
+) -> None:
+    for teacher, flag, fields in (
         (depth_teacher, "--depth-teacher", ("depths", "depths_kind")),
         (label_teacher, "--label-teacher", ("labels", "label_names")),
     ):
-        for other in given:
-            if teacher and flags[other] is not None:
-                say(f"Error: qumade {verb} takes {name} or --{other.replace('_', '-')}, not both")
+        for other in fields:
+            if teacher and other in on_command_line:
+                say(f"Error: qumade {verb} takes {flag} or {flag_of(other)}, not both")
                 raise SystemExit(2)

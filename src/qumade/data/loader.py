@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from qumade.data.augment import Augmentation, Layers, augment, fitted
+from qumade.data.augment import Layers, augment, fitted
+from qumade.data.augmentation import Augmentation
 from qumade.data.dataset import LabeledSample, SampleDataset
 from qumade.data.mixture import Ingredient, Key, Mixture
 from qumade.errors import QumadeError

@@ -14,7 +14,7 @@ from qumade.plan.placement import place_sample
 from qumade.plan.tables import OBJECT_ROW, SAMPLE_ROW, PlanTables, plan_tables
 from qumade.recipe import Recipe
 
-__all__ = ["Plan", "Plans", "plan", "plan_samples"]
+__all__ = ["Plan", "Plans", "backgrounds_without_ground", "plan", "plan_samples"]
 
 Rows = NDArray[Any]
 
@@ -63,6 +63,19 @@ def plan_samples(tables: PlanTables, catalog: Catalog, indices: Sequence[int] | 
             f"{background.name}; its depth map must know the ground, or leave the background out"
         )
     return plans
+
+
+def backgrounds_without_ground(tables: PlanTables, indices: NDArray[np.int64]) -> list[int]:
+    """The numbers of backgrounds on which planning one of these samples fails, ascending: none of its crops shows
+    ground of known depth, however often it is drawn."""
+    found = []
+    of_background = indices // (tables.per_pair * len(tables.foreground_size))
+    for background in np.unique(of_background).tolist():
+        chosen = indices[of_background == background]
+        scratch = np.zeros(len(chosen), SAMPLE_ROW), np.zeros((len(chosen), tables.objects[1]), OBJECT_ROW)
+        if _plan_many(tables, chosen, *scratch) >= 0:
+            found.append(background)
+    return found
 
 
 @compiled()

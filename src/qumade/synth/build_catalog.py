@@ -1,56 +1,125 @@
 """From the folders of a recipe to the catalog."""
 
 import difflib
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from qumade.assets.backgrounds import catalog_backgrounds
-from qumade.assets.catalog import Background, Catalog, Foreground
+import numpy as np
+
+from qumade.assets.backgrounds import SurveyedBackground, catalog_backgrounds
+from qumade.assets.catalog import Background, Catalog, DepthSource, Foreground
 from qumade.assets.foregrounds import catalog_foregrounds
 from qumade.assets.label_scheme import label_scheme
-from qumade.assets.scan import Finding, scan_backgrounds, scan_foregrounds
+from qumade.assets.scan import Finding, ScannedBackground, ScannedForeground, scan_backgrounds, scan_foregrounds
 from qumade.errors import QumadeError
 from qumade.io.pictures import printable
+from qumade.plan.planner import backgrounds_without_ground
 from qumade.plan.random_numbers import Stream
 from qumade.plan.splits import assign_splits
+from qumade.plan.tables import plan_tables
 from qumade.recipe import DEFAULT, Recipe, match_pattern
 
-__all__ = ["build_catalog"]
+__all__ = ["Inventory", "build_catalog", "no_ground", "take_inventory"]
 
 Asset = TypeVar("Asset", Background, Foreground)
 
 
+@dataclass(frozen=True, eq=False)
+class Inventory:
+    """Every asset of a recipe, read once: readable photos and cut-outs, the catalog of those that the recipe can use
+    (None where there are no backgrounds or no cut-outs), and what was found."""
+
+    photos: tuple[ScannedBackground, ...]
+    cutouts: tuple[ScannedForeground, ...]
+    catalog: Catalog | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The assets that are left out."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+
 def build_catalog(recipe: Recipe, *, strict: bool = False, progress: bool = False) -> tuple[Catalog, list[Finding]]:
-    """Reads every asset of a recipe once; returns the catalog of the usable ones and what was found.
+    """The catalog of the usable assets of a recipe, and what was found.
 
     Raises QumadeError where no background or no cut-out is usable, with `strict` at the first that is not.
     """
+    inventory = take_inventory(recipe, progress=progress)
+    errors = inventory.errors
+    if strict and errors:
+        raise QumadeError(str(errors[0]))
+    if inventory.catalog is None:
+        empty = recipe.foregrounds if inventory.cutouts == () else recipe.backgrounds
+        first = next((f"; the first: {error}" for error in errors if Path(error.path).parent == empty), "")
+        raise QumadeError(f"Invalid folder: got no usable picture in {printable(empty)}; must have one{first}")
+    return inventory.catalog, list(inventory.findings)
+
+
+def take_inventory(
+    recipe: Recipe,
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+    look: Callable[[SurveyedBackground], None] | None = None,
+) -> Inventory:
+    """Reads every asset of a recipe once. Whatever is wrong with a file is a finding.
+
+    `look` is called with the survey of each background that has maps. Raises QumadeError for folders that cannot be
+    listed and for settings that cannot be carried out: a key of a table that no file matches, unknown class names.
+    """
     scheme = label_scheme(recipe)
-    photos, findings = scan_backgrounds(recipe.backgrounds, progress=progress)
-    cutouts, more = scan_foregrounds(recipe.foregrounds, recipe.masks, progress=progress)
+    photos, findings = scan_backgrounds(recipe.backgrounds, workers=workers, progress=progress)
+    cutouts, more = scan_foregrounds(recipe.foregrounds, recipe.masks, workers=workers, progress=progress)
     findings += more
     _refuse_idle_keys(recipe, [photo.name for photo in photos], ("horizon", "camera_height_m"), recipe.backgrounds)
     _refuse_idle_keys(recipe, [cutout.name for cutout in cutouts], ("scale", "place", "height_m"), recipe.foregrounds)
-    backgrounds, kind = catalog_backgrounds(recipe, photos, scheme, findings, progress=progress)
+    backgrounds, kind = catalog_backgrounds(recipe, photos, scheme, findings, progress=progress, look=look)
     foregrounds = catalog_foregrounds(recipe, cutouts, scheme, findings)
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if strict and errors:
-        raise QumadeError(str(errors[0]))
-    for folder, usable in ((recipe.backgrounds, len(backgrounds)), (recipe.foregrounds, len(foregrounds))):
-        if not usable:
-            first = f"; the first: {errors[0]}" if errors else ""
-            raise QumadeError(f"Invalid folder: got no usable picture in {printable(folder)}; must have one{first}")
-    catalog = Catalog(
-        tuple(_split(recipe, backgrounds, Stream.SPLIT_BACKGROUND, recipe.backgrounds, "background", findings)),
-        tuple(_split(recipe, foregrounds, Stream.SPLIT_FOREGROUND, recipe.foregrounds, "foreground", findings)),
-        kind,
-        "prior" if recipe.depths is None else "depths",
-        () if scheme is None else scheme.places,
-    )
-    findings += _assumptions(recipe, catalog)
-    return catalog, findings
+    source: DepthSource = "prior" if recipe.depths is None else "depths"
+    places = () if scheme is None else scheme.places
+    catalog = None
+    if backgrounds and foregrounds:
+        catalog = Catalog(tuple(backgrounds), tuple(foregrounds), kind, source, places)
+        backgrounds = _with_ground(recipe, catalog, findings)
+    if backgrounds and catalog is not None:
+        catalog = replace(
+            catalog,
+            backgrounds=tuple(
+                _split(recipe, backgrounds, Stream.SPLIT_BACKGROUND, recipe.backgrounds, "background", findings)
+            ),
+            foregrounds=tuple(
+                _split(recipe, foregrounds, Stream.SPLIT_FOREGROUND, recipe.foregrounds, "foreground", findings)
+            ),
+        )
+        findings += _assumptions(recipe, catalog)
+    else:
+        catalog = None
+    return Inventory(tuple(photos), tuple(cutouts), catalog, tuple(findings))
+
+
+def no_ground(recipe: Recipe, background: Background) -> Finding:
+    """The error of a background on which nothing can be placed."""
+    known = "" if background.depth_name is None else f" in {background.depth_name}"
+    detail = f"shows no ground of known depth{known} in {recipe.retries} crops: nothing can stand there"
+    return Finding("error", "background", printable(recipe.backgrounds / background.name), "no-ground", detail)
+
+
+def _with_ground(recipe: Recipe, catalog: Catalog, findings: list[Finding]) -> list[Background]:
+    """The backgrounds on which each cut-out can be placed once. Only those whose depth is partly unknown are tried."""
+    gaps = [
+        number
+        for number, background in enumerate(catalog.backgrounds)
+        if background.coarse_depth is not None and not np.isfinite(background.coarse_depth).all()
+    ]
+    if not gaps:
+        return list(catalog.backgrounds)
+    pairs = np.add.outer(np.array(gaps) * len(catalog.foregrounds), np.arange(len(catalog.foregrounds))).ravel()
+    bare = backgrounds_without_ground(plan_tables(recipe, catalog), pairs.astype(np.int64) * recipe.per_pair)
+    findings += [no_ground(recipe, catalog.backgrounds[number]) for number in bare]
+    return [background for number, background in enumerate(catalog.backgrounds) if number not in bare]
 
 
 def _split(

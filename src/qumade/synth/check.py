@@ -6,27 +6,26 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from tqdm.auto import tqdm
+import numpy as np
 
-from qumade.assets.backgrounds import SurveyedBackground, match_maps, survey_photo
+from qumade.assets.backgrounds import SurveyedBackground
+from qumade.assets.catalog import Background, Catalog
 from qumade.assets.identities import Identities, group_identities
-from qumade.assets.label_scheme import label_scheme
-from qumade.assets.scan import (
-    Finding,
-    Kind,
-    ScannedBackground,
-    ScannedForeground,
-    scan_backgrounds,
-    scan_foregrounds,
-)
+from qumade.assets.scan import Finding, Kind, ScannedBackground, ScannedForeground
 from qumade.io.pictures import printable
+from qumade.plan.indices import stratified_indices
+from qumade.plan.planner import backgrounds_without_ground
+from qumade.plan.scale_check import check_scales
+from qumade.plan.tables import plan_tables
 from qumade.recipe import Recipe
+from qumade.synth.build_catalog import no_ground, take_inventory
 
 __all__ = ["MAX_REUSE", "AssetReport", "FolderReport", "check_assets", "format_report"]
 
 # The default job shows a background 4 000 times and a cut-out 2 000 times. Far beyond that more samples mean fewer new
-# pictures, and a network learns the asset by heart: a handful of photos with thousands of cut-outs, say.
+# pictures, and a network memorises the assets: a handful of photos with thousands of cut-outs, say.
 MAX_REUSE = 10_000
+MAX_TRIED = 1_000_000  # samples that are planned to find backgrounds without ground: three seconds
 
 Scanned = ScannedBackground | ScannedForeground
 
@@ -70,18 +69,21 @@ def check_assets(
     progress: bool = False,
     look: Callable[[SurveyedBackground], None] | None = None,
 ) -> AssetReport:
-    """Reads every asset of a recipe and reports what a dataset made of them would suffer from.
+    """Reads the assets of a recipe exactly as `generate` does and reports what a dataset of them would suffer from.
 
-    With label or depth maps the ground of every background is surveyed, and those that the recipe leaves out for it are
-    unusable; `look` is called with each survey. Raises QumadeError only where a folder cannot be listed or files cannot
-    be told apart, and for unknown depth without a code: whatever else is wrong with a file is a finding.
+    Whatever makes `generate` leave out an asset is an error among the findings, and whatever makes it refuse the
+    recipe raises here too: a check without errors is never followed by a refusal. `look` is called with the survey of
+    each background that has label or depth maps. Raises QumadeError for folders that cannot be listed and settings
+    that cannot be carried out.
     """
-    photos, findings = scan_backgrounds(recipe.backgrounds, workers=workers, progress=progress)
-    if recipe.labels is not None or recipe.depths is not None:
-        photos, more = _with_ground(recipe, photos, progress, look)
-        findings += more
-    cutouts, more = scan_foregrounds(recipe.foregrounds, recipe.masks, workers=workers, progress=progress)
-    findings += more
+    inventory = take_inventory(recipe, workers=workers, progress=progress, look=look)
+    findings = list(inventory.findings)
+    if inventory.catalog is not None:
+        check_scales(recipe, inventory.catalog)
+        findings += [no_ground(recipe, background) for background in _without_ground(recipe, inventory.catalog)]
+    left_out = {found.path for found in findings if (found.kind, found.severity) == ("background", "error")}
+    photos = [photo for photo in inventory.photos if printable(photo.path) not in left_out]
+    cutouts = list(inventory.cutouts)
     photo_groups, cutout_groups = _identities(photos), _identities(cutouts)
     findings += _repeated(photos, photo_groups, "background") + _repeated(cutouts, cutout_groups, "foreground")
     findings += [finding for photo in photos for finding in _enlarged(photo, recipe.size, recipe.crop[0])]
@@ -139,24 +141,17 @@ def _section(found: Finding) -> tuple[str, str]:
     return found.kind, found.reason
 
 
-def _with_ground(
-    recipe: Recipe,
-    photos: Sequence[ScannedBackground],
-    progress: bool,
-    look: Callable[[SurveyedBackground], None] | None,
-) -> tuple[list[ScannedBackground], list[Finding]]:
-    """The photos whose ground the recipe can use, and what was found of all."""
-    scheme, maps = label_scheme(recipe), match_maps(recipe, photos)
-    usable: list[ScannedBackground] = []
-    findings: list[Finding] = []
-    for photo in tqdm(photos, "ground", unit="file", disable=not progress, leave=False):
-        surveyed = survey_photo(recipe, photo, scheme, maps)
-        findings += surveyed.findings
-        if surveyed.usable:
-            usable.append(photo)
-        if look is not None:
-            look(surveyed)
-    return usable, findings
+def _without_ground(recipe: Recipe, catalog: Catalog) -> list[Background]:
+    """Backgrounds of partly unknown depth on which one of the dataset's samples could not be placed."""
+    numbers = [
+        n for n, b in enumerate(catalog.backgrounds) if b.coarse_depth is not None and np.isnan(b.coarse_depth).any()
+    ]
+    if not numbers:
+        return []
+    of_one = len(catalog.foregrounds) * recipe.per_pair
+    tried = stratified_indices(of_one, max(1, MAX_TRIED // len(numbers)))
+    indices = np.add.outer(np.array(numbers, np.int64) * of_one, tried).ravel()
+    return [catalog.backgrounds[n] for n in backgrounds_without_ground(plan_tables(recipe, catalog), indices)]
 
 
 def _identities(scanned: Sequence[Scanned]) -> Identities:

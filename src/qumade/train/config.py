@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from qumade.data.augment import Augmentation
+from qumade.data.augmentation import Augmentation
 from qumade.errors import QumadeError
 from qumade.io.files import read_bytes, write_bytes
 

@@ -1,0 +1,46 @@
+"""The `qumade` command and its verbs. A verb is imported when it is called, so that --help is quick."""
+
+from collections.abc import Collection
+from importlib import import_module
+
+from cyclopts import App, Parameter
+
+from qumade import __version__
+
+__all__ = ["VERBS", "make_app"]
+
+VERBS = {
+    "demo": ("assets:demo", "The whole way on the bundled samples."),
+    "samples": ("assets:samples", "Writes the bundled samples."),
+    "check": ("assets:check", "Audits assets: names every file that cannot be used or looks wrong."),
+    "generate": ("datasets:generate", "Composes a dataset of images, masks and depth."),
+    "preview": ("datasets:preview", "Draws a contact sheet of a recipe or of a dataset."),
+    "audit": ("datasets:audit", "Looks for missing, torn and strange files; redraws samples and compares."),
+    "stats": ("datasets:stats", "Mean and standard deviation of images, masks and depth."),
+    "train": ("training:train", "Trains one network for mask and depth."),
+    "evaluate": ("evaluating:evaluate", "Evaluates a trained network on a dataset."),
+    "compare": ("evaluating:compare", "Compares networks on datasets."),
+    "predict": ("networks:predict", "Predicts masks and depth of photos."),
+    "export": ("networks:export", "Writes a network as one .onnx file."),
+    "import": ("importing:import_", "Converts a standard dataset into the layout of a DATA_PATH."),
+    "cutouts": ("importing:cutouts", "Cuts whole objects out of labelled photos."),
+}
+"""Each verb with the function that runs it and its line in `qumade --help`."""
+
+
+def make_app(loaded: Collection[str] = VERBS) -> App:
+    """The command with all verbs, of which these are imported. Others show one line of help; they cannot be called."""
+    app = App(
+        name="qumade",
+        version=__version__,
+        help="Datasets of image, mask and depth, composed from a folder of background photos and a folder of cut-outs.",
+        default_parameter=Parameter(negative_iterable=()),
+        suppress_keyboard_interrupt=False,  # main says how to resume
+    )
+    for verb, (path, line) in VERBS.items():
+        module, _, function = path.partition(":")
+        if verb in loaded:
+            app.command(getattr(import_module(f"qumade.cli.{module}"), function), name=verb)
+        else:
+            app.command(f"qumade.cli.{path}", name=verb, help=line)
+    return app

@@ -1,0 +1,63 @@
+"""The settings of augmentation, without the libraries that carry it out: see `qumade.data.augment`."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+__all__ = ["Augmentation"]
+
+
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError(f"the lower end {value[0]} is above the upper end {value[1]}")
+    return value
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Spread = Annotated[float, Field(ge=0, lt=1)]
+Shares = Annotated[
+    tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]], AfterValidator(_ordered)
+]
+Pixels = Annotated[
+    tuple[Annotated[float, Field(gt=0, le=16)], Annotated[float, Field(gt=0, le=16)]], AfterValidator(_ordered)
+]
+Quality = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]], AfterValidator(_ordered)
+]
+
+
+class Augmentation(BaseModel):
+    """How samples are varied. Probabilities are of a sample; ranges are (low, high), drawn from evenly."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    crop: Shares = (0.8, 1.0)
+    """Sides of the crop, as shares of the largest one of the batch's shape; anywhere, or in the middle for (1, 1).
+    Inverse depth keeps its values: a crop acts like a longer focal length, so keep the range small for metric and
+    scaled depth."""
+    mirror: Probability = 0.5
+    rotate: Probability = 0.3
+    rotate_deg: Annotated[float, Field(ge=0, le=45)] = 5.0
+    """Largest angle either way. What a rotation brings in from outside is unknown in mask and depth."""
+    colour: Probability = 0.8
+    """Probability of the next four together."""
+    brightness: Spread = 0.3
+    """A factor within 1 - this and 1 + this; likewise contrast and saturation."""
+    contrast: Spread = 0.3
+    saturation: Spread = 0.3
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.03
+    """Largest turn of the hue either way, as a share of the whole circle."""
+    grey: Probability = 0.05
+    blur: Probability = 0.15
+    blur_px: Pixels = (0.3, 1.2)
+    """Standard deviation of the Gaussian."""
+    noise: Probability = 0.2
+    noise_level: Shares = (0.005, 0.04)
+    """Standard deviation of the noise, as a share of white."""
+    jpeg: Probability = 0.2
+    jpeg_quality: Quality = (30, 90)
+
+    @classmethod
+    def none(cls) -> "Augmentation":
+        """The one that changes nothing."""
+        return cls(crop=(1.0, 1.0), mirror=0, rotate=0, colour=0, grey=0, blur=0, noise=0, jpeg=0)

@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--every", type=int, help="steps between two looks at CamVid val (a twentieth of --steps)")
-    parser.add_argument("--size", default="256x192", help="what the network sees; sides are multiples of 32")
+    parser.add_argument("--size", type=sides, default=(256, 192), help="what the network sees: WIDTHxHEIGHT")
     parser.add_argument("--cores", type=int, default=2, help="trainings at once, one core each")
     parser.add_argument("--pictures", type=Path, default=Path(os.environ.get("QUMADE_TEST_DATA", "../shared/data")))
     parser.add_argument("--out", type=Path, default=Path("out/transfer"))
@@ -87,9 +87,6 @@ def main() -> None:
     from qumade.errors import QumadeError
 
     try:
-        options.size = tuple(int(side) for side in options.size.split("x"))
-        if any(side % 32 or not side for side in options.size):
-            parser.error("--size must have sides that are multiples of 32")
         if options.run is None:
             run_all(options)
         else:
@@ -99,6 +96,14 @@ def main() -> None:
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from here.", file=sys.stderr)
         sys.exit(130)
+
+
+def sides(text: str) -> tuple[int, int]:
+    """Width and height as in 256x192, multiples of 32."""
+    width, height = (int(side) for side in text.split("x"))
+    if min(width, height) < 32 or width % 32 or height % 32:
+        raise ValueError(text)
+    return width, height
 
 
 def run_all(options: argparse.Namespace) -> None:

@@ -73,8 +73,8 @@ def test_a_training_has_a_core_of_its_own_and_twenty_looks(monkeypatch):
     ("values", "text"),
     [([0.5], "0.500"), ([0.5, 0.25, 0.75], "0.500 (0.250 - 0.750)"), ([], "-"), ([None], "-"), ([None, 0.1], "0.100")],
 )
-def test_spread(values, text):
-    assert page.spread(values) == text
+def test_mean_and_range(values, text):
+    assert page.mean_and_range(values) == text
 
 
 def _results() -> dict[str, Any]:
@@ -114,7 +114,7 @@ def test_tables_have_the_last_step_then_the_best_and_no_depth_where_none_was_lea
     assert "| (c) | CamVid train | 0.300 | 0.150 | 0.400 | 0.200 | 10 |" in lines
     assert "| (c) | - | - | 0.125 | - | - |" in lines
     assert "| (b) | 0.500 | 0.250 | 0.125 | 0.500 | 0.250 |" in lines
-    assert "| know-nothing | 0.750 | 0.750 | 0.750 | 0.750 | 0.750 |" in lines
+    assert "| trivial baseline | 0.750 | 0.750 | 0.750 | 0.750 | 0.750 |" in lines
 
 
 def test_the_page_is_written_anew_but_for_what_failures_show(tmp_path):

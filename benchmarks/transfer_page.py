@@ -125,8 +125,8 @@ def _page(results: Results, image: str) -> str:
         "Lines are means over seeds, bands their range.",
         "## Setup",
         f"""All trainings use {size}, batches of {settings["batch_size"]}, {settings["steps"]:,} steps, one CPU core,
-        the depth loss `silog`, and otherwise the defaults of `qumade train`. A training took {took} minutes, including an
-        evaluation on val every {settings["every"]:,} steps. Where real frames are mixed in, they are
+        the depth loss `silog`, and otherwise the defaults of `qumade train`. A training took {took} minutes, including
+        an evaluation on val every {settings["every"]:,} steps. Where real frames are mixed in, they are
         {settings["real_share"]:.0%} of every batch.""",
     ]
     points = [

@@ -136,7 +136,7 @@ class TrainConfig(BaseModel):
     std: tuple[Spread, Spread, Spread] | None = None
     """Standard deviation of R, G, B, by default from the same place."""
     inverse_depth_limits: Annotated[tuple[float, float], AfterValidator(_ordered)] | None = None
-    """Output range of predicted inverse depth, far and near end. By default the dataset's, measured where it has none."""
+    """Output range of predicted inverse depth, far and near end. By default the dataset's, else measured."""
 
     epochs: Annotated[int, Field(ge=1)] | None = None
     """Passes over the training samples; 20 unless minutes or steps are given."""

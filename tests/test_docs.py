@@ -8,6 +8,7 @@ from qumade.assets.bundled import write_samples
 from qumade.cli import app
 from qumade.data.manifest import MANIFEST_SCHEMA
 from qumade.recipe import Recipe
+from qumade.train.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -66,9 +67,7 @@ def _unknown(command: str) -> list[str]:
 
 
 def test_a_command_that_does_not_exist_is_found():
-    text = (
-        "    qumade generate --out DIR \\\n        --nowhere skip\n\nand `qumade judge RUN`, `qumade stats D`"
-    )
+    text = "    qumade generate --out DIR \\\n        --nowhere skip\n\nand `qumade judge RUN`, `qumade stats D`"
     assert [problem for command in _commands(text) for problem in _unknown(command)] == [
         "qumade generate --nowhere",
         "qumade judge",
@@ -89,6 +88,11 @@ def test_python_of_the_pages_runs(page, tmp_path, monkeypatch):
         assert names["sample"].image.shape == (*names["recipe"].size[::-1], 3)
 
 
-def test_the_recipe_of_the_page_is_one(tmp_path):
-    block = re.search(r"```yaml\n(.*?)```", (DOCS / "recipe.md").read_text(), re.DOTALL)
-    assert Recipe.model_validate(yaml.safe_load(block[1])).objects == (1, 3)
+def test_the_yaml_of_the_pages_is_valid():
+    recipe, config = (yaml.safe_load(_first_yaml(DOCS / page)) for page in ("recipe.md", "train-config.md"))
+    assert Recipe.model_validate(recipe).objects == (1, 3)
+    assert TrainConfig.model_validate(config).extra_datasets[0].share == 0.1
+
+
+def _first_yaml(page: Path) -> str:
+    return re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)[0]

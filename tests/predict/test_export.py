@@ -76,6 +76,7 @@ def test_photos_of_any_size_come_out_alike(network: MaskDepthNetwork, exported: 
         np.testing.assert_allclose(a.inverse_depth, b.inverse_depth, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("off_by", "expected"), [((2e-3, 0.0), "0.002"), ((0.0, 3.75 * 2e-3), "0.002"), ((np.nan, 0.0), "inf")]
 )

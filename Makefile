@@ -1,21 +1,35 @@
-# Two commands on a fresh machine do everything: `make demo` and `make test`.
+# On a fresh machine `make demo` and `make test` do everything. `make check` is for every commit, `make docs` for the site.
 VENV ?= .venv
 PYTHON ?= python3
 OUT ?= out/demo
+# Processes of the tests: all cores, of which each takes a gigabyte of memory.
+TESTS := -n auto --maxprocesses 4 --dist worksteal
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+CODE := src tests tools benchmarks notebooks
 
-.PHONY: demo test clean
+.PHONY: demo check test lint docs clean
 
 demo: $(INSTALLED)
 	$(BIN)/qumade demo --out $(OUT)
 
-test: $(INSTALLED)
-	$(BIN)/ruff check src tests tools benchmarks notebooks
-	$(BIN)/ruff format --check src tests tools benchmarks notebooks
+# Fast: everything but the tests that take more than three seconds.
+check: lint
+	$(BIN)/pytest $(TESTS) -m "not slow"
+
+test: lint
+	$(BIN)/pytest $(TESTS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy src
-	$(BIN)/pytest
+
+# Strict: a link to a page or a heading that does not exist is an error.
+docs: $(INSTALLED)
+	$(BIN)/python tools/docs_tables.py --check
+	$(BIN)/zensical build --strict
 
 # Installed again whenever the requirements change.
 $(INSTALLED): pyproject.toml
@@ -26,4 +40,4 @@ $(INSTALLED): pyproject.toml
 	touch $(INSTALLED)
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) out .cache

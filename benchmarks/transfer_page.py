@@ -24,7 +24,7 @@ def draw_curves(results: Results, path: Path) -> None:
     """Write a picture of IoU on CamVid val and of the training loss over the steps: means, and ranges over seeds."""
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     panels = {
-        "iou": "car IoU on CamVid val, mean of pictures",
+        "iou": "car IoU on CamVid val, mean of images",
         "pooled_iou": "the same, pooled",
         "loss": "training loss",
     }
@@ -59,7 +59,7 @@ def mean_and_range(values: Sequence[float | None], digits: int = 3) -> str:
 def tables(results: Results) -> str:
     """Return both tables as Markdown: masks of real photos, and the other datasets."""
     masks = [
-        "| | trained on | IoU, mean of pictures | IoU, pooled | *best on val: mean* | *pooled* | *step* |",
+        "| | trained on | IoU, mean of images | IoU, pooled | *best on val: mean* | *pooled* | *step* |",
         "|---|---|---|---|---|---|---|",
     ]
     others = [
@@ -77,7 +77,7 @@ def tables(results: Results) -> str:
         masks.append(f"| ({arm}) | {entry['title']} | {' | '.join(cells)} | {steps} |")
         others.append(f"| ({arm}) | {' | '.join(_others(runs, lambda run: run))} |")
     runs = [run for entry in results["arms"].values() for run in entry["runs"]]  # arms without depth have none of it
-    others.append(f"| know-nothing | {' | '.join(_others(runs, lambda run: run['baselines']))} |")
+    others.append(f"| trivial baseline | {' | '.join(_others(runs, lambda run: run['baselines']))} |")
     return "\n".join([*masks, "", *others, ""])
 
 
@@ -105,49 +105,54 @@ def _page(results: Results, image: str) -> str:
     command = f"--arms {''.join(arms)} --seeds {seeds} --steps {settings['steps']} --size {size}"
     minutes = [round(run["minutes"]) for entry in arms.values() for run in entry["runs"]]
     took = " to ".join(str(number) for number in sorted({min(minutes), max(minutes)}))
-    numbers = f"Numbers are means of {seeds} seeds with their range." if seeds > 1 else "Numbers are of one seed."
+    numbers = f"Numbers are means of {seeds} seeds, with their range." if seeds > 1 else "Numbers are of one seed."
     blocks = [
         "# Composites against real photos",
-        f"""The same network, `{settings["model"]}`, trained on composites, on real photos and on both, and judged on
-        real photos that no training saw: the {sources["camvid_val"]} frames of CamVid val. {numbers}""",
+        f"""Does training on composites help on real photos? The same network, `{settings["model"]}`, was trained on
+        composites, on real photos and on both. It was evaluated on real photos that no training used: the
+        {sources["camvid_val"]} frames of CamVid val. {numbers}""",
         f"    python benchmarks/transfer.py {command}",
         tables(results).strip(),
-        f"""The first table is car IoU on CamVid val at 480x360, unlabelled pixels left out. *Mean of pictures* is what
-        `qumade evaluate` reports; *pooled* is that of the pixels of all pictures together, in which large cars count
-        for more. Columns in italics were chosen on val and are therefore too good; all others are of the averaged
-        weights after the last step. KITTI is {sources["kitti"]} frames with laser depth: a glance, no result. Scenes
-        are the {sources["reference"]} bundled reference scenes. Depth is judged after scale and shift of each picture;
-        `-` was trained without depth. Know-nothing is all background, and the same depth everywhere.""",
+        """The first table is car IoU on CamVid val at 480x360, without unlabelled pixels. *Mean of images* is what
+        `qumade evaluate` reports. *Pooled* is the IoU of the pixels of all images together, in which large cars count
+        for more. Columns in italics were chosen on val and are therefore too optimistic. All other columns are the
+        averaged weights after the last step.""",
+        f"""KITTI is {sources["kitti"]} frames with laser depth: a spot check, not a result. Scenes are the
+        {sources["reference"]} bundled reference scenes, which no training uses. Depth is evaluated after fitting scale
+        and shift to each image. `-` was trained without depth. The trivial baseline predicts background everywhere, and
+        the same depth everywhere.""",
         f"![IoU and loss over the steps]({image})",
         "Lines are means over seeds, bands their range.",
-        "## How it was done",
-        f"""Network at {size}, batches of {settings["batch_size"]}, {settings["steps"]:,} steps, one
-        CPU core a training; the depth's loss is `silog`, and all else `qumade train`'s default. A training took
-        {took} minutes, a look at val after every {settings["every"]:,} steps
-        included. Where real frames are mixed in, they are {settings["real_share"]:.0%} of every batch.""",
+        "## Setup",
+        f"""All trainings use {size}, batches of {settings["batch_size"]}, {settings["steps"]:,} steps, one CPU core,
+        the depth loss `silog`, and otherwise the defaults of `qumade train`. A training took {took} minutes, including
+        an evaluation on val every {settings["every"]:,} steps. Where real frames are mixed in, they are
+        {settings["real_share"]:.0%} of every batch.""",
     ]
     points = [
-        f"""- Composites are drawn at {size} straight from recipes: every pair of background and cut-out in turn, placed
-        anew in each pass, one object each, everything else as the recipe's defaults. All identities train, for
-        composites judge nothing here. Their depth is the flat-ground prior's.""",
-        f"""- (a): {sources["backgrounds"]} road photos and {sources["foregrounds"]} car cut-outs of the original,
-        without label maps, so cars that the photos show already count as background. (b): with predicted label maps,
-        cars that they show ignored, and photos with nowhere to stand left out; the horizon is theirs where they tell
-        it, else one judged by eye (`benchmarks/road_horizons.yaml`).""",
+        f"""- Composites are rendered at {size} straight from recipes: every pair of background and cut-out in turn,
+        with new placements in each epoch, one object each, everything else as the recipe's defaults. All identities are
+        used for training, since composites are not used for evaluation here. Their depth is the flat-ground prior.""",
+        f"""- (a) uses {sources["backgrounds"]} road photos and {sources["foregrounds"]} car cut-outs of the original
+        notebooks, without label maps. Cars that the photos already show count as background.""",
+        """- (b) uses predicted label maps. Cars that they show are ignored, and photos without ground are left out. The
+        horizon comes from the label map where it can, otherwise from a value set by eye
+        (`benchmarks/road_horizons.yaml`).""",
         f"""- 10 % of CamVid train is {sources["camvid_tenth"]} of {sources["camvid_train"]} frames, spread evenly over
-        the sequences. (e): the {sources["cutouts"]} cars that `qumade cutouts` takes from them, and their mirror
-        images, in perspective on these frames with their own label maps, which also tell the horizon (a frame whose map
-        does not is left out); cars that those show are part of the mask.""",
-        "- CamVid has no depth: on it alone the whole network learns masks.",
-        """- CamVid val is one stretch of one drive, every second frame from 0016E5_07959 to 08159, and CamVid train has
-        frames of that drive up to a second before and after it: far fewer independent pictures than frames, and home
-        ground for what was trained on CamVid. Ranges over seeds say nothing of that.""",
+        the sequences.""",
+        f"""- (e) uses the {sources["cutouts"]} cars that `qumade cutouts` takes from these frames, and their mirror
+        images, in perspective on these frames with their own label maps. Frames whose map gives no horizon are left
+        out. Cars that the frames already show are part of the mask.""",
+        "- CamVid has no depth: on CamVid alone the whole network learns masks.",
+        """- CamVid val is one stretch of one drive, every second frame from 0016E5_07959 to 08159. CamVid train has
+        frames of that drive up to a second before and after it. So val holds far fewer independent images than frames,
+        and it favours networks trained on CamVid. Ranges over seeds do not cover this.""",
     ]
     return "\n".join(map(_folded, blocks)) + "\n" + "".join(map(_folded, points)) + "\n"
 
 
 def _folded(block: str) -> str:
-    """Return a paragraph or a point in lines of equal width; headings, tables, pictures and code as they are."""
+    """Return a paragraph or a point in lines of equal width; headings, tables, images and code as they are."""
     if block.startswith(("#", "|", "!", "    ")):
         return f"{block}\n"
     text = " ".join(block.split())

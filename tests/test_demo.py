@@ -56,6 +56,7 @@ def state_of(folder: Path, *patterns: str) -> dict[Path, tuple[int, bytes]]:
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
 
 
+@pytest.mark.slow
 def test_everything_is_there_that_it_says_to_look_at(made: tuple[Path, str]) -> None:
     out, text = made
     told = [Path(line.strip()) for line in text.partition("\nLook at\n")[2].splitlines()[::2]]
@@ -69,6 +70,7 @@ def test_everything_is_there_that_it_says_to_look_at(made: tuple[Path, str]) -> 
     assert "<html" in told[3].read_text()
 
 
+@pytest.mark.slow
 def test_the_steps_are_told_one_after_another(made: tuple[Path, str]) -> None:
     out, text = made
     lines = text.splitlines()
@@ -78,6 +80,7 @@ def test_the_steps_are_told_one_after_another(made: tuple[Path, str]) -> None:
     assert "0 errors" in text and "0 problems." in text and "know-nothing" in text
 
 
+@pytest.mark.slow
 def test_a_dataset_is_made_of_the_samples_and_trained_on(made: tuple[Path, str]) -> None:
     out, text = made
     dataset = open_dataset(out / "dataset")
@@ -89,6 +92,7 @@ def test_a_dataset_is_made_of_the_samples_and_trained_on(made: tuple[Path, str])
     assert checkpoint is not None and read_checkpoint(checkpoint)[1]["finished"]
 
 
+@pytest.mark.slow
 def test_some_of_the_true_scenes_are_predicted(made: tuple[Path, str]) -> None:
     out, text = made
     scenes = sorted(path.stem for path in (out / "samples" / "reference" / "images").iterdir())
@@ -97,6 +101,7 @@ def test_some_of_the_true_scenes_are_predicted(made: tuple[Path, str]) -> None:
     assert "8 pictures predicted.\n" in text
 
 
+@pytest.mark.slow
 def test_a_second_run_goes_on_from_the_first(made: tuple[Path, str], run_demo: RunDemo) -> None:
     out, first = made
     parts = "dataset/*/*", "dataset/dataset.yaml", "run/weights/*", "run/results.csv", "run/checkpoint/*"

@@ -1,11 +1,19 @@
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from qumade.assets.bundled import write_samples
+from qumade.cli.app import make_app
 from qumade.data.manifest import MANIFEST_SCHEMA
 from qumade.recipe import Recipe
+from qumade.train.config import TrainConfig
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+APP = make_app()
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 
 
 @pytest.mark.parametrize("field", Recipe.model_fields)
@@ -19,11 +27,71 @@ def test_the_page_of_datasets_has_every_column_of_the_manifest(column):
 
 
 def test_pages_name_pictures_and_pages_that_exist():
-    root = DOCS.parent
-    for page in [root / "README.md", *DOCS.glob("*.md")]:
+    for page in PAGES:
         for target in _targets(page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} names {target}"
 
 
 def _targets(text: str) -> list[str]:
-    return [part.split(")")[0] for part in text.split("](")[1:] if not part.startswith("http")]
+    """Files that a page links to."""
+    targets = [part.split(")")[0].split("#")[0] for part in text.split("](")[1:]]
+    return [target for target in targets if target and not target.startswith("http")]
+
+
+def test_the_site_has_every_page():
+    listed = re.findall(r'= "([\w-]+\.md)"', (ROOT / "zensical.toml").read_text())
+    assert sorted(listed) == sorted(page.name for page in DOCS.glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_have_verbs_and_flags_that_exist(page):
+    unknown = [problem for command in _commands(page.read_text()) for problem in _unknown(command)]
+    assert not unknown
+
+
+def _commands(text: str) -> list[str]:
+    """Every command of `qumade` in a block of code or in backticks, without the name."""
+    text = re.sub(r"\\\n\s*", "", text)
+    blocks = re.findall(r"^    (?:\S*/)?qumade (.*)$", text, re.MULTILINE)
+    return [*blocks, *re.findall(r"`(?:\S+ -m )?qumade ([^`]+)`", text)]
+
+
+def _unknown(command: str) -> list[str]:
+    verb, *words = command.split("#")[0].split()
+    if verb in ("VERB", "--help"):
+        return []
+    if verb not in set(APP):
+        return [f"qumade {verb}"]
+    known = {name for argument in APP[verb].assemble_argument_collection() for name in argument.names}
+    flags = [re.match(r"--[\w-]+", word.strip("[]")) for word in words]
+    return [f"qumade {verb} {flag[0]}" for flag in flags if flag and flag[0] not in known | {"--help"}]
+
+
+def test_a_command_that_does_not_exist_is_found():
+    text = "    qumade generate --out DIR \\\n        --nowhere skip\n\nand `qumade judge RUN`, `qumade stats D`"
+    assert [problem for command in _commands(text) for problem in _unknown(command)] == [
+        "qumade generate --nowhere",
+        "qumade judge",
+    ]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
+def test_python_of_the_pages_runs(page, tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert blocks
+    write_samples(tmp_path / "samples")
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        names: dict[str, object] = {}
+        exec(compile(block, page, "exec"), names)
+        assert names["sample"].image.shape == (*names["recipe"].size[::-1], 3)
+
+
+def test_the_yaml_of_the_pages_is_valid():
+    recipe, config = (yaml.safe_load(_first_yaml(DOCS / page)) for page in ("recipe.md", "train-config.md"))
+    assert Recipe.model_validate(recipe).objects == (1, 3)
+    assert TrainConfig.model_validate(config).extra_datasets[0].share == 0.1
+
+
+def _first_yaml(page: Path) -> str:
+    return re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)[0]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from qumade.data.opening import open_dataset
     from qumade.generate.audit import audit
     from qumade.generate.engine import generate
-    from qumade.recipe import Recipe, load_recipe
+    from qumade.recipe import Recipe
     from qumade.synth.synthesizer import Synthesizer
 
 _MODULES = {
@@ -20,11 +20,10 @@ _MODULES = {
     "Synthesizer": "synth.synthesizer",
     "audit": "generate.audit",
     "generate": "generate.engine",
-    "load_recipe": "recipe",
     "open_dataset": "data.opening",
 }
 
-__all__ = ["Recipe", "Synthesizer", "audit", "generate", "load_recipe", "open_dataset"]
+__all__ = ["Recipe", "Synthesizer", "audit", "generate", "open_dataset"]
 
 __version__ = version("qumade")
 

@@ -105,16 +105,17 @@ class Recipe(BaseModel):
     depths: Folder | None = None
     """Folder of depth maps of the backgrounds, by equal stem: 16-bit PNG (metres x 256), or .npy of inverse depth."""
     depths_kind: Literal["metric", "scaled", "affine"] = "affine"
-    """What .npy depth maps mean: 1/m, true up to a factor, or true up to factor and shift. PNG is always metric."""
+    """Kind of .npy depth maps: 1/m, true up to a factor, or true up to a factor and a shift. PNG is always metric."""
 
     labels: Folder | None = None
     """Folder of label maps of the backgrounds, by equal stem: PNG of ids, or .npy."""
     label_names: LabelNames | Folder = "cityscapes"
-    """What the ids mean: cityscapes, ade20k, camvid, or a YAML file of ids and names."""
+    """Meaning of the ids: cityscapes, ade20k, camvid, or a YAML file of ids and names."""
     reliefs: Folder | None = None
     """Folder of relief maps of the cut-outs, by equal stem: 16-bit PNG, 32768 + 1024 x metres behind the contact."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of all random choices."""
     size: tuple[Annotated[int, Field(ge=16, le=8192)], Annotated[int, Field(ge=16, le=8192)]] = (224, 224)
     """Width and height of a sample in pixels."""
     per_pair: Annotated[int, Field(ge=1, le=1_000_000)] = 20
@@ -128,37 +129,37 @@ class Recipe(BaseModel):
     """Size of the background's crop, as a share of the largest crop of the sample's shape."""
 
     objects: tuple[Annotated[int, Field(ge=1, le=16)], Annotated[int, Field(ge=1, le=16)]] = (1, 1)
-    """How many cut-outs a sample holds."""
+    """Number of cut-outs in a sample, as a range."""
     scale: Annotated[Mapping[str, ScaleRange], BeforeValidator(_as_table)] = {DEFAULT: (0.1, 0.5)}
     """sqrt(box of the object / picture), by file name or pattern of the cut-out; `default` for the rest."""
     placement: Policy = "random"
-    """random: anywhere; semantic: on pixels of the right classes; perspective: there, at the size they have there."""
+    """random: anywhere; semantic: on pixels of the right classes; perspective: there, at the size that fits there."""
     policy_weights: Mapping[Policy, Annotated[float, Field(ge=0.0)]] | None = None
     """Shares of samples by placement policy, instead of one policy for all."""
     ground: Names = ("road", "sidewalk", "terrain")
-    """Classes of the ground, which a plane is fitted to and objects may stand on."""
+    """Classes of the ground: a plane is fitted to their pixels, and objects may stand on them."""
     place: Mapping[str, Names] = {}
-    """Classes to stand on, by file name or pattern of the cut-out, instead of `ground`."""
+    """Classes that a cut-out may stand on, instead of `ground`; by file name or pattern of the cut-out."""
     contact_rows: Ends = (0.0, 1.0)
     """Rows of the photo in which contacts of semantic placement may lie."""
     contact_distance: Annotated[tuple[Metres, Metres], AfterValidator(_ordered)] | None = None
-    """Distances of such contacts: metres where depth is metric, else multiples of the ground's at the lower edge."""
+    """Distances of such contacts: metres where depth is metric, else multiples of the distance at the lower edge."""
     contact_sampling: Literal["picture", "distance"] = "picture"
-    """Contacts are uniform over the pixels where something may stand, or over their distance."""
+    """Contacts are uniform over the pixels where an object may stand, or over their distance."""
     no_ground: Literal["skip", "random"] = "skip"
-    """Backgrounds with nowhere to stand, or no horizon where perspective needs one: left out, or used at random."""
+    """Backgrounds without ground, or without the horizon that perspective needs: left out, or placed on at random."""
     height_ratio: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
-    """Height of the objects over that of the camera, where the two heights are not known."""
+    """Height of an object divided by that of the camera, where one of the two heights is not known."""
     height_m: Mapping[str, Metres] = {}
-    """Heights of the objects, by file name or pattern."""
+    """Heights of the objects in metres, by file name or pattern of the cut-out."""
     camera_height_m: Annotated[Mapping[str, Metres], BeforeValidator(_as_table)] = {}
-    """Heights of the cameras above the ground, by file name or pattern of the background."""
+    """Heights of the cameras above the ground in metres, by file name or pattern of the background."""
     size_jitter: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
-    """Sizes of perspective placement are true up to a factor within 1 - this and 1 + this."""
+    """Sizes of perspective placement are multiplied by a random factor between 1 - this and 1 + this."""
     target: Names = ("car",)
-    """Classes of the label map that are the object itself; () for none."""
+    """Classes of the label map that are the object itself; an empty list for none."""
     present: Literal["ignore", "mask", "skip"] = "ignore"
-    """Objects that backgrounds show already: to be ignored, part of the mask, or reason to leave the background out."""
+    """Objects that a background already shows: marked as ignored, added to the mask, or the background is left out."""
 
     centre_row: Annotated[tuple[Share, Share], AfterValidator(_ordered)] = (0.5, 1.0)
     """Rows in which the centre of an object may lie under random placement."""
@@ -168,21 +169,22 @@ class Recipe(BaseModel):
     """Draws of a placement before it falls back: to random placement, then to the lower edge of the picture."""
     horizon: Annotated[Mapping[str, Horizon], BeforeValidator(_as_table)] = {}
     """Row of the horizon, or `labels` to estimate it from the label map; by file name or pattern of the background.
-    For the flat-ground prior where there is no depth map (0.45 where nothing is said), and for affine depth."""
+    Used by the flat-ground prior where there is no depth map (default 0.45), and for affine depth."""
 
     depth: Literal["layered", "composite"] = "layered"
-    """layered: background, ground and objects combined exactly; composite: predicted by a teacher from each composite,
-    as the original did, with no promise of equal bytes."""
+    """layered: depth of background and objects, combined exactly; composite: predicted by a teacher from each finished
+    image, without the guarantee of equal bytes."""
     depth_teacher: HubName | Folder | None = None
-    """The teacher of composite depth: auto, ORG/NAME on the hub, or a path of a folder or an .onnx file (./ before it
-    where it looks like a name)."""
+    """Teacher of composite depth: auto, ORG/NAME on the hub, or the path of a folder or an .onnx file. A relative path
+    of two parts needs ./ before it."""
     mask: Literal["soft", "binary"] = "soft"
-    """Masks hold coverage, or 0 and 255 with the edge at half coverage."""
+    """soft: masks hold coverage; binary: 0 and 255, with the edge at half coverage."""
     encoding: Literal["jpeg", "lossless"] = "jpeg"
+    """JPEG, or PNG in all folders."""
     depth_near: Annotated[float, Field(gt=0.0)] | None = None
-    """Inverse depth that the nearest code stands for. None: 0.5 / m for metric depth, 1.5 for scaled, 1 for affine."""
+    """Inverse depth of the nearest code. By default 0.5 / m for metric depth, 1.5 for scaled, 1 for affine."""
     depth_quantization: Literal["dataset", "image"] = "dataset"
-    """8-bit codes span the dataset's range, or each picture's own from minimum to maximum as in the original."""
+    """dataset: 8-bit codes span one range for all images; image: each image's own minimum to maximum."""
     split: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
     """Shares of background and of foreground identities that are train, val and test."""
 
@@ -211,6 +213,15 @@ class Recipe(BaseModel):
         if self.depth_quantization == "image" and self.encoding == "lossless":
             raise ValueError("depth_quantization: 'image' is for 8-bit codes; encoding 'lossless' must have 'dataset'")
         return self
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Recipe":
+        """Reads a recipe file, or the recipe in a dataset's dataset.yaml. Raises QumadeError naming the file and field."""
+        return load_recipe(Path(path))
+
+    def save(self, path: Path | str) -> None:
+        """Writes the recipe so that `Recipe.load(path)` gives an equal one."""
+        save_recipe(self, Path(path))
 
     @property
     def policies(self) -> dict[str, float]:

@@ -114,7 +114,7 @@ def test_tables_have_the_last_step_then_the_best_and_no_depth_where_none_was_lea
     assert "| (c) | CamVid train | 0.300 | 0.150 | 0.400 | 0.200 | 10 |" in lines
     assert "| (c) | - | - | 0.125 | - | - |" in lines
     assert "| (b) | 0.500 | 0.250 | 0.125 | 0.500 | 0.250 |" in lines
-    assert "| know-nothing | 0.750 | 0.750 | 0.750 | 0.750 | 0.750 |" in lines
+    assert "| trivial baseline | 0.750 | 0.750 | 0.750 | 0.750 | 0.750 |" in lines
 
 
 def test_the_page_is_written_anew_but_for_what_failures_show(tmp_path):

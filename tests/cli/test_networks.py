@@ -74,6 +74,7 @@ def test_outputs_that_are_not_there(call: Run, trained: Path, tmp_path: Path, on
     assert code == 1 and "must be some of mask,depth,depth_colour,sheet,cutout" in err
 
 
+@pytest.mark.slow
 def test_an_exported_network_predicts_as_its_run_does(
     call: Run, trained: Path, asset_folders: Path, tmp_path: Path
 ) -> None:

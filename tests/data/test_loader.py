@@ -107,6 +107,7 @@ def test_seeds_and_epochs_differ(mix: Mixture) -> None:
     assert len(set(bits(batches(one, batch_size=1, augmentation=None)))) == 1
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(mix: Mixture) -> None:
     here = bits(batches(mix))
     with_workers = batches(mix, workers=2)
@@ -235,6 +236,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_terminal_leaves_the_workers_alone(tmp_path: Path) -> None:
     (tmp_path / "interrupted.py").write_text(INTERRUPTED)
     command = [sys.executable, str(tmp_path / "interrupted.py")]

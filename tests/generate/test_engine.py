@@ -308,6 +308,7 @@ def test_a_sync_that_fails_ends_the_work(works: Any, read_tree: ReadTree, monkey
     assert read_tree(out) == works.reference(130)
 
 
+@pytest.mark.slow
 def test_a_really_full_disk(works: Any, read_tree: ReadTree) -> None:
     out = works.out()
     out.mkdir()
@@ -333,6 +334,7 @@ def test_a_really_full_disk(works: Any, read_tree: ReadTree) -> None:
 # Kills
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(
     works: Any,
     read_tree: ReadTree,
@@ -366,6 +368,7 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(
     assert read_tree(out) == works.reference()
 
 
+@pytest.mark.slow
 def test_interrupted_it_ends_soon_and_goes_on_to_the_same_bytes(
     works: Any, read_tree: ReadTree, wait_until: Wait, is_alive: Callable[[int], bool], workers_of: Any
 ) -> None:

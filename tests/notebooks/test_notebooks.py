@@ -86,18 +86,21 @@ def test_begins_with_constants_and_explains_itself(name: str) -> None:
     assert sum(cell.cell_type == "markdown" for cell in cells) >= 5
 
 
+@pytest.mark.slow
 def test_data_generation_from_the_folder_of_notebooks(generated: nbformat.NotebookNode, project: Path) -> None:
     assert len(list((project / "out/notebooks/dataset/images").iterdir())) == 24 * 24
     assert not list((project / "notebooks").iterdir())
     assert _pictures(generated) == 3
 
 
+@pytest.mark.slow
 def test_statistics(generated: nbformat.NotebookNode, project: Path) -> None:
     notebook = _run(_with_constants("QuMaDe_data_statistics.ipynb", WORKERS=1, PLOTTED=20), project)
     assert (project / "out/notebooks/dataset/statistics.json").is_file()
     assert _pictures(notebook) == 3
 
 
+@pytest.mark.slow
 def test_training(trained: nbformat.NotebookNode, project: Path) -> None:
     run = project / "out/notebooks/runs/run_1"
     assert (run / "weights/best.safetensors").is_file() and (run / "model.onnx").is_file()
@@ -105,6 +108,7 @@ def test_training(trained: nbformat.NotebookNode, project: Path) -> None:
     assert "know-nothing" in _text(trained) and "mask decoder" in _text(trained)
 
 
+@pytest.mark.slow
 def test_training_on_masks_alone_shows_no_depth(generated: nbformat.NotebookNode, project: Path) -> None:
     data = project / "masks_alone"
     for folder in ("images", "masks"):
@@ -118,6 +122,7 @@ def test_training_on_masks_alone_shows_no_depth(generated: nbformat.NotebookNode
     assert "['for the mask'] ['photo', 'probability of the mask']" in text
 
 
+@pytest.mark.slow
 def test_compare(trained: nbformat.NotebookNode, project: Path) -> None:
     scenes = [str(Path(shutil.copytree(bundled_folder() / "reference", project / n / "scenes"))) for n in "ab"]
     constants = {"RUN_A": str(project / "out/notebooks/runs/run_1"), "STEPS": 1, "SIZE": SIZE, "LIMIT": 21, "WINS": 1}

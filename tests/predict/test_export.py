@@ -33,23 +33,27 @@ def exported(network: MaskDepthNetwork, tmp_path_factory: pytest.TempPathFactory
     return export_onnx(network, tmp_path_factory.mktemp("export") / "model.onnx")
 
 
+@pytest.mark.slow
 def test_the_file_lies_alone_under_its_name(exported: Export) -> None:
     assert [path.name for path in exported.file.parent.iterdir()] == ["model.onnx"]
     assert exported.file.stat().st_size == exported.size_bytes
     onnx.checker.check_model(exported.file, full_check=True)
 
 
+@pytest.mark.slow
 def test_it_was_compared_in_several_sizes_and_batches(exported: Export) -> None:
     assert (1, 64, 96) in exported.shapes
     assert len({shape[0] for shape in exported.shapes}) >= 3 and len({shape[1:] for shape in exported.shapes}) >= 4
     assert 0 <= exported.max_mask_difference < TOLERANCE and 0 <= exported.max_depth_difference < TOLERANCE
 
 
+@pytest.mark.slow
 def test_the_config_stands_in_the_metadata(exported: Export) -> None:
     metadata = {entry.key: entry.value for entry in onnx.load(exported.file).metadata_props}
     assert NetworkConfig.model_validate_json(metadata[ONNX_CONFIG_KEY]) == CONFIG
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 32, 32), (5, 32, 160), (2, 128, 32), (1, 256, 320)])
 def test_any_batch_of_any_size_agrees_with_torch(
     network: MaskDepthNetwork, exported: Export, shape: tuple[int, int, int]
@@ -62,6 +66,7 @@ def test_any_batch_of_any_size_agrees_with_torch(
     np.testing.assert_allclose(depth, output.inverse_depth.numpy(), atol=1e-4 * (4.0 - 0.25))
 
 
+@pytest.mark.slow
 def test_photos_of_any_size_come_out_alike(network: MaskDepthNetwork, exported: Export) -> None:
     rng = np.random.default_rng(2)
     photos = [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in ((1, 1), (50, 300), (64, 96), (64, 96))]
@@ -71,6 +76,7 @@ def test_photos_of_any_size_come_out_alike(network: MaskDepthNetwork, exported: 
         np.testing.assert_allclose(a.inverse_depth, b.inverse_depth, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("off_by", "expected"), [((2e-3, 0.0), "0.002"), ((0.0, 3.75 * 2e-3), "0.002"), ((np.nan, 0.0), "inf")]
 )

@@ -108,6 +108,7 @@ def test_a_run_folder_explains_itself(whole):
     assert not network.training and all(torch.equal(network.state_dict()[name], averaged[name]) for name in averaged)
 
 
+@pytest.mark.slow
 def test_it_learns(tmp_path, toy_dataset, plain):
     config = TrainConfig(
         data=toy_dataset(tmp_path / "data"), size=(32, 32), batch_size=8, steps=60, epoch_steps=60, lr=0.01
@@ -122,12 +123,14 @@ def test_the_events_hold_scalars_and_pictures(whole):
     assert set(events.Tags()["images"]) == {"train/batch", "val/labels", "val/predictions"}
 
 
+@pytest.mark.slow
 def test_two_runs_are_the_same_to_the_bit_and_another_seed_is_not(config, whole, tmp_path, plain):
     again = train(config, tmp_path / "again", **QUIET)
     other = train(config.model_copy(update={"seed": 1}), tmp_path / "other", **QUIET)
     assert same_state(whole, again) and not same_state(whole, other)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_the_same_to_the_bit(config, whole, tmp_path):
     save_config(config, tmp_path / "config.yaml")
     arguments = [str(tmp_path / "config.yaml"), str(tmp_path / "killed"), "0"]
@@ -163,6 +166,7 @@ def test_whatever_was_not_written_yet_is_done_again(config, whole, tmp_path, mon
     assert [row["epoch"] for row in read_results(tmp_path / "run" / "results.csv")] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_events_of_steps_that_a_kill_undid_are_hidden(config, tmp_path, monkeypatch, plain):
     save = loop._save
     with monkeypatch.context() as patch, pytest.raises(Kill):
@@ -349,6 +353,7 @@ def test_a_label_that_is_missing_is_simply_not_there(tmp_path, toy_dataset, plai
     assert row["mask" if missing == "masks" else "depth"] == 0
 
 
+@pytest.mark.slow
 def test_minutes_become_steps_that_stay(tmp_path, toy_dataset, plain):
     data = toy_dataset(tmp_path / "data")
     config = TrainConfig(data=data, size=(32, 32), batch_size=4, minutes=0.1, lr="find")
@@ -388,6 +393,7 @@ out.with_suffix("." + os.environ["RANK"]).write_text(hashlib.sha256(b"".join(wei
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", [{"steps": 4}, {"steps": None, "epoch_steps": None, "minutes": 0.03, "lr": "find"}])
 def test_processes_launched_together_train_one_network(config, tmp_path, update):
     config = config.model_copy(update={"task_weights": "uncertainty"} | update)

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sample_world import develop, render, truth
+from sample_world.build_world import build_world
 from sample_world.camera import set_camera
 from sample_world.cars import build_car
 from sample_world.render import Array
 from sample_world.scenes import Scene
 from sample_world.sky import set_sky
-from sample_world.world import build_world
 
 __all__ = ["write_background", "write_dataset_yaml", "write_foreground", "write_json", "write_pair", "write_reference"]
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import bpy
 import numpy as np
 
 from sample_world import surfaces
 from sample_world.meshes import Array, add_mesh
 from sample_world.path import Path
-
-if TYPE_CHECKING:
-    from sample_world.world import World
+from sample_world.world import World
 
 __all__ = ["Land", "grass"]
 

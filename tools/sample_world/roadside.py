@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import bpy
 import numpy as np
@@ -12,12 +11,9 @@ from sample_world import surfaces
 from sample_world.meshes import Part, add_mesh, box, lathe, merge
 from sample_world.path import Path
 from sample_world.shading import plain
-
-if TYPE_CHECKING:
-    from sample_world.world import World
+from sample_world.world import CROSS_HALF_M, KERB_M, World
 
 __all__ = [
-    "GROUND_M",
     "delineators",
     "fence",
     "garden_wall",
@@ -29,12 +25,10 @@ __all__ = [
     "turned_to_road",
 ]
 
-GROUND_M = 0.12  # the pavement's height
-
 
 def is_free(world: World, s: float, margin: float) -> bool:
     """Whether a place along the road lies off the crossing street."""
-    return world.junction_m is None or abs(s - world.junction_m) > 3.4 + margin
+    return world.junction_m is None or abs(s - world.junction_m) > CROSS_HALF_M + margin
 
 
 def turned_to_road(path: Path, s: float, side: int) -> float:
@@ -73,7 +67,7 @@ def lamps(world: World, path: Path, rng: np.random.Generator, o: float, every: f
                 continue
             arm = box((0.07, 1.7, 0.07), (0.0, -0.75, height - 0.05))
             head = box((0.20, 0.62, 0.10), (0.0, -1.7, height - 0.06))
-            _stand(path, s, side * o, side, [_tube(0.085, height, 1.2), arm, head], steel, GROUND_M)
+            _stand(path, s, side * o, side, [_tube(0.085, height, 1.2), arm, head], steel, KERB_M)
 
 
 def signs(world: World, path: Path, rng: np.random.Generator) -> None:
@@ -91,7 +85,7 @@ def signs(world: World, path: Path, rng: np.random.Generator) -> None:
         if not is_free(world, s, 3):
             continue
         kind = rng.choice(["limit", "warning", "priority", "info"])
-        z = GROUND_M if world.kind != "country" else 0.0
+        z = KERB_M if world.kind != "country" else 0.0
         _stand(path, float(s), o, 1, [_tube(0.035, 2.9)], steel, z)
 
         def plate(
@@ -123,7 +117,7 @@ def fence(world: World, path: Path, rng: np.random.Generator, side: int, o: floa
     tone = (0.16, 0.12, 0.08) if not mesh else (0.30, 0.31, 0.31)
     wood = plain("fence", surfaces.FENCE, tone, 0.8, Metallic=0.4 if mesh else 0.0)
     height, every = (1.9, 2.6) if mesh else (float(rng.uniform(0.9, 1.2)), 2.0)
-    z = GROUND_M if world.kind != "country" else 0.0
+    z = KERB_M if world.kind != "country" else 0.0
     parts = []
     for s in np.arange(-8, 130, every):
         if not is_free(world, s, 6):
@@ -160,8 +154,8 @@ def garden_wall(world: World, path: Path, rng: np.random.Generator, side: int, o
     parts = []
     for s in np.arange(-8, 110, 2.0):
         if is_free(world, s, 6) and (s // 16) % 4 != 3:
-            parts.append(_wide_bar(path, s, 2.0, side * o, GROUND_M + height / 2, height, 0.28))
-            parts.append(_wide_bar(path, s, 2.0, side * o, GROUND_M + height + 0.03, 0.07, 0.36))
+            parts.append(_wide_bar(path, s, 2.0, side * o, KERB_M + height / 2, height, 0.28))
+            parts.append(_wide_bar(path, s, 2.0, side * o, KERB_M + height + 0.03, 0.07, 0.36))
     add_mesh("wall", *merge(parts), stone)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import bpy
 import numpy as np
 
@@ -14,7 +12,6 @@ from sample_world.meshes import add_mesh, box, lathe
 from sample_world.path import Path
 from sample_world.plants import broadleaf, conifer, copy_at, hedge, tuft
 from sample_world.roadside import (
-    GROUND_M,
     delineators,
     fence,
     garden_wall,
@@ -26,9 +23,7 @@ from sample_world.roadside import (
     turned_to_road,
 )
 from sample_world.shading import plain
-
-if TYPE_CHECKING:
-    from sample_world.world import World
+from sample_world.world import KERB_M, World
 
 __all__ = ["furnish"]
 
@@ -106,7 +101,7 @@ def _row(world: World, path: Path, rng: np.random.Generator, palette: Palette, s
             floors,
             spot(path, middle, side * (o + sag)),
             turned_to_road(path, middle, side),
-            GROUND_M,
+            KERB_M,
         )
         s += length + (float(rng.uniform(3, 8)) if rng.random() < 0.18 else 0.25 * bool(bent))
 
@@ -121,7 +116,7 @@ def _houses(world: World, path: Path, rng: np.random.Generator, palette: Palette
                 palette,
                 spot(path, s, side * (kerb + setback + float(rng.uniform(0, 2)))),
                 turned_to_road(path, s, side),
-                GROUND_M,
+                KERB_M,
             )
         s += float(rng.uniform(17, 25))
 
@@ -135,7 +130,7 @@ def _sheds(world: World, path: Path, rng: np.random.Generator, palette: Palette,
                 palette,
                 spot(path, s, side * (kerb + float(rng.uniform(9, 16)))),
                 turned_to_road(path, s, side),
-                GROUND_M,
+                KERB_M,
             )
         s += float(rng.uniform(46, 62))
     if rng.random() < 0.7:
@@ -154,7 +149,7 @@ def _gardens(world: World, path: Path, rng: np.random.Generator, trees: list[bpy
             pattern = hedge(rng, (6.0, 0.8, tall), leaf)
             for s in np.arange(-12, 110, 6.1):
                 if is_free(world, s, 6) and rng.random() < 0.86:
-                    copy_at(pattern, *spot(path, s, side * (kerb + 0.6)), turned_to_road(path, s, side), 1.0, GROUND_M)
+                    copy_at(pattern, *spot(path, s, side * (kerb + 0.6)), turned_to_road(path, s, side), 1.0, KERB_M)
             pattern.hide_render = True
         elif style == "wall":
             garden_wall(world, path, rng, side, kerb + 0.3)
@@ -163,7 +158,7 @@ def _gardens(world: World, path: Path, rng: np.random.Generator, trees: list[bpy
         for s in np.arange(-25, 230, float(rng.uniform(9, 15))):
             if is_free(world, s, 7) and rng.random() < 0.75:
                 far = kerb + float(rng.choice([2.6, 15.0, 20.0]))
-                _tree(rng, trees, spot(path, s + float(rng.uniform(-2, 2)), side * far), 0.75, GROUND_M)
+                _tree(rng, trees, spot(path, s + float(rng.uniform(-2, 2)), side * far), 0.75, KERB_M)
 
 
 def _street_trees(
@@ -180,7 +175,7 @@ def _street_trees(
             continue
         for s in np.arange(-18 + float(rng.uniform(0, 8)), 300, every):
             if is_free(world, s, 6) and rng.random() < 0.4 + share and not 0 <= s < 5:
-                _tree(rng, trees, spot(path, s, side * o), 0.8, GROUND_M)
+                _tree(rng, trees, spot(path, s, side * o), 0.8, KERB_M)
 
 
 def _country(

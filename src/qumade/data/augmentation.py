@@ -36,26 +36,35 @@ class Augmentation(BaseModel):
     Inverse depth keeps its values: a crop acts like a longer focal length, so keep the range small for metric and
     scaled depth."""
     mirror: Probability = 0.5
+    """Probability of a horizontal flip."""
     rotate: Probability = 0.3
+    """Probability of a rotation."""
     rotate_deg: Annotated[float, Field(ge=0, le=45)] = 5.0
-    """Largest angle either way. What a rotation brings in from outside is unknown in mask and depth."""
+    """Largest angle in either direction, in degrees. Pixels from outside the image are unknown in mask and depth."""
     colour: Probability = 0.8
-    """Probability of the next four together."""
+    """Probability of brightness, contrast, saturation and hue together."""
     brightness: Spread = 0.3
-    """A factor within 1 - this and 1 + this; likewise contrast and saturation."""
+    """A random factor between 1 - this and 1 + this."""
     contrast: Spread = 0.3
+    """A random factor, as for brightness."""
     saturation: Spread = 0.3
+    """A random factor, as for brightness."""
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.03
-    """Largest turn of the hue either way, as a share of the whole circle."""
+    """Largest shift of the hue in either direction, as a share of the full circle."""
     grey: Probability = 0.05
+    """Probability of a conversion to grey."""
     blur: Probability = 0.15
+    """Probability of a Gaussian blur."""
     blur_px: Pixels = (0.3, 1.2)
-    """Standard deviation of the Gaussian."""
+    """Standard deviation of the Gaussian in pixels."""
     noise: Probability = 0.2
+    """Probability of Gaussian noise."""
     noise_level: Shares = (0.005, 0.04)
     """Standard deviation of the noise, as a share of white."""
     jpeg: Probability = 0.2
+    """Probability of JPEG compression."""
     jpeg_quality: Quality = (30, 90)
+    """Quality of that compression."""
 
     @classmethod
     def none(cls) -> "Augmentation":

@@ -96,11 +96,14 @@ Spread = Annotated[float, Field(gt=0.0, le=1.0)]
 class ExtraDataset(BaseModel):
     """A further dataset or recipe, its share of every batch, and which of its labels count."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     data: Location
+    """Folder of a dataset, or a recipe file."""
     share: Annotated[float, Field(gt=0.0, lt=1.0)]
+    """Share of every batch; the shares of all extra datasets add up to less than 1."""
     parts: Literal["both", "mask", "depth"] = "both"
+    """Labels that are used."""
 
 
 class TrainConfig(BaseModel):
@@ -109,69 +112,76 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     data: Location
-    """Folder of a dataset, or a recipe file: then samples are drawn when they are needed."""
+    """Folder of a dataset, or a recipe file, from which samples are drawn when they are needed."""
     extra_datasets: tuple[ExtraDataset, ...] = ()
-    """ExtraDataset datasets and recipes, each with its share of every batch."""
+    """Further datasets and recipes, each with its share of every batch."""
     resample_placements: bool = True
-    """From a recipe: every pass draws new placements of the same pairs."""
+    """With a recipe: every epoch draws new placements of the same pairs."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Train on that many samples only, spread evenly over the training part."""
+    """Largest number of training samples, spread evenly over the training split."""
     val_limit: Annotated[int, Field(ge=1)] = 256
-    """Validate on that many samples at most, spread evenly over the validation part."""
+    """Largest number of validation samples, spread evenly over the validation split."""
     augmentation: Augmentation = Augmentation()
-    """How training samples are varied."""
+    """Augmentation of the training samples."""
 
     model: Literal["tiny", "small", "base"] = "tiny"
+    """Network: tiny for a CPU, small and base for a GPU."""
     pretrained: bool = False
-    """Begin with weights of the encoder that were trained on ImageNet; there are none of tiny's."""
+    """Start from encoder weights trained on ImageNet; there are none for tiny."""
     size: Annotated[tuple[Side, Side], AfterValidator(_by_strides)] | None = None
-    """Width and height that samples are resized to; None: the shape of the samples, with the area of 128x128 for tiny
-    and of 224x224 for the others at most."""
+    """Width and height that samples are resized to. By default the shape of the samples, with at most the area of
+    128x128 for tiny and of 224x224 for the others."""
     mean: tuple[Channel, Channel, Channel] | None = None
-    """Mean of R, G, B in [0, 1]; None: of the dataset's statistics.json, or else of a sample of the pictures."""
+    """Mean of R, G, B in [0, 1]. By default from the dataset's statistics.json, else from a sample of the images."""
     std: tuple[Spread, Spread, Spread] | None = None
+    """Standard deviation of R, G, B, by default from the same place."""
     inverse_depth_limits: Annotated[tuple[float, float], AfterValidator(_ordered)] | None = None
-    """Inverse depth, far and near, that the network can say; None: the dataset's, measured where it says none."""
+    """Output range of predicted inverse depth, far and near end. By default the dataset's, else measured."""
 
     epochs: Annotated[int, Field(ge=1)] | None = None
-    """Passes over the training samples; 20 where neither minutes nor steps are given."""
+    """Passes over the training samples; 20 unless minutes or steps are given."""
     minutes: Positive | None = None
-    """Instead of epochs: about how long to train; speed is measured first, and the number of steps fixed."""
+    """Instead of epochs: approximate training time. Speed is measured first, then the number of steps is fixed."""
     steps: Annotated[int, Field(ge=1)] | None = None
-    """Number of batches; None: from epochs or minutes."""
+    """Number of batches. By default from epochs or minutes."""
     epoch_steps: Annotated[int, Field(ge=1)] | None = None
-    """Batches between two validations; None: a pass where epochs are given, else a twentieth of the steps."""
+    """Batches between two validations. By default one pass if epochs are given, else a twentieth of the steps."""
     patience: Annotated[int, Field(ge=1)] | None = None
-    """Stop after that many validations in a row that are no better; None: never."""
+    """Stop early after this many validations in a row without improvement. By default never."""
 
     batch_size: Annotated[int, Field(ge=1)] = 32
+    """Samples in a batch, over all processes together."""
     micro_batch: Annotated[int, Field(ge=1)] | None = None
-    """Samples that are normalised by their own statistics; a CPU computes such parts of a batch side by side, a GPU one
-    after the other. None: 16 on a CPU, the whole batch on a GPU, a process's share where there are several processes
-    and nothing else is possible."""
+    """Samples that are normalised by their own statistics. A CPU computes such parts of a batch in parallel, a GPU one
+    after the other. By default 16 on a CPU and the whole batch on a GPU; with several processes always a process's
+    share."""
     optimizer: Literal["muon", "adamw"] | None = None
-    """None: what measured well for the network."""
+    """Optimizer. By default muon for tiny, adamw for the others."""
     lr: Annotated[float | Literal["find"], BeforeValidator(_rate)] | None = None
-    """Peak of the one-cycle schedule; find: by the finder; None: what measured well for the network."""
+    """Peak of the one-cycle schedule; `find` searches for it. By default what measured well for model and optimizer."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    """Decoupled weight decay: a step takes this share times the learning rate off the weights."""
     l1: Annotated[float, Field(ge=0.0)] = 0.0
-    """Weight of the sum of the absolute values of all weights of more than one dimension."""
+    """Factor of the sum of the absolute values of all weights with more than one dimension."""
     clip: Positive | None = 1.0
-    """Largest norm of the gradient; None: not clipped."""
+    """Largest norm of the gradient; none does not clip."""
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
-    """Decay of the average of the weights in a step; None: by the number of steps."""
+    """Decay of the exponential average of the weights in a step. By default from the number of steps."""
     mask_loss: Literal["bce_dice", "ms_ssim_l1"] = "bce_dice"
+    """Loss of the mask."""
     depth_loss: Literal["silog_ssi", "silog", "ssi", "ms_ssim_l1"] | None = None
-    """None: silog_ssi, the sum of silog and half of ssi, where depth is metric or scaled, else ssi."""
+    """Loss of the depth. By default silog_ssi (silog + ssi / 2) for metric and scaled depth, else ssi."""
     mask_weight: Annotated[float, Field(ge=0.0)] = 2.0
-    """Weight of the mask's loss where the depth's is 1."""
+    """Weight of the mask loss; the depth loss has weight 1."""
     task_weights: Literal["fixed", "uncertainty"] = "fixed"
+    """uncertainty: the two weights are learned (Kendall et al. 2018)."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto: bf16 where the GPU or CPU has units for it, else fp32."""
+    """auto: bf16 if the GPU or CPU has units for it, else fp32."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of weights, batches and augmentation."""
 
     found: dict[str, Literal["find", "auto"] | None] = {}
-    """In a run's own config.yaml: the fields that were left open, with what they said then."""
+    """In a run's own config.yaml: the fields that were left open, with their value before (none, find or auto)."""
 
     @field_validator("pretrained")
     @classmethod

@@ -1,0 +1,125 @@
+"""Imports run one way: from the rooms that users enter down to those that know of no other."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "qumade"
+
+LAYERS = (
+    ("__init__", "__main__"),
+    ("cli",),
+    ("demo", "notebook"),
+    ("evaluate",),
+    ("predict",),
+    ("train",),
+    ("teachers",),
+    ("convert", "generate"),
+    ("viz",),
+    ("data",),
+    ("synth",),
+    ("compose",),
+    ("plan",),
+    ("assets",),
+    ("models", "metrics", "recipe"),
+    ("depth", "geometry"),
+    ("io",),
+    ("extras", "jit"),
+    ("errors",),
+)
+"""Top to bottom. A room imports only from rooms further down; imports inside functions and for types count too."""
+
+# Being removed. Must be empty: then delete it, and the two lines that use it.
+PENDING = {("viz", "train")}
+
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+
+
+def _imported(path: Path, package: str) -> Iterator[tuple[int, str]]:
+    """The line and the dotted name, without the package's, of everything that a module imports from the package."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.startswith(f"{package}.") and name != f"{package}.__version__":
+                yield node.lineno, name.removeprefix(f"{package}.")
+
+
+def _room(dotted: str, package: Path) -> str:
+    first = dotted.split(".")[0]
+    is_room = (package / first).is_dir() or (package / f"{first}.py").is_file()
+    return first if is_room else "__init__"  # a name of the package itself
+
+
+def _upward(package: Path) -> list[tuple[str, str, str]]:
+    """The importing room, the imported room and a line for each import that runs up or sideways."""
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        importer = path.relative_to(package).parts[0].removesuffix(".py")
+        for line, dotted in _imported(path, package.name):
+            imported = _room(dotted, package)
+            if imported != importer and LEVEL[imported] <= LEVEL[importer]:
+                where = f"{path.relative_to(package.parent)}:{line}"
+                found.append((importer, imported, f"{where}: {importer} imports {dotted}"))
+    return found
+
+
+def test_every_room_has_a_place():
+    rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")}
+    assert not rooms - LEVEL.keys(), "add these rooms to LAYERS, and to the map in CONTRIBUTING.md"
+
+
+def test_imports_run_down():
+    wrong = [line for importer, imported, line in _upward(PACKAGE) if (importer, imported) not in PENDING]
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("pair", sorted(PENDING))
+def test_what_is_pending_is_still_there(pair):
+    assert pair in {(importer, imported) for importer, imported, _ in _upward(PACKAGE)}, "remove it from PENDING"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("from qumade.cli import app", "qumade/plan/bad.py:1: plan imports cli.app"),
+        ("import qumade.io, qumade.data.layout", "qumade/plan/bad.py:1: plan imports data.layout"),
+        ("def f():\n    from qumade import viz", "qumade/plan/bad.py:2: plan imports viz"),
+        ("from qumade import Recipe", "qumade/plan/bad.py:1: plan imports Recipe"),
+        ("from qumade import __version__, io\nfrom qumade.plan.indices import x\nimport numpy", None),
+    ],
+)
+def test_an_import_that_runs_up_is_found_with_file_and_line(tmp_path, source, expected):
+    package = tmp_path / "qumade"
+    for room in ("cli", "data", "io", "plan", "viz"):
+        (package / room).mkdir(parents=True)
+    (package / "plan" / "bad.py").write_text(source)
+    assert [line for *_, line in _upward(package)] == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize("package", [PACKAGE, ROOT / "tools" / "sample_world"], ids=lambda path: path.name)
+def test_no_modules_import_each_other_in_a_circle(package):
+    graph = {}
+    for path in package.rglob("*.py"):
+        name = ".".join(path.relative_to(package).with_suffix("").parts)
+        graph[name] = {_module(dotted, package) for _, dotted in _imported(path, package.name)} - {name}
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def _module(dotted: str, package: Path) -> str:
+    """The module that holds a dotted name."""
+    parts = dotted.split(".")
+    for end in range(len(parts), 0, -1):
+        if (package.joinpath(*parts[:end]).with_suffix(".py")).is_file():
+            return ".".join(parts[:end])
+        if package.joinpath(*parts[:end], "__init__.py").is_file():
+            return ".".join([*parts[:end], "__init__"])
+    return "__init__"

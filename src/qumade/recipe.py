@@ -216,7 +216,7 @@ class Recipe(BaseModel):
 
     @classmethod
     def load(cls, path: Path | str) -> "Recipe":
-        """Reads a recipe file, or the recipe in a dataset's dataset.yaml. Raises QumadeError naming the file and field."""
+        """Reads a recipe file, or the recipe in a dataset.yaml. Raises QumadeError naming the file and the field."""
         return load_recipe(Path(path))
 
     def save(self, path: Path | str) -> None:

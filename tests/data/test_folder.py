@@ -91,10 +91,3 @@ def test_a_wrong_manifest_is_refused_by_name(
         FolderDataset(root)
     assert str(root / "manifest.parquet") in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("names", [("training",), ("train", "Val"), ()])
-def test_positions_of_unknown_splits_are_refused(make_dataset: Callable[..., Path], names: tuple[str, ...]) -> None:
-    dataset = FolderDataset(make_dataset(2, folders=("images", "masks")))
-    with pytest.raises(QumadeError, match="Invalid split"):
-        dataset.positions(*names)

@@ -11,11 +11,10 @@ from PIL import Image
 
 from qumade.data.dataset import LabeledSample
 from qumade.data.folder import FolderDataset
-from qumade.data.opening import open_dataset
 from qumade.data.synthetic import SyntheticDataset
 from qumade.errors import QumadeError
 from qumade.generate.engine import generate
-from qumade.recipe import Recipe, save_recipe
+from qumade.recipe import Recipe
 from qumade.synth.synthesizer import Synthesizer
 
 SIZE = (32, 24)
@@ -180,17 +179,6 @@ def test_a_dataset_travels_to_another_process_without_its_pictures(asset_folders
     assert len(data) == before
     for one, other in zip(triples, pickle.loads(data).read_many(range(20), range(20)), strict=True):
         assert_equal(one, other)
-
-
-def test_a_recipe_file_or_a_folder_opens(asset_folders: Path) -> None:
-    recipe = recipe_of(asset_folders)
-    save_recipe(recipe, asset_folders / "streets.yaml")
-    dataset = open_dataset(asset_folders / "streets.yaml", limit=6)
-    assert isinstance(dataset, SyntheticDataset) and (len(dataset), dataset.name) == (6, "streets")
-    generate(dataset.synthesizer, asset_folders / "out", limit=6, workers=1, progress=False)
-    assert isinstance(open_dataset(asset_folders / "out"), FolderDataset)
-    with pytest.raises(QumadeError, match="got nothing at"):
-        open_dataset(asset_folders / "nowhere")
 
 
 def test_a_recipe_that_never_shows_its_object_is_refused(asset_folders: Path) -> None:

@@ -1,0 +1,92 @@
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+
+from qumade.cli.model_flags import flag_of, flag_values, flags_of
+from qumade.errors import QumadeError
+from qumade.recipe import Recipe
+from qumade.train.config import TrainConfig
+
+
+class Example(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    folder: Path
+    """Where things are."""
+    count: Annotated[int, Field(ge=1)] = 3
+    """How many."""
+    share: float | None = None
+    ends: tuple[float, float] = (0.1, 0.5)
+    by_file: Mapping[str, tuple[float, float]] = {"default": (0.1, 0.5)}
+    row: Mapping[str, float | Literal["labels"]] = {}
+    names: tuple[str, ...] = ("road", "sky")
+    clip: float | None = 1.0
+    mirror: bool = True
+    kind: Literal["a", "b"] = "a"
+    hidden: int = 0
+
+
+FLAGS = flags_of(Example, "Example", without={"hidden"})
+
+
+def given(**values: Any) -> dict[str, Any]:
+    return flag_values(FLAGS(**values), Example)
+
+
+def test_each_field_is_a_flag_but_those_left_out() -> None:
+    assert [one.name for one in fields(FLAGS)] == [name for name in Example.model_fields if name != "hidden"]
+    assert flag_of("by_file") == "--by-file"
+
+
+def test_help_and_defaults_are_the_models() -> None:
+    texts = {one.name: one.type.__metadata__[0].help for one in fields(FLAGS)}
+    assert texts["folder"] == "Where things are."
+    assert texts["count"] == "How many. [default: 3]"
+    assert texts["ends"].endswith("[default: 0.1,0.5]") and texts["by_file"].endswith("[default: 0.1,0.5]")
+    assert texts["names"].endswith("[default: road,sky]") and texts["mirror"].endswith("[default: yes]")
+    assert "default" not in texts["share"] and "default" not in texts["row"]
+
+
+def test_what_is_not_given_is_no_value() -> None:
+    assert given() == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("ends", "0.2,1", [0.2, 1]),
+        ("ends", "0.3", [0.3, 0.3]),
+        ("ends", "320x240", [320, 240]),
+        ("ends", "[1, 2]", [1, 2]),
+        ("ends", "low,high", ["low", "high"]),  # the model refuses it, naming the flag
+        ("by_file", "0.2,1", [0.2, 1]),
+        ("by_file", "{truck_*: [0.3, 0.6]}", {"truck_*": [0.3, 0.6]}),
+        ("row", "0.45", 0.45),
+        ("row", "labels", "labels"),
+        ("names", "road,", ["road"]),
+        ("names", "", []),
+        ("clip", "none", None),
+        ("clip", "2e-3", 0.002),
+    ],
+)
+def test_text_becomes_the_value_that_yaml_would_hold(name: str, text: str, value: Any) -> None:
+    assert given(**{name: text}) == {name: value}
+
+
+def test_values_that_the_command_line_has_converted_stay() -> None:
+    values = {"folder": Path("x"), "count": 4, "share": 0.5, "mirror": False, "kind": "b"}
+    assert given(**values) == values
+
+
+def test_text_that_is_no_yaml_is_refused_with_the_flag() -> None:
+    with pytest.raises(QumadeError, match=r"Invalid --by-file: got '\{a: \[', which is no YAML"):
+        given(by_file="{a: [")
+
+
+@pytest.mark.parametrize("model", [Recipe, TrainConfig])
+def test_every_field_of_the_models_has_help(model: type[BaseModel]) -> None:
+    assert all(one.type.__metadata__[0].help for one in fields(flags_of(model, "Fields")))

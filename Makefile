@@ -2,8 +2,9 @@
 VENV ?= .venv
 PYTHON ?= python3
 OUT ?= out/demo
-# Processes of the tests: all cores, of which each takes a gigabyte of memory.
-TESTS := -n auto --maxprocesses 4 --dist worksteal
+# Tests run in a process for each core, up to four, since each takes a gigabyte of memory. A process computes with one
+# thread: more of them would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n auto --maxprocesses 4 --dist worksteal
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -16,10 +17,10 @@ demo: $(INSTALLED)
 
 # Fast: everything but the tests that take more than three seconds.
 check: lint
-	$(BIN)/pytest $(TESTS) -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test: lint
-	$(BIN)/pytest $(TESTS)
+	$(PYTEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(CODE)

@@ -1,7 +1,7 @@
 """Imports run one way: from the rooms that users enter down to those that know of no other."""
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -39,8 +39,10 @@ PENDING = {("viz", "evaluate"), ("viz", "train")}
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 
-def _imported(path: Path, package: str) -> Iterator[tuple[int, str]]:
+@cache
+def _imported(path: Path, package: str) -> list[tuple[int, str]]:
     """The line and the dotted name, without the package's, of everything that a module imports from the package."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
@@ -50,7 +52,8 @@ def _imported(path: Path, package: str) -> Iterator[tuple[int, str]]:
             continue
         for name in names:
             if name.startswith(f"{package}.") and name != f"{package}.__version__":
-                yield node.lineno, name.removeprefix(f"{package}.")
+                found.append((node.lineno, name.removeprefix(f"{package}.")))
+    return found
 
 
 def _room(dotted: str, package: Path) -> str:

@@ -53,7 +53,7 @@ def test_flags_become_the_config(run, recipe, tmp_path):
         "--loss=ms_ssim_l1",
         "--no-augment",
         "--lr=0.002",
-        "--clip=0",
+        "--clip=none",
         "--seed=3",
         "--l1=1e-6",
         "--inverse-depth-limits=0,2",
@@ -124,7 +124,7 @@ def test_what_was_found_for_other_values_is_found_again(run, recipe, tmp_path):
     code, _, told = run("train", *changed)
     assert code == 0
     fields = "lr, micro_batch, steps, epoch_steps, ema_decay"
-    assert f"Note: found anew, since {path} has them for other settings: {fields}\n" in told
+    assert f"Note: determined again, for {path} has them for other settings: {fields}\n" in told
     second = load_config(tmp_path / "b" / "config.yaml")
     assert (first.optimizer, first.lr, first.micro_batch) == ("muon", 0.024, 4)
     assert (second.optimizer, second.lr, second.micro_batch) == ("adamw", 0.008, 2)

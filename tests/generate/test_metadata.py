@@ -8,6 +8,7 @@ from qumade.data.encode import depth_code, folder_codes
 from qumade.data.metadata import read_description
 from qumade.errors import QumadeError
 from qumade.generate.metadata import describe, read_own_description, write_description
+from qumade.io.files import remove_temporary_files
 from qumade.recipe import load_recipe
 
 
@@ -49,9 +50,10 @@ def test_its_own_description_is_accepted(tmp_path: Path, description: dict[str, 
 def test_a_description_that_was_never_finished_leaves_an_empty_folder(
     tmp_path: Path, description: dict[str, Any]
 ) -> None:
-    (tmp_path / ".dataset.yaml.tmp").write_text("format: qum")
+    (tmp_path / ".tmp-123-dataset.yaml").write_text("format: qum")
     assert read_own_description(tmp_path, description) is None
     write_description(tmp_path, description)
+    remove_temporary_files(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.yaml"]
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qumade.synth import asset_cache as module
 from qumade.compose.sample import draw_sample
 from qumade.errors import QumadeError
 from qumade.geometry import inverse_depth_map
 from qumade.plan.planner import plan
 from qumade.recipe import Recipe
+from qumade.synth import asset_cache as module
 from qumade.synth.asset_cache import AssetStore
 from qumade.synth.build_catalog import build_catalog
 

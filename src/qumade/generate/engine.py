@@ -25,8 +25,7 @@ from qumade.generate.executors import Executor, local_processes
 from qumade.generate.journal import Journal, Results, concatenate, read_journal
 from qumade.generate.metadata import describe, read_own_description, write_description
 from qumade.generate.worker import Job
-from qumade.generate.writers import remove_temporary_files
-from qumade.io.files import only_one
+from qumade.io.files import new_file, only_one, remove_temporary_files
 from qumade.plan.indices import limited_indices
 from qumade.plan.planner import plan_samples
 from qumade.plan.scale_check import check_scales
@@ -109,7 +108,8 @@ def generate(
                 "be at least as many, or go to another folder"
             )
         write_description(out, {**description, "complete": False})
-        remove_temporary_files(out, suffixes)
+        for folder in (out, *(out / name for name in suffixes)):
+            remove_temporary_files(folder)
         job = Job(recipe, catalog, out, suffixes)
         # Compiled here once, read from the cache by the workers.
         plan_samples(plan_tables(recipe, catalog), catalog, indices[:1])
@@ -182,10 +182,12 @@ def _drawn_before(out: Path, most_objects: int) -> Iterator[Results]:
 def _write_manifest(recipe: Recipe, catalog: Catalog, out: Path, results: Results, drawn: int) -> Summary:
     """Plans all samples again, which is quick, and writes their rows in index order in row groups of fixed length."""
     tables = plan_tables(recipe, catalog)
-    temporary = out / STATE / MANIFEST
     fallbacks, left_out = 0, 0
     rejected = {"crop": 0}
-    with pq.ParquetWriter(temporary, MANIFEST_SCHEMA, compression="zstd") as writer:
+    with (
+        new_file(out / MANIFEST, durable=True) as file,
+        pq.ParquetWriter(file, MANIFEST_SCHEMA, compression="zstd") as writer,
+    ):
         for at in range(0, len(results.indices), _ROW_GROUP):
             part = results.at(slice(at, at + _ROW_GROUP))
             plans = plan_samples(tables, catalog, part.indices)
@@ -198,16 +200,5 @@ def _write_manifest(recipe: Recipe, catalog: Catalog, out: Path, results: Result
                 if name.startswith("rejected_"):
                     reason = name.removeprefix("rejected_")
                     rejected[reason] = rejected.get(reason, 0) + int(plans.objects[name].sum())
-    _sync_file(temporary)
-    temporary.rename(out / MANIFEST)
-    _sync_file(out)
     clipped = int(results.depth_clipped_px.sum())
     return Summary(out, len(results.indices), drawn, fallbacks, left_out, rejected, clipped)
-
-
-def _sync_file(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

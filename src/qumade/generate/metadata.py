@@ -1,6 +1,5 @@
 """dataset.yaml of a dataset that this package writes: what it is made of and how its files are encoded."""
 
-import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from qumade.assets.catalog import Catalog
 from qumade.data.encode import depth_code, folder_codes
 from qumade.data.metadata import DepthCode
 from qumade.errors import QumadeError
+from qumade.io.files import is_temporary, write_bytes
 from qumade.io.pictures import content_hash
 from qumade.recipe import Recipe, recipe_to_dict
 
@@ -78,14 +78,10 @@ def _present(**values: str | None) -> dict[str, Any]:
 
 def write_description(out: Path, description: dict[str, Any]) -> None:
     """Writes dataset.yaml, whole or not at all, and safe on the disk."""
-    temporary = out / f".{DESCRIPTION}.tmp"
-    with temporary.open("w", encoding="utf-8") as file:
-        yaml.dump(
-            description, file, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, default_flow_style=None
-        )
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(out / DESCRIPTION)
+    text: str = yaml.dump(
+        description, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, default_flow_style=None
+    )
+    write_bytes(out / DESCRIPTION, text.encode(), durable=True)
 
 
 def read_own_description(out: Path, expected: dict[str, Any]) -> dict[str, Any] | None:
@@ -95,7 +91,7 @@ def read_own_description(out: Path, expected: dict[str, Any]) -> dict[str, Any] 
     """
     path = out / DESCRIPTION
     if not path.exists():
-        strange = sorted(entry.name for entry in out.iterdir() if entry.name != f".{DESCRIPTION}.tmp")
+        strange = sorted(entry.name for entry in out.iterdir() if not is_temporary(entry.name))
         if strange:
             raise QumadeError(
                 f"Invalid --out: {out} is not empty and holds no {DESCRIPTION} (but {strange[0]!r}); must be a new or "

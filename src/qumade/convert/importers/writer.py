@@ -3,7 +3,6 @@ kill."""
 
 import io
 import os
-import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from qumade.convert.importers.records import MAX_PICTURE_BYTES, Labels, Record, 
 from qumade.data.metadata import DepthCode
 from qumade.errors import QumadeError
 from qumade.io.decode import MAX_PIXELS, decode_rgb
-from qumade.io.files import read_bytes, write_bytes
+from qumade.io.files import is_temporary, read_bytes, remove_temporary_files, write_bytes
 from qumade.io.pictures import printable
 
 __all__ = ["MANIFEST_SCHEMA", "ImportSummary", "read_image", "write_import"]
@@ -39,7 +38,6 @@ MANIFEST_SCHEMA = pa.schema(
 
 PNG_LEVEL = 1
 CONVERTED = ("BMP", "PPM", "WEBP")
-PARTIAL = re.compile(r"\..+\.\d+")  # what write_bytes leaves behind when it is killed
 
 
 @dataclass(frozen=True)
@@ -70,9 +68,7 @@ def write_import(source: Source, out: Path, *, workers: int | None = None, progr
         return summary
     for folder in folders:
         (out / folder).mkdir(parents=True, exist_ok=True)
-        for path in (out / folder).iterdir():
-            if PARTIAL.fullmatch(path.name):
-                path.unlink(missing_ok=True)
+        remove_temporary_files(out / folder)
     _write_description(out, description | {"complete": False})
     sizes, written = _write_records(source, out, workers or os.cpu_count() or 1, progress)
     _write_manifest(source, out)
@@ -203,9 +199,8 @@ def _begun(out: Path, description: dict[str, Any]) -> bool:
     """Return whether `out` holds this import finished; QumadeError where it holds anything but this import."""
     path = out / "dataset.yaml"
     if not path.is_file():
-        strange = (
-            sorted(entry.name for entry in out.iterdir() if not PARTIAL.fullmatch(entry.name)) if out.is_dir() else []
-        )
+        entries = out.iterdir() if out.is_dir() else ()
+        strange = sorted(entry.name for entry in entries if not is_temporary(entry.name))
         if strange or (out.exists() and not out.is_dir()):
             got = f"{printable(out)}, which holds {strange[0]!r}" if strange else f"the file {printable(out)}"
             raise QumadeError(f"Invalid --out: got {got}; must be a new or empty folder, or one this import has begun")

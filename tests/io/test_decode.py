@@ -1,4 +1,5 @@
 import io
+import pickle
 import struct
 import zlib
 from pathlib import Path
@@ -9,10 +10,20 @@ import pytest
 import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from qumade.errors import QumadeError
-from qumade.io.decode import decode_bilevel, decode_grey, decode_rgb
+from qumade.io import decode as decode_module
+from qumade.io.decode import (
+    decode_bilevel,
+    decode_grey,
+    decode_rgb,
+    read_gray,
+    read_levels,
+    read_rgb,
+    read_rgba,
+)
+from qumade.io.pictures import UnusablePicture
 
 PATH = Path("/somewhere/picture")
 RNG = np.random.default_rng(0)
@@ -154,10 +165,113 @@ def test_bombs_are_refused_before_their_pixels_are_decoded() -> None:
 
 
 @pytest.mark.parametrize("format_name", ["PNG", "JPEG"])
-def test_a_picture_to_be_turned_is_refused(format_name: str) -> None:
+@pytest.mark.parametrize("orientation", range(11))
+def test_only_pictures_that_are_stored_upright_are_accepted(format_name: str, orientation: int) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6
-    with pytest.raises(QumadeError, match="EXIF orientation 6"):
-        decode_rgb(encoded(COLOUR, format_name, exif=exif), PATH)
-    exif[0x0112] = 1
-    assert decode_rgb(encoded(COLOUR, format_name, exif=exif), PATH).shape == COLOUR.shape
+    exif[0x0112] = orientation
+    data = encoded(GREY, format_name, exif=exif)
+    for decode in (decode_rgb, decode_grey):
+        if 2 <= orientation <= 8:  # EXIF knows 1 to 8; viewers show anything else as it is stored
+            with pytest.raises(UnusablePicture, match=f"EXIF orientation {orientation} in .*; must be stored upright"):
+                decode(data, PATH)
+        else:
+            assert decode(data, PATH).shape[:2] == GREY.shape
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG"])
+def test_orientation_in_xmp_counts(format_name: str) -> None:
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    if format_name == "JPEG":
+        data = encoded(COLOUR, "JPEG", xmp=packet)
+    else:
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", packet.decode())
+        data = encoded(COLOUR, "PNG", pnginfo=info)
+    with pytest.raises(UnusablePicture, match="EXIF orientation 6"):
+        decode_rgb(data, PATH)
+
+
+@pytest.mark.parametrize("colour", ["RGB", "L", "CMYK"])
+def test_damage_in_the_middle_of_a_jpeg_is_refused_for_datasets_and_assets(tmp_path: Path, colour: str) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (200, 300, 3), np.uint8)
+    data = bytearray(encoded(Image.fromarray(noise).convert(colour), "JPEG", quality=90))
+    decode_rgb(bytes(data), PATH)
+    third = len(data) // 3
+    data[third : 2 * third] = bytes(third)
+    Image.open(io.BytesIO(data)).load()  # viewers show it
+    with pytest.raises(UnusablePicture, match="damaged data"):
+        decode_rgb(bytes(data), PATH)
+    (tmp_path / "photo.jpg").write_bytes(data)
+    for read in (read_rgb, read_rgba, read_gray):
+        with pytest.raises(UnusablePicture, match=r"damaged data .* in .*photo\.jpg; must be a whole JPEG"):
+            read(tmp_path / "photo.jpg")
+
+
+def test_a_wrong_checksum_of_a_png_is_refused_for_datasets_and_assets(tmp_path: Path) -> None:
+    data = bytearray(encoded(COLOUR, "PNG"))
+    data[data.index(b"IDAT") - 4 + int.from_bytes(data[data.index(b"IDAT") - 4 : data.index(b"IDAT")], "big") + 8] ^= 1
+    (tmp_path / "photo.png").write_bytes(data)
+    with pytest.raises(UnusablePicture, match="damaged data"):
+        decode_rgb(bytes(data), PATH)
+    for read in (read_rgb, read_gray):
+        with pytest.raises(UnusablePicture, match="damaged data"):
+            read(tmp_path / "photo.png")
+
+
+@pytest.mark.parametrize("kind", ["VP8 ", "VP8L", "VP8X"])
+def test_sizes_of_webp_are_read_from_the_header(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rgba = np.zeros((700, 900, 4), np.uint8)
+    options: dict[str, Any] = {
+        "VP8 ": {},
+        "VP8L": {"lossless": True},
+        "VP8X": {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0"},
+    }[kind]
+    data = encoded(Image.fromarray(rgba[..., :3]), "WEBP", **options)
+    assert data[12:16] == kind.encode()
+    (tmp_path / "a.webp").write_bytes(data)
+    assert read_rgb(tmp_path / "a.webp").shape == (700, 900, 3)
+    monkeypatch.setattr(decode_module, "MAX_PIXELS", 900 * 700 - 1)
+    opened = []
+    monkeypatch.setitem(decode_module._READERS, "WEBP", opened.append)
+    with pytest.raises(UnusablePicture, match="got 900x700 pixels"):
+        read_rgb(tmp_path / "a.webp")
+    assert not opened
+
+
+def test_the_error_crosses_processes_whole() -> None:
+    with pytest.raises(UnusablePicture) as caught:
+        decode_rgb(b"rubbish", PATH)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert type(again) is UnusablePicture and str(again) == str(caught.value)
+    assert (again.path, again.reason, again.detail) == (PATH, "type", caught.value.detail)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("kind", ["grey", "grey16", "palette"])
+def test_levels_are_read_as_stored_and_turned_upright(tmp_path: Path, kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    levels = GREY.astype(np.uint16) * 257 if kind == "grey16" else GREY
+    picture = Image.fromarray(levels)
+    if kind == "palette":
+        picture = Image.frombytes("P", (14, 10), GREY.tobytes())
+        picture.putpalette(list(reversed(range(256))) * 3)
+    picture.save(tmp_path / "levels.png", exif=exif)
+    found = read_levels(tmp_path / "levels.png")
+    assert found.dtype == levels.dtype
+    np.testing.assert_array_equal(found, levels if orientation == 1 else np.rot90(levels, -1))
+
+
+@pytest.mark.parametrize(
+    ("data", "got"),
+    [
+        (encoded(COLOUR, "PNG"), "8-bit RGB"),
+        (encoded(Image.fromarray(GREY).convert("LA"), "PNG"), "8-bit grey with alpha"),
+        (encoded(GREY > 100, "PNG"), "1-bit grey"),
+        (encoded(GREY, "JPEG"), "a JPEG file"),
+    ],
+)
+def test_levels_that_a_decoder_would_change_are_refused(tmp_path: Path, data: bytes, got: str) -> None:
+    (tmp_path / "levels.png").write_bytes(data)
+    with pytest.raises(UnusablePicture, match=f"got {got} in"):
+        read_levels(tmp_path / "levels.png")

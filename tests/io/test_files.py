@@ -51,6 +51,15 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
             open_regular(path)
 
 
+def test_the_longest_name_that_a_file_may_have_can_be_written(tmp_path: Path) -> None:
+    name = "é" * 127 + "a"
+    write_bytes(tmp_path / name, b"1")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    write_in_folder(folder, name, b"2")
+    os.close(folder)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, b"2")]
+
+
 @pytest.mark.parametrize("durable", [False, True])
 def test_a_streamed_file_gets_its_name_at_the_end(tmp_path: Path, durable: bool) -> None:
     path = tmp_path / "table"

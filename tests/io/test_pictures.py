@@ -15,16 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from qumade.errors import QumadeError
-from qumade.io.pictures import (
-    UnusablePicture,
-    content_hash,
-    list_pictures,
-    picture_format,
-    printable,
-    read_gray,
-    read_rgb,
-    read_rgba,
-)
+from qumade.io.decode import picture_format, read_gray, read_rgb, read_rgba
+from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [255, 255, 255], [10, 120, 230]]], np.uint8)
 

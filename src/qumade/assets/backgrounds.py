@@ -136,8 +136,8 @@ def _labels(recipe: Recipe, scan: ScannedBackground, path: Path | None) -> NDArr
         raise _Unusable("no-labels", f"has no label map of equal stem in {printable(recipe.labels)}")
     try:
         return read_labels(path, (scan.width, scan.height), scan.path)
-    except QumadeError as error:
-        raise _Unusable("labels", str(error)) from None
+    except UnusablePicture as error:
+        raise _Unusable(error.reason, error.message) from None
 
 
 def _inverse_depth(

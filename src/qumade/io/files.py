@@ -6,11 +6,13 @@ Until then it lies beside its place under a temporary name. A process that was k
 
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,16 +30,17 @@ __all__ = [
 ]
 
 _TEMPORARY = re.compile(r"\.tmp-\d+-.+", re.DOTALL)
+_LONGEST_NAME = 200  # bytes; file systems allow 255
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> FileIO:
     """Open a regular file for unbuffered reading. Raises OSError, with EINVAL for a folder, a pipe or a device: to open
     a pipe would wait for whoever writes into it."""
     opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(opened).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
-        return open(opened, "rb", buffering=0)  # noqa: PTH123 - takes the descriptor over
+        return FileIO(opened, "rb")
     except BaseException:
         os.close(opened)
         raise
@@ -51,7 +54,7 @@ def read_bytes(path: Path, at_most: int) -> bytes:
             size = os.fstat(file.fileno()).st_size
             if size > at_most:
                 raise QumadeError(f"Invalid file: got {size} bytes in {path.absolute()}; must be at most {at_most}")
-            return file.read()
+            return file.readall()
     except OSError as error:
         raise QumadeError(f"Invalid file: cannot read {path.absolute()}: {error.strerror}") from error
 
@@ -137,7 +140,9 @@ def only_one(folder: Path, doing: str) -> Iterator[None]:
 
 
 def _temporary_name(name: str) -> str:
-    return f".tmp-{os.getpid()}-{name}"
+    # In place of a name that leaves no room for the rest: its hash.
+    tail = name if len(os.fsencode(name)) <= _LONGEST_NAME else hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f".tmp-{os.getpid()}-{tail}"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from qumade.io.decode import read_rgb
 from qumade.io.files import new_file
-from qumade.io.pictures import content_hash, read_rgb
+from qumade.io.pictures import content_hash
 
 __all__ = ["cached_maps", "file_fingerprint"]
 

@@ -17,6 +17,7 @@ from qumade.generate.journal import Results
 from qumade.generate.worker import Job
 from qumade.generate.writers import FolderWriter
 from qumade.io.decode import decode_rgb
+from qumade.io.pictures import read_picture
 from qumade.plan.indices import sample_count, stem
 from qumade.recipe import Recipe
 from qumade.teachers.depth import depth_teacher
@@ -52,7 +53,7 @@ def composite_depth(recipe: Recipe, *, download: bool = False) -> CompositeDepth
                     paths = [
                         job.root / "images" / (name + job.suffixes["images"]) for name in stems[start : start + step]
                     ]
-                    images = [np.require(decode_rgb(path.read_bytes(), path), requirements="W") for path in paths]
+                    images = [np.require(decode_rgb(read_picture(path), path), requirements="W") for path in paths]
                     for n, inverse_depth in enumerate(teacher.predict(images, teacher.batch_size)):
                         _require_finite(inverse_depth, paths[n], recipe.depth_teacher)
                         encoded = encode_depth(inverse_depth, code, job.recipe.encoding)

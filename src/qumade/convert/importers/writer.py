@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from qumade.convert.importers.records import MAX_PICTURE_BYTES, Labels, Record, Source
+from qumade.convert.importers.records import Labels, Record, Source
 from qumade.data.metadata import DepthCode
 from qumade.errors import QumadeError
 from qumade.io.decode import MAX_PIXELS, decode_rgb
 from qumade.io.files import is_temporary, read_bytes, remove_temporary_files, write_bytes
-from qumade.io.pictures import printable
+from qumade.io.pictures import printable, read_picture
 
 __all__ = ["MANIFEST_SCHEMA", "ImportSummary", "read_image", "write_import"]
 
@@ -81,7 +81,7 @@ def read_image(record: Record) -> NDArray[np.uint8]:
     """Return a record's image, uint8 [H, W, 3]; QumadeError names a file that is torn or of another kind."""
     if not isinstance(record.image, Path):
         return record.image()
-    data = read_bytes(record.image, MAX_PICTURE_BYTES)
+    data = read_picture(record.image)
     return _decode(data, record)
 
 
@@ -134,7 +134,7 @@ def _write_record(record: Record, source: Source, out: Path) -> tuple[tuple[int,
         with Image.open(image_path) as picture:  # the header alone
             return picture.size, False
     if isinstance(record.image, Path):
-        data = read_bytes(record.image, MAX_PICTURE_BYTES)
+        data = read_picture(record.image)
         image = _decode(data, record)
         copied = record.image.suffix.lower() == record.suffix
     else:

@@ -114,7 +114,7 @@ def test_assets_must_be_named(given: dict[str, Any], capsys: pytest.CaptureFixtu
         ("--per-pair=0", "per_pair: got 0"),
         ("--labels=nowhere", "labels"),
         ("--label-names=nobody", "nobody"),
-        ("--placement=semantic", "needs labels"),
+        ("--placement=semantic", "semantic placement needs"),
     ],
 )
 @pytest.mark.parametrize("verb", ["check", "generate"])

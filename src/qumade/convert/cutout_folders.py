@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
@@ -23,12 +22,12 @@ from qumade.convert.importers.writer import read_image
 from qumade.data.folder import FolderDataset
 from qumade.data.layout import Dataset
 from qumade.errors import QumadeError
-from qumade.io.files import read_bytes, write_bytes
+from qumade.io.config import DATASET_BYTES, read_yaml
+from qumade.io.files import write_bytes
 from qumade.io.pictures import printable, read_picture
 
 __all__ = ["CutoutSummary", "records_of_dataset", "write_cutouts"]
 
-MAX_YAML_BYTES = 1 << 25
 MAX_UNLABELLED = 0.25  # of a frame: beyond that nobody knows whether it is free of the object
 
 
@@ -70,8 +69,8 @@ def _classes(dataset: Dataset) -> set[str]:
     """Return the classes that an import has written into dataset.yaml."""
     if dataset.meta is None:
         return set()
-    content = yaml.safe_load(read_bytes(dataset.root / "dataset.yaml", MAX_YAML_BYTES))
-    made = content.get("import")
+    content = read_yaml(dataset.root / "dataset.yaml", "dataset.yaml", at_most=DATASET_BYTES)
+    made = content.get("import") if isinstance(content, dict) else None
     found = made.get("classes") if isinstance(made, dict) else None
     return {str(name) for name in found} if isinstance(found, list) else set()
 

@@ -12,12 +12,13 @@ import numpy as np
 import simplejpeg
 import torch
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn.functional import grid_sample
 from torchvision.transforms.v2 import functional
 
 from qumade.data.layout import LabeledSample
+from qumade.io.config import Ascending
 
 __all__ = ["Augmentation", "Layers", "augment", "colour_jittered", "fitted", "rotated"]
 
@@ -26,23 +27,14 @@ _YIQ = np.array([_LUMA, [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 
 _RGB = np.linalg.inv(_YIQ)
 
 
-def _ordered(value: tuple[float, float]) -> tuple[float, float]:
-    if value[0] > value[1]:
-        raise ValueError(f"the lower end {value[0]} is above the upper end {value[1]}")
-    return value
-
-
 Probability = Annotated[float, Field(ge=0, le=1)]
 Spread = Annotated[float, Field(ge=0, lt=1)]
-Shares = Annotated[
-    tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]], AfterValidator(_ordered)
-]
-Pixels = Annotated[
-    tuple[Annotated[float, Field(gt=0, le=16)], Annotated[float, Field(gt=0, le=16)]], AfterValidator(_ordered)
-]
-Quality = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]], AfterValidator(_ordered)
-]
+Share = Annotated[float, Field(gt=0, le=1)]
+Shares = Annotated[tuple[Share, Share], Ascending]
+Sigma = Annotated[float, Field(gt=0, le=16)]
+Pixels = Annotated[tuple[Sigma, Sigma], Ascending]
+Level = Annotated[int, Field(ge=1, le=100)]
+Quality = Annotated[tuple[Level, Level], Ascending]
 
 
 class Augmentation(BaseModel):

@@ -1,21 +1,16 @@
 """dataset.yaml, which says what a dataset's files mean. It may be a stranger's: values are checked before their use."""
 
 import functools
-import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
 
-from qumade.errors import QumadeError
-from qumade.io.files import read_bytes
+from qumade.io.config import DATASET_BYTES, parse_model, read_yaml
 
 __all__ = ["UNDESCRIBED_DEPTH", "DepthCode", "Description", "FolderCode", "inverse_depth_table", "read_description"]
-
-MAX_BYTES = 1 << 25
 
 Count = Annotated[int, Field(strict=True, ge=0)]
 Side = Annotated[int, Field(strict=True, ge=1)]
@@ -86,22 +81,9 @@ UNDESCRIBED_DEPTH = DepthCode(code="inverse", bits=8, range="image")
 
 def read_description(path: Path) -> Description:
     """Return the checked content of a dataset.yaml; QumadeError naming the file and the first wrong key."""
-    try:
-        content = yaml.safe_load(read_bytes(path, MAX_BYTES))
-    # besides YAMLError: dates that are none, nesting beyond the stack, bytes that are no text
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise QumadeError(f"Invalid dataset.yaml: {path} is not YAML: {' '.join(str(error).split())[:200]}") from error
-    if not isinstance(content, dict):
-        raise QumadeError(f"Invalid dataset.yaml: got {_short(content)} in {path}; must be a mapping")
-    try:
-        return Description.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        must_be = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        if first["type"] == "missing":
-            raise QumadeError(f"Invalid dataset.yaml: key {key} is missing in {path}; must be given") from error
-        raise QumadeError(f"Invalid {key}: got {_short(first['input'])} in {path}; must be {must_be}") from error
+    return parse_model(
+        Description, read_yaml(path, "dataset.yaml", at_most=DATASET_BYTES), str(path), what="dataset.yaml"
+    )
 
 
 @functools.lru_cache(maxsize=8)
@@ -117,9 +99,3 @@ def inverse_depth_table(depth: DepthCode) -> NDArray[np.float64]:
         table = far + (near - far) * (codes / codes[-1])
     table.flags.writeable = False
     return table
-
-
-def _short(value: object) -> str:
-    shortener = reprlib.Repr()
-    shortener.maxlevel = 2  # aliases can make a value exponentially long when written out
-    return " ".join(shortener.repr(value).split())[:120]

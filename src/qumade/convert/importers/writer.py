@@ -20,8 +20,9 @@ from tqdm.auto import tqdm
 from qumade.convert.importers.records import Labels, Record, Source
 from qumade.data.metadata import DepthCode
 from qumade.errors import QumadeError
+from qumade.io.config import DATASET_BYTES, read_yaml
 from qumade.io.decode import MAX_PIXELS, decode_rgb
-from qumade.io.files import is_temporary, read_bytes, remove_temporary_files, write_bytes
+from qumade.io.files import is_temporary, remove_temporary_files, write_bytes
 from qumade.io.pictures import printable, read_picture
 
 __all__ = ["MANIFEST_SCHEMA", "ImportSummary", "read_image", "write_import"]
@@ -205,10 +206,7 @@ def _begun(out: Path, description: dict[str, Any]) -> bool:
             got = f"{printable(out)}, which holds {strange[0]!r}" if strange else f"the file {printable(out)}"
             raise QumadeError(f"Invalid --out: got {got}; must be a new or empty folder, or one this import has begun")
         return False
-    try:
-        found = yaml.safe_load(read_bytes(path, 1 << 25))
-    except (yaml.YAMLError, ValueError, RecursionError):
-        found = None
+    found = read_yaml(path, "dataset.yaml", at_most=DATASET_BYTES)
     if not isinstance(found, dict) or any(found.get(key) != value for key, value in description.items()):
         wanted = "made by the same import of the same files, or another folder"
         raise QumadeError(f"Invalid --out: got another dataset in {printable(out)}; must be {wanted}")

@@ -35,7 +35,8 @@ def main() -> None:
     import torch
 
     from qumade.assets.bundled import bundled_folder
-    from qumade.io.pictures import list_pictures, read_rgb
+    from qumade.io.decode import read_rgb
+    from qumade.io.pictures import list_pictures
     from qumade.models.config import NetworkConfig
     from qumade.models.network import build_network
     from qumade.predict.export import export_onnx

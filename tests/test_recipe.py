@@ -76,7 +76,10 @@ def test_a_depth_teacher_is_a_name_on_the_hub_or_a_path_beside_the_recipe(tmp_pa
 
 @pytest.mark.parametrize(
     ("fields", "words"),
-    [("depth: composite", "needs depth_teacher"), ("depth_teacher: auto", "is for depth 'composite'")],
+    [
+        ("depth: composite", "got nothing in .*; must be the network .* which depth 'composite' needs"),
+        ("depth_teacher: auto", "got 'auto' in .*; must be left out where depth is not 'composite'"),
+    ],
 )
 def test_composite_depth_and_its_teacher_belong_together(tmp_path, fields, words):
     (tmp_path / "recipe.yaml").write_text(f"{FOLDERS}{fields}\n")
@@ -190,7 +193,7 @@ BAD_VALUES = [
     ("size: 224", "size", "224"),
     ("size: [15, 224]", "size.0", "15"),
     ("size: [224, 8193]", "size.1", "8193"),
-    ("size: [224]", "size.1", "[224]"),
+    ("size: [224]", "size", "[224]"),
     ("per_pair: 0", "per_pair", "0"),
     ("flip: maybe", "flip", "'maybe'"),
     ("crop: [0, 1]", "crop.0", "0"),
@@ -198,8 +201,8 @@ BAD_VALUES = [
     ("crop: [0.9, 1.1]", "crop.1", "1.1"),
     ("objects: [0, 1]", "objects.0", "0"),
     ("objects: [1, 17]", "objects.1", "17"),
-    ("objects: [3, 1]", "objects", "3"),
-    ("scale: [0.5, 0.1]", "scale.default", "[0.5, 0.1]"),
+    ("objects: [3, 1]", "objects", "[3, 1]"),
+    ("scale: [0.5, 0.1]", "scale", "[0.5, 0.1]"),
     ("scale: {a.png: [0.1, .nan]}", "scale.a.png.1", "nan"),
     ("scale: {a.png: [0.0, 1.0]}", "scale.a.png.0", "0.0"),
     ("scale: {a.png: [0.1, 4.1]}", "scale.a.png.1", "4.1"),
@@ -231,7 +234,7 @@ def test_bad_value_is_refused_with_file_field_and_value(tmp_path, line, field, v
 
 
 def test_folders_are_required(tmp_path):
-    with pytest.raises(QumadeError, match=r"foregrounds.*required"):
+    with pytest.raises(QumadeError, match=r"^Invalid foregrounds: got nothing in recipe\.yaml; must be given$"):
         recipe_from_dict({"backgrounds": "b"}, "recipe.yaml", tmp_path)
 
 
@@ -253,10 +256,10 @@ BOMB = "".join(f"{a}: &{a} [{','.join([f'*{b}'] * 9)}]\n" for a, b in zip("bcdef
         (FOLDERS + "seed: " + "[" * 100_000, "not valid YAML"),
         ("a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + BOMB + FOLDERS, "got 'a'"),
         (FOLDERS + "seed: {a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1],\n" + BOMB.replace("\n", ",\n") + "}", "seed"),
-        ("- backgrounds", "holds list"),
-        ("", "holds NoneType"),
+        ("- backgrounds", "got ['backgrounds'] in"),
+        ("", "got None in"),
         ("{", "not valid YAML"),
-        ("format: 1\nrecipe: 3", "holds int"),
+        ("format: 1\nrecipe: 3", "got 3 in"),
     ],
     ids=range(16),
 )

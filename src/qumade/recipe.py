@@ -4,19 +4,25 @@ What changes a pixel or a label is a field here. Where the dataset lies, how man
 samples are drawn is not.
 """
 
-import difflib
 import fnmatch
 import os
 import re
-import reprlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from qumade.errors import QumadeError
+from qumade.io.config import (
+    DATASET_BYTES,
+    Ascending,
+    RelativePath,
+    parse_model,
+    plain_values,
+    read_yaml,
+    write_yaml,
+    wrong_field,
+)
 
 __all__ = [
     "DEFAULT",
@@ -31,33 +37,12 @@ __all__ = [
 
 DEFAULT = "default"  # the key of a per-foreground table that holds for files no other key names
 
-_PATH_FIELDS = ("backgrounds", "foregrounds", "masks", "depths", "labels", "reliefs")
 _HUB_NAME = re.compile(r"auto|[A-Za-z0-9][\w.-]*/[\w.-]+")
-_MAX_YAML_BYTES = 256 * 2**20
-
-# Values in messages are cut short: aliases make a value of a few bytes print as gigabytes.
-_shown = reprlib.Repr()
-_shown.maxlevel, _shown.maxstring, _shown.maxother = 2, 100, 100
-
-
-def _ordered(value: tuple[float, float]) -> tuple[float, float]:
-    if value[0] > value[1]:
-        raise ValueError(f"the lower end {value[0]} is above the upper end {value[1]}")
-    return value
 
 
 def _as_table(value: Any) -> Any:
     """A bare range stands for a table with a default only."""
     return value if isinstance(value, Mapping) else {DEFAULT: value}
-
-
-def _expanded(path: Path | str) -> str:
-    # Unlike Path.expanduser it leaves alone users that are not there, and "./~name".
-    return os.path.expanduser(path)  # noqa: PTH111
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(_expanded(path)))
 
 
 def _is_hub_name(value: str | os.PathLike[str]) -> bool:
@@ -67,22 +52,21 @@ def _is_hub_name(value: str | os.PathLike[str]) -> bool:
 
 def _hub_name(value: str) -> str:
     if not _is_hub_name(value):
-        raise ValueError("must be auto or ORG/NAME")
+        raise ValueError("auto or ORG/NAME")
     return value
 
 
-Folder = Annotated[Path, AfterValidator(_absolute)]
+Folder = RelativePath
 HubName = Annotated[str, AfterValidator(_hub_name)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveShare = Annotated[float, Field(gt=0.0, le=1.0)]
 Scale = Annotated[float, Field(gt=0.0, le=4.0)]
-ScaleRange = Annotated[tuple[Scale, Scale], AfterValidator(_ordered)]
-
-
-Ends = Annotated[tuple[Share, Share], AfterValidator(_ordered)]
+ScaleRange = Annotated[tuple[Scale, Scale], Ascending]
+Ends = Annotated[tuple[Share, Share], Ascending]
 LabelNames = Literal["cityscapes", "ade20k", "camvid"]
 Policy = Literal["random", "semantic", "perspective"]
 Horizon = Annotated[float, Field(ge=-1.0, lt=1.0)] | Literal["labels"]
+Objects = Annotated[int, Field(ge=1, le=16)]
 Metres = Annotated[float, Field(gt=0.0, le=1000.0)]
 Names = tuple[str, ...]
 
@@ -125,10 +109,10 @@ class Recipe(BaseModel):
     """Adds the mirror image of every cut-out whose mirror image is not in the folder."""
     mirror_backgrounds: bool = True
     """Mirrors half of the backgrounds' crops."""
-    crop: Annotated[tuple[PositiveShare, PositiveShare], AfterValidator(_ordered)] = (1.0, 1.0)
+    crop: Annotated[tuple[PositiveShare, PositiveShare], Ascending] = (1.0, 1.0)
     """Size of the background's crop, as a share of the largest crop of the sample's shape."""
 
-    objects: tuple[Annotated[int, Field(ge=1, le=16)], Annotated[int, Field(ge=1, le=16)]] = (1, 1)
+    objects: Annotated[tuple[Objects, Objects], Ascending] = (1, 1)
     """Number of cut-outs in a sample, as a range."""
     scale: Annotated[Mapping[str, ScaleRange], BeforeValidator(_as_table)] = {DEFAULT: (0.1, 0.5)}
     """sqrt(box of the object / picture), by file name or pattern of the cut-out; `default` for the rest."""
@@ -142,7 +126,7 @@ class Recipe(BaseModel):
     """Classes that a cut-out may stand on, instead of `ground`; by file name or pattern of the cut-out."""
     contact_rows: Ends = (0.0, 1.0)
     """Rows of the photo in which contacts of semantic placement may lie."""
-    contact_distance: Annotated[tuple[Metres, Metres], AfterValidator(_ordered)] | None = None
+    contact_distance: Annotated[tuple[Metres, Metres], Ascending] | None = None
     """Distances of such contacts: metres where depth is metric, else multiples of the distance at the lower edge."""
     contact_sampling: Literal["picture", "distance"] = "picture"
     """Contacts are uniform over the pixels where an object may stand, or over their distance."""
@@ -161,7 +145,7 @@ class Recipe(BaseModel):
     present: Literal["ignore", "mask", "skip"] = "ignore"
     """Objects that a background already shows: marked as ignored, added to the mask, or the background is left out."""
 
-    centre_row: Annotated[tuple[Share, Share], AfterValidator(_ordered)] = (0.5, 1.0)
+    centre_row: Annotated[tuple[Share, Share], Ascending] = (0.5, 1.0)
     """Rows in which the centre of an object may lie under random placement."""
     min_visible: PositiveShare = 0.7
     """Least share of an object that stays visible: inside the picture and not hidden by others."""
@@ -190,28 +174,29 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.objects[0] > self.objects[1]:
-            raise ValueError(f"objects: the lower end {self.objects[0]} is above the upper end {self.objects[1]}")
         if abs(sum(self.split) - 1.0) > 1e-9:
-            raise ValueError(f"split: the shares {list(self.split)} must add up to 1")
+            raise wrong_field("split", "shares that add up to 1")
         if DEFAULT not in self.scale:
             object.__setattr__(self, "scale", {**self.scale, DEFAULT: (0.1, 0.5)})
         if self.policy_weights is not None and not sum(self.policy_weights.values()) > 0:
-            raise ValueError(f"policy_weights: the shares {dict(self.policy_weights)} must add up to more than 0")
-        policies = set(self.policies) - {"random"}
-        if policies and self.labels is None:
-            raise ValueError(f"placement: {' and '.join(sorted(policies))} needs labels, a folder of label maps")
+            raise wrong_field("policy_weights", "shares that add up to more than 0")
+        grounded = " and ".join(sorted(set(self.policies) - {"random"}))
+        if grounded and self.labels is None:
+            raise wrong_field("labels", f"a folder of label maps, which {grounded} placement needs")
         if self.labels is None and "labels" in self.horizon.values():
-            raise ValueError("horizon: 'labels' needs labels, a folder of label maps")
+            raise wrong_field("labels", "a folder of label maps, which horizon 'labels' needs")
         if self.depth == "composite" and self.depth_teacher is None:
-            raise ValueError("depth: 'composite' needs depth_teacher, the network that predicts it")
+            raise wrong_field("depth_teacher", "the network that predicts the depth, which depth 'composite' needs")
         if self.depth == "layered" and self.depth_teacher is not None:
-            raise ValueError(
-                "depth_teacher: is for depth 'composite'; for 'layered' `qumade generate --depth-teacher` labels the "
-                "backgrounds, and depths is the folder that it writes"
+            raise wrong_field(
+                "depth_teacher",
+                "left out where depth is not 'composite'; for layered depth `qumade generate --depth-teacher` labels "
+                "the backgrounds, and depths is the folder that it writes",
             )
         if self.depth_quantization == "image" and self.encoding == "lossless":
-            raise ValueError("depth_quantization: 'image' is for 8-bit codes; encoding 'lossless' must have 'dataset'")
+            raise wrong_field(
+                "depth_quantization", "'dataset' where encoding is 'lossless': 'image' is for 8-bit codes"
+            )
         return self
 
     @classmethod
@@ -249,29 +234,15 @@ def for_file(name: str, table: Mapping[str, Value]) -> Value | None:
     return table.get(match_pattern(name, table))
 
 
-def recipe_from_dict(values: object, source: str, folder: Path) -> Recipe:
-    """A recipe from parsed YAML; relative paths are relative to `folder`, `source` names the file in messages."""
-    if not isinstance(values, dict):
-        raise QumadeError(f"Invalid recipe: {source} holds {type(values).__name__}; must be a mapping of fields")
-    values = dict(values)
-    for key in values:
-        if key not in Recipe.model_fields:
-            raise QumadeError(f"Invalid recipe field: got {_shown.repr(key)} in {source}; {_nearest(key)}")
-    for key in (*_PATH_FIELDS, "label_names"):
-        if isinstance(values.get(key), str | os.PathLike) and values[key] not in get_args(LabelNames):
-            values[key] = folder / _expanded(values[key])
-    if isinstance(values.get("depth_teacher"), str | os.PathLike) and not _is_hub_name(values["depth_teacher"]):
-        values["depth_teacher"] = folder / _expanded(values["depth_teacher"])
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        raise QumadeError(_one_line(error, source)) from None
+def recipe_from_dict(values: object, source: str, folder: Path, *, name_field: Callable[[str], str] = str) -> Recipe:
+    """A recipe from plain values, as of YAML or of flags; `source`, `folder` and `name_field` as of `parse_model`."""
+    return parse_model(Recipe, values, source, what="recipe", folder=folder, name_field=name_field)
 
 
 def load_recipe(path: Path) -> Recipe:
     """Reads a recipe file, or the recipe in a dataset's dataset.yaml. Raises QumadeError naming the file and field."""
-    path = _absolute(path)
-    values = _read_yaml(path)
+    path = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH111
+    values = read_yaml(path, "recipe", at_most=DATASET_BYTES)
     if isinstance(values, dict) and "recipe" in values and "format" in values:
         values = values["recipe"]
     return recipe_from_dict(values, str(path), path.parent)
@@ -279,70 +250,13 @@ def load_recipe(path: Path) -> Recipe:
 
 def recipe_to_dict(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Plain values for YAML, every field spelled out; paths relative to `folder`, where the file will lie."""
-    values = recipe.model_dump(mode="json")
-    for key in (*_PATH_FIELDS, "label_names", "depth_teacher"):
-        if isinstance(getattr(recipe, key), Path):
-            values[key] = _relative(Path(values[key]), folder)
+    values = plain_values(recipe, folder)
     if isinstance(recipe.depth_teacher, Path) and _is_hub_name(values["depth_teacher"]):
         values["depth_teacher"] = f"./{values['depth_teacher']}"
     return values
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Writes the recipe so that load_recipe(path) gives an equal one."""
-    path = _absolute(path)
-    path.write_text(yaml.safe_dump(recipe_to_dict(recipe, path.parent), sort_keys=False, allow_unicode=True), "utf-8")
-
-
-def _relative(path: Path, folder: Path) -> str:
-    try:
-        relative = Path(os.path.relpath(path, folder)).as_posix()
-        return f"./{relative}" if relative.startswith("~") else relative  # not somebody's home
-    except ValueError:  # another drive
-        return path.as_posix()
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice: the second would silently win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable):  # others are refused below
-                if key in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"key {key!r} is given twice", key_node.start_mark
-                    )
-                seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path) -> object:
-    try:
-        if path.stat().st_size > _MAX_YAML_BYTES:
-            raise QumadeError(f"Invalid recipe file: {path} has {path.stat().st_size} bytes; at most {_MAX_YAML_BYTES}")
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise QumadeError(f"Invalid recipe file: cannot read {path}: {error}") from None
-    try:
-        return yaml.load(text, _Loader)
-    except Exception as error:  # a date that is none or a number of 5000 digits raise anything
-        raise QumadeError(f"Invalid recipe file: {path} is not valid YAML: {' '.join(str(error).split())}") from None
-
-
-def _nearest(key: object) -> str:
-    names = list(Recipe.model_fields)
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5) if isinstance(key, str) else []
-    return f"did you mean {near[0]!r}?" if near else f"must be one of: {', '.join(names)}"
-
-
-def _one_line(error: ValidationError, source: str) -> str:
-    problems: Sequence[Any] = error.errors()
-    first = problems[0]
-    where = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    if not where:
-        return f"Invalid recipe in {source}: {message}"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"Invalid {where}: got {_shown.repr(first['input'])} in {source}; {message}{more}"
+    """Writes the recipe so that load_recipe(path) gives an equal one. Raises QumadeError."""
+    path = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH111
+    write_yaml(recipe_to_dict(recipe, path.parent), path)

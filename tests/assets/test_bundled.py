@@ -303,11 +303,11 @@ class TestWriteSamples:
         write_samples(tmp_path)
         (tmp_path / "backgrounds" / "road_01.jpg").write_bytes(b"torn")
         (tmp_path / "cameras.json").unlink()
-        (tmp_path / ".cameras.json.part").write_bytes(b"half")
+        (tmp_path / ".tmp-123-cameras.json").write_bytes(b"half")
         write_samples(tmp_path)
         for name in ("backgrounds/road_01.jpg", "cameras.json"):
             assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
-        assert not list(tmp_path.rglob("*.part"))
+        assert not list(tmp_path.rglob(".tmp-*"))
 
     def test_refuses_other_content(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("years of work")

@@ -11,7 +11,8 @@ from PIL import Image
 
 from qumade.assets.cutouts import read_cutout
 from qumade.assets.identities import NEAR_LEVELS, Identities, group_identities, signature
-from qumade.io.pictures import list_pictures, read_rgb
+from qumade.io.decode import read_rgb
+from qumade.io.pictures import list_pictures
 
 
 def identities(*pictures: np.ndarray) -> Identities:

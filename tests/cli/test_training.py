@@ -76,10 +76,14 @@ def test_flags_become_the_config(run, recipe, tmp_path):
         ((), 2, "needs a dataset or a recipe"),
         (("nothing-there",), 1, "nothing-there; must be a folder or a recipe file"),
         (("x", "--epochs=1", "--minutes=2"), 2, "one of --epochs, --minutes and --steps"),
-        (("x", "--size=100"), 1, "Invalid size: got (100, 100) in the command line; must be width and height that are"),
-        (("x", "--lr=fast"), 1, "Invalid --lr: got 'fast'; must be a number, or find"),
+        (
+            ("x", "--size=100"),
+            1,
+            "Invalid --size: got [100, 100] in the command line; must be width and height that are",
+        ),
+        (("x", "--lr=fast"), 1, "Invalid --lr: got 'fast' in the command line; must be a number above 0, or find"),
         (("x", "--with=b"), 1, "Invalid share: got 'b'"),
-        (("x", "--epochs=0"), 1, "Invalid epochs: got 0"),
+        (("x", "--epochs=0"), 1, "Invalid --epochs: got 0"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(run, tmp_path, arguments, code, message):
@@ -92,20 +96,20 @@ def test_what_cannot_be_is_told_in_one_line(run, tmp_path, arguments, code, mess
     [
         (("--threads=0",), "Invalid --threads: got 0; must be at least 1"),
         (("--workers=-1",), "Invalid --workers: got -1; must be at least 0"),
-        (("--lr=0",), "Invalid lr: got 0.0 in the command line; must be a number above 0, or find"),
+        (("--lr=0",), "Invalid --lr: got 0 in the command line; must be a number above 0, or find"),
         (
             ("--inverse-depth-limits=1,0",),
-            "Invalid inverse_depth_limits: got (1.0, 0.0) in the command line; must be far and near inverse depth, far "
+            "Invalid --inverse-depth-limits: got [1, 0] in the command line; must be far and near inverse depth, far "
             "below near",
         ),
         (
             ("--inverse-depth-limits=0.5",),
-            "Invalid inverse_depth_limits: got (0.5, 0.5) in the command line; must be far and near inverse depth, far "
+            "Invalid --inverse-depth-limits: got [0.5, 0.5] in the command line; must be far and near inverse depth, far "
             "below near",
         ),
         (
             ("--pretrained",),
-            "Invalid pretrained: got True in the command line; must be false for model tiny, whose encoder nobody "
+            "Invalid --pretrained: got True in the command line; must be false for model tiny, whose encoder nobody "
             "trained on ImageNet; small and base have one",
         ),
     ],

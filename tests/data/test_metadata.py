@@ -46,7 +46,7 @@ def test_everything_that_a_writer_states_is_read(tmp_path: Path) -> None:
         ({"samples": -1}, "samples"),
         ({"samples": "many"}, "samples"),
         ({"samples": True}, "samples"),
-        ({"size": [224]}, "dataset.yaml: key size.1"),
+        ({"size": [224]}, "size: got [224]"),
         ({"size": [224, 0]}, "size"),
         ({"recipe": [1, 2]}, "recipe"),
         ({"folders": {"images": {"suffix": "/../../etc/passwd", "format": "jpeg"}}}, "folders.images.suffix"),
@@ -76,7 +76,7 @@ def test_a_wrong_value_is_refused_by_key_value_and_file(tmp_path: Path, change: 
 @pytest.mark.parametrize("key", ["format", "complete"])
 def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
     content = {name: value for name, value in BASE.items() if name != key}
-    with pytest.raises(QumadeError, match=f"key {key} is missing in {tmp_path}"):
+    with pytest.raises(QumadeError, match=f"Invalid {key}: got nothing in {tmp_path}.*; must be given"):
         read_metadata(described(tmp_path, content))
 
 

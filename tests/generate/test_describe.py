@@ -8,6 +8,7 @@ from qumade.data.encode import folder_settings
 from qumade.data.metadata import begun_metadata, read_metadata, write_metadata
 from qumade.errors import QumadeError
 from qumade.generate.describe import describe
+from qumade.io.files import remove_temporary_files
 from qumade.recipe import load_recipe
 from qumade.synth.depth_encoding import layered_encoding
 from qumade.synth.synthesizer import Synthesizer
@@ -56,9 +57,10 @@ def test_its_own_description_is_accepted(tmp_path: Path, description: dict[str, 
 def test_a_description_that_was_never_finished_leaves_an_empty_folder(
     tmp_path: Path, description: dict[str, Any]
 ) -> None:
-    (tmp_path / ".dataset.yaml.tmp").write_text("format: qum")
+    (tmp_path / ".tmp-123-dataset.yaml").write_text("format: qum")
     assert begun_metadata(tmp_path, description, "qumade generate") is None
     write_metadata(tmp_path, description)
+    remove_temporary_files(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.yaml"]
 
 

@@ -185,8 +185,8 @@ def test_what_killed_writers_left_is_removed(works: Any, wait_until: Wait, read_
     out = interrupted(works, wait_until)
     (out / "images" / ".tmp-4711-img000001.jpg").write_bytes(b"torn")
     (out / "depth" / ".tmp-4711-img999999.jpg").write_bytes(b"")
-    (out / ".dataset.yaml.tmp").write_text("torn")
-    (out / ".qumade" / "manifest.parquet").write_bytes(b"torn")
+    (out / ".tmp-4711-dataset.yaml").write_text("torn")
+    (out / ".tmp-4711-manifest.parquet").write_bytes(b"torn")
     works.generate(out)
     assert read_tree(out) == works.reference()
 

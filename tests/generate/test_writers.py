@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from qumade.data.encode import Encoded
-from qumade.generate.writers import FolderWriter, remove_temporary_files
+from qumade.generate.writers import FolderWriter
 
 SUFFIXES = {"images": ".jpg", "masks": ".jpg", "depth": ".png"}
 SAMPLE = Encoded({"images": b"colour" * 500, "masks": b"grey", "depth": b"near" * 40}, 0)
@@ -115,13 +115,3 @@ def test_a_file_that_the_system_cuts_off_never_gets_its_name(tmp_path: Path) -> 
     assert os.strerror(errno.EFBIG) in done.stderr
     assert str(tmp_path / "images" / "img000002.jpg") in done.stderr
     assert [path.name for path in (tmp_path / "images").iterdir()] == ["img000001.jpg"]
-
-
-def test_only_temporary_files_are_removed(tmp_path: Path, read_tree: Callable[[Path], dict[str, bytes]]) -> None:
-    with opened(tmp_path) as writer:
-        writer.write("img000001", SAMPLE)
-        before = read_tree(tmp_path)
-        (tmp_path / "images" / f"{writer._prefix}img000002.jpg").write_bytes(b"torn")
-    (tmp_path / "depth" / ".tmp-1-img000003.png").write_bytes(b"")
-    remove_temporary_files(tmp_path, [*SUFFIXES, "ignore"])
-    assert read_tree(tmp_path) == before

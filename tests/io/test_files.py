@@ -1,9 +1,19 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from qumade.errors import QumadeError
-from qumade.io.files import only_one, read_bytes, write_bytes
+from qumade.io.files import (
+    is_temporary,
+    new_file,
+    only_one,
+    open_regular,
+    read_bytes,
+    remove_temporary_files,
+    write_bytes,
+    write_in_folder,
+)
 
 
 def test_a_file_comes_back_as_written_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -30,6 +40,85 @@ def test_a_failed_write_is_named_and_cleaned_up(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
     with pytest.raises(QumadeError, match=r"cannot write .*none/file: No such file"):
         write_bytes(tmp_path / "none" / "file", b"x")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(QumadeError, match=r"cannot read .*pipe: not a regular file"):
+        read_bytes(tmp_path / "pipe", 10)
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/null")):
+        with pytest.raises(OSError, match="not a regular file"):
+            open_regular(path)
+
+
+def test_the_longest_name_that_a_file_may_have_can_be_written(tmp_path: Path) -> None:
+    name = "é" * 127 + "a"
+    write_bytes(tmp_path / name, b"1")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    write_in_folder(folder, name, b"2")
+    os.close(folder)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, b"2")]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_streamed_file_gets_its_name_at_the_end(tmp_path: Path, durable: bool) -> None:
+    path = tmp_path / "table"
+    path.write_bytes(b"old")
+    with new_file(path, durable=durable) as file:
+        file.write(b"half")
+        (other,) = [entry for entry in tmp_path.iterdir() if entry != path]
+        assert is_temporary(other.name) and path.read_bytes() == b"old"
+        file.write(b" and half")
+    assert path.read_bytes() == b"half and half" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [KeyError("mine"), KeyboardInterrupt(), OSError(5, "gone", "/another/file")])
+def test_what_stops_a_stream_passes_and_keeps_the_older_file(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "table"
+    path.write_bytes(b"old")
+    with pytest.raises(type(error)) as caught, new_file(path) as file:
+        file.write(b"half")
+        raise error
+    assert caught.value is error
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+def test_a_disk_that_fails_keeps_the_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    write_bytes(tmp_path / "file", b"old", durable=True)
+    monkeypatch.setattr(os if broken == "fsync" else Path, broken, fail)
+    with pytest.raises(QumadeError, match=r"cannot write .*file: No space left on device"):
+        write_bytes(tmp_path / "file", b"new", durable=True)
+    assert (tmp_path / "file").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_only_temporary_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left by whichever way of writing: the names are taken from the system, not from this test."""
+
+    def kill(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with monkeypatch.context() as patch:
+        for call in ("rename", "replace", "unlink"):
+            patch.setattr(os, call, kill)
+            patch.setattr(Path, call, kill)
+        with pytest.raises(KeyboardInterrupt):
+            write_bytes(tmp_path / "a\nb.json", b"1")
+        with pytest.raises(KeyboardInterrupt):
+            write_in_folder(folder, "c.jpg", b"2")
+    os.close(folder)
+    assert sorted(path.name.partition("-")[0] for path in tmp_path.iterdir()) == [".tmp", ".tmp"]
+    kept = [".tmp", ".tmp-", ".tmp-x-mine", "tmp-1-a", ".hidden", "a.json"]
+    for name in kept:
+        assert not is_temporary(name)
+        (tmp_path / name).touch()
+    remove_temporary_files(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+    remove_temporary_files(tmp_path / "missing")
 
 
 def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qumade.errors import QumadeError
 from qumade.io.pictures import UnusablePicture
-from qumade.teachers.cache import cached_maps, file_fingerprint, write_npy
+from qumade.teachers.cache import cached_maps, file_fingerprint
 
 
 def made(folder: Path, count: int) -> list[Path]:
@@ -61,9 +62,9 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_npy(tmp_path / "map.npy", np.zeros(3))
-    assert not list(tmp_path.iterdir())
+    with pytest.raises(QumadeError, match=r"cannot write .*\.npy: No space"):
+        cached_maps(made(tmp_path, 1), tmp_path / "cache", Teacher(), batch_size=1, what="x")
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_fingerprint_depends_on_names_and_contents_only(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qumade.errors import QumadeError
+from qumade.io.files import write_bytes
 from qumade.train import checkpoint
-from qumade.train.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint, write_durably
+from qumade.train.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(3, dtype=torch.int64), "c": torch.zeros(0)}
 
@@ -48,7 +49,7 @@ def test_a_torn_file_is_refused_by_name(tmp_path, cut):
 
 def test_other_weights_are_no_checkpoint(tmp_path):
     path = tmp_path / "weights.safetensors"
-    write_durably(path, checkpoint.tensor_bytes(TENSORS, {"format": "qumade-weights/1"}))
+    write_bytes(path, checkpoint.tensor_bytes(TENSORS, {"format": "qumade-weights/1"}))
     with pytest.raises(QumadeError, match="got format 'qumade-weights/1'"):
         read_checkpoint(path)
 
@@ -68,7 +69,7 @@ def test_the_one_before_stays_until_the_new_one_is_whole(tmp_path, monkeypatch, 
 
 
 def test_leftovers_of_a_kill_are_passed_over_and_removed(tmp_path):
-    (tmp_path / ".step_000000009.safetensors.123").write_bytes(b"half")
+    (tmp_path / ".tmp-123-step_000000009.safetensors").write_bytes(b"half")
     assert latest_checkpoint(tmp_path) is None
     path = write_checkpoint(tmp_path, 1, TENSORS, {})
     assert list(tmp_path.iterdir()) == [path]

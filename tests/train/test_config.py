@@ -92,20 +92,20 @@ def test_only_what_was_left_open_may_have_been_found(given_fields, found, unlike
     ("values", "message"),
     [
         ([], "Invalid config: got [] in FILE; must be a mapping"),
-        ({"data": "d", "epoch": 3}, "Invalid config field: got 'epoch' in FILE; did you mean epochs?"),
-        ({}, "Invalid data: got {'epochs': 20} in FILE; must be Field required"),
+        ({"data": "d", "epoch": 3}, "Invalid config field: got 'epoch' in FILE; did you mean 'epochs'?"),
+        ({}, "Invalid data: got nothing in FILE; must be given"),
         (
             {"data": "d", "size": [100, 96]},
             "Invalid size: got [100, 96] in FILE; must be width and height that are mult",
         ),
         (
             {"data": "d", "epochs": 3, "minutes": 2},
-            "Invalid config: got other values in FILE; must be epochs or minutes",
+            "Invalid minutes: got 2 in FILE; must be left out where epochs are given",
         ),
-        ({"data": "d", "mean": [0, 0, 0]}, "must be mean and std given both or neither"),
+        ({"data": "d", "mean": [0, 0, 0]}, "Invalid std: got nothing in FILE; must be given too: mean and std"),
         (
             {"data": "d", "extra_datasets": [{"data": "e", "share": 0.6}] * 2},
-            "must be shares in extra_datasets that leave something",
+            "must be datasets whose shares add up to less than 1",
         ),
         (
             {"data": "d", "extra_datasets": [{"data": "e", "share": 1.5}]},
@@ -141,9 +141,9 @@ def test_a_wrong_config_is_refused_in_one_line(values, message):
         ),
         (
             {"mean": [0, 0, 2], "std": [1, 1, 1]},
-            "Invalid mean.2: got 2 in FILE; must be less than or equal to 1",
+            "Invalid mean.2: got 2 in FILE; must be at least 0 and at most 1",
         ),
-        ({"mean": [0, 0, 0], "std": [1, 0, 1]}, "Invalid std.1: got 0 in FILE; must be greater than 0"),
+        ({"mean": [0, 0, 0], "std": [1, 0, 1]}, "Invalid std.1: got 0 in FILE; must be above 0 and at most 1"),
         (
             {"pretrained": True},
             "Invalid pretrained: got True in FILE; must be false for model tiny, whose encoder nobody trained on "

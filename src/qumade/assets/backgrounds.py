@@ -17,7 +17,6 @@ from qumade.assets.labels import read_labels
 from qumade.assets.scan import Finding, ScannedBackground
 from qumade.assets.stems import match_stems
 from qumade.depth.encoding import DepthKind
-from qumade.errors import QumadeError
 from qumade.io.pictures import UnusablePicture, content_hash, printable
 from qumade.recipe import Recipe, for_file
 
@@ -139,8 +138,8 @@ def _labels(recipe: Recipe, scan: ScannedBackground, path: Path | None) -> NDArr
         raise _Unusable("no-labels", f"has no label map of equal stem in {printable(recipe.labels)}")
     try:
         return read_labels(path, (scan.width, scan.height), scan.path)
-    except QumadeError as error:
-        raise _Unusable("labels", str(error)) from None
+    except UnusablePicture as error:
+        raise _Unusable(error.reason, error.message) from None
 
 
 def _inverse_depth(

@@ -2,13 +2,13 @@
 
 import json
 import os
-import shutil
 from importlib.resources import files
 from pathlib import Path
 
 import yaml
 
 from qumade.errors import QumadeError
+from qumade.io.files import is_temporary, remove_temporary_files, write_bytes
 
 __all__ = ["bundled_folder", "write_samples"]
 
@@ -21,24 +21,20 @@ def bundled_folder() -> Path:
 def write_samples(folder: Path) -> None:
     """Copy the bundled samples into `folder` and write a recipe.yaml that works on them.
 
-    Each file appears under its name only when it is whole, and running again after a kill completes the copy; what is
-    already there is written anew. Raises QumadeError if `folder` is no folder, or holds anything else.
+    Each file appears under its name only when it is whole, and running again after a kill completes the copy; files
+    that are there already are written again. Raises QumadeError if `folder` is no folder, or holds anything else.
     """
     source = bundled_folder()
     names = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
-    contents: dict[Path, bytes | Path] = {name: source / name for name in names}
-    contents[Path("recipe.yaml")] = _recipe(source).encode()
-    _refuse_others(folder, set(contents))
+    recipe = Path("recipe.yaml")
+    _refuse_others(folder, {*names, recipe})
     try:
-        for name, content in contents.items():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = _part(target)
-            if isinstance(content, bytes):
-                part.write_bytes(content)
-            else:
-                shutil.copyfile(content, part)
-            part.replace(target)
+        for place in {(folder / name).parent for name in (*names, recipe)}:
+            place.mkdir(parents=True, exist_ok=True)
+            remove_temporary_files(place)
+        for name in names:
+            write_bytes(folder / name, (source / name).read_bytes())
+        write_bytes(folder / recipe, _recipe(source).encode())
     except OSError as error:
         raise QumadeError(
             f"Invalid folder: got {error.strerror} in {error.filename or os.path.abspath(folder)}; "
@@ -69,10 +65,6 @@ def _recipe(source: Path) -> str:
     return comment + yaml.safe_dump(fields, sort_keys=False, default_flow_style=None)
 
 
-def _part(target: Path) -> Path:
-    return target.with_name(f".{target.name}.part")
-
-
 def _refuse_others(folder: Path, names: set[Path]) -> None:
     if not folder.exists():
         return
@@ -80,9 +72,8 @@ def _refuse_others(folder: Path, names: set[Path]) -> None:
         raise QumadeError(
             f"Invalid folder: got a file in {os.path.abspath(folder)}; must be a folder or not exist yet."
         )
-    known = names | {_part(name) for name in names}
     for path in sorted(folder.rglob("*")):
-        if not path.is_dir() and path.relative_to(folder) not in known:
+        if not path.is_dir() and path.relative_to(folder) not in names and not is_temporary(path.name):
             raise QumadeError(
                 f"Invalid folder: got other content ({path.relative_to(folder)}) in {os.path.abspath(folder)}; "
                 "must be empty, new, or hold the samples only."

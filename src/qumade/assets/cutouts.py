@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.errors import QumadeError
-from qumade.io.pictures import UnusablePicture, list_pictures, picture_format, printable, read_gray, read_rgba
+from qumade.io.decode import picture_format, read_gray, read_rgba
+from qumade.io.pictures import UnusablePicture, list_pictures, printable
 
 __all__ = ["Cutout", "Note", "contact", "cut_off_sides", "match_masks", "read_cutout", "silhouette"]
 
@@ -198,7 +199,7 @@ def _by_key(paths: Sequence[Path], key: Callable[[Path], str | None]) -> dict[st
 
 
 def _unusable(path: Path, reason: str, got: str, allowed: str) -> UnusablePicture:
-    return UnusablePicture(path, reason, got, allowed, what="cut-out")
+    return UnusablePicture(path, reason, got, allowed, "cut-out")
 
 
 def _read_mask(path: Path, mask: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 """Depth maps of backgrounds: 16-bit PNG in metres, or .npy of inverse depth."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from PIL import Image
 from qumade.assets.stems import match_stems
 from qumade.depth.encoding import DepthKind
 from qumade.errors import QumadeError
-from qumade.io.pictures import MAX_PIXELS, UnusablePicture
+from qumade.io.decode import MAX_PIXELS, read_levels
+from qumade.io.files import open_regular
+from qumade.io.pictures import UnusablePicture
 
 __all__ = ["DEPTH_SCALE", "coarse_mean", "match_depths", "read_inverse_depth"]
 
@@ -40,8 +43,8 @@ def read_inverse_depth(path: Path, size: tuple[int, int], kind: DepthKind) -> ND
     """
     try:
         inverse_depth = _read_npy(path) if path.suffix.lower() == ".npy" else _read_png(path)
-    except UnusablePicture:
-        raise
+    except UnusablePicture as error:
+        raise _unusable(path, error.got, error.allowed) from error
     except Exception as error:  # a hostile file may raise anything
         raise _unusable(path, f"{type(error).__name__} ({' '.join(str(error).split())})", "be a depth map") from None
     if inverse_depth.shape[::-1] != size:
@@ -74,8 +77,10 @@ def coarse_mean(inverse_depth: NDArray[np.float32], most_cells: int = 96) -> NDA
 
 
 def _read_npy(path: Path) -> NDArray[np.float32]:
-    if path.stat().st_size > _MAX_NPY_BYTES:
-        raise _unusable(path, f"{path.stat().st_size} bytes", f"be at most {_MAX_NPY_BYTES}")
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+    if size > _MAX_NPY_BYTES:
+        raise _unusable(path, f"{size} bytes", f"have at most {_MAX_NPY_BYTES}")
     values = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind != "f":
         raise _unusable(path, "another array", "be 2-D, of floats")
@@ -83,17 +88,14 @@ def _read_npy(path: Path) -> NDArray[np.float32]:
 
 
 def _read_png(path: Path) -> NDArray[np.float32]:
-    with Image.open(path, formats=("PNG",)) as picture:
-        if picture.width * picture.height > MAX_PIXELS:
-            raise _unusable(path, f"{picture.width}x{picture.height} pixels", f"be at most {MAX_PIXELS} in all")
-        if not picture.mode.startswith("I"):
-            raise _unusable(path, f"a PNG of mode {picture.mode}", f"be 16-bit grey, metres x {DEPTH_SCALE:g}")
-        codes = np.asarray(picture).astype(np.float32)
+    codes = read_levels(path)
+    if codes.dtype != np.uint16:
+        raise _unusable(path, "an 8-bit PNG", f"be 16-bit grey, metres x {DEPTH_SCALE:g}")
     inverse_depth = np.full(codes.shape, np.nan, np.float32)
-    np.divide(np.float32(DEPTH_SCALE), codes, out=inverse_depth, where=codes > 0)
+    np.divide(np.float32(DEPTH_SCALE), codes.astype(np.float32), out=inverse_depth, where=codes > 0)
     inverse_depth[codes == 65535] = 0.0
     return inverse_depth
 
 
 def _unusable(path: Path, got: str, allowed: str) -> UnusablePicture:
-    return UnusablePicture(path, "depth", got, allowed, what="depth map")
+    return UnusablePicture(path, "depth", got, allowed, "depth map")

@@ -5,17 +5,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 
-import yaml
-
 from qumade.errors import QumadeError
+from qumade.io.config import read_yaml, shown
 
 __all__ = ["LABEL_TABLES", "LabelTable", "label_table", "read_label_table", "resolve_ids", "table_of_names"]
 
 LabelTable = Mapping[str, tuple[int, ...]]
 """Ids of each name. A name may have several ids, an id several names (synonyms), or a name none at all: the classes
 road, sidewalk, terrain, vegetation, building, person, car and sky are understood by every built-in table."""
-
-_MAX_FILE_BYTES = 1 << 20
 
 # Train ids of Cityscapes; 19 and 255 are what its users write where nothing is labelled.
 _CITYSCAPES = (
@@ -94,25 +91,18 @@ def read_label_table(file: Path) -> LabelTable:
     Raises QumadeError for anything else.
     """
     file = file.absolute()
-    wanted = "must be a mapping of ids to names ({0: road, 1: car}) or a list of names, in at most 1 MB of YAML"
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(_MAX_FILE_BYTES + 1)
-        if len(raw) > _MAX_FILE_BYTES:
-            raise QumadeError(f"Invalid label names: got more than 1 MB in {file}; {wanted}")
-        content = yaml.safe_load(raw)
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise QumadeError(f"Invalid label names: got {str(error).splitlines()[0]!r} in {file}; {wanted}") from error
+    content = read_yaml(file, "label names")
     if isinstance(content, list):
         content = dict(enumerate(content))
     if not isinstance(content, dict) or not content:
-        raise QumadeError(f"Invalid label names: got {type(content).__name__} in {file}; {wanted}")
+        wanted = "a mapping of ids to names ({0: road, 1: car}) or a list of names"
+        raise QumadeError(f"Invalid label names: got {shown(content)} in {file}; must be {wanted}")
     for i, name in content.items():
         if type(i) is not int or i < 0:
-            raise QumadeError(f"Invalid label id: got {i!r} in {file}; must be a whole number from 0")
+            raise QumadeError(f"Invalid label id: got {shown(i)} in {file}; must be a whole number from 0")
         if not isinstance(name, str) or not name.strip():
             raise QumadeError(
-                f"Invalid label name: got {name!r} for id {i} in {file}; must be text (in quotes if need be)"
+                f"Invalid label name: got {shown(name)} for id {i} in {file}; must be text (in quotes if need be)"
             )
     return table_of_names({i: name.strip() for i, name in content.items()})
 

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL.PngImagePlugin import PngImageFile
 from scipy import ndimage
 
-from qumade.errors import QumadeError
 from qumade.geometry import GroundPlane
+from qumade.io.decode import MAX_PIXELS, read_levels
+from qumade.io.files import open_regular
+from qumade.io.pictures import UnusablePicture
 
 __all__ = ["StandingTable", "read_labels", "standable", "standing_table", "target_pixels"]
 
 Bools = NDArray[np.bool_]
 Labels = NDArray[np.int32]
 
-MAX_PIXELS = 100_000_000
 TABLE_ENTRIES = 20_000
 
 # Shares of the picture: less connected ground is an island, less connected sky is no sky.
@@ -37,59 +37,39 @@ _DEPTH_LEVELS = 512
 def read_labels(path: Path, size: tuple[int, int] | None = None, background: Path | None = None) -> Labels:
     """Ids of a label map, int32 [H, W]: 8 or 16-bit grey PNG, palette PNG (its indices), or .npy of whole numbers.
 
-    `size` is the (width, height) that it must have, that of the picture `background`. Raises QumadeError, naming the
-    file, when it is anything else or unreadable.
+    `size` is the (width, height) that it must have, that of the picture `background`. Raises UnusablePicture
+    where it is anything else.
     """
-    path = path.absolute()
     try:
-        if path.suffix.lower() == ".npy":
-            return _read_npy(path, size, background)
-        return _read_png(path, size, background)
+        ids = _read_npy(path) if path.suffix.lower() == ".npy" else read_levels(path).astype(np.int32)
+    except UnusablePicture as error:
+        raise _unusable(path, error.got, error.allowed) from error
     except (OSError, ValueError, SyntaxError, EOFError, OverflowError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise QumadeError(f"Invalid label map: got {reason!r} in {path}; must be a whole PNG or .npy file") from error
+        raise _unusable(path, repr(reason), "be a whole PNG or .npy file") from error
+    if size is not None and ids.shape[::-1] != tuple(size):
+        whose = f" of {background.absolute()}" if background else ""
+        raise _unusable(path, f"{ids.shape[1]}x{ids.shape[0]}", f"be {size[0]}x{size[1]}{whose}")
+    return ids
 
 
-def _read_png(path: Path, size: tuple[int, int] | None, background: Path | None) -> Labels:
-    with path.open("rb") as stream:
-        head = stream.read(26)
-    if not head.startswith(b"\x89PNG\r\n\x1a\n") or len(head) < 26:
-        raise QumadeError(f"Invalid label map: got no PNG in {path}; must be PNG or .npy (JPEG changes ids)")
-    bits, colour = head[24], head[25]
-    # Grey of fewer bits is stretched to 0..255 by PNG readers, which changes ids; palette indices are not.
-    if not (colour == 3 or (colour == 0 and bits in (8, 16))):
-        kind = {0: "grey", 2: "RGB", 4: "grey with alpha", 6: "RGBA"}.get(colour, f"colour type {colour}")
-        raise QumadeError(f"Invalid label map: got {bits}-bit {kind} in {path}; must be 8 or 16-bit grey or a palette")
-    # The reader itself, not Image.open: that one's limit on sizes belongs to the process; ours is checked here.
-    with PngImageFile(path) as image:
-        _check_size(image.size, path, size, background)
-        return np.asarray(image).astype(np.int32)
-
-
-def _read_npy(path: Path, size: tuple[int, int] | None, background: Path | None) -> Labels:
+def _read_npy(path: Path) -> Labels:
+    open_regular(path).close()
     # Mapped, not read: a header that promises more than the file holds fails here and costs no memory. Never unpickles.
     array = np.lib.format.open_memmap(path, mode="r")
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
-        raise QumadeError(
-            f"Invalid label map: got {array.dtype} of shape {array.shape} in {path}; must be whole numbers [H, W]"
-        )
-    _check_size((array.shape[1], array.shape[0]), path, size, background)
+        raise _unusable(path, f"{array.dtype} of shape {array.shape}", "be whole numbers [H, W]")
+    if not 0 < array.size <= MAX_PIXELS:
+        got = f"{array.shape[1]}x{array.shape[0]}"
+        raise _unusable(path, got, f"have 1 to {MAX_PIXELS // 10**6} megapixels")
     if array.min() < -(2**31) or array.max() >= 2**31:
-        raise QumadeError(f"Invalid label map: got id {array.max()} in {path}; must fit 32 bits")
+        raise _unusable(path, f"id {array.max()}", "fit 32 bits")
     ids: Labels = array.astype(np.int32)
     return ids
 
 
-def _check_size(got: tuple[int, int], path: Path, size: tuple[int, int] | None, background: Path | None) -> None:
-    if got[0] * got[1] > MAX_PIXELS or 0 in got:
-        raise QumadeError(
-            f"Invalid size of label map: got {got[0]}x{got[1]} in {path}; must be 1 to {MAX_PIXELS // 10**6} megapixels"
-        )
-    if size is not None and got != tuple(size):
-        whose = f" of {background.absolute()}" if background else ""
-        raise QumadeError(
-            f"Invalid size of label map: got {got[0]}x{got[1]} in {path}; must be {size[0]}x{size[1]}{whose}"
-        )
+def _unusable(path: Path, got: str, allowed: str) -> UnusablePicture:
+    return UnusablePicture(path, "labels", got, allowed, "label map")
 
 
 def target_pixels(labels: Labels, ids: Iterable[int]) -> Bools:

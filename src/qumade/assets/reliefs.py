@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from qumade.io.pictures import MAX_PIXELS, UnusablePicture
+from qumade.io.decode import read_levels
+from qumade.io.pictures import UnusablePicture
 
 __all__ = ["read_relief"]
 
@@ -20,18 +20,17 @@ def read_relief(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
     UnusablePicture for anything else.
     """
     try:
-        with Image.open(path, formats=("PNG",)) as picture:
-            if picture.size != size or picture.width * picture.height > MAX_PIXELS:
-                got, allowed = f"{picture.width}x{picture.height} pixels", f"be {size[0]}x{size[1]} as its cut-out"
-                raise UnusablePicture(path, "relief", got, allowed, what="relief map")
-            if not picture.mode.startswith("I"):
-                got = f"a PNG of mode {picture.mode}"
-                raise UnusablePicture(path, "relief", got, "be 16-bit grey", what="relief map")
-            codes = np.asarray(picture).astype(np.float32)
-    except UnusablePicture:
-        raise
-    except Exception as error:  # a hostile file may raise anything
-        got = f"{type(error).__name__} ({' '.join(str(error).split())})"
-        raise UnusablePicture(path, "relief", got, "be a PNG", what="relief map") from None
-    relief = (codes - np.float32(_ZERO)) / np.float32(_LEVELS_A_METRE)
+        codes = read_levels(path)
+    except UnusablePicture as error:
+        raise _unusable(path, error.got, error.allowed) from error
+    if codes.dtype != np.uint16:
+        raise _unusable(path, "an 8-bit PNG", "be 16-bit grey")
+    if codes.shape[::-1] != size:
+        got = f"{codes.shape[1]}x{codes.shape[0]} pixels"
+        raise _unusable(path, got, f"be {size[0]}x{size[1]} as its cut-out")
+    relief = (codes.astype(np.float32) - np.float32(_ZERO)) / np.float32(_LEVELS_A_METRE)
     return np.where(codes == 0, np.float32(0.0), relief).astype(np.float32)
+
+
+def _unusable(path: Path, got: str, allowed: str) -> UnusablePicture:
+    return UnusablePicture(path, "relief", got, allowed, "relief map")

@@ -13,7 +13,8 @@ from tqdm.auto import tqdm
 
 from qumade.assets.cutouts import OPAQUE, contact, cut_off_sides, match_masks, read_cutout, silhouette
 from qumade.assets.identities import signature
-from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable, read_rgba
+from qumade.io.decode import read_rgba
+from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
 
 __all__ = ["Finding", "ScannedBackground", "ScannedForeground", "scan_backgrounds", "scan_foregrounds"]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qumade.cli.common import Json, finish, recipe_fields
-from qumade.cli.model_flags import flag_values, flags_of
+from qumade.cli.model_flags import flag_of, flag_values, flags_of
 from qumade.cli.teachers import TeacherFlags, labels_of_teachers
 from qumade.recipe import Recipe
 
@@ -81,7 +81,7 @@ def check(
     flags = flag_values(fields, Recipe)
     given = recipe_fields("check", recipe, flags)
     given = given | labels_of_teachers("check", given, flags, teachers)
-    full_recipe = recipe_from_dict(given, "the command line", Path.cwd())
+    full_recipe = recipe_from_dict(given, "the command line", Path.cwd(), name_field=flag_of)
     rows: list[GroundRow] = []
     report = check_assets(
         full_recipe, progress=True, look=lambda surveyed: rows.append(ground_row(full_recipe, surveyed))

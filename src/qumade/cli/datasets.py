@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from qumade.cli.common import Json, finish, model, recipe_fields, report_findings
-from qumade.cli.model_flags import flag_values, flags_of
+from qumade.cli.model_flags import flag_of, flag_values, flags_of
 from qumade.cli.teachers import TeacherFlags, labels_of_teachers
 from qumade.errors import QumadeError
 from qumade.recipe import Recipe
@@ -59,7 +59,7 @@ def generate(
     if given.get("depth") == "composite" and teachers.depth_teacher is not None:
         given = given | {"depth_teacher": model(teachers.depth_teacher)}
     given = given | labels_of_teachers("generate", given, flags, teachers)
-    full_recipe = recipe_from_dict(given, "the command line", Path.cwd())
+    full_recipe = recipe_from_dict(given, "the command line", Path.cwd(), name_field=flag_of)
     predictor = None
     if full_recipe.depth == "composite":
         from qumade.teachers.predict_depth import teacher_depth

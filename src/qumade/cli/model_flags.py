@@ -19,8 +19,8 @@ __all__ = ["flag_of", "flag_values", "flags_of"]
 
 
 def flag_of(name: str) -> str:
-    """The flag of a field: --per-pair of per_pair."""
-    return f"--{name.replace('_', '-')}"
+    """The flag of a field, or of a part of its value: --per-pair of per_pair, --size of size.0."""
+    return f"--{name.split('.')[0].replace('_', '-')}"
 
 
 def flags_of(model: type[BaseModel], title: str, *, without: Collection[str] = ()) -> Any:

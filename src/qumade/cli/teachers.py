@@ -56,7 +56,7 @@ def labels_of_teachers(
     cache = teachers.teacher_cache or default_cache()
     # Wrong settings are reported before the networks run.
     soon = ({"depths": cache} if depth_teacher else {}) | ({"labels": cache} if label_teacher else {})
-    recipe = recipe_from_dict({**given, **soon}, "the command line", Path.cwd())
+    recipe = recipe_from_dict({**given, **soon}, "the command line", Path.cwd(), name_field=flag_of)
     return soon | label_backgrounds(
         recipe.backgrounds,
         depth=depth_teacher and model(depth_teacher),

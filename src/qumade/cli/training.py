@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from qumade.cli.common import Json, Switch, finish, say
-from qumade.cli.model_flags import flag_values, flags_of
+from qumade.cli.model_flags import flag_of, flag_values, flags_of
 from qumade.errors import QumadeError
 from qumade.train.config import TrainConfig
 
@@ -90,10 +90,10 @@ def train(
     if loss is not None:
         given = {"mask_loss": loss, "depth_loss": loss} | given
     if config is None:
-        full_config = config_from_dict(given, "the command line", Path.cwd())
+        full_config = config_from_dict(given, "the command line", Path.cwd(), name_field=flag_of)
     else:
         stored = load_config(config)
-        full_config = with_changes(stored, given, "the command line", Path.cwd())
+        full_config = with_changes(stored, given, "the command line", Path.cwd(), name_field=flag_of)
         again = [name for name in left_open(full_config) if name in stored.found and name not in left_open(stored)]
         if again:
             say(f"Note: determined again, for {config.absolute()} has them for other settings: {', '.join(again)}")

@@ -17,12 +17,12 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from qumade.convert.cutouts import REASONS, Rules, cut_out, find_objects, rejection, things_in_front
-from qumade.convert.importers.records import MAX_PICTURE_BYTES, Labels, Record
+from qumade.convert.importers.records import Labels, Record
 from qumade.convert.importers.writer import read_image
 from qumade.data.folder import FolderDataset
 from qumade.errors import QumadeError
-from qumade.io.files import read_bytes, write_bytes
-from qumade.io.pictures import printable
+from qumade.io.files import write_bytes
+from qumade.io.pictures import printable, read_picture
 
 __all__ = ["CutoutSummary", "records_of_dataset", "write_cutouts"]
 
@@ -178,7 +178,7 @@ def _write_frame(record: Record, *, partials: list[Path], rules: Rules, max_shar
     if background and len(partials) > 1:
         path = partials[1] / f"{record.stem}{record.suffix}"
         copied = isinstance(record.image, Path) and record.image.suffix.lower() == record.suffix
-        write_bytes(path, read_bytes(Path(str(record.image)), MAX_PICTURE_BYTES) if copied else _png(image))
+        write_bytes(path, read_picture(Path(str(record.image))) if copied else _png(image))
     return _Frame(kept, rejected, background)
 
 

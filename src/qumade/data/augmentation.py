@@ -2,28 +2,21 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from qumade.io.config import Ascending
 
 __all__ = ["Augmentation"]
 
 
-def _ordered(value: tuple[float, float]) -> tuple[float, float]:
-    if value[0] > value[1]:
-        raise ValueError(f"the lower end {value[0]} is above the upper end {value[1]}")
-    return value
-
-
 Probability = Annotated[float, Field(ge=0, le=1)]
 Spread = Annotated[float, Field(ge=0, lt=1)]
-Shares = Annotated[
-    tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]], AfterValidator(_ordered)
-]
-Pixels = Annotated[
-    tuple[Annotated[float, Field(gt=0, le=16)], Annotated[float, Field(gt=0, le=16)]], AfterValidator(_ordered)
-]
-Quality = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]], AfterValidator(_ordered)
-]
+Share = Annotated[float, Field(gt=0, le=1)]
+Shares = Annotated[tuple[Share, Share], Ascending]
+Sigma = Annotated[float, Field(gt=0, le=16)]
+Pixels = Annotated[tuple[Sigma, Sigma], Ascending]
+Level = Annotated[int, Field(ge=1, le=100)]
+Quality = Annotated[tuple[Level, Level], Ascending]
 
 
 class Augmentation(BaseModel):

@@ -19,11 +19,9 @@ from qumade.depth.codec import decode_depth
 from qumade.depth.encoding import UNDESCRIBED_DEPTH, DepthEncoding
 from qumade.errors import QumadeError
 from qumade.io.decode import decode_bilevel, decode_grey, decode_rgb
-from qumade.io.files import read_bytes
+from qumade.io.pictures import read_picture
 
 __all__ = ["FolderDataset"]
-
-MAX_BYTES = 1 << 28  # of one picture
 
 
 class FolderDataset:
@@ -129,14 +127,14 @@ class FolderDataset:
     def read_image(self, key: int | str) -> NDArray[np.uint8]:
         """Return the image, uint8 [H, W, 3] sRGB."""
         path = self.path("images", key)
-        image = decode_rgb(read_bytes(path, MAX_BYTES), path)
+        image = decode_rgb(read_picture(path), path)
         self._require_size(image.shape, path)
         return image
 
     def read_mask(self, key: int | str) -> NDArray[np.uint8]:
         """Return the mask, uint8 [H, W] coverage: 0 background, 255 object."""
         path = self.path("masks", key)
-        mask = decode_grey(read_bytes(path, MAX_BYTES), path)
+        mask = decode_grey(read_picture(path), path)
         self._require_size(mask.shape, path)
         if mask.dtype != np.uint8:
             raise QumadeError(f"Invalid mask: got 16 bits in {path}; must be 8-bit coverage, 255 the object")
@@ -147,7 +145,7 @@ class FolderDataset:
     def read_depth_levels(self, key: int | str) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """Return the stored grey levels of depth, uint8 or uint16 [H, W]; `depth_encoding` says what they mean."""
         path = self.path("depth", key)
-        codes = decode_grey(read_bytes(path, MAX_BYTES), path)
+        codes = decode_grey(read_picture(path), path)
         self._require_size(codes.shape, path)
         bits = codes.dtype.itemsize * 8
         if bits != self._encoding.bits:
@@ -165,7 +163,7 @@ class FolderDataset:
     def read_ignore(self, key: int | str) -> NDArray[np.bool_]:
         """Return the pixels that no loss and no metric counts, bool [H, W]."""
         path = self.path("ignore", key)
-        ignore = decode_bilevel(read_bytes(path, MAX_BYTES), path)
+        ignore = decode_bilevel(read_picture(path), path)
         self._require_size(ignore.shape, path)
         return ignore
 

@@ -1,25 +1,21 @@
 """dataset.yaml, which says what a dataset's files mean. It may be a stranger's: values are checked before their use."""
 
-import os
-import re
-import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
-from qumade.io.files import read_bytes
+from qumade.io.config import DATASET_BYTES, parse_model, read_yaml
+from qumade.io.files import is_temporary, write_bytes
 from qumade.io.pictures import printable
 
 __all__ = ["METADATA", "FolderSettings", "Metadata", "begun_metadata", "read_metadata", "write_metadata"]
 
 METADATA = "dataset.yaml"
-MAX_BYTES = 1 << 25
 _MAY_GROW = ("complete", "samples")
-_OWN_LEFTOVER = re.compile(r"\.(dataset\.yaml|manifest\.parquet)\..+")
 
 Count = Annotated[int, Field(strict=True, ge=0)]
 Side = Annotated[int, Field(strict=True, ge=1)]
@@ -54,38 +50,13 @@ class Metadata(BaseModel):
 
 def read_metadata(path: Path) -> Metadata:
     """Return the checked content of a dataset.yaml; QumadeError naming the file and the first wrong key."""
-    try:
-        content = yaml.safe_load(read_bytes(path, MAX_BYTES))
-    # besides YAMLError: dates that are none, nesting beyond the stack, bytes that are no text
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise QumadeError(f"Invalid dataset.yaml: {path} is not YAML: {' '.join(str(error).split())[:200]}") from error
-    if not isinstance(content, dict):
-        raise QumadeError(f"Invalid dataset.yaml: got {_short(content)} in {path}; must be a mapping")
-    try:
-        return Metadata.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        must_be = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        if first["type"] == "missing":
-            raise QumadeError(f"Invalid dataset.yaml: key {key} is missing in {path}; must be given") from error
-        raise QumadeError(f"Invalid {key}: got {_short(first['input'])} in {path}; must be {must_be}") from error
-
-
-def _short(value: object) -> str:
-    shortener = reprlib.Repr()
-    shortener.maxlevel = 2  # aliases can make a value exponentially long when written out
-    return " ".join(shortener.repr(value).split())[:120]
+    return parse_model(Metadata, read_yaml(path, METADATA, at_most=DATASET_BYTES), str(path), what=METADATA)
 
 
 def write_metadata(root: Path, content: dict[str, Any]) -> None:
     """Writes dataset.yaml, whole or not at all, and safe on the disk."""
-    temporary = root / f".{METADATA}.tmp"
-    with temporary.open("w", encoding="utf-8") as file:
-        yaml.dump(content, file, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, default_flow_style=None)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(root / METADATA)
+    text = yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    write_bytes(root / METADATA, text.encode(), durable=True)
 
 
 def begun_metadata(root: Path, expected: dict[str, Any], command: str) -> dict[str, Any] | None:
@@ -98,19 +69,14 @@ def begun_metadata(root: Path, expected: dict[str, Any], command: str) -> dict[s
     if not path.exists():
         if root.exists() and not root.is_dir():
             raise QumadeError(f"Invalid --out: got the file {printable(root)}; must be a folder")
-        strange = (
-            [entry.name for entry in root.iterdir() if not _OWN_LEFTOVER.fullmatch(entry.name)] if root.is_dir() else []
-        )
+        strange = [entry.name for entry in root.iterdir() if not is_temporary(entry.name)] if root.is_dir() else []
         if strange:
             raise QumadeError(
                 f"Invalid --out: {printable(root)} is not empty and holds no {METADATA} (but {min(strange)!r}); must "
                 f"be a new or empty folder, or one that `{command}` has begun"
             )
         return None
-    try:
-        found = yaml.load(read_bytes(path, MAX_BYTES), yaml.CSafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise QumadeError(f"Invalid {METADATA}: cannot read {path}: {' '.join(str(error).split())[:200]}") from None
+    found = read_yaml(path, METADATA, at_most=DATASET_BYTES)
     if not isinstance(found, dict) or not all(key in found for key in _MAY_GROW):
         raise QumadeError(f"Invalid {METADATA}: {path} describes no dataset; must have {', '.join(_MAY_GROW)}")
     for key in expected:

@@ -27,8 +27,8 @@ from qumade.generate.describe import describe
 from qumade.generate.executors import Executor, local_processes, this_process
 from qumade.generate.journal import Journal, Results, concatenate, read_journal
 from qumade.generate.worker import DrawSamples, Work
-from qumade.generate.writers import FolderWriter, Writer, remove_temporary_files
-from qumade.io.files import only_one
+from qumade.generate.writers import FolderWriter, Writer
+from qumade.io.files import new_file, only_one, remove_temporary_files
 from qumade.recipe import Recipe
 from qumade.synth.synthesizer import Synthesizer
 
@@ -114,7 +114,8 @@ def generate(
                 "be at least as many, or use another folder"
             )
         write_metadata(out, {**metadata, "complete": False})
-        remove_temporary_files(out, suffixes)
+        for folder in (out, *(out / name for name in suffixes)):
+            remove_temporary_files(folder)
         synthesizer.plan(indices[:1])  # compiles once, here; workers read the cache
         progress_bar = partial(tqdm, total=len(indices), unit="sample", disable=not progress, smoothing=0.05)
         drawn = [*_results_of_manifest(out, synthesizer.recipe.objects[1])]
@@ -183,10 +184,12 @@ def _results_of_manifest(out: Path, most_objects: int) -> Iterator[Results]:
 
 def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn: int) -> Summary:
     """Plans all samples again, which is quick, and writes their rows in index order in row groups of fixed length."""
-    temporary = out / STATE / MANIFEST
     fallbacks, left_out = 0, 0
     rejected = {"crop": 0}
-    with pq.ParquetWriter(temporary, MANIFEST_SCHEMA, compression="zstd") as writer:
+    with (
+        new_file(out / MANIFEST, durable=True) as file,
+        pq.ParquetWriter(file, MANIFEST_SCHEMA, compression="zstd") as writer,
+    ):
         for at in range(0, len(results.indices), _ROW_GROUP):
             part = results.at(slice(at, at + _ROW_GROUP))
             plans = synthesizer.plan(part.indices)
@@ -199,16 +202,5 @@ def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn
                 if name.startswith("rejected_"):
                     reason = name.removeprefix("rejected_")
                     rejected[reason] = rejected.get(reason, 0) + int(plans.objects[name].sum())
-    _sync_file(temporary)
-    temporary.rename(out / MANIFEST)
-    _sync_file(out)
     clipped = int(results.depth_clipped_px.sum())
     return Summary(out, len(results.indices), drawn, fallbacks, left_out, rejected, clipped)
-
-
-def _sync_file(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

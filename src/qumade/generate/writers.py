@@ -1,16 +1,14 @@
 """Writers take the files of drawn samples. Nothing else knows where samples go."""
 
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from qumade.data.encode import Encoded
+from qumade.io.files import write_in_folder
 
-__all__ = ["FolderWriter", "Writer", "remove_temporary_files"]
-
-_TEMPORARY = ".tmp-"
+__all__ = ["FolderWriter", "Writer"]
 
 
 class Writer(Protocol):
@@ -35,10 +33,8 @@ class FolderWriter:
 
     def open(self) -> None:
         """Opens the folders. Raises OSError."""
-        self._prefix = f"{_TEMPORARY}{os.getpid()}-"
         for folder in self.suffixes:
             (self.root / folder).mkdir(exist_ok=True)
-            # Names relative to an open folder spare the kernel the walk along the path, three times per sample.
             self._folders[folder] = os.open(self.root / folder, os.O_RDONLY)
 
     def close(self) -> None:
@@ -50,32 +46,6 @@ class FolderWriter:
         for folder, content in encoded.files.items():
             name = stem + self.suffixes[folder]
             try:
-                self._write(self._folders[folder], name, content)
+                write_in_folder(self._folders[folder], name, content)
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(self.root / folder / name)) from None
-
-    def _write(self, folder: int, name: str, content: bytes) -> None:
-        temporary = self._prefix + name
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666, dir_fd=folder)
-        try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(file, view) :]
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary, dir_fd=folder)
-            raise
-        finally:
-            os.close(file)
-        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-
-
-def remove_temporary_files(root: Path, folders: Iterable[str]) -> None:
-    """Removes what writers that were killed left behind."""
-    for folder in folders:
-        if not (root / folder).is_dir():
-            continue
-        with os.scandir(root / folder) as entries:
-            left = [entry.path for entry in entries if entry.name.startswith(_TEMPORARY)]
-        for path in left:
-            Path(path).unlink(missing_ok=True)

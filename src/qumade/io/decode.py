@@ -1,64 +1,94 @@
-"""Pictures of a dataset from bytes to arrays: JPEG and PNG, torn and hostile files refused by name.
+"""Pictures from bytes to arrays. The bytes may be anything: torn, damaged, hostile or no picture at all.
 
-Pixels are taken as they are stored. A picture that asks to be turned when shown (EXIF) is refused, since its labels
-may have been drawn either way round.
+Whatever is wrong ends in `UnusablePicture`, which names the file; nothing else is raised for what a file contains. The
+size is read from the header first, so a few hundred bytes that claim gigabytes take no memory. A damaged file is
+refused, also where a viewer would show most of it.
+
+There are two policies on EXIF orientation. Assets and photos to predict are turned upright, as viewers show them
+(`read_rgb`, `read_rgba`, `read_gray`, `read_levels`). Pictures of a dataset must be stored upright (`decode_rgb`,
+`decode_grey`, `decode_bilevel`): their labels may have been drawn either way round. Values outside 1 to 8 mean upright.
 """
 
 import io
+import re
 import struct
+import threading
 import warnings
 from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
-from qumade.errors import QumadeError
+from qumade.io.pictures import UnusablePicture, read_picture
 
-__all__ = ["decode_bilevel", "decode_grey", "decode_rgb"]
+__all__ = [
+    "MAX_PIXELS",
+    "decode_bilevel",
+    "decode_grey",
+    "decode_rgb",
+    "picture_format",
+    "read_gray",
+    "read_levels",
+    "read_rgb",
+    "read_rgba",
+]
 
-MAX_PIXELS = 1 << 26  # 8192 x 8192: refused before any memory is taken for the pixels
-COLOUR_TOLERANCE = 8  # how far apart the channels of a grey picture saved as RGB may lie: codecs round
+MAX_PIXELS = 100_000_000
+"""Larger pictures are refused before any memory is taken for their pixels."""
 
-JPEG_MAGIC = b"\xff\xd8"
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-PNG_END = b"IEND\xaeB`\x82"
-EXIF_ORIENTATION = 0x0112
+Format = Literal["JPEG", "PNG", "WEBP"]
+Rotation = Literal["applied", "refused"]
+Level = TypeVar("Level", np.uint8, np.uint16)
+Levels = NDArray[np.uint8] | NDArray[np.uint16]
+
+_COLOUR_TOLERANCE = 8  # levels between the channels of a grey picture that was saved as RGB: codecs round
+_READERS: dict[Format, type[ImageFile.ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile}
+_PNG_END = b"IEND\xaeB`\x82"
+_EXIF_ORIENTATION = 0x0112
+_MAY_BE_TURNED = re.compile(rb"Exif\0\0|eXIf|EXIF|[Oo]rientation")  # EXIF of the three formats, and XMP
 
 
 def decode_rgb(data: bytes, path: Path) -> NDArray[np.uint8]:
-    """Return a colour picture as uint8 [H, W, 3]; grey ones get three equal channels. `path` is for the messages."""
-    if data.startswith(JPEG_MAGIC):
-        if _jpeg_colorspace(data, path) in ("CMYK", "YCCK"):
-            return np.asarray(_pillow(data, path, "JPEG").convert("RGB"))
-        return _jpeg(data, path, "RGB")
-    picture = _png(data, path)
-    if picture.mode.startswith("I"):
-        raise _refusal(path, "a 16-bit picture", "8-bit colour or grey")
-    if picture.has_transparency_data:
-        rgba = np.asarray(picture.convert("RGBA"))
-        if rgba[:, :, 3].min() != 255:
-            raise _refusal(path, "transparent pixels", "an opaque picture")
-    return np.asarray(picture.convert("RGB"))
+    """The image of a dataset's sample, uint8 [H, W, 3]; grey becomes three equal channels. `path` is for messages.
+
+    JPEG or PNG, stored upright, of 8 bits, opaque. Raises UnusablePicture.
+    """
+    found = _format(data, path, ("JPEG", "PNG"))
+    if found == "PNG" and data[24:26] == b"\x10\x00":
+        raise UnusablePicture(path, "type", "a 16-bit picture", "be 8-bit colour or grey")
+    rgb, alpha = _rgba(data, path, found, "refused")
+    if alpha is not None and alpha.min() != 255:
+        raise UnusablePicture(path, "type", "transparent pixels", "be an opaque picture")
+    return rgb
 
 
-def decode_grey(data: bytes, path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Return a grey picture [H, W], also one saved as RGB: uint8, or uint16 of a 16-bit PNG; one bit becomes 0, 255."""
-    if data.startswith(JPEG_MAGIC):
+def decode_grey(data: bytes, path: Path) -> Levels:
+    """A label of a dataset's sample [H, W]: uint8, or uint16 of a 16-bit PNG; one bit becomes 0 and 255.
+
+    JPEG or PNG, stored upright, grey or grey that was saved as RGB, without alpha. Raises UnusablePicture.
+    """
+    if _format(data, path, ("JPEG", "PNG")) == "JPEG":
         colorspace = _jpeg_colorspace(data, path)
+        _orientation(data, path, "JPEG", "refused")
         if colorspace in ("CMYK", "YCCK"):
-            raise _refusal(path, f"a {colorspace} picture", "grey")
+            raise UnusablePicture(path, "type", f"a {colorspace} picture", "be grey")
         if colorspace != "Gray":
             _require_neutral(_jpeg(data, path, "RGB"), path)
         return _jpeg(data, path, "GRAY")[:, :, 0]
-    picture = _png(data, path)
+    picture = _pillow(data, path, "PNG")
+    _orientation(data, path, "PNG", "refused")
     if picture.mode.startswith("I"):
-        return np.asarray(picture).astype(np.uint16, copy=False)
-    if data[24] == 16:  # Pillow keeps the high byte of 16-bit colour only
-        raise _refusal(path, "a 16-bit colour PNG", "grey")
+        return _gray16(picture)
+    if data[24] == 16:  # Pillow keeps only the high byte of 16-bit colour
+        raise UnusablePicture(path, "type", "a 16-bit colour PNG", "be grey")
     if picture.has_transparency_data:
-        raise _refusal(path, "a PNG with an alpha channel", "grey without one")
+        raise UnusablePicture(path, "type", "a PNG with an alpha channel", "be grey without one")
     if picture.mode in ("1", "L"):
         return np.asarray(picture.convert("L"))
     rgb = np.asarray(picture.convert("RGB"))
@@ -67,75 +97,254 @@ def decode_grey(data: bytes, path: Path) -> NDArray[np.uint8] | NDArray[np.uint1
 
 
 def decode_bilevel(data: bytes, path: Path) -> NDArray[np.bool_]:
-    """Return a picture of black (0) and white (255) only as bool [H, W]."""
+    """A label of black (0) and white (255) only, bool [H, W]; else as `decode_grey`."""
     grey = decode_grey(data, path)
     if grey.dtype != np.uint8 or not np.isin(grey, (0, 255)).all():
-        raise _refusal(path, "grey levels", "black and white only (a 1-bit PNG)")
+        raise UnusablePicture(path, "type", "grey levels", "be black and white only (a 1-bit PNG)")
     return np.equal(grey, 255)
 
 
-def _require_neutral(rgb: NDArray[np.uint8], path: Path) -> None:
-    spread = int(np.ptp(rgb, axis=2).max(initial=0))
-    if spread > COLOUR_TOLERANCE:
-        raise _refusal(path, f"colours (channels {spread} levels apart)", "grey, or grey saved as RGB")
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """The picture in a file as uint8 [H, W, 3] sRGB, turned upright; transparency is dropped.
+
+    JPEG, PNG or WebP. Grey, palette, CMYK, 1-bit and 16-bit pictures are converted; an animation gives its first frame.
+    Raises UnusablePicture.
+    """
+    return read_rgba(path)[0]
+
+
+def read_rgba(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Colour uint8 [H, W, 3] as of `read_rgb`, and straight alpha uint8 [H, W]; None where the file has none.
+
+    A palette's transparent entries and a transparent colour count as alpha. Raises UnusablePicture.
+    """
+    data = read_picture(path)
+    return _rgba(data, path, _format(data, path), "applied")
+
+
+def read_gray(path: Path) -> NDArray[np.uint8]:
+    """The picture in a file as uint8 [H, W] grey, turned upright; colour becomes ITU-R 601 luma, transparency is
+    dropped.
+
+    Grey that was saved as RGB comes back unchanged. Raises UnusablePicture.
+    """
+    data = read_picture(path)
+    found = _format(data, path)
+    if found == "JPEG":
+        return np.array(Image.fromarray(_rgba(data, path, found, "applied")[0]).convert("L"))
+    picture = _pillow(data, path, found)
+    orientation = _orientation(data, path, found, "applied")
+    if picture.mode.startswith("I"):
+        return _turned(_rounded(_gray16(picture)), orientation)
+    # By way of RGB, which a palette and grey with alpha reach without loss of the shown colour.
+    grey = picture if picture.mode == "L" else picture.convert("RGB").convert("L")
+    return _turned(np.array(grey), orientation)
+
+
+def read_levels(path: Path) -> Levels:
+    """The stored values of a PNG [H, W], turned upright: uint8 or uint16 grey, or the indices of a palette.
+
+    Grey of fewer than 8 bits is refused: decoders stretch it to 0..255, which changes the values. Raises
+    UnusablePicture.
+    """
+    data = read_picture(path)
+    _format(data, path, ("PNG",))
+    bits, colour = (data[24], data[25]) if len(data) > 25 else (0, 0)
+    if not (colour == 3 or (colour == 0 and bits in (8, 16))):
+        kind = {0: "grey", 2: "RGB", 4: "grey with alpha", 6: "RGBA"}.get(colour, f"colour type {colour}")
+        raise UnusablePicture(path, "type", f"{bits}-bit {kind}", "be 8 or 16-bit grey or a palette")
+    picture = _pillow(data, path, "PNG")
+    orientation = _orientation(data, path, "PNG", "applied")
+    if picture.mode.startswith("I"):
+        return _turned(_gray16(picture), orientation)
+    return _turned(np.asarray(picture), orientation)
+
+
+def picture_format(path: Path) -> Format:
+    """The format by the content of a file, not by its suffix. Raises UnusablePicture."""
+    return _format(read_picture(path), path)
+
+
+def _format(data: bytes, path: Path, allowed: tuple[Format, ...] = ("JPEG", "PNG", "WEBP")) -> Format:
+    found: Format | None = None
+    if data.startswith(b"\xff\xd8"):
+        found = "JPEG"
+    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+        found = "PNG"
+    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        found = "WEBP"
+    wanted = f"be a whole {' or '.join(allowed)} picture"
+    if not data:
+        raise UnusablePicture(path, "empty", "an empty file", wanted)
+    if found not in allowed:
+        raise UnusablePicture(path, "type", "another type of file" if found is None else f"a {found} file", wanted)
+    return found
+
+
+def _rgba(
+    data: bytes, path: Path, found: Format, rotation: Rotation
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    if found == "JPEG":
+        colorspace = _jpeg_colorspace(data, path)
+        orientation = _orientation(data, path, "JPEG", rotation)
+        if colorspace in ("CMYK", "YCCK"):
+            _jpeg(data, path, "CMYK")  # Pillow lets damage pass, and alone converts the inks
+            return _turned(np.array(_pillow(data, path, "JPEG").convert("RGB")), orientation), None
+        return _turned(_jpeg(data, path, "RGB"), orientation), None
+    picture = _pillow(data, path, found)
+    orientation = _orientation(data, path, found, rotation)
+    if picture.mode.startswith("I"):
+        gray16 = _gray16(picture)
+        key = picture.info.get("transparency")
+        gray = _turned(_rounded(gray16), orientation)
+        alpha = np.where(gray16 == key, 0, 255).astype(np.uint8) if isinstance(key, int) else None
+        return np.repeat(gray[..., None], 3, axis=2), None if alpha is None else _turned(alpha, orientation)
+    if picture.has_transparency_data:
+        if "transparency" in picture.info and found == "PNG" and data[24] == 16:
+            # Pillow keeps 8 of the 16 bits, in which several colours are the transparent one.
+            got = "16-bit colour with one colour declared transparent"
+            raise UnusablePicture(path, "type", got, "be 8-bit or have an alpha channel")
+        pixels = _turned(np.asarray(picture.convert("RGBA")), orientation)
+        return np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3])
+    return _turned(np.array(picture.convert("RGB")), orientation), None
 
 
 def _jpeg_colorspace(data: bytes, path: Path) -> str:
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError as error:
-        raise _refusal(path, f"a torn or damaged JPEG ({error})", "a whole one") from error
+        raise _damaged(path, "JPEG", error) from error
     _require_size(width, height, path)
-    if b"Exif\0\0" in data[:64]:
-        _require_upright(_pillow(data, path, "JPEG"), path)
     return str(colorspace)
 
 
 def _jpeg(data: bytes, path: Path, colorspace: str) -> NDArray[np.uint8]:
+    """Pixels equal to Pillow's in half of its time; unlike Pillow it refuses data that ends or restarts too early."""
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace)
     except ValueError as error:
-        raise _refusal(path, f"a torn or damaged JPEG ({error})", "a whole one") from error
+        raise _damaged(path, "JPEG", error) from error
     return pixels
 
 
-def _png(data: bytes, path: Path) -> Image.Image:
-    if not data:
-        raise _refusal(path, "an empty file", "a JPEG or PNG picture")
-    if not data.startswith(PNG_MAGIC) or len(data) < 33 or data[12:16] != b"IHDR":
-        raise _refusal(path, "neither JPEG nor PNG", "one of them")
-    if PNG_END not in data:
-        raise _refusal(path, "a torn PNG (its end is missing)", "a whole one")
-    width, height = struct.unpack(">II", data[16:24])
-    _require_size(width, height, path)
-    picture = _pillow(data, path, "PNG")
-    _require_upright(picture, path)
-    return picture
-
-
-def _pillow(data: bytes, path: Path, format_name: str) -> Image.Image:
+def _pillow(data: bytes, path: Path, found: Format) -> Image.Image:
+    """The decoded picture. The reader itself and not Image.open, whose limit on sizes belongs to the process."""
+    if found == "PNG" and (_PNG_END not in data or len(data) < 33):
+        raise UnusablePicture(path, "truncated", "truncated data (a PNG without its end)", "be a whole PNG")
+    if found == "WEBP":  # its reader takes memory for the pixels when it opens a file
+        _require_size(*_webp_size(data), path)
     try:
-        if format_name == "PNG":  # checks the sums, which loading the pixels does not
-            Image.open(io.BytesIO(data), formats=[format_name]).verify()
-        picture = Image.open(io.BytesIO(data), formats=[format_name])
-        picture.load()
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise _refusal(path, f"a torn or damaged {format_name} ({error})", "a whole one") from error
-    return picture
+        with _quiet_pillow:
+            picture = _READERS[found](io.BytesIO(data))
+            _require_size(*picture.size, path)
+            if found == "PNG":
+                picture.verify()  # the checksums, which decoding passes over; it leaves the reader unusable
+                picture = _READERS[found](io.BytesIO(data))
+            picture.load()
+            return picture
+    except UnusablePicture:
+        raise
+    except Exception as error:  # OSError, SyntaxError, ValueError, struct.error, zlib.error, MemoryError and others
+        raise _damaged(path, found, error) from error
 
 
-def _require_upright(picture: Image.Image, path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # broken EXIF says nothing of the orientation
-        orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
-    if orientation != 1:
-        raise _refusal(path, f"EXIF orientation {orientation}", "stored upright, as its labels are")
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height by the first chunk (RFC 9649); of a broken header 1x1, which the decoder then refuses."""
+    kind, body = data[12:16], data[20:30]
+    if len(body) < 10:
+        return 1, 1
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    width, height = struct.unpack("<HH", body[6:10])
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _gray16(picture: Image.Image) -> NDArray[np.uint16]:
+    """Pixels of a 16-bit grey PNG: mode "I;16", or "I" as older Pillows call it."""
+    levels = np.asarray(picture)
+    return levels if levels.dtype == np.uint16 else levels.clip(0, 65535).astype(np.uint16)
+
+
+def _rounded(gray16: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    return ((gray16.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _orientation(data: bytes, path: Path, found: Format, rotation: Rotation) -> int:
+    """The EXIF orientation 1 to 8 of a picture that decodes; 1 where it is missing, damaged or anything else."""
+    if not _MAY_BE_TURNED.search(data):  # spares nearly all pictures a second reader
+        return 1
+    try:
+        with _quiet_pillow:
+            orientation = _READERS[found](io.BytesIO(data)).getexif().get(_EXIF_ORIENTATION)
+    except Exception:  # damaged metadata fails in as many ways as there are tags; viewers ignore it as well
+        return 1
+    if not isinstance(orientation, int) or not 2 <= orientation <= 8:
+        return 1
+    if rotation == "refused":
+        got = f"EXIF orientation {orientation}"
+        raise UnusablePicture(path, "turned", got, "be stored upright, as its labels are")
+    return orientation
+
+
+def _turned(pixels: NDArray[Level], orientation: int) -> NDArray[Level]:
+    """Pixels [H, W, ...] as a viewer shows them: EXIF 2.32, tag 0x0112."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _require_neutral(rgb: NDArray[np.uint8], path: Path) -> None:
+    spread = int(np.ptp(rgb, axis=2).max(initial=0))
+    if spread > _COLOUR_TOLERANCE:
+        got = f"colours (channels {spread} levels apart)"
+        raise UnusablePicture(path, "type", got, "be grey, or grey saved as RGB")
 
 
 def _require_size(width: int, height: int, path: Path) -> None:
     if not 0 < width * height <= MAX_PIXELS:
-        raise _refusal(path, f"{width}x{height} pixels", f"at most {MAX_PIXELS} pixels")
+        allowed = f"have 1 to {MAX_PIXELS // 1_000_000} megapixels"
+        raise UnusablePicture(path, "bomb", f"{width}x{height} pixels", allowed)
 
 
-def _refusal(path: Path, got: str, must_be: str) -> QumadeError:
-    return QumadeError(f"Invalid picture: got {' '.join(got.split())} in {path.absolute()}; must be {must_be}")
+def _damaged(path: Path, found: Format, error: Exception) -> UnusablePicture:
+    said = " ".join(str(error).split()) or type(error).__name__
+    torn = "truncated" in said.lower() or "premature end" in said.lower()
+    reason, got = ("truncated", "truncated data") if torn else ("damaged", "damaged data")
+    return UnusablePicture(path, reason, f"{got} ({said})", f"be a whole {found}")
+
+
+class _QuietPillow:
+    """Keeps Pillow's warnings (odd EXIF) from the user, who can do nothing about them.
+
+    `warnings.catch_warnings` alone saves and restores one global list, so overlapping threads would leave it wrong:
+    here the first thread in saves it and the last one out restores it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._saved = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._saved.__exit__(None, None, None)
+
+
+_quiet_pillow = _QuietPillow()

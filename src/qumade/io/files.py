@@ -1,20 +1,56 @@
-"""Whole files in and out: what is read is bounded, what is written appears under its name only when it is whole."""
+"""Reading and writing whole files: reads are bounded, and a written file gets its name only when it is whole.
 
+Until then it lies beside its place under a temporary name. A process that was killed leaves such files behind;
+`is_temporary` recognises them and `remove_temporary_files` removes them.
+"""
+
+import errno
 import fcntl
+import hashlib
 import os
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
+from typing import BinaryIO
 
 from qumade.errors import QumadeError
 
-__all__ = ["only_one", "read_bytes", "write_bytes"]
+__all__ = [
+    "is_temporary",
+    "new_file",
+    "only_one",
+    "open_regular",
+    "read_bytes",
+    "remove_temporary_files",
+    "write_bytes",
+    "write_in_folder",
+]
+
+_TEMPORARY = re.compile(r"\.tmp-\d+-.+", re.DOTALL)
+_LONGEST_NAME = 200  # bytes; file systems allow 255
+
+
+def open_regular(path: Path) -> FileIO:
+    """Open a regular file for unbuffered reading. Raises OSError, with EINVAL for a folder, a pipe or a device: to open
+    a pipe would wait for whoever writes into it."""
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return FileIO(opened, "rb")
+    except BaseException:
+        os.close(opened)
+        raise
 
 
 def read_bytes(path: Path, at_most: int) -> bytes:
-    """Return the content of a file; QumadeError where it is missing, unreadable or larger than `at_most` bytes."""
+    """Return the content of a regular file; QumadeError where it is missing, unreadable or larger than `at_most`
+    bytes."""
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size > at_most:
                 raise QumadeError(f"Invalid file: got {size} bytes in {path.absolute()}; must be at most {at_most}")
@@ -23,17 +59,70 @@ def read_bytes(path: Path, at_most: int) -> bytes:
         raise QumadeError(f"Invalid file: cannot read {path.absolute()}: {error.strerror}") from error
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file beside its place, then move it there; QumadeError where that fails, leaving nothing behind."""
+def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write a whole file, over an older one; arguments and errors as of `new_file`."""
+    with new_file(path, durable=durable) as file:
+        file.write(data)
+
+
+@contextmanager
+def new_file(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """Open a file for writing that gets its name at the end of the block, over an older one.
+
+    `durable` waits until the disk holds the file and its name, which a power cut can then no longer undo. Where the
+    block or the disk fails, an older file stays as it was and nothing is left behind; QumadeError names a file that
+    could not be written, other errors of the block pass through.
+    """
     path = path.absolute()
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(_temporary_name(path.name))
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
+        with temporary.open("wb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+        if durable:
+            _sync_folder(path.parent)
+    except BaseException as error:
         with suppress(OSError):
-            partial.unlink()
-        raise QumadeError(f"Invalid output: cannot write {path}: {error.strerror}") from error
+            temporary.unlink()
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            raise QumadeError(f"Invalid output: cannot write {path}: {error.strerror or error}") from error
+        raise
+
+
+def write_in_folder(folder: int, name: str, data: bytes) -> None:
+    """Write a whole file into an open folder. Names relative to the folder spare the system the walk along the path,
+    which counts where samples are written. Raises OSError and leaves nothing behind."""
+    temporary = _temporary_name(name)
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666, dir_fd=folder)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(file, view) :]
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+    finally:
+        os.close(file)
+    os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is one that was not written to its end."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what killed processes left in a folder. Nobody else may be writing into it."""
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        left = [Path(entry.path) for entry in entries if is_temporary(entry.name)]
+    for path in left:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -46,5 +135,19 @@ def only_one(folder: Path, doing: str) -> Iterator[None]:
         yield
     except BlockingIOError:
         raise QumadeError(f"Invalid --out: another process is {doing} into {folder}; wait for it or stop it") from None
+    finally:
+        os.close(opened)
+
+
+def _temporary_name(name: str) -> str:
+    # In place of a name that leaves no room for the rest: its hash.
+    tail = name if len(os.fsencode(name)) <= _LONGEST_NAME else hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f".tmp-{os.getpid()}-{tail}"
+
+
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
     finally:
         os.close(opened)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from qumade.assets.bundled import bundled_folder
 from qumade.errors import QumadeError
 from qumade.extras import needs
+from qumade.io.decode import read_rgb
 from qumade.io.files import write_bytes
-from qumade.io.pictures import list_pictures, read_rgb
+from qumade.io.pictures import list_pictures
 from qumade.models.network import MaskDepthNetwork
 from qumade.predict.predictor import ONNX_CONFIG_KEY, ONNX_INPUT, ONNX_OUTPUTS, onnx_predictor, torch_predictor
 

@@ -16,8 +16,9 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from qumade.errors import QumadeError
+from qumade.io.decode import read_rgb
 from qumade.io.files import only_one, read_bytes, write_bytes
-from qumade.io.pictures import UnusablePicture, list_pictures, printable, read_rgb
+from qumade.io.pictures import UnusablePicture, list_pictures, printable
 from qumade.models.config import TASKS, Task
 from qumade.predict.predictor import Prediction, Predictor
 from qumade.viz.sheets import coloured_depth, depth_legend

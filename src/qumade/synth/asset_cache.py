@@ -23,7 +23,7 @@ from qumade.compose.pyramid import Pyramid, build_pyramid
 from qumade.compose.sample import PreparedBackground
 from qumade.errors import QumadeError
 from qumade.geometry import inverse_depth_map
-from qumade.io.pictures import read_rgb
+from qumade.io.decode import read_rgb
 from qumade.plan.placement import crop_share, resized_size
 from qumade.recipe import Recipe
 

@@ -1,8 +1,6 @@
 """Labels that were computed once are kept: one .npy a picture, named by the content hashes of picture and teacher."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from qumade.io.pictures import content_hash, read_rgb
+from qumade.io.decode import read_rgb
+from qumade.io.files import new_file
+from qumade.io.pictures import content_hash
 
-__all__ = ["cached_maps", "file_fingerprint", "write_npy"]
+__all__ = ["cached_maps", "file_fingerprint"]
 
 _CHUNK_BATCHES = 4
 
@@ -37,23 +37,10 @@ def cached_maps(paths: Sequence[Path], folder: Path, predict: Predict, *, batch_
             chunk = work[start : start + step]
             maps = predict([read_rgb(path) for _, path in chunk])
             for (file, _), one in zip(chunk, maps, strict=True):
-                write_npy(file, one)
+                with new_file(file, durable=True) as opened:
+                    np.save(opened, one, allow_pickle=False)
             bar.update(len(chunk))
     return files
-
-
-def write_npy(file: Path, array: Map) -> None:
-    """Write an array so that the file is either whole or not there, after a crash or a power cut too."""
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=file.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.save(stream, array, allow_pickle=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def file_fingerprint(files: Sequence[Path]) -> str:

@@ -19,7 +19,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import onnxruntime
-import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import (
@@ -29,11 +28,11 @@ from pydantic import (
     FiniteFloat,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 
 from qumade.errors import QumadeError
+from qumade.io.config import parse_model, read_yaml, wrong_field
 from qumade.teachers.cache import file_fingerprint
 
 __all__ = [
@@ -47,8 +46,6 @@ __all__ = [
     "resized",
     "run",
 ]
-
-_MAX_SETTINGS_BYTES = 1 << 20
 
 Picture = NDArray[np.uint8]
 Settings = TypeVar("Settings", bound="InputSettings")
@@ -73,9 +70,7 @@ class DepthSettings(InputSettings):
     @model_validator(mode="after")
     def _invertible(self) -> "DepthSettings":
         if self.kind == "affine" and self.direction == "distance":
-            raise ValueError(
-                "affine distance has no inverse depth; kind must be metric or scaled where direction is distance"
-            )
+            raise wrong_field("kind", "metric or scaled where direction is distance: affine distance has no inverse")
         return self
 
 
@@ -95,21 +90,10 @@ def read_settings(kind: type[Settings], file: Path) -> Settings:
     beside = settings_file(file)
     if not file.is_file():
         raise QumadeError(f"Invalid model: got {file.absolute()}; must be an .onnx file that exists")
-    try:
-        with beside.open("rb") as stream:
-            raw = stream.read(_MAX_SETTINGS_BYTES + 1)
-        if len(raw) > _MAX_SETTINGS_BYTES:
-            raise ValueError("more than 1 MB")
-        return kind.model_validate(yaml.safe_load(raw))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        wrong = f"got {first['input']!r} for {where}" if "input" in first else where
-        message = f"Invalid model settings: {wrong} in {beside}; {first['msg']}"
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+    if not beside.is_file():
         fields = ", ".join(kind.model_fields)
-        message = f"Invalid model settings: got {str(error).splitlines()[0]!r} in {beside}; must be YAML with {fields}"
-    raise QumadeError(message[:500].replace("\n", " "))
+        raise QumadeError(f"Invalid model settings: got no file {beside}; must be YAML with {fields}")
+    return parse_model(kind, read_yaml(beside, "model settings"), str(beside), what="model settings")
 
 
 def fingerprint(file: Path) -> str:

@@ -18,6 +18,7 @@ from qumade.generate.journal import Results
 from qumade.generate.worker import Stopped
 from qumade.generate.writers import FolderWriter
 from qumade.io.decode import decode_rgb
+from qumade.io.pictures import read_picture
 from qumade.recipe import Recipe
 from qumade.synth.depth_encoding import predicted_encoding
 from qumade.synth.synthesizer import Synthesizer
@@ -85,7 +86,7 @@ class PredictDepth:
             if stopped():
                 raise Stopped
             paths = [self.root / "images" / (name + self.suffixes["images"]) for name in stems[start : start + step]]
-            images = [np.require(decode_rgb(path.read_bytes(), path), requirements="W") for path in paths]
+            images = [np.require(decode_rgb(read_picture(path), path), requirements="W") for path in paths]
             for n, inverse_depth in enumerate(teacher.predict(images, teacher.batch_size)):
                 _require_finite(inverse_depth, paths[n], recipe.depth_teacher)
                 encoded = encode_depth_file(inverse_depth, self.depth.encoding, recipe.encoding)

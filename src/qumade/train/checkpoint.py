@@ -1,7 +1,6 @@
 """Checkpoints: one safetensors file a step, its JSON in the header, whole or not there at all; nothing is unpickled."""
 
 import json
-import os
 import re
 import struct
 from pathlib import Path
@@ -12,9 +11,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from qumade.errors import QumadeError
-from qumade.io.files import read_bytes
+from qumade.io.files import read_bytes, remove_temporary_files, write_bytes
 
-__all__ = ["latest_checkpoint", "read_checkpoint", "read_tensors", "tensor_bytes", "write_checkpoint", "write_durably"]
+__all__ = ["latest_checkpoint", "read_checkpoint", "read_tensors", "tensor_bytes", "write_checkpoint"]
 
 FORMAT = "qumade-checkpoint/1"
 MAX_BYTES = 1 << 36
@@ -25,9 +24,10 @@ def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state:
     """Write the checkpoint of a step and return its path; only then remove those of other steps."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step_{step:09d}.safetensors"
-    write_durably(path, tensor_bytes(tensors, {**state, "format": FORMAT, "step": step}))
+    write_bytes(path, tensor_bytes(tensors, {**state, "format": FORMAT, "step": step}), durable=True)
+    remove_temporary_files(folder)
     for other in folder.iterdir():
-        if other != path and (NAME.fullmatch(other.name) or other.name.startswith(".step_")):
+        if other != path and NAME.fullmatch(other.name):
             other.unlink(missing_ok=True)
     return path
 
@@ -66,23 +66,3 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"Invalid weights: got a torn or damaged file {path} ({error}); must be a whole one"
         ) from error
     return tensors, state if isinstance(state, dict) else {}
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file beside its place, wait until the disk has it, move it there, and wait for the folder too."""
-    path = path.absolute()
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise QumadeError(f"Invalid output: cannot write {path}: {error.strerror}") from error

@@ -4,36 +4,30 @@ What changes a weight is a field here. Where the run lies, how many processes re
 is not. Fields that are None are found when the run begins, and the run's own config.yaml then holds what was found.
 """
 
-import difflib
 import math
-import os
-import reprlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from qumade.data.augmentation import Augmentation
-from qumade.errors import QumadeError
-from qumade.io.files import read_bytes, write_bytes
+from qumade.io.config import RelativePath, parse_model, plain_values, read_yaml, shown, write_yaml, wrong_field
 
 __all__ = [
     "FOUND_FOR", "ExtraDataset", "TrainConfig", "config_from_dict", "differences", "left_open", "load_config",
     "save_config", "with_changes",
 ]  # fmt: skip
 
-MAX_BYTES = 1 << 20
 DEFAULT_EPOCHS = 20
 BUDGET = {"epochs", "minutes", "steps"}
 
@@ -53,13 +47,6 @@ FOUND_FOR: dict[str, set[str]] = {
     "precision": set(),
 }
 """Fields that can be left open, each with what it is then found for; those come first that others are found for."""
-
-_shown = reprlib.Repr()
-_shown.maxlevel, _shown.maxstring, _shown.maxother = 2, 200, 200
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH111 - leaves alone users that are not there
 
 
 def _by_strides(size: tuple[int, int]) -> tuple[int, int]:
@@ -86,7 +73,6 @@ def _rate(value: object) -> object:
     return rate
 
 
-Location = Annotated[Path, AfterValidator(_absolute)]
 Side = Annotated[int, Field(ge=32, le=4096)]
 Positive = Annotated[float, Field(gt=0.0)]
 Channel = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -98,7 +84,7 @@ class ExtraDataset(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
-    data: Location
+    data: RelativePath
     """Folder of a dataset, or a recipe file."""
     share: Annotated[float, Field(gt=0.0, lt=1.0)]
     """Share of every batch; the shares of all extra datasets add up to less than 1."""
@@ -111,7 +97,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
-    data: Location
+    data: RelativePath
     """Folder of a dataset, or a recipe file, from which samples are drawn when they are needed."""
     extra_datasets: tuple[ExtraDataset, ...] = ()
     """Further datasets and recipes, each with its share of every batch."""
@@ -200,11 +186,11 @@ class TrainConfig(BaseModel):
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
         if self.epochs is not None and self.minutes is not None:
-            raise ValueError("epochs or minutes given, not both")
+            raise wrong_field("minutes", "left out where epochs are given")
         if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std given both or neither")
+            raise wrong_field("std" if self.std is None else "mean", "given too: mean and std belong together")
         if sum(further.share for further in self.extra_datasets) >= 1:
-            raise ValueError("shares in extra_datasets that leave something of a batch to data")
+            raise wrong_field("extra_datasets", "datasets whose shares add up to less than 1: the rest is of data")
         return self
 
 
@@ -214,14 +200,21 @@ def left_open(config: TrainConfig) -> dict[str, Any]:
     return {name: wish for name, wish in wishes.items() if wish in (None, "find", "auto")}
 
 
-def with_changes(stored: TrainConfig, changes: dict[str, Any], source: str, folder: Path) -> TrainConfig:
+def with_changes(
+    stored: TrainConfig,
+    changes: dict[str, Any],
+    source: str,
+    folder: Path,
+    *,
+    name_field: Callable[[str], str] = str,
+) -> TrainConfig:
     """Return `stored` with other values of some fields; what was found for the values of before is left open again.
 
-    Relative paths in `changes` are relative to `folder`; `source` names them in messages."""
+    `source`, `folder` and `name_field` are for `changes`, see `parse_model`."""
     values = stored.model_dump()
     if changes.keys() & BUDGET:
         values |= dict.fromkeys(BUDGET)
-    changed = config_from_dict(values | changes, source, folder)
+    changed = config_from_dict(values | changes, source, folder, name_field=name_field)
     other = {name for name in TrainConfig.model_fields if getattr(changed, name) != getattr(stored, name)}
     again: dict[str, Any] = {}
     for name, found_for in FOUND_FOR.items():
@@ -239,63 +232,24 @@ def differences(given: TrainConfig, stored: TrainConfig) -> list[str]:
         wish, has = getattr(given, name), getattr(stored, name)
         found = name == "found" or (name in FOUND_FOR and wish in (None, "find", "auto"))
         if wish != has and not found:
-            unlike.append(f"{name} {_shown.repr(wish)} instead of {_shown.repr(has)}")
+            unlike.append(f"{name} {shown(wish)} instead of {shown(has)}")
     return unlike
 
 
-def config_from_dict(values: object, source: str, folder: Path) -> TrainConfig:
-    """A config from parsed YAML or flags; relative paths are relative to `folder`, `source` names the file in
-    messages."""
-    if not isinstance(values, dict):
-        raise QumadeError(f"Invalid config: got {_shown.repr(values)} in {source}; must be a mapping of fields")
-    values = dict(values)
-    for key in values:
-        if key not in TrainConfig.model_fields:
-            near = difflib.get_close_matches(str(key), TrainConfig.model_fields, n=1, cutoff=0.5)
-            must_be = f"did you mean {near[0]}?" if near else f"must be one of {', '.join(TrainConfig.model_fields)}"
-            raise QumadeError(f"Invalid config field: got {_shown.repr(key)} in {source}; {must_be}")
-    if isinstance(values.get("data"), str | os.PathLike):
-        values["data"] = folder / os.path.expanduser(values["data"])  # noqa: PTH111
-    if isinstance(values.get("extra_datasets"), list | tuple):
-        values["extra_datasets"] = [
-            {**part, "data": folder / os.path.expanduser(part["data"])}  # noqa: PTH111
-            if isinstance(part, dict) and isinstance(part.get("data"), str | os.PathLike)
-            else part
-            for part in values["extra_datasets"]
-        ]
-    try:
-        return TrainConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "config"
-        must_be = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        got = _shown.repr(first["input"]) if first["loc"] else "other values"
-        raise QumadeError(f"Invalid {where}: got {got} in {source}; must be {must_be}") from None
+def config_from_dict(
+    values: object, source: str, folder: Path, *, name_field: Callable[[str], str] = str
+) -> TrainConfig:
+    """A config from plain values, as of YAML or of flags; `source`, `folder` and `name_field` as of `parse_model`."""
+    return parse_model(TrainConfig, values, source, what="config", folder=folder, name_field=name_field)
 
 
 def load_config(path: Path) -> TrainConfig:
     """Read a config file; QumadeError naming the file and the field."""
     path = path.absolute()
-    try:
-        values = yaml.safe_load(read_bytes(path, MAX_BYTES))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise QumadeError(f"Invalid config: {path} is not YAML: {' '.join(str(error).split())[:200]}") from error
-    return config_from_dict(values, str(path), path.parent)
+    return config_from_dict(read_yaml(path, "config"), str(path), path.parent)
 
 
 def save_config(config: TrainConfig, path: Path) -> None:
     """Write a config so that load_config(path) gives an equal one; paths relative to its folder."""
     path = path.absolute()
-    values: dict[str, Any] = config.model_dump(mode="json")
-    values["data"] = _relative(config.data, path.parent)
-    for part, written in zip(config.extra_datasets, values["extra_datasets"], strict=True):
-        written["data"] = _relative(part.data, path.parent)
-    write_bytes(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
-
-
-def _relative(path: Path, folder: Path) -> str:
-    try:
-        relative = Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:  # another drive
-        return path.as_posix()
-    return f"./{relative}" if relative.startswith("~") else relative  # not somebody's home
+    write_yaml(plain_values(config, path.parent), path)

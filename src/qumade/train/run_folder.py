@@ -20,7 +20,7 @@ from qumade.errors import QumadeError
 from qumade.io.files import read_bytes, write_bytes
 from qumade.models.config import NetworkConfig
 from qumade.models.network import MaskDepthNetwork, build_network
-from qumade.train.checkpoint import read_tensors, tensor_bytes, write_durably
+from qumade.train.checkpoint import read_tensors, tensor_bytes
 
 __all__ = [
     "RunFolder", "Which", "environment", "load_network", "read_network_config", "read_results",
@@ -60,8 +60,9 @@ def write_weights(folder: RunFolder, which: Which, network: nn.Module, config: N
     path = folder.weights(which)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"format": FORMAT, "network": config.model_dump(mode="json"), **note}
-    write_durably(path, tensor_bytes(network.state_dict(), content))
-    write_durably(path.with_suffix(".json"), (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    write_bytes(path, tensor_bytes(network.state_dict(), content), durable=True)
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_bytes(path.with_suffix(".json"), text.encode(), durable=True)
 
 
 def read_weights_note(run: Path | str, which: Which = "best") -> Row:

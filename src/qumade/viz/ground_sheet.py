@@ -17,7 +17,7 @@ from qumade.assets.labels import target_pixels
 from qumade.assets.scan import Severity
 from qumade.errors import QumadeError
 from qumade.geometry import INLIER_TOLERANCE, GroundPlane
-from qumade.io.pictures import read_rgb
+from qumade.io.decode import read_rgb
 from qumade.recipe import Recipe, for_file
 from qumade.viz.sheets import coloured_depth, fitted_text
 

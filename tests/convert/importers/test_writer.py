@@ -123,7 +123,7 @@ def test_an_interrupted_import_is_refused_and_finished_by_the_same_call(tmp_path
         write_import(failing, out, workers=1, progress=False)
     with pytest.raises(QumadeError, match=r"complete: false .*run the same command with --out .*out again"):
         open_dataset(out)
-    (out / "masks" / ".b.png.123").write_bytes(b"torn")
+    (out / "masks" / ".tmp-123-b.png").write_bytes(b"torn")
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/*.*")}
     summary = write(source, out)
     assert 0 < summary.written < 3

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.convert.importers.records import (
-    MAX_PICTURE_BYTES,
     METRES,
     ClassIds,
     Labels,
@@ -32,7 +31,7 @@ from qumade.convert.importers.street_classes import instances_of, street_classes
 from qumade.errors import QumadeError
 from qumade.io.decode import decode_grey
 from qumade.io.files import read_bytes
-from qumade.io.pictures import printable
+from qumade.io.pictures import printable, read_picture
 
 __all__ = ["read_cityscapes"]
 
@@ -84,7 +83,7 @@ def _read(
 
 
 def _inverse_depth(disparity_path: Path, camera_path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
-    codes = decode_grey(read_bytes(disparity_path, MAX_PICTURE_BYTES), disparity_path)
+    codes = decode_grey(read_picture(disparity_path), disparity_path)
     require_size(codes.shape, shape, disparity_path)
     if codes.dtype != np.uint16:
         raise QumadeError(f"Invalid disparity: got 8 bits in {printable(disparity_path)}; must be a 16-bit PNG")

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from qumade.assets.label_names import label_table
 from qumade.convert.importers.records import (
-    MAX_PICTURE_BYTES,
     METRES,
     ClassIds,
     Labels,
@@ -28,8 +27,7 @@ from qumade.convert.importers.records import (
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
 from qumade.io.decode import decode_grey
-from qumade.io.files import read_bytes
-from qumade.io.pictures import printable
+from qumade.io.pictures import printable, read_picture
 
 __all__ = ["read_pairs"]
 
@@ -109,7 +107,7 @@ def _read(
 
 
 def _coverage(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    mask = decode_grey(read_bytes(path, MAX_PICTURE_BYTES), path)
+    mask = decode_grey(read_picture(path), path)
     require_size(mask.shape, shape, path)
     if mask.dtype != np.uint8 or mask.max() == 1:
         got = "16 bits" if mask.dtype != np.uint8 else "only levels 0 and 1"
@@ -119,6 +117,6 @@ def _coverage(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _codes(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
-    codes = decode_grey(read_bytes(path, MAX_PICTURE_BYTES), path)
+    codes = decode_grey(read_picture(path), path)
     require_size(codes.shape, shape, path)
     return codes.astype(np.float32) / np.float32(np.iinfo(codes.dtype).max)

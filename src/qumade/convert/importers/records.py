@@ -13,12 +13,10 @@ from qumade.assets.labels import read_labels as read_label_map
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
 from qumade.io.decode import decode_grey
-from qumade.io.files import read_bytes
-from qumade.io.pictures import printable
+from qumade.io.pictures import printable, read_picture
 
 __all__ = [
     "IMAGE_SUFFIXES",
-    "MAX_PICTURE_BYTES",
     "METRES",
     "ClassIds",
     "Labels",
@@ -34,7 +32,6 @@ __all__ = [
     "unique_stems",
 ]
 
-MAX_PICTURE_BYTES = 1 << 28
 COPIED_SUFFIXES = (".jpg", ".jpeg", ".png")
 IMAGE_SUFFIXES = (*COPIED_SUFFIXES, ".bmp", ".ppm", ".webp")  # the others become PNG
 METRES = DepthEncoding(kind="metric", source="dataset", code="metres", bits=16, depth_scale=256.0)
@@ -131,7 +128,7 @@ def read_ids(path: Path, shape: tuple[int, int]) -> NDArray[np.int32]:
 
 def metric_depth(path: Path, shape: tuple[int, int], scale: float) -> NDArray[np.float32]:
     """Return inverse depth in 1/m, float32 [H, W], of a 16-bit PNG of metres x `scale`: NaN where that is 0."""
-    codes = decode_grey(read_bytes(path, MAX_PICTURE_BYTES), path)
+    codes = decode_grey(read_picture(path), path)
     require_size(codes.shape, shape, path)
     if codes.dtype != np.uint16:
         raise QumadeError(f"Invalid depth: got 8 bits in {printable(path)}; must be a 16-bit PNG of metres x {scale:g}")

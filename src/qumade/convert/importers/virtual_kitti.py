@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.convert.importers.records import (
-    MAX_PICTURE_BYTES,
     METRES,
     ClassIds,
     Labels,
@@ -32,7 +31,7 @@ from qumade.convert.importers.records import (
 from qumade.errors import QumadeError
 from qumade.io.decode import decode_rgb
 from qumade.io.files import read_bytes
-from qumade.io.pictures import printable
+from qumade.io.pictures import printable, read_picture
 
 __all__ = ["read_virtual_kitti"]
 
@@ -141,7 +140,7 @@ def _read(
 
 def _ids_of_colours(path: Path, shape: tuple[int, int], colours: dict[str, tuple[int, int, int]]) -> NDArray[np.int32]:
     """Return the class number of each pixel, -1 where its colour is none of a class."""
-    rgb = decode_rgb(read_bytes(path, MAX_PICTURE_BYTES), path).astype(np.int32)
+    rgb = decode_rgb(read_picture(path), path).astype(np.int32)
     require_size(rgb.shape, shape, path)
     packed = (rgb[:, :, 0] << 16) | (rgb[:, :, 1] << 8) | rgb[:, :, 2]
     ids = np.full(shape, -1, np.int32)

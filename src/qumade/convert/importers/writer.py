@@ -3,7 +3,6 @@ kill."""
 
 import io
 import os
-import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,20 +16,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from qumade.convert.importers.records import MAX_PICTURE_BYTES, Labels, Record, Source
+from qumade.convert.importers.records import Labels, Record, Source
 from qumade.data.manifest import IMPORT_SCHEMA, MANIFEST
 from qumade.data.metadata import begun_metadata, write_metadata
 from qumade.depth.codec import encode_depth
 from qumade.errors import QumadeError
 from qumade.io.decode import MAX_PIXELS, decode_rgb
-from qumade.io.files import read_bytes, write_bytes
-from qumade.io.pictures import printable
+from qumade.io.files import remove_temporary_files, write_bytes
+from qumade.io.pictures import printable, read_picture
 
 __all__ = ["ImportSummary", "read_image", "write_import"]
 
 PNG_LEVEL = 1
 CONVERTED = ("BMP", "PPM", "WEBP")
-PARTIAL = re.compile(r"\..+\.\d+")  # what write_bytes leaves behind when it is killed
 
 
 @dataclass(frozen=True)
@@ -62,9 +60,7 @@ def write_import(source: Source, out: Path, *, workers: int | None = None, progr
         return summary
     for folder in folders:
         (out / folder).mkdir(parents=True, exist_ok=True)
-        for path in (out / folder).iterdir():
-            if PARTIAL.fullmatch(path.name):
-                path.unlink(missing_ok=True)
+        remove_temporary_files(out / folder)
     write_metadata(out, description | {"complete": False, "samples": len(source.records)})
     sizes, written = _write_records(source, out, workers or os.cpu_count() or 1, progress)
     _write_manifest(source, out)
@@ -77,7 +73,7 @@ def read_image(record: Record) -> NDArray[np.uint8]:
     """Return a record's image, uint8 [H, W, 3]; QumadeError names a file that is torn or of another kind."""
     if not isinstance(record.image, Path):
         return record.image()
-    data = read_bytes(record.image, MAX_PICTURE_BYTES)
+    data = read_picture(record.image)
     return _decode(data, record)
 
 
@@ -130,7 +126,7 @@ def _write_record(record: Record, source: Source, out: Path) -> tuple[tuple[int,
         with Image.open(image_path) as picture:  # the header alone
             return picture.size, False
     if isinstance(record.image, Path):
-        data = read_bytes(record.image, MAX_PICTURE_BYTES)
+        data = read_picture(record.image)
         image = _decode(data, record)
         copied = record.image.suffix.lower() == record.suffix
     else:

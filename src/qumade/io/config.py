@@ -1,0 +1,331 @@
+"""YAML files and frozen pydantic models: reading, checking, saving, and what is said of a wrong value.
+
+Every message is one line: "Invalid FIELD: got V in SOURCE; must be ...". The sentence after "must be" is made from the
+field's own type and limits, so that a model states each of them once. A validator that a model brings along raises
+ValueError with a text that completes "must be"; one that looks at several fields raises `wrong_field`.
+"""
+
+import difflib
+import os
+import reprlib
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    PlainSerializer,
+    SerializationInfo,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from qumade.errors import QumadeError
+from qumade.io.files import read_bytes, write_bytes
+
+__all__ = [
+    "DATASET_BYTES",
+    "Ascending",
+    "RelativePath",
+    "parse_model",
+    "plain_values",
+    "read_yaml",
+    "shown",
+    "write_yaml",
+    "wrong_field",
+]
+
+DATASET_BYTES = 1 << 28
+"""The most that a dataset.yaml may hold: it names every asset."""
+
+_FOLDER = "folder"  # the key of the pydantic context under which the file's folder is
+_NUMBERS = {2: "two", 3: "three", 4: "four"}
+_ENDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _resolved(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str | os.PathLike):
+        return value
+    # os.path.expanduser leaves alone users that do not exist, and "./~name"; Path.expanduser does not.
+    expanded = os.path.expanduser(os.fspath(value))  # noqa: PTH111
+    return Path(os.path.abspath(Path((info.context or {}).get(_FOLDER, "")) / expanded))
+
+
+def _relative(value: Any, info: SerializationInfo) -> Any:
+    folder = (info.context or {}).get(_FOLDER)
+    if not isinstance(value, Path) or folder is None:
+        return str(value)
+    try:
+        relative = Path(os.path.relpath(value, folder)).as_posix()
+    except ValueError:  # another drive
+        return value.as_posix()
+    return f"./{relative}" if relative.startswith("~") else relative  # "~name" would be somebody's home
+
+
+RelativePath = Annotated[Path, BeforeValidator(_resolved), PlainSerializer(_relative, when_used="json")]
+"""A path that is absolute in the model and, in a file, relative to the file's folder."""
+
+
+def _ascending(ends: tuple[Any, Any]) -> tuple[Any, Any]:
+    if ends[0] > ends[1]:
+        raise ValueError("a low and a high end, in this order")
+    return ends
+
+
+Ascending = AfterValidator(_ascending)
+"""For a range (low, high): refuses a low end above the high end."""
+
+
+def wrong_field(field: str, must_be: str) -> PydanticCustomError:
+    """The error that a validator of a whole model raises about one of its fields; `must_be` completes "must be"."""
+    return PydanticCustomError("wrong_field", "{field} must be {must_be}", {"field": field, "must_be": must_be})
+
+
+def shown(value: object) -> str:
+    """A value on one short line: YAML aliases make a value of a few bytes print as gigabytes."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 2, 100, 100
+    return " ".join(short.repr(value).split())[:200]
+
+
+def read_yaml(path: Path, what: str, *, at_most: int = 1 << 20) -> object:
+    """Parsed YAML of a file; no tag constructs anything but plain values. `what` names the kind of file in messages.
+
+    Raises QumadeError for a file that cannot be read, is larger than `at_most` bytes, is no valid YAML or gives a key
+    twice.
+    """
+    path = path.absolute()
+    try:
+        text = read_bytes(path, at_most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise QumadeError(f"Invalid {what}: cannot read {path}: it is not UTF-8 text") from error
+    try:
+        return yaml.load(text, _Loader)
+    except Exception as error:  # besides YAMLError, a date that does not exist or a number of 5000 digits
+        said = " ".join(str(error).split())[:300]
+        raise QumadeError(f"Invalid {what}: {path} is not valid YAML: {said}") from error
+
+
+def write_yaml(values: Mapping[str, Any], path: Path) -> None:
+    """Write plain values so that `read_yaml` gives equal ones. Raises QumadeError."""
+    write_bytes(path, yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True).encode())
+
+
+def plain_values(model: BaseModel, folder: Path) -> dict[str, Any]:
+    """Values for YAML, every field spelled out; paths relative to `folder`, where the file will lie."""
+    return model.model_dump(mode="json", context={_FOLDER: folder})
+
+
+def parse_model(
+    model: type[Model],
+    values: object,
+    source: str,
+    *,
+    what: str,
+    folder: Path | None = None,
+    name_field: Callable[[str], str] = str,
+) -> Model:
+    """A model from plain values, as of YAML or of flags.
+
+    Messages name the `source`, as "/a/recipe.yaml" or "the command line", and call the whole of it `what`, as "recipe";
+    `name_field` turns a field's dotted name into the one that the user knows, as "--per-pair". Relative paths are
+    relative to `folder`, by default the working folder. Raises QumadeError.
+    """
+    if not isinstance(values, Mapping):
+        raise QumadeError(f"Invalid {what}: got {shown(values)} in {source}; must be a mapping of fields")
+    try:
+        return model.model_validate(dict(values), context={_FOLDER: folder or Path.cwd()})
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    # A misspelt name leads: whatever else is wrong may follow from it.
+    unknown = [problem for problem in problems if problem["type"] in ("extra_forbidden", "invalid_key")]
+    if unknown:
+        raise QumadeError(_unknown_field(model, unknown[0]["loc"], source, what, name_field))
+    places = [_locate(model, values, problem) for problem in problems]
+    message = _wrong_value(problems[0], places[0], source, what, name_field)
+    more = len({names for names, _, _ in places}) - 1
+    raise QumadeError(f"{message} (and {more} more)" if more else message)
+
+
+def _unknown_field(
+    model: type[BaseModel], loc: tuple[int | str, ...], source: str, what: str, name_field: Callable[[str], str]
+) -> str:
+    owner: Any = model
+    for part in loc[:-1]:
+        owner = _step(owner, part)
+    owner = _bare(owner)[0]
+    known = list(owner.model_fields)
+    near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
+    where = name_field(_dotted(loc[:-1])) if len(loc) > 1 else what
+    hint = f"did you mean {name_field(near[0])!r}?" if near else f"must be one of: {', '.join(map(name_field, known))}"
+    return f"Invalid {where} field: got {shown(loc[-1])} in {source}; {hint}"
+
+
+_Place = tuple[tuple[int | str, ...], Any, Any]  # names of a value as its user wrote them, the value, its annotation
+_NOTHING = object()
+
+
+def _locate(model: type[BaseModel], values: Mapping[Any, Any], problem: Any) -> _Place:
+    """What an error is about. Its own location also holds keys that a validator put in, and names of union members."""
+    loc: tuple[int | str, ...] = problem["loc"]
+    if problem["type"] == "wrong_field":
+        loc = (*loc, problem["ctx"]["field"])
+    elif problem["type"] == "missing" and loc and isinstance(loc[-1], int):
+        loc = loc[:-1]  # a list is too short
+    elif loc and loc[-1] == "[key]":
+        loc = loc[:-2]
+    names: list[int | str] = []
+    value: Any = values
+    annotation: Any = model
+    for part in loc:
+        inner = _step(annotation, part)
+        if inner is None:
+            break
+        annotation = inner
+        if _holds(value, part):
+            names.append(part)
+            value = value[part]
+        elif part == loc[-1] and problem["type"] in ("missing", "wrong_field"):
+            names.append(part)
+            value = _NOTHING
+    return tuple(names), value, annotation
+
+
+def _wrong_value(problem: Any, place: _Place, source: str, what: str, name_field: Callable[[str], str]) -> str:
+    names, value, annotation = place
+    got = "nothing" if value is _NOTHING else shown(value)
+    kind = problem["type"]
+    if kind == "wrong_field":
+        must_be = problem["ctx"]["must_be"]
+    elif kind == "value_error":
+        must_be = str(problem["ctx"]["error"])
+    elif kind == "missing" and value is _NOTHING:
+        must_be = "given"
+    elif problem["loc"] and problem["loc"][-1] == "[key]":
+        got = shown(problem["input"])
+        must_be = _allowed(get_args(_bare(annotation)[0])[0]) or problem["msg"]
+    else:
+        must_be = _allowed(annotation, finite=kind == "finite_number") or problem["msg"].removeprefix(
+            "Input should be "
+        )
+    return f"Invalid {name_field(_dotted(names)) if names else what}: got {got} in {source}; must be {must_be}"
+
+
+def _dotted(names: Sequence[int | str]) -> str:
+    return ".".join(str(name) for name in names)
+
+
+def _holds(value: Any, part: int | str) -> bool:
+    if isinstance(value, Mapping):
+        return part in value
+    return isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
+
+
+def _bare(annotation: Any) -> tuple[Any, list[Any]]:
+    """A type without Annotated and without None, and the limits on it."""
+    limits: list[Any] = []
+    while True:
+        members = _members(annotation)
+        if get_origin(annotation) is Annotated:
+            annotation, *more = get_args(annotation)
+            for one in more:
+                limits += one.metadata if isinstance(one, FieldInfo) else [one]
+        elif len(members) == 1:
+            annotation = members[0]
+        else:
+            return annotation, limits
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The members of a union but None; empty for any other type."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return []
+    return [member for member in get_args(annotation) if member is not NoneType]
+
+
+def _step(annotation: Any, part: int | str) -> Any:
+    """The type of a part of a value; None where the type has no such part, or a union leaves it open."""
+    kind, _ = _bare(annotation)
+    origin, inner = get_origin(kind), get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(str(part))
+        return None if field is None else Annotated[(field.annotation, "", *field.metadata)]
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return inner[1]
+    if origin in (tuple, list) and isinstance(part, int):
+        return inner[0] if origin is list or inner[-1] is Ellipsis else inner[part] if part < len(inner) else None
+    return None
+
+
+def _allowed(annotation: Any, *, finite: bool = False) -> str | None:
+    """What a value of this type may be, in words that complete "must be"; None for a type that has none."""
+    kind, limits = _bare(annotation)
+    origin, inner = get_origin(kind), get_args(kind)
+    if members := _members(kind):
+        parts = [_allowed(member) for member in members]
+        return None if None in parts else ", or ".join(str(part) for part in parts)
+    if origin is Literal:
+        return _either([repr(one) for one in inner])
+    if kind is int:
+        ends = _ends(limits, whole=True)
+        return f"a whole number of {ends}" if ends else "a whole number"
+    if kind is float:
+        ends = _ends(limits, whole=False)
+        if finite:
+            return f"finite and {ends}" if ends else "a finite number"
+        return ends or "a number"
+    if origin in (tuple, list):
+        each = [_allowed(one) for one in inner if one is not Ellipsis]
+        if origin is list or inner[-1] is Ellipsis:
+            return "a list of names" if each == ["text"] else f"a list, each item {each[0]}"
+        if len(set(each)) == 1:
+            return f"{_NUMBERS.get(len(each), len(each))} values, each {each[0]}"
+        return f"a list of {', '.join(map(str, each))}"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"a mapping, each value {_allowed(inner[1])}"
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return "a mapping of fields"
+    return {bool: "true or false", str: "text", Path: "a path"}.get(kind)
+
+
+def _ends(limits: Sequence[Any], *, whole: bool) -> str:
+    """The limits of a number: "at least 0 and below 1"; for a whole number only "at least" and "at most"."""
+    ends: dict[str, Any] = {}
+    for limit in limits:
+        ends |= {name: end for name in _ENDS if (end := getattr(limit, name, None)) is not None}
+    if whole and "gt" in ends:
+        ends["ge"] = ends.pop("gt") + 1
+    if whole and "lt" in ends:
+        ends["le"] = ends.pop("lt") - 1
+    numbers = {name: f"{end:g}" if isinstance(end, float) else str(end) for name, end in ends.items()}
+    return " and ".join(f"{word} {numbers[name]}" for name, word in _ENDS.items() if name in numbers)
+
+
+def _either(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice: the second would silently win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # "<<", which is no key
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable):  # others are refused below
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key!r} is given twice", key_node.start_mark
+                    )
+                seen.add(key)
+        return super().construct_mapping(node, deep)

@@ -1,4 +1,4 @@
-"""From a config to what the loop needs: the data, the network's config, and every field that was left to be found."""
+"""From a config to its data: opens the datasets and finds every field that the config leaves open."""
 
 import hashlib
 import json
@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from qumade.data.dataset import SampleDataset
 from qumade.data.folder import FolderDataset
+from qumade.data.loader import Batches, training_batches
 from qumade.data.mixture import Ingredient, Mixture
 from qumade.data.opening import open_dataset
 from qumade.data.synthetic import SyntheticDataset
@@ -24,6 +26,7 @@ from qumade.plan.indices import stratified_indices
 from qumade.train.config import TrainConfig, left_open
 from qumade.train.losses import Objective
 from qumade.train.optimizers import OptimizerName
+from qumade.train.runtime import default_workers, has_bf16_units, new_accelerator
 
 __all__ = ["Setup", "open_setup", "with_steps"]
 
@@ -37,6 +40,7 @@ PEAK_RATE: dict[tuple[ModelName, OptimizerName], float] = {
     ("small", "adamw"): 1e-3,
     ("base", "adamw"): 3e-4,
 }
+MICRO_BATCH = 16  # samples that a CPU computes together
 MEASURED_PICTURES = 128
 METRIC_NEAR = 0.5  # 1/m, as recipes have it that say nothing
 # Beyond this share may lie what is wrong: in 16 bits one level off 0 m is 256/m, and all else would be next to nothing.
@@ -51,25 +55,48 @@ MAX_STATISTICS_BYTES = 1 << 24
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """What a config names and means. In `config` all fields are found but, where the clock or the learning-rate finder
-    decides, steps and lr. `notes` are lines for the user; `fingerprint` is of the data: no run goes on with other."""
+    """An open config: its data, and where it is computed.
+
+    `config` is complete but for steps and lr, where the clock or the learning-rate finder decides them. `validation`
+    holds positions in the dataset `main`. `fingerprint` identifies the data: a run resumes on the same data only.
+    `notes` are lines for the user. `workers` processes read training batches ahead.
+    """
 
     config: TrainConfig
     mixture: Mixture
     main: SampleDataset
-    validation: NDArray[np.int64]  # positions in main
+    validation: NDArray[np.int64]
     fingerprint: str
     notes: tuple[str, ...]
+    accelerator: Accelerator
+    workers: int
+
+    def batches(self, start: int, stop: int) -> Batches:
+        """Return the training batches `start` to `stop - 1`, this process's share of each."""
+        config, accelerator = self.config, self.accelerator
+        return training_batches(
+            self.mixture,
+            size=config.size or (0, 0),
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start=start,
+            stop=stop,
+            augmentation=config.augmentation,
+            workers=self.workers,
+            device=accelerator.device,
+            rank=accelerator.process_index,
+            world_size=accelerator.num_processes,
+        )
 
     def network_config(self) -> NetworkConfig:
-        """The network that is trained."""
+        """Return the config of the network to train."""
         fields = {name: getattr(self.config, name) for name in ("model", "mean", "std", "inverse_depth_limits", "size")}
         labels: dict[Task, bool] = {"mask": self.mixture.has_masks, "depth": self.mixture.has_depth}
         trained_tasks = tuple(task for task, there in labels.items() if there)
         return NetworkConfig(**fields, depth_kind=self.mixture.depth_kind, trained_tasks=trained_tasks)
 
     def objective(self) -> Objective:
-        """What is minimised."""
+        """Return the loss to minimise."""
         config = self.config
         return Objective(
             config.mask_loss,
@@ -80,8 +107,12 @@ class Setup:
         )
 
 
-def open_setup(config: TrainConfig) -> Setup:
-    """Open the data of a config and find what it leaves open; QumadeError where it cannot be trained on."""
+def open_setup(config: TrainConfig, accelerator: Accelerator | None = None, *, workers: int | None = None) -> Setup:
+    """Open the data of a config and find the fields that it leaves open; QumadeError where it cannot be trained on.
+
+    `accelerator` and `workers` are found too where they are None.
+    """
+    accelerator = accelerator or new_accelerator()
     main = open_dataset(config.data, resample_placements=config.resample_placements)
     positions = _stratified(_training_positions(main), config.limit)
     ingredients = [Ingredient(main, positions, 1 - sum(further.share for further in config.extra_datasets))]
@@ -92,6 +123,7 @@ def open_setup(config: TrainConfig) -> Setup:
     validation = _stratified(main.positions("val"), config.val_limit)
     notes, found = [], _found_budget(config, mixture.epoch_batches(config.batch_size))
     found["found"] = config.found | left_open(config)
+    found |= _device_fields(config, accelerator)
     if not len(validation):
         notes.append(
             f"{main.name} has no validation samples: there is no early stop, and the best weights are the last"
@@ -123,7 +155,14 @@ def open_setup(config: TrainConfig) -> Setup:
     if len(labels) == 1:
         notes.append(f"The data has {labels[0]} only: the other part of the network learns nothing")
     return Setup(
-        config.model_copy(update=found), mixture, main, validation, _fingerprint(ingredients, validation), tuple(notes)
+        config=config.model_copy(update=found),
+        mixture=mixture,
+        main=main,
+        validation=validation,
+        fingerprint=_fingerprint(ingredients, validation),
+        notes=tuple(notes),
+        accelerator=accelerator,
+        workers=default_workers(accelerator.device) if workers is None else workers,
     )
 
 
@@ -140,6 +179,18 @@ def _found_budget(config: TrainConfig, a_pass: int) -> dict[str, Any]:
     if config.epochs is not None:
         return {"steps": config.epochs * a_pass, "epoch_steps": config.epoch_steps or a_pass}
     return {}
+
+
+def _device_fields(config: TrainConfig, accelerator: Accelerator) -> dict[str, Any]:
+    """Return the fields that depend on the device: the precision, and how many samples are computed together."""
+    found: dict[str, Any] = {}
+    if config.precision == "auto":
+        found["precision"] = "bf16" if has_bf16_units(accelerator.device) else "fp32"
+    if config.micro_batch is None:
+        share = config.batch_size // accelerator.num_processes
+        alone_on_cpu = accelerator.num_processes == 1 and accelerator.device.type == "cpu"
+        found["micro_batch"] = min(MICRO_BATCH, share) if alone_on_cpu else share
+    return found
 
 
 def _peak_rate(model: ModelName, optimizer: OptimizerName) -> float:

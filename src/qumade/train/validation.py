@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from qumade.data.loader import Batch
+from qumade.data.loader import Batch, ordered_batches
+from qumade.train.data_setup import Setup
+from qumade.train.trainer import Trainer
 
-__all__ = ["Scores", "delta_of_pictures", "iou_of_pictures", "validation_sums"]
+__all__ = ["Scores", "delta_of_pictures", "iou_of_pictures", "validate", "validation_sums"]
 
 FLOOR = 0.01  # of the range of inverse depth: what is farther takes no part in delta
 
@@ -35,6 +37,27 @@ class Scores:
         """What "best" means: the mean of those of IoU and delta1 that are there."""
         known = [value for value in (self.iou, self.delta1) if value is not None]
         return sum(known) / len(known) if known else None
+
+
+def validate(setup: Setup, trainer: Trainer) -> Scores:
+    """Evaluate the averaged weights on the validation samples, shared among the processes, in full precision."""
+    accelerator, network = setup.accelerator, setup.network_config()
+    mine = setup.validation[accelerator.process_index :: accelerator.num_processes]
+    sums = torch.zeros(6, dtype=torch.float64)
+    if len(mine):
+        batches = ordered_batches(
+            setup.main, mine, size=network.size, batch_size=setup.config.batch_size, device=accelerator.device
+        )
+        sums = validation_sums(
+            trainer.average,
+            trainer.objective,
+            batches,
+            kind=network.depth_kind,
+            span=network.inverse_depth_limits,
+        )
+    if accelerator.num_processes > 1:  # one process keeps them on the CPU: not every device has 64-bit floats
+        sums = accelerator.reduce(sums.to(accelerator.device)).cpu()
+    return Scores.of(sums)
 
 
 @torch.inference_mode()

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qumade.assets.bundled import write_samples
+from qumade.data.dataset import SampleDataset
 from qumade.data.metadata import read_metadata
 from qumade.evaluate.evaluation import evaluate
 from qumade.evaluate.panels import draw_rows, sheet
-from qumade.evaluate.targets import Samples, choose
+from qumade.evaluate.targets import choose
 from qumade.generate.engine import generate
 from qumade.plan.splits import SAMPLE_SPLITS
 from qumade.recipe import Policy, load_recipe, recipe_from_dict, save_recipe
@@ -99,7 +100,7 @@ def run_for(config: "TrainConfig", setup: "Setup", runs: Path) -> Path:
     return folder.root
 
 
-def of_each_split(dataset: Samples, count: int) -> NDArray[np.int64]:
+def of_each_split(dataset: SampleDataset, count: int) -> NDArray[np.int64]:
     """Return the positions of at most `count` samples of each split, spread evenly over it and ascending; of all
     samples where the dataset has no splits."""
     present = [name for name in SAMPLE_SPLITS if name is not None and (dataset.splits == name).any()]
@@ -121,7 +122,7 @@ def show_batch(setup: "Setup", count: int = 12) -> Image.Image:
 
 
 def show_results(
-    predict: "Predictor", dataset: Samples, count: int = 8, splits: Sequence[str] = NEVER_SEEN
+    predict: "Predictor", dataset: SampleDataset, count: int = 8, splits: Sequence[str] = NEVER_SEEN
 ) -> Image.Image:
     """Return samples with what is true of them, what is predicted, and scores; of the first of these splits that the
     dataset has, or of all samples where it has none of them."""

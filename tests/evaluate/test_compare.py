@@ -144,7 +144,7 @@ def test_three_runs_are_compared_with_the_first(runs):
         (["data\udcff"], ["data?"]),
     ],
 )
-def test_equal_names_are_told_apart_by_paths(names, wanted):
+def test_equal_names_are_distinguished_by_paths(names, wanted):
     paths = [Path(folder, name) for folder, name in zip(("/one", "/", "/two"), names, strict=False)]
     assert unique_names(names, paths) == wanted
 

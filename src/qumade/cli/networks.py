@@ -49,7 +49,7 @@ def predict(
     pictures = find_pictures(images)
     predictor = load_predictor(network, device)
     outputs = cast("tuple[OutputName, ...] | None", names)
-    result = predict_files(predictor, network, pictures, out, only=outputs, progress=True)
+    result = predict_files(predictor, pictures, out, only=outputs, progress=True)
     for line in result.failed:
         say(f"Error: {line}")
     unlearnt = [task for task in TASKS if task not in predictor.config.trained_tasks]

@@ -89,7 +89,6 @@ def _same_file(one: Path, other: Path) -> bool:
 
 def predict_files(
     predictor: Predictor,
-    network: Path,
     pictures: Sequence[Path],
     out: Path,
     *,
@@ -98,13 +97,14 @@ def predict_files(
 ) -> Predicted:
     """Predict pictures, and write STEM_mask.png and the other outputs into a folder.
 
-    `network`: where the predictor came from, for predictions.json. `only` these outputs, by default all of what the
+    `only` these outputs, by default all of what the
     network was trained on: masks only, say, where its training data had no depth. Files that an earlier call wrote
     for the same pictures are overwritten; nothing else is. A picture that cannot be read is left out and named in the
     result. Raises QumadeError for outputs that the network was not trained on, for names that are taken, and where
     the folder cannot be written.
     """
     only = _outputs(only, predictor.config.trained_tasks)
+    network = None if predictor.path is None else str(predictor.path)
     out = out.absolute()
     _make_folder(out, pictures)
     with only_one(out, "predicting"):
@@ -115,7 +115,7 @@ def predict_files(
         with tqdm(total=len(pictures), unit="picture", disable=not progress) as bar:
             for path, image, outputs in _written(predictor, pictures, out, only, unread, bar):
                 entry = index["pictures"][path.stem]
-                told = {name: {**values, "network": str(network.absolute())} for name, values in outputs.items()}
+                told = {name: {**values, "network": network} for name, values in outputs.items()}
                 index["pictures"][path.stem] = {
                     "source": entry["source"],
                     "width": image.shape[1],

@@ -175,7 +175,7 @@ def test_wrong_usage(run: Run, arguments: list[str]) -> None:
 
 
 def test_evaluating_needs_no_torch() -> None:
-    modules = ("evaluation", "compare", "report", "bootstrap")
-    code = f"import sys, {', '.join(f'qumade.evaluate.{name}' for name in modules)}; print('torch' in sys.modules)"
+    modules = ("evaluate.evaluation", "evaluate.compare", "evaluate.report", "evaluate.folder", "metrics.bootstrap")
+    code = f"import sys, {', '.join(f'qumade.{name}' for name in modules)}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -7,7 +7,6 @@ import pytest
 
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
-from qumade.evaluate.bootstrap import Interval
 from qumade.evaluate.compare import (
     Run,
     compare,
@@ -20,6 +19,7 @@ from qumade.evaluate.compare import (
     wins,
 )
 from qumade.evaluate.summary import ScoreName
+from qumade.metrics.bootstrap import Interval
 from qumade.predict.predictor import Prediction
 
 AFFINE = DepthEncoding(kind="affine", code="inverse", bits=8, range=(0.0, 1.0))

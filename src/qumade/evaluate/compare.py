@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from qumade.data.dataset import SampleDataset
 from qumade.errors import QumadeError
-from qumade.evaluate.bootstrap import Interval, mean_differences
 from qumade.evaluate.evaluation import SCORES, Evaluation, evaluate
 from qumade.evaluate.panels import Row, headline_scores, row_of
 from qumade.evaluate.summary import (
@@ -27,6 +26,7 @@ from qumade.evaluate.summary import (
 )
 from qumade.evaluate.targets import Predict, as_text, choose, predict_each
 from qumade.metrics.alignment import DepthKind, default_alignment, depth_kind
+from qumade.metrics.bootstrap import Interval, mean_differences
 from qumade.models.config import TASKS, Task
 
 __all__ = [

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qumade import __version__
-from qumade.evaluate.bootstrap import Interval, means
 from qumade.evaluate.compare import Comparison, Run, letter
 from qumade.evaluate.evaluation import DEPTH_REGIONS, Evaluation
 from qumade.evaluate.panels import MASK_COLOURS, Panel, Row, headline_scores, jpeg
@@ -29,6 +28,7 @@ from qumade.evaluate.summary import (
 )
 from qumade.evaluate.targets import as_text
 from qumade.io.files import write_bytes
+from qumade.metrics.bootstrap import Interval, means
 from qumade.viz.score_plots import plot_differences, plot_histogram, plot_intervals, plot_pairs, plot_sizes
 
 __all__ = ["Section", "Table", "Wins", "write_comparison", "write_report"]
@@ -214,9 +214,7 @@ def _plots(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.boo
             continue
         plots.append(_plot(plot_histogram(values, title), f"Number of pictures over their {title}."))
         if evaluation.has_masks:
-            caption = (
-                f"{title[0].upper()}{title[1:]} over the size of the object; each point holds equally many."
-            )
+            caption = f"{title[0].upper()}{title[1:]} over the size of the object; each point holds equally many."
             plots.append(_plot(plot_sizes(shares, values, title), caption))
         rows = {
             group.name: np.ones(len(splits), bool) if group.name == "all" else splits == group.name for group in groups

@@ -56,7 +56,7 @@ def test_all_runs_are_aligned_as_the_weakest_needs(runs, kinds, alignment):
     assert {evaluation.alignment for evaluation in found.evaluations} == {alignment}
 
 
-def test_what_one_of_them_never_learnt_is_compared_of_none(runs):
+def test_only_tasks_that_all_were_trained_on_are_compared(runs):
     samples, (good, bad) = runs
     masks_only = Run("masks", good.predict, None, ("mask",))
     found = compare([masks_only, bad], samples)

@@ -56,7 +56,7 @@ def test_a_false_alarm_in_an_empty_picture_counts(make_samples, oracle):
     assert group.no_object == 0 and group.means["mask_iou"] == 0
 
 
-def test_text_has_every_score_and_states_how_depth_was_judged(evaluation):
+def test_text_has_every_score_and_states_how_depth_was_evaluated(evaluation):
     text = format_summary(evaluation, summarise(evaluation))
     assert all(name.title in text for name in score_names(evaluation))
     assert text.splitlines()[0].split() == ["all", "train", "test", "seen", "background", "trivial", "baseline,", "all"]
@@ -64,7 +64,7 @@ def test_text_has_every_score_and_states_how_depth_was_judged(evaluation):
     assert "RMSE (m)" in text
 
 
-def test_splits_are_told_as_the_dataset_s_own(evaluation, make_samples, oracle):
+def test_splits_are_stated_to_be_the_dataset_s_own(evaluation, make_samples, oracle):
     assert format_summary(evaluation, summarise(evaluation)).endswith(SPLITS_NOTE)
     assert not any("seen" in words for words in SPLIT_WORDS.values())  # nobody knows what the network was trained on
     samples = make_samples(2)

@@ -52,7 +52,7 @@ def test_every_output_lies_there_under_its_name(tmp_path: Path) -> None:
     ("task", "names", "refused"),
     [("mask", {"mask", "sheet", "cutout"}, "depth"), ("depth", {"depth", "depth_colour", "sheet"}, "cutout")],
 )
-def test_what_was_never_learnt_is_not_written(tmp_path: Path, task: str, names: set[str], refused: Any) -> None:
+def test_untrained_tasks_are_not_written(tmp_path: Path, task: str, names: set[str], refused: Any) -> None:
     predictor = Predictor(CONFIG.model_copy(update={"trained_tasks": (task,)}), red_and_green)
     source = save(tmp_path / "in" / "a.png")
     predict_files(predictor, [source], tmp_path / "out")
@@ -120,7 +120,7 @@ def test_grey_cmyk_and_turned_pictures(tmp_path: Path) -> None:
     assert (masks["cmyk"] >= 250).all() and masks["turned"].shape == (20, 10)
 
 
-def test_damaged_pictures_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_damaged_pictures_are_named_and_the_rest_is_predicted(tmp_path: Path) -> None:
     good = [save(tmp_path / "in" / f"{name}.png") for name in "abd"]
     (tmp_path / "in" / "c.png").write_bytes(good[0].read_bytes()[:60])
     (tmp_path / "in" / "e.jpg").write_bytes(b"")
@@ -226,7 +226,7 @@ def test_a_run_that_was_killed_can_be_done_again(tmp_path: Path, one_at_a_time: 
     ] * 3
 
 
-def test_what_a_killed_run_may_have_changed_is_not_told_by_the_index(tmp_path: Path, one_at_a_time: None) -> None:
+def test_the_index_leaves_out_what_a_killed_run_may_have_changed(tmp_path: Path, one_at_a_time: None) -> None:
     a, b, c = (save(tmp_path / "in" / f"{name}.png") for name in "abc")
     out = tmp_path / "out"
     run([a, b], out)

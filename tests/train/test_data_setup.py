@@ -122,12 +122,12 @@ def metric_dataset(tmp_path, toy_dataset):
 def test_the_near_end_of_metres_is_the_recipe_s_or_measured(metric_dataset, options, near):
     setup = open_setup(TrainConfig(data=metric_dataset("metres", **options)))
     assert setup.config.inverse_depth_limits == (0.0, pytest.approx(near, rel=1e-6))
-    said = [note for note in setup.notes if note.startswith("Nearest depth of metres: ")]
-    assert len(said) == ("recipe" not in options)
+    lines = [note for note in setup.notes if note.startswith("Nearest depth of metres: ")]
+    assert len(lines) == ("recipe" not in options)
     assert not any("--inverse-depth-limits" in note for note in open_setup(setup.config).notes)
     if near == 2.5:
-        end = "measured on 20 training samples; --inverse-depth-limits says another"
-        assert said == [f"Nearest depth of metres: 0.4 m (inverse depth 2.5), {end}"]
+        end = "measured on 20 training samples; --inverse-depth-limits overrides it"
+        assert lines == [f"Nearest depth of metres: 0.4 m (inverse depth 2.5), {end}"]
 
 
 def test_the_near_end_is_of_the_dataset_whose_depth_it_is(metric_dataset, data):

@@ -14,7 +14,8 @@ STRIDE = 32  # of the encoders: both sides of their input are multiples of it
 def working_size(size: tuple[int, int], trained: tuple[int, int]) -> tuple[int, int]:
     """Return the width and height at which a network sees a picture of `size` (width, height).
 
-    About the area of `trained` and the picture's shape, in multiples of 32; a strip is made wider, never larger in all.
+    It has about the area of `trained` and the picture's shape, in multiples of 32. A narrow strip is made wider, not
+    larger in area.
     """
     area = max(trained[0] * trained[1], STRIDE**2)
     ratio = math.sqrt(area / (size[0] * size[1]))
@@ -26,15 +27,15 @@ def working_size(size: tuple[int, int], trained: tuple[int, int]) -> tuple[int, 
 def shrunk(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
     """Return a picture uint8 [H, W, 3] at `size` (width, height) as float32 [H, W, 3] in 0..1."""
     if (image.shape[1], image.shape[0]) != size:
-        # reducing_gap: a large photo is first shrunk by whole steps, much quicker and alike to the eye
+        # reducing_gap first shrinks a large photo by integer factors: much faster, with no visible difference
         image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
     return np.multiply(image, np.float32(1 / 255), dtype=np.float32)
 
 
 def resized(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return a map [H, W] at `size` (width, height), bilinearly; it stays between its least and greatest value."""
+    """Return a map [H, W] resized bilinearly to `size` (width, height), within its own minimum and maximum."""
     if (values.shape[1], values.shape[0]) == size:
-        return values.copy()  # not a view that keeps its whole batch alive
+        return values.copy()  # a view would keep its whole batch alive
     large = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR))
     clipped: NDArray[np.float32] = np.clip(large, values.min(), values.max())
     return clipped

@@ -32,7 +32,7 @@ __all__ = ["Setup", "open_setup", "with_steps"]
 
 STRIDE = 32
 AREA = {"tiny": 128 * 128, "small": 224 * 224, "base": 224 * 224}  # pixels
-# Muon was measured on tiny; the others stay with AdamW until it is on them too.
+# Muon was measured on tiny only; the others keep AdamW until it is measured on them too.
 OPTIMIZER: dict[ModelName, OptimizerName] = {"tiny": "muon", "small": "adamw", "base": "adamw"}
 PEAK_RATE: dict[tuple[ModelName, OptimizerName], float] = {
     ("tiny", "muon"): 2.4e-2,
@@ -42,13 +42,13 @@ PEAK_RATE: dict[tuple[ModelName, OptimizerName], float] = {
 }
 MICRO_BATCH = 16  # samples that a CPU computes together
 MEASURED_PICTURES = 128
-METRIC_NEAR = 0.5  # 1/m, as recipes have it that say nothing
-# Beyond this share may lie what is wrong: in 16 bits one level off 0 m is 256/m, and all else would be next to nothing.
+METRIC_NEAR = 0.5  # 1/m, the default of recipes
+# Pixels beyond this share may be wrong: in 16 bits one level above 0 m is 256/m, and all others would be almost 0.
 NEAR_SHARE = 0.999
-NEAR_MARGIN = 1.25  # for what these samples do not show
+NEAR_MARGIN = 1.25  # for nearer pixels that these samples do not show
 MEASURED_DEPTHS = 4096  # of a picture
 LEAST_SPREAD = 1e-3
-VALIDATIONS = 20  # of a training that is given in steps or minutes
+VALIDATIONS = 20  # in a training whose budget is in steps or minutes
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MAX_STATISTICS_BYTES = 1 << 24
 
@@ -126,7 +126,7 @@ def open_setup(config: TrainConfig, accelerator: Accelerator | None = None, *, w
     found |= _device_fields(config, accelerator)
     if not len(validation):
         notes.append(
-            f"{main.name} has no validation samples: there is no early stop, and the best weights are the last"
+            f"{main.name} has no validation samples: training does not stop early, and the best weights are the last"
         )
     if config.size is None:
         height, width = main.read(int(positions[0])).image.shape[:2]
@@ -153,7 +153,7 @@ def open_setup(config: TrainConfig, accelerator: Accelerator | None = None, *, w
             "begin at 0 or above"
         )
     if len(labels) == 1:
-        notes.append(f"The data has {labels[0]} only: the other part of the network learns nothing")
+        notes.append(f"The data has {labels[0]} only: the other output of the network is not trained")
     return Setup(
         config=config.model_copy(update=found),
         mixture=mixture,
@@ -167,7 +167,7 @@ def open_setup(config: TrainConfig, accelerator: Accelerator | None = None, *, w
 
 
 def with_steps(config: TrainConfig, steps: int, validations: int = VALIDATIONS) -> TrainConfig:
-    """Return the config with a number of steps, and with so many validations where it says nothing of them."""
+    """Return the config with a number of steps, and with so many validations where it leaves them open."""
     epoch_steps = config.epoch_steps or math.ceil(steps / validations)
     return config.model_copy(update={"steps": steps, "epoch_steps": epoch_steps})
 
@@ -214,7 +214,7 @@ def _stratified(positions: NDArray[np.int64], limit: int | None) -> NDArray[np.i
 
 
 def _training_size(width: int, height: int, area: int) -> tuple[int, int]:
-    """Return the shape in whole strides, of at most about this area."""
+    """Return width and height in multiples of the stride, with at most about this area."""
     factor = min(1.0, math.sqrt(area / (width * height)))
     sides = [max(STRIDE, round(side * factor / STRIDE) * STRIDE) for side in (width, height)]
     return sides[0], sides[1]
@@ -222,7 +222,7 @@ def _training_size(width: int, height: int, area: int) -> tuple[int, int]:
 
 def _colours(config: TrainConfig, dataset: SampleDataset, positions: NDArray[np.int64]) -> tuple[Any, Any, str]:
     if config.pretrained:
-        return *IMAGENET, "of ImageNet, as the encoder knows them"
+        return *IMAGENET, "those of ImageNet, on which the encoder was trained"
     path = dataset.root / "statistics.json" if isinstance(dataset, FolderDataset) else None
     if path is not None and path.is_file():
         try:
@@ -237,7 +237,7 @@ def _colours(config: TrainConfig, dataset: SampleDataset, positions: NDArray[np.
         source = f"from {path}"
     else:
         chosen = _stratified(positions, MEASURED_PICTURES)
-        # whole numbers of 64 bits add up to the same in any order
+        # sums of 64-bit integers do not depend on the order
         sums, squares, pixels = np.zeros(3, np.int64), np.zeros(3, np.int64), 0
         for position in chosen.tolist():
             image = dataset.read(position).image.reshape(-1, 3).astype(np.int64)
@@ -250,7 +250,7 @@ def _colours(config: TrainConfig, dataset: SampleDataset, positions: NDArray[np.
 
 
 def _depth_range(ingredients: list[Ingredient]) -> tuple[tuple[float, float], str | None]:
-    """Return far and near end of the first depth that counts, and a line for the user where they were measured."""
+    """Return (far, near) inverse depth of the first dataset with depth, and a line for the user if it was measured."""
     part = next((part for part in ingredients if part.has_depth), None)
     code = None if part is None else part.dataset.depth_encoding
     if part is None or code is None or code.code != "metres":
@@ -266,24 +266,25 @@ def _depth_range(ingredients: list[Ingredient]) -> tuple[tuple[float, float], st
     near = _measured_near(part)
     if not near > 0:
         return (0.0, METRIC_NEAR), (
-            f"Nearest depth of {part.dataset.name}: {1 / METRIC_NEAR:g} m, for no training sample that was looked at "
-            "shows any; --inverse-depth-limits says another"
+            f"Nearest depth of {part.dataset.name}: {1 / METRIC_NEAR:g} m, since none of the measured training samples "
+            "has known depth; --inverse-depth-limits overrides it"
         )
     return (0.0, near), (
         f"Nearest depth of {part.dataset.name}: {1 / near:.2g} m (inverse depth {near:.3g}), measured on "
-        f"{min(MEASURED_PICTURES, len(part.positions))} training samples; --inverse-depth-limits says another"
+        f"{min(MEASURED_PICTURES, len(part.positions))} training samples; --inverse-depth-limits overrides it"
     )
 
 
 def _measured_near(part: Ingredient) -> float:
-    """The largest inverse depth that the network has to say, 0 where none is known."""
+    """Return the largest inverse depth that the network has to predict, 0 where none is known."""
     depths = [np.zeros(0, np.float32)]
     for position in _stratified(part.positions, MEASURED_PICTURES).tolist():
         triple = part.dataset.read(position)
         if triple.inverse_depth is not None:
             counts = np.isfinite(triple.inverse_depth)
             known = triple.inverse_depth[counts if triple.ignore is None else counts & ~triple.ignore]
-            depths.append(known[:: len(known) // MEASURED_DEPTHS | 1])  # odd: keeps to no column of 2^n
+            # An odd step visits all columns of images that are 2^n wide.
+            depths.append(known[:: len(known) // MEASURED_DEPTHS | 1])
     pixels = np.concatenate(depths)
     return NEAR_MARGIN * float(np.quantile(pixels, NEAR_SHARE)) if len(pixels) else 0.0
 
@@ -295,7 +296,7 @@ def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -
         source = ""
         if isinstance(dataset, SyntheticDataset):
             recipe = dataset.recipe
-            # Files count by name and hash: whoever moves the folders goes on.
+            # Files count by name and hash: a run resumes after its folders have moved.
             folders = {name for name, value in recipe if isinstance(value, Path)}
             source = recipe.model_dump_json(exclude=folders) + json.dumps(describe_assets(dataset.synthesizer))
         elif isinstance(dataset, FolderDataset):
@@ -307,7 +308,7 @@ def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -
 
 
 def _listing(files: FolderDataset) -> str:
-    """Hash of the names and sizes of a dataset's pictures, wherever they lie: to read them all would take too long."""
+    """Return a hash of the names and sizes of a dataset's pictures: reading them all would take too long."""
     digest = hashlib.sha256()
     for folder, suffixes in files.suffixes.items():
         with os.scandir(files.root / folder) as entries:

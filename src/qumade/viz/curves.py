@@ -1,4 +1,4 @@
-"""Curves of a training and of the learning-rate finder, as PNG."""
+"""Curves of a training and of the learning-rate finder, as PNG files."""
 
 import io
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def draw_curves(rows: Sequence[Row], path: Path) -> None:
-    """Write a picture of loss, validation metrics, learning rate and speed over the steps of rows of results.csv."""
+    """Plot loss, validation metrics, learning rate and speed over the steps. `rows` are those of results.csv."""
     figure = Figure(figsize=(12, 7))
     figure.subplots_adjust(left=0.06, right=0.98, bottom=0.07, top=0.95, wspace=0.14, hspace=0.16)
     (losses, metrics), (rates, speed) = figure.subplots(2, 2, sharex=True)
@@ -39,7 +39,7 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
 
 
 def draw_learning_rates(rates: NDArray[np.float64], losses: NDArray[np.float64], suggestion: float, path: Path) -> None:
-    """Write a picture of the smoothed loss over the learning rate, both float64 [n], with the suggested rate marked."""
+    """Plot the smoothed loss over the learning rate, both float64 [n], and mark the suggested rate."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.plot(rates, losses)

@@ -18,7 +18,8 @@ from scipy.ndimage import median_filter
 from tqdm.auto import tqdm
 
 from qumade.data.synthetic import SyntheticDataset
-from qumade.evaluate.targets import choose, truth_of
+from qumade.evaluate.targets import choose
+from qumade.metrics.ground_truth import ground_truth_of
 
 THRESHOLDS = range(4, 52, 4)
 QUALITIES = (None, 90, 75)
@@ -45,7 +46,7 @@ def mean_iou(dataset: SyntheticDataset, split: str, limit: int) -> NDArray[np.fl
         plan = synthesizer.plan(dataset.indices[[position]])[0]
         empty = synthesizer.render(dataclasses.replace(plan, objects=plan.objects[:0])).image
         triple = dataset.read(int(position))
-        truth = truth_of(triple, None).mask
+        truth = ground_truth_of(triple, None).mask
         assert truth is not None
         if np.nanmean(truth >= 0.5) >= 0.01:
             scores.append([ious(kept(triple.image, q), kept(empty, q), truth) for q in QUALITIES])

@@ -81,7 +81,7 @@ def main() -> None:
             for n, path in enumerate(files):
                 photos[n % 32].resize((960, 640)).save(path, quality=90)
             start = time.perf_counter()
-            predict_files(onnx, file, files, Path(scratch) / "out")
+            predict_files(onnx, files, Path(scratch) / "out")
             print(
                 f"qumade predict, all outputs of 960x640: {options.files / (time.perf_counter() - start):.1f} a second"
             )

@@ -32,7 +32,7 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> None:
     import torch
 
-    from qumade.train.training import MICRO_BATCH
+    from qumade.train.data_setup import MICRO_BATCH
 
     units = bool(torch.cpu.get_capabilities().get("amx_bf16"))
     cases = [
@@ -72,8 +72,7 @@ def stepping(model: str, size: int, threads: int, samples: int, bf16: bool, *, b
     from qumade.train.gradient import MicroBatches
     from qumade.train.losses import Objective
     from qumade.train.optimizers import new_optimizer
-    from qumade.train.state import Learner
-    from qumade.train.step import Stepper
+    from qumade.train.trainer import Trainer
 
     torch.manual_seed(0)
     network = build_network(NetworkConfig(model=model)).to(memory_format=torch.channels_last).train()
@@ -81,12 +80,12 @@ def stepping(model: str, size: int, threads: int, samples: int, bf16: bool, *, b
     average = ema_copy(network)
     optimizer = new_optimizer(OPTIMIZER[model], network, objective, weight_decay=0.01)
     gradient = MicroBatches(network, objective, samples=samples, threads=threads, bf16=bf16)
-    stepper = Stepper(Learner(network, objective, optimizer, average), gradient)
+    trainer = Trainer(network, average, objective, optimizer, gradient)
     square = (torch.rand(batch_size, 1, size, size) > 0.9).float()
     batch = Batch(torch.rand(batch_size, 3, size, size), square, 0.05 + 0.9 * torch.rand(batch_size, 1, size, size))
 
     def step() -> None:
-        stepper(batch, 1e-3)
+        trainer.step(batch, 1e-3)
         update_ema(average, network, 0.99, 1000)
 
     return step

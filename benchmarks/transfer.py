@@ -220,13 +220,13 @@ Picture = tuple[NDArray[np.uint8], NDArray[np.float32]]
 def read_exam(folder: Path) -> list[Picture]:
     """Return image uint8 [H, W, 3] and coverage float32 [H, W], NaN where unlabelled, of all samples of a dataset."""
     from qumade.data.folder import FolderDataset
-    from qumade.evaluate.targets import truth_of
+    from qumade.metrics.ground_truth import ground_truth_of
 
     dataset = FolderDataset(folder)
     exam = []
     for position in range(len(dataset)):
         triple = dataset.read(position)
-        truth = truth_of(triple, None).mask
+        truth = ground_truth_of(triple, None).mask
         if truth is not None:
             exam.append((triple.image, truth))
     return exam
@@ -327,11 +327,11 @@ def judge(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
     """Judge the averaged weights after the last step."""
     from qumade.assets.bundled import bundled_folder
     from qumade.data.folder import FolderDataset
-    from qumade.evaluate.alignment import Alignment
     from qumade.evaluate.evaluation import evaluate
     from qumade.evaluate.panels import draw_rows, png, sheet, worst
     from qumade.evaluate.summary import score_names, summarise
     from qumade.io.files import write_bytes
+    from qumade.metrics.alignment import Alignment
     from qumade.predict.predictor import torch_predictor
     from qumade.train.run_folder import load_network, read_results
 

@@ -84,10 +84,10 @@ def test_show_pictures_of_every_kind() -> None:
 
 
 def test_run_for_takes_the_run_of_an_equal_config_or_a_new_one(tmp_path: Path) -> None:
-    training: Any = SimpleNamespace(setup=SimpleNamespace(fingerprint="data"))
+    setup: Any = SimpleNamespace(fingerprint="data")
     first, second = (TrainConfig(data=tmp_path / "data", epochs=epochs) for epochs in (1, 2))
     for config, name in ((first, "run_1"), (second, "run_2"), (first, "run_1"), (second, "run_2")):
-        run = run_for(config, training, tmp_path / "runs")
+        run = run_for(config, setup, tmp_path / "runs")
         assert run == tmp_path / "runs" / name
         run.mkdir(parents=True, exist_ok=True)
         save_config(config, run / "config.yaml")
@@ -101,5 +101,5 @@ def test_run_for_leaves_a_run_on_other_data(tmp_path: Path) -> None:
     save_config(config, tmp_path / "run_1" / "config.yaml")
     write_checkpoint(tmp_path / "run_1" / "checkpoint", 3, {}, {"data": "these"})
     for data, name in (("these", "run_1"), ("others", "run_2")):
-        training: Any = SimpleNamespace(setup=SimpleNamespace(fingerprint=data))
-        assert run_for(config, training, tmp_path).name == name
+        setup: Any = SimpleNamespace(fingerprint=data)
+        assert run_for(config, setup, tmp_path).name == name

@@ -32,7 +32,7 @@ def run_demo(out: Path, workers: int | None = None, *, minutes: float = _MINUTES
         (sheet, "samples of the dataset: image, mask, depth"),
         (placements, "where the objects stand, and how large"),
         (run / "val_pred.png", "what the network says of cars and roads it has not seen"),
-        (report, "its scores on 64 scenes whose truth is known, beside two predictions that know nothing"),
+        (report, "its scores on 64 scenes with ground truth, beside a trivial baseline"),
         (predictions, "its masks, depth maps and cut-outs"),
     ):
         print(f"  {path}\n      {what}")
@@ -73,7 +73,7 @@ def _train_and_judge(samples: Path, dataset_path: Path, run: Path, report: Path,
     train(TrainConfig(data=dataset_path, minutes=minutes), run)
     _step("8. Judge it on true scenes", report)
     scenes = FolderDataset(samples / "reference")
-    judged = evaluate_into(load_predictor(run), run, scenes, report)
+    judged = evaluate_into(load_predictor(run), scenes, report)
     print(format_summary(judged.evaluation, judged.groups))
     return judged.report
 
@@ -84,7 +84,7 @@ def _predict(samples: Path, run: Path, out: Path) -> Path:
 
     _step("9. Predict", out)
     pictures = find_pictures([samples / "reference" / "images"])[:: 64 // _PREDICTED]
-    result = predict_files(load_predictor(run), run, pictures, out)
+    result = predict_files(load_predictor(run), pictures, out)
     print(f"{result.predicted} pictures predicted.")
     return out
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qumade.assets.bundled import write_samples
+from qumade.data.dataset import SampleDataset
 from qumade.data.metadata import read_metadata
 from qumade.evaluate.evaluation import evaluate
 from qumade.evaluate.panels import draw_rows, sheet
-from qumade.evaluate.targets import Samples, choose
+from qumade.evaluate.targets import choose
 from qumade.generate.engine import generate
 from qumade.plan.splits import SAMPLE_SPLITS
 from qumade.recipe import Policy, load_recipe, recipe_from_dict, save_recipe
@@ -25,8 +26,8 @@ from qumade.viz.sheets import coloured_depth
 if TYPE_CHECKING:
     from qumade.predict.predictor import Predictor
     from qumade.train.config import TrainConfig
+    from qumade.train.data_setup import Setup
     from qumade.train.report import AfterEpoch
-    from qumade.train.training import Training
 
 __all__ = [
     "bundled_dataset",
@@ -81,9 +82,9 @@ def bundled_run(folder: Path, placement: Policy, *, steps: int, size: tuple[int,
     return train(TrainConfig(data=recipe, steps=steps, epoch_steps=-(-steps // 4), val_limit=64, size=size), run)
 
 
-def run_for(config: "TrainConfig", training: "Training", runs: Path) -> Path:
-    """Return the folder in `runs` for a training with this config on the data of `training`: the one that has begun it,
-    which then goes on, or has finished it; else the next free one of run_1, run_2 and so on."""
+def run_for(config: "TrainConfig", setup: "Setup", runs: Path) -> Path:
+    """Return the folder in `runs` for a training with this config on the data of `setup`: the one that has begun it,
+    which then resumes, or has finished it; else the next free one of run_1, run_2 and so on."""
     from qumade.train.checkpoint import latest_checkpoint, read_checkpoint
     from qumade.train.config import differences, load_config
     from qumade.train.run_folder import RunFolder
@@ -93,13 +94,13 @@ def run_for(config: "TrainConfig", training: "Training", runs: Path) -> Path:
         if not folder.config.is_file():
             break
         checkpoint = latest_checkpoint(folder.checkpoints)
-        data = training.setup.fingerprint if checkpoint is None else read_checkpoint(checkpoint)[1].get("data")
-        if data == training.setup.fingerprint and not differences(config, load_config(folder.config)):
+        data = setup.fingerprint if checkpoint is None else read_checkpoint(checkpoint)[1].get("data")
+        if data == setup.fingerprint and not differences(config, load_config(folder.config)):
             break
     return folder.root
 
 
-def of_each_split(dataset: Samples, count: int) -> NDArray[np.int64]:
+def of_each_split(dataset: SampleDataset, count: int) -> NDArray[np.int64]:
     """Return the positions of at most `count` samples of each split, spread evenly over it and ascending; of all
     samples where the dataset has no splits."""
     present = [name for name in SAMPLE_SPLITS if name is not None and (dataset.splits == name).any()]
@@ -107,21 +108,21 @@ def of_each_split(dataset: Samples, count: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate(chosen))
 
 
-def show_batch(training: "Training", count: int = 12) -> Image.Image:
+def show_batch(setup: "Setup", count: int = 12) -> Image.Image:
     """Return the first training batch as the network sees it: augmented images beside their masks and depth."""
     from qumade.viz.batch_sheet import batch_sheet
 
-    batches = training.batches(0, 1)
+    batches = setup.batches(0, 1)
     try:
         batch = next(iter(batches))
     finally:
         batches.close()
     title = "A training batch, as the network sees it"
-    return batch_sheet(batch, training.setup.network_config(), title, count=count)
+    return batch_sheet(batch, setup.network_config(), title, count=count)
 
 
 def show_results(
-    predict: "Predictor", dataset: Samples, count: int = 8, splits: Sequence[str] = NEVER_SEEN
+    predict: "Predictor", dataset: SampleDataset, count: int = 8, splits: Sequence[str] = NEVER_SEEN
 ) -> Image.Image:
     """Return samples with what is true of them, what is predicted, and scores; of the first of these splits that the
     dataset has, or of all samples where it has none of them."""

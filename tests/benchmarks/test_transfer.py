@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qumade.evaluate.metrics import mask_scores
+from qumade.metrics.scores import mask_scores
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -164,7 +164,7 @@ def test_a_model_that_is_not_on_disk_is_one_line(
 
 def test_wrong_settings_are_told_before_a_network_is_asked_for(run: Run) -> None:
     code, text = run("--out", "out", "--depth-teacher", "auto", "--min-visible", "7")
-    assert code == 1 and "min_visible" in text and "hf download" not in text
+    assert code == 1 and "min-visible" in text and "hf download" not in text
     code, text = run("--out", "out", "--depth", "composite")
     assert code == 1 and "needs depth_teacher" in text
 

@@ -104,8 +104,8 @@ def test_what_cannot_be_is_told_in_one_line(run, tmp_path, arguments, code, mess
         ),
         (
             ("--inverse-depth-limits=0.5",),
-            "Invalid --inverse-depth-limits: got [0.5, 0.5] in the command line; must be far and near inverse depth, far "
-            "below near",
+            "Invalid --inverse-depth-limits: got [0.5, 0.5] in the command line; must be far and near inverse depth, "
+            "far below near",
         ),
         (
             ("--pretrained",),

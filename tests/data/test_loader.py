@@ -15,7 +15,7 @@ import torch
 from qumade.data.augmentation import Augmentation
 from qumade.data.dataset import LabeledSample
 from qumade.data.folder import FolderDataset
-from qumade.data.loader import PRELOADED, Batch, Batches, ordered_batches, to_batch, training_batches
+from qumade.data.loader import PRELOADED, Batches, read_ahead, to_batch, training_batches
 from qumade.data.mixture import Ingredient, Mixture
 from qumade.data.synthetic import SyntheticDataset
 from qumade.errors import QumadeError
@@ -281,18 +281,38 @@ def test_what_cannot_be_is_refused(mix: Mixture, wrong: dict[str, Any], words: s
 # In order
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_every_sample_once_in_order(make_dataset: Callable[..., Path], workers: int) -> None:
-    dataset = FolderDataset(make_dataset(8, folders=("images", "masks")))
-    positions = np.array([6, 1, 2, 0, 7])
-    made = ordered_batches(dataset, positions, size=SIZE, batch_size=2, workers=workers)
-    assert len(made) == 3
-    for _ in range(2):
-        got = list(made)
-        assert [len(batch.image) for batch in got] == [2, 2, 1]
-        wanted = to_batch([dataset[position] for position in positions], SIZE)
-        assert bits([Batch(*map(torch.cat, zip(*got, strict=True)))]) == bits([wanted])
-    made.close()
+def test_reading_ahead_keeps_the_order_and_stops_with_the_consumer() -> None:
+    read: list[int] = []
+
+    def square(number: int) -> int:
+        read.append(number)
+        return number * number
+
+    assert list(read_ahead(square, range(9))) == [number * number for number in range(9)]
+    read.clear()
+    ahead = read_ahead(square, range(1000))
+    assert next(ahead) == 0
+    ahead.close()  # type: ignore[attr-defined]
+    assert read == list(range(len(read))) and len(read) <= 6
+
+
+def test_an_error_while_reading_ahead_is_raised_in_its_turn() -> None:
+    ahead = read_ahead(lambda number: 1 // number, [1, 0])
+    assert next(ahead) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(ahead)
+
+
+def test_whole_samples_are_squeezed_instead_of_cropped() -> None:
+    image = np.zeros((4, 8, 3), np.uint8)
+    image[:, :2] = 255
+    depth = np.tile(np.arange(8, dtype=np.float32), (4, 1))
+    sample = LabeledSample(image, image[..., 0], depth, None)
+    whole, cut = to_batch([sample], (4, 4), crop=False), to_batch([sample], (4, 4))
+    np.testing.assert_array_equal(whole.inverse_depth[0, 0], depth[:, 1::2])
+    np.testing.assert_array_equal(cut.inverse_depth[0, 0], depth[:, 2:6])
+    for layer in ("image", "mask"):
+        assert float(getattr(whole, layer)[0, 0, 0, 0]) > 0.7 and not getattr(cut, layer).any()
 
 
 @pytest.fixture(autouse=True)

@@ -19,10 +19,12 @@ class Samples:
     depth_encoding: DepthEncoding | None = METRIC
     name: str = "samples"
     splits: np.ndarray = field(default_factory=lambda: np.array([], np.str_))
+    has_masks: bool = True
 
     def __post_init__(self) -> None:
         if len(self.splits) == 0:
             self.splits = np.full(len(self), "", np.str_)
+        self.stems = np.full(len(self), "", np.str_)
 
     def __len__(self) -> int:
         return len(self.triples)
@@ -63,7 +65,7 @@ def make_samples() -> Callable[..., Samples]:
 
 
 class Oracle:
-    """Predicts what is true of the samples of a dataset, moved sideways by one to three times `shift` pixels, depth
+    """Predicts the ground truth of the samples of a dataset, moved sideways by one to three times `shift` pixels, depth
     times a factor."""
 
     def __init__(self, samples: Samples, shift: int = 0, factor: float = 1.0) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
-from qumade.evaluate.bootstrap import Interval
 from qumade.evaluate.compare import (
     Run,
     compare,
@@ -20,6 +19,7 @@ from qumade.evaluate.compare import (
     wins,
 )
 from qumade.evaluate.summary import ScoreName
+from qumade.metrics.bootstrap import Interval
 from qumade.predict.predictor import Prediction
 
 AFFINE = DepthEncoding(kind="affine", code="inverse", bits=8, range=(0.0, 1.0))
@@ -56,7 +56,7 @@ def test_all_runs_are_aligned_as_the_weakest_needs(runs, kinds, alignment):
     assert {evaluation.alignment for evaluation in found.evaluations} == {alignment}
 
 
-def test_what_one_of_them_never_learnt_is_compared_of_none(runs):
+def test_only_tasks_that_all_were_trained_on_are_compared(runs):
     samples, (good, bad) = runs
     masks_only = Run("masks", good.predict, None, ("mask",))
     found = compare([masks_only, bad], samples)
@@ -144,7 +144,7 @@ def test_three_runs_are_compared_with_the_first(runs):
         (["data\udcff"], ["data?"]),
     ],
 )
-def test_equal_names_are_told_apart_by_paths(names, wanted):
+def test_equal_names_are_distinguished_by_paths(names, wanted):
     paths = [Path(folder, name) for folder, name in zip(("/one", "/", "/two"), names, strict=False)]
     assert unique_names(names, paths) == wanted
 

@@ -7,10 +7,9 @@ import pytest
 from qumade.data.dataset import LabeledSample
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
-from qumade.evaluate.alignment import Clamp
 from qumade.evaluate.evaluation import SCORES, evaluate, write_scores
-from qumade.evaluate.metrics import depth_scores, mask_scores
-from qumade.evaluate.summary import legacy_means
+from qumade.metrics.alignment import Clamp
+from qumade.metrics.scores import depth_scores, mask_scores
 from qumade.predict.predictor import Prediction
 
 SCALED = DepthEncoding(kind="scaled", code="inverse", bits=8, range=(0.0, 1.5))
@@ -56,7 +55,7 @@ def test_the_alignment_follows_the_kinds_and_may_be_given(make_samples, oracle, 
     assert evaluate(oracle(samples), samples, predicted_kind=predicted_kind, alignment="none").alignment == "none"
 
 
-def test_the_baselines_know_nothing(make_samples, oracle):
+def test_the_trivial_baseline_is_background_at_the_mean_depth(make_samples, oracle):
     samples = make_samples(4, empty=1)
     found = evaluate(oracle(samples), samples, predicted_kind="metric")
     assert found.baselines["mask_iou"].to_pylist() == [None, 0, 0, 0]
@@ -66,8 +65,8 @@ def test_the_baselines_know_nothing(make_samples, oracle):
     wanted = depth_scores(np.full(truth.shape, mean), truth, "none", found.clamp)
     assert found.baselines["depth_abs_rel"][0].as_py() == pytest.approx(wanted["abs_rel"])
     aligned = evaluate(oracle(samples), samples)  # a constant is fitted to each picture
-    judged = truth[truth >= found.clamp.far]
-    wanted = depth_scores(np.full(truth.shape, judged.mean()), truth, "none", found.clamp)
+    evaluated = truth[truth >= found.clamp.far]
+    wanted = depth_scores(np.full(truth.shape, evaluated.mean()), truth, "none", found.clamp)
     assert aligned.baselines["depth_abs_rel"][0].as_py() == pytest.approx(wanted["abs_rel"])
 
 
@@ -102,27 +101,6 @@ def test_ignored_pixels_change_nothing(make_samples, oracle):
     assert found.scores["mask_pixels"].to_pylist() == [1280 - 120] * 2
 
 
-def test_the_original_gets_the_predicted_mask_first_and_the_true_depth(make_samples, oracle):
-    samples = make_samples(3, depth_encoding=SCALED)
-    perfect = evaluate(oracle(samples), samples, legacy=True)
-    found = legacy_means(perfect)
-    assert found["mask"]["a1"] == found["depth"]["a1"] == 1
-    assert {name: sums.shape for name, sums in perfect.legacy.items()} == {"mask": (3, 7), "depth": (3, 7)}
-    nothing = legacy_means(
-        evaluate(
-            lambda images: [Prediction(np.zeros((32, 40), np.float32), np.zeros((32, 40), np.float32)) for _ in images],
-            samples,
-            legacy=True,
-        )
-    )
-    share = 80 / 1280
-    assert nothing["mask"]["a3"] == pytest.approx(1 - share)
-    assert nothing["mask"]["abs_rel"] == pytest.approx(share * 1e5)  # relative to what was predicted
-    assert nothing["depth"]["abs_rel"] < 1 < nothing["mask"]["abs_rel"]
-    assert nothing["mask"]["rmse"] == pytest.approx(np.sqrt(share))
-    assert evaluate(oracle(samples), samples).legacy is None
-
-
 def test_a_prediction_that_does_not_fit_names_the_sample(make_samples):
     def predict(images):
         return [Prediction(np.zeros((3, 3), np.float32), np.zeros((3, 3), np.float32)) for _ in images]
@@ -142,7 +120,7 @@ def test_scores_on_disk_state_how_they_were_taken(make_samples, oracle, tmp_path
     assert stated["alignment"] == "none" and stated["clamp_depth"] == pytest.approx([0.001, 80])
 
 
-def test_what_was_never_learnt_is_not_scored(make_samples, oracle):
+def test_untrained_tasks_are_not_scored(make_samples, oracle):
     samples = make_samples(4, empty=1)
     masks = evaluate(oracle(samples), samples, predicted_kind="metric", trained_tasks=("mask",))
     assert masks.has_masks and not masks.has_depth and masks.alignment is None
@@ -156,12 +134,10 @@ def test_what_was_never_learnt_is_not_scored(make_samples, oracle):
     assert depth.scores["object_depth_rmse"].equals(both.scores["object_depth_rmse"])
     assert depth.scores["object_share"].equals(both.scores["object_share"])
     assert depth.scores["predicted_share"].null_count == 4
-    original = legacy_means(evaluate(oracle(samples), samples, trained_tasks=("depth",), legacy=True))
-    assert np.isnan(list(original["mask"].values())).all() and original["depth"]["a1"] == 1
 
 
 @pytest.mark.parametrize(("trained_tasks", "kept", "needed"), [("depth", "mask", "depth"), ("mask", "depth", "masks")])
-def test_a_dataset_without_what_was_learnt_is_refused_before_predicting(
+def test_a_dataset_without_labels_of_the_trained_tasks_is_refused_before_predicting(
     make_samples, oracle, trained_tasks, kept, needed
 ):
     samples = make_samples(2)
@@ -172,3 +148,12 @@ def test_a_dataset_without_what_was_learnt_is_refused_before_predicting(
         evaluate(predict, samples, trained_tasks=(trained_tasks,))
     assert predict.pictures == 0
     assert evaluate(predict, samples, trained_tasks=(kept,)).trained_tasks == (kept,)
+
+
+def test_an_observer_receives_each_sample_with_its_prediction(make_samples, oracle):
+    samples, seen = make_samples(3), []
+    predict = oracle(samples)
+    evaluate(predict, samples, positions=np.array([2, 0]), observe=lambda *pair: seen.append(pair))
+    assert [sample for sample, _ in seen] == [samples.triples[2], samples.triples[0]] and predict.pictures == 2
+    for sample, predicted in seen:
+        np.testing.assert_array_equal(predicted.inverse_depth, sample.inverse_depth)

@@ -9,7 +9,7 @@ from qumade.errors import QumadeError
 from qumade.evaluate.explain import explain_depth, explain_mask, heat_overlay
 from qumade.models.config import NetworkConfig
 from qumade.models.network import MaskDepthNetwork, build_network
-from qumade.predict.predictor import resized
+from qumade.models.resizing import resized
 
 
 @pytest.fixture(scope="module")

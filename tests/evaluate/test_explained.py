@@ -72,7 +72,7 @@ def test_large_photos_are_shrunk_and_the_ring_with_them(network: MaskDepthNetwor
     assert len(rows) > 30
 
 
-def test_what_was_never_learnt_is_not_explained(dataset: FolderDataset) -> None:
+def test_untrained_tasks_are_not_explained(dataset: FolderDataset) -> None:
     masks_only = build_network(NetworkConfig(size=(64, 64), trained_tasks=("mask",))).eval()
     section = explained(masks_only, evaluation([0.0, 0.1, 0.1, 0.1, 0.1]), dataset, count=2)
     assert [panel.title for panel in section.pictures] == ["sample 1: mask", "sample 4: mask"]

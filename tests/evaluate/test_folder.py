@@ -31,10 +31,10 @@ def samples(make_samples: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def predict(samples: Any, oracle: Any) -> Any:
-    """Predicts the truth moved sideways by some pixels, and says that it is in metres."""
+def predict(samples: Any, oracle: Any, tmp_path: Path) -> Any:
+    """Predicts the ground truth moved sideways by some pixels, and metric depth."""
     predictor = oracle(samples, shift=3)
-    predictor.config = NetworkConfig(depth_kind="metric")
+    predictor.config, predictor.path = NetworkConfig(depth_kind="metric"), tmp_path / "run"
     return predictor
 
 
@@ -46,24 +46,25 @@ def network() -> MaskDepthNetwork:
 
 def test_everything_is_in_one_folder(predict: Any, samples: Any, tmp_path: Path) -> None:
     out = tmp_path / "not" / "there"
-    judged = evaluate_into(predict, tmp_path / "run_7", samples, out)
-    assert judged.report == out / "report.html" and sorted(path.name for path in out.iterdir()) == FILES
+    predict.path = tmp_path / "run_7"
+    found = evaluate_into(predict, samples, out)
+    assert found.report == out / "report.html" and sorted(path.name for path in out.iterdir()) == FILES
     wanted = evaluate(predict, samples, predicted_kind="metric")
-    assert judged.evaluation.alignment == wanted.alignment == "none"
+    assert found.evaluation.alignment == wanted.alignment == "none"
     table = pq.read_table(out / "scores.parquet")
     assert table["sample"].to_pylist() == list(range(8)) and table["split"].to_pylist() == SPLITS.tolist()
     for column in ("mask_iou", "depth_delta1"):
         assert table[column].to_pylist() == wanted.scores[column].to_pylist()
-    assert [group.means for group in judged.groups] == [group.means for group in summarise(wanted)]
-    page = judged.report.read_text()
-    assert "run_7 on samples" in page and f"{judged.groups[0].means['mask_iou']:.3f}" in page
+    assert [group.means for group in found.groups] == [group.means for group in summarise(wanted)]
+    page = found.report.read_text()
+    assert "run_7 on samples" in page and f"{found.groups[0].means['mask_iou']:.3f}" in page
     with Image.open(out / "worst.png") as worst:
         assert worst.format == "PNG"
 
 
 def test_a_second_time_takes_the_place_of_the_first(predict: Any, samples: Any, tmp_path: Path) -> None:
-    evaluate_into(predict, tmp_path / "run", samples, tmp_path)
-    evaluate_into(predict, tmp_path / "run", samples, tmp_path, limit=3)
+    evaluate_into(predict, samples, tmp_path)
+    evaluate_into(predict, samples, tmp_path, limit=3)
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
     assert pq.read_table(tmp_path / "scores.parquet")["sample"].to_pylist() == stratified_indices(8, 3).tolist()
 
@@ -79,29 +80,36 @@ def test_a_second_time_takes_the_place_of_the_first(predict: Any, samples: Any, 
 def test_some_samples(
     predict: Any, samples: Any, tmp_path: Path, options: dict[str, Any], positions: list[int]
 ) -> None:
-    judged = evaluate_into(predict, tmp_path / "run", samples, tmp_path, **options)
-    assert judged.evaluation.scores["sample"].to_pylist() == positions
-    assert judged.groups[0].pictures == len(positions)
+    found = evaluate_into(predict, samples, tmp_path, **options)
+    assert found.evaluation.scores["sample"].to_pylist() == positions
+    assert found.groups[0].pictures == len(positions)
 
 
 def test_small_objects_are_left_out_of_means_and_pictures(predict: Any, samples: Any, tmp_path: Path) -> None:
-    judged = evaluate_into(predict, tmp_path / "run", samples, tmp_path, min_object_share=0.01)
-    assert judged.groups[0].pictures == 6 and len(judged.evaluation.scores) == 8
-    page = judged.report.read_text()
-    assert "Only pictures count of which the object is at least 1 %." in page and "The 6 worst pictures" in page
+    found = evaluate_into(predict, samples, tmp_path, min_object_share=0.01)
+    assert found.groups[0].pictures == 6 and len(found.evaluation.scores) == 8
+    page = found.report.read_text()
+    assert "Only pictures count in which the object covers at least 1 %." in page and "The 6 worst pictures" in page
 
 
-def test_the_numbers_of_the_original_are_taken_where_asked(predict: Any, samples: Any, tmp_path: Path) -> None:
-    assert evaluate_into(predict, tmp_path / "run", samples, tmp_path).evaluation.legacy is None
+def test_legacy_metrics_are_computed_on_request(predict: Any, samples: Any, tmp_path: Path) -> None:
+    assert evaluate_into(predict, samples, tmp_path).legacy is None
     assert "Metrics of the legacy notebook" not in (tmp_path / "report.html").read_text()
-    assert evaluate_into(predict, tmp_path / "run", samples, tmp_path, legacy=True).evaluation.legacy is not None
+    before = predict.pictures
+    assert evaluate_into(predict, samples, tmp_path, legacy=True).legacy is not None
+    assert predict.pictures == 2 * before  # nothing is predicted once more
+    found = evaluate_into(predict, samples, tmp_path, legacy=True, min_object_share=0.01)
+    shown = np.array([share >= 0.01 for share in found.evaluation.scores["object_share"].to_pylist()])
+    kept = evaluate_into(predict, samples, tmp_path, legacy=True, splits=["train", "test"])
+    assert found.legacy is not None and kept.legacy is not None and 0 < shown.sum() < 8
+    assert (found.legacy["mask"]["rmse"] or 0) > (kept.legacy["mask"]["rmse"] or 0)
     assert "Metrics of the legacy notebook" in (tmp_path / "report.html").read_text()
 
 
 def test_the_alignment_goes_by_the_network_s_depth(predict: Any, samples: Any, tmp_path: Path) -> None:
     predict.config = NetworkConfig(depth_kind="affine")
-    judged = evaluate_into(predict, tmp_path / "run", samples, tmp_path, limit=2)
-    assert judged.evaluation.alignment == "scale and shift"
+    found = evaluate_into(predict, samples, tmp_path, limit=2)
+    assert found.evaluation.alignment == "scale and shift"
     stated = pq.read_table(tmp_path / "scores.parquet").schema.metadata[b"qumade"]
     assert json.loads(stated)["alignment"] == "scale and shift"
 
@@ -109,16 +117,17 @@ def test_the_alignment_goes_by_the_network_s_depth(predict: Any, samples: Any, t
 def test_the_report_shows_what_a_network_looks_at(
     predict: Any, samples: Any, network: MaskDepthNetwork, tmp_path: Path
 ) -> None:
-    judged = evaluate_into(predict, tmp_path / "run", samples, tmp_path, limit=2, explain=network)
-    assert "What it looks at" in judged.report.read_text()
+    found = evaluate_into(predict, samples, tmp_path, limit=2, explain=network)
+    assert "What the network looks at" in found.report.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
-    judged = evaluate_into(predict, tmp_path / "run", samples, tmp_path, limit=2)
-    assert "What it looks at" not in judged.report.read_text()
+    found = evaluate_into(predict, samples, tmp_path, limit=2)
+    assert "What the network looks at" not in found.report.read_text()
 
 
 def test_a_name_that_is_no_text_can_be_written(predict: Any, samples: Any, tmp_path: Path) -> None:
-    judged = evaluate_into(predict, tmp_path / "run\udcff", samples, tmp_path, limit=1)
-    assert "run? on samples" in judged.report.read_text()
+    predict.path = tmp_path / "run\udcff"
+    found = evaluate_into(predict, samples, tmp_path, limit=1)
+    assert "run? on samples" in found.report.read_text()
 
 
 @pytest.mark.parametrize(
@@ -129,11 +138,11 @@ def test_a_name_that_is_no_text_can_be_written(predict: Any, samples: Any, tmp_p
         ({"min_object_share": 0.5}, "got 0.5; must be at most"),
     ],
 )
-def test_what_cannot_be_judged_leaves_no_folder(
+def test_a_refused_evaluation_leaves_no_folder(
     predict: Any, samples: Any, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(QumadeError, match=message):
-        evaluate_into(predict, tmp_path / "run", samples, tmp_path / "out", **options)
+        evaluate_into(predict, samples, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
 
 
@@ -164,7 +173,7 @@ def test_what_cannot_be_finished_is_refused_before_predicting(
     explain = network if options.pop("explain", False) else None
     out = tmp_path / options.pop("out", "new/folder")
     with pytest.raises(QumadeError, match=message):
-        evaluate_into(predict, tmp_path / "run", samples, out, explain=explain, **options)
+        evaluate_into(predict, samples, out, explain=explain, **options)
     assert predict.pictures == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
 
@@ -172,7 +181,7 @@ def test_what_cannot_be_finished_is_refused_before_predicting(
 def test_what_fails_late_leaves_the_last_files_alone(
     predict: Any, samples: Any, network: MaskDepthNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate_into(predict, tmp_path / "run", samples, tmp_path / "out")
+    evaluate_into(predict, samples, tmp_path / "out")
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
 
     def explained(*arguments: Any) -> None:
@@ -180,7 +189,7 @@ def test_what_fails_late_leaves_the_last_files_alone(
 
     monkeypatch.setattr("qumade.evaluate.explained.explained", explained)
     with pytest.raises(QumadeError, match="out of memory"):
-        evaluate_into(predict, tmp_path / "run", samples, tmp_path / "out", limit=2, explain=network)
+        evaluate_into(predict, samples, tmp_path / "out", limit=2, explain=network)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
@@ -194,23 +203,23 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_a_dataset_that_was_not_trained_on_is_told(predict: Any, samples: Any, run: Path) -> None:
+def test_a_dataset_that_was_not_trained_on_is_stated(predict: Any, samples: Any, run: Path) -> None:
     for name in ("data", "more", "run/../data"):
         assert trained_elsewhere(run, run.parent / name) == ""
     other, out = run.parent / "other", run.parent / "out"
     told = f"The network was trained on {run.parent / 'data'} and {run.parent / 'more'}, not on {other}: "
     assert trained_elsewhere(run, other).startswith(told)
-    judged = evaluate_into(predict, run, samples, out, limit=2, data_path=other)
-    assert judged.trained.startswith(told) and judged.trained in html.unescape(judged.report.read_text())
+    found = evaluate_into(predict, samples, out, limit=2, data_path=other)
+    assert found.trained.startswith(told) and found.trained in html.unescape(found.report.read_text())
     samples.splits = np.full(8, "")
-    judged = evaluate_into(predict, run, samples, out, limit=2, data_path=other)
-    assert judged.trained == "" and told not in judged.report.read_text()  # nothing is claimed without splits
+    found = evaluate_into(predict, samples, out, limit=2, data_path=other)
+    assert found.trained == "" and told not in found.report.read_text()  # nothing is claimed without splits
 
 
 def test_what_a_run_was_trained_on_is_not_guessed(run: Path) -> None:
     other = run.parent / "other"
     assert trained_elsewhere(run / "model.onnx", other) == ""
-    (run.parent / "data").rename(run.parent / "moved")  # perhaps to where the judged dataset lies
+    (run.parent / "data").rename(run.parent / "moved")  # perhaps to where the evaluated dataset is
     assert trained_elsewhere(run, other) == ""
     (run / "config.yaml").write_text("data: [")
     assert trained_elsewhere(run, other) == ""

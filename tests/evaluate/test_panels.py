@@ -17,7 +17,7 @@ def is_near(pixels, colour):
     return np.abs(pixels - towards).max(axis=-1) < 30
 
 
-def test_the_worst_come_first_and_rightly_empty_pictures_last(make_samples, oracle):
+def test_the_worst_come_first_and_correctly_empty_pictures_last(make_samples, oracle):
     samples = make_samples(6, empty=2)
     predict = oracle(samples)
     blind = samples.triples[4].image.tobytes()
@@ -33,7 +33,7 @@ def test_the_worst_come_first_and_rightly_empty_pictures_last(make_samples, orac
     assert rows[1].caption == "sample 0 · mask IoU 1.000 · delta < 1.25 1.000"
 
 
-def test_panels_show_what_was_found_missed_alarmed_and_ignored(make_samples, oracle):
+def test_panels_show_hits_misses_false_alarms_and_ignored_pixels(make_samples, oracle):
     samples = make_samples(1)
     image = np.full((32, 40, 3), 100, np.uint8)
     mask, probability = np.zeros((32, 40), np.uint8), np.zeros((32, 40), np.float32)
@@ -48,9 +48,9 @@ def test_panels_show_what_was_found_missed_alarmed_and_ignored(make_samples, ora
     assert titles == ["image", "true mask", "predicted mask", "true depth", "predicted depth"] and row.caption == "text"
     pixels = np.asarray(row.panels[2].image, np.float64)
     assert row.panels[2].image.size == (200, 160)  # enlarged by whole pixels
-    for name, column in (("missed", 12), ("found", 17), ("false alarm", 22), ("not judged", 35)):
+    for name, column in (("missed", 12), ("found", 17), ("false alarm", 22), ("not evaluated", 35)):
         assert is_near(pixels[80, 5 * column + 2], MASK_COLOURS[name])
-    # fitted to the truth, the same prediction in the same colours
+    # aligned with the ground truth, the same prediction in the same colours
     first, second = (np.asarray(row.panels[n].image) for n in (3, 4))
     np.testing.assert_array_equal(first[:, :150], second[:, :150])
 
@@ -65,7 +65,7 @@ def test_without_labels_only_predictions_are_shown(make_samples, oracle):
 
 
 @pytest.mark.parametrize(("task", "other"), [("mask", "depth"), ("depth", "mask")])
-def test_what_was_never_learnt_is_not_shown(make_samples, oracle, task, other):
+def test_untrained_tasks_are_not_shown(make_samples, oracle, task, other):
     samples = make_samples(2)
     found = evaluate(oracle(samples), samples, trained_tasks=(task,))
     for row in draw_rows(found, oracle(samples), samples, [0, 1]):

@@ -9,7 +9,7 @@ from qumade.data.dataset import LabeledSample
 from qumade.evaluate.compare import Run, compare, draw_wins, wins
 from qumade.evaluate.evaluation import evaluate
 from qumade.evaluate.panels import Panel, draw_rows, worst
-from qumade.evaluate.report import Section, Wins, write_comparison, write_report
+from qumade.evaluate.report import Section, Table, Wins, write_comparison, write_report
 from qumade.evaluate.summary import SPLITS_NOTE, summarise
 
 HOSTILE = "<script>alert('x')</script>\"&$x^2$\n{{ 7 * 7 }}\udcff"
@@ -50,24 +50,25 @@ def hostile(make_samples):
 
 def test_the_report_holds_everything_and_escapes_names(hostile, oracle, tmp_path):
     predict = oracle(hostile, shift=2)
-    found = evaluate(predict, hostile, predicted_kind="metric", legacy=True)
+    found = evaluate(predict, hostile, predicted_kind="metric")
     groups = summarise(found)
     rows = draw_rows(found, predict, hostile, worst(found))
-    extra = [Section(HOSTILE, HOSTILE, (Panel(HOSTILE, Image.new("RGB", (4, 4))),))]
+    extra = [
+        Section(HOSTILE, HOSTILE, (Panel(HOSTILE, Image.new("RGB", (4, 4))),), Table(("", "a1"), ((HOSTILE, "0.725"),)))
+    ]
     write_report(tmp_path / "report.html", HOSTILE, found, groups, rows, extra)
     page = read(tmp_path / "report.html")
     assert len(page.sources) == 6 * 5 + 6 + 1  # panels, plots, the further picture
     texts = (
         "boundary IoU",
-        "know-nothing, all",
-        "Metrics of the legacy notebook",
+        "trivial baseline, all",
         "Alignment: none",
         "The 6 worst pictures",
     )
     for text in (*texts, "neither is in the training part", SPLITS_NOTE):
         assert text in page.text
     assert not any(source.startswith("data:image/png") for source in page.sources)  # photos as PNG are too large
-    assert f"{groups[0].means['mask_iou']:.3f}" in page.text and "{{ 7 * 7 }}" in page.text
+    assert f"{groups[0].means['mask_iou']:.3f}" in page.text and "{{ 7 * 7 }}" in page.text and "0.725" in page.text
 
 
 @pytest.mark.parametrize("kept", ["masks", "depth"])
@@ -87,13 +88,13 @@ def test_reports_of_datasets_with_masks_or_depth_only(hostile, oracle, tmp_path,
     assert f"The {len(rows)} worst" in page.text
 
 
-def test_what_is_left_out_is_told(make_samples, oracle, tmp_path):
+def test_left_out_pictures_are_stated(make_samples, oracle, tmp_path):
     samples = make_samples(4, empty=2)
     found = evaluate(oracle(samples), samples)
     write_report(tmp_path / "r.html", "run", found, summarise(found, 0.01), [], min_object_share=0.01)
     page = read(tmp_path / "r.html")
     assert SPLITS_NOTE not in page.text
-    assert "2 pictures judged. Only pictures count of which the object is at least 1 %." in page.text
+    assert "2 pictures evaluated. Only pictures count in which the object covers at least 1 %." in page.text
 
 
 def test_the_comparison_holds_everything_and_escapes_names(hostile, oracle, tmp_path):
@@ -107,7 +108,7 @@ def test_the_comparison_holds_everything_and_escapes_names(hostile, oracle, tmp_
         assert text in page.text
 
 
-def test_bold_is_what_is_surely_better(make_samples, oracle, tmp_path):
+def test_significantly_better_values_are_bold(make_samples, oracle, tmp_path):
     samples = make_samples(30)
     networks = [Run("bad", oracle(samples, shift=4), "metric"), Run("good", oracle(samples), "metric")]
     write_comparison(tmp_path / "c.html", networks, [compare(networks, samples)], [[]])

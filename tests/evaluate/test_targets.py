@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from qumade.data.dataset import LabeledSample
 from qumade.errors import QumadeError
-from qumade.evaluate.targets import choose, predict_each, truth_of
+from qumade.evaluate.targets import choose, predict_each
 
 SPLITS = np.array(["train", "test", "train", "seen background", "test", ""])
 
@@ -38,24 +37,6 @@ def test_choices_that_leave_nothing(make_samples, splits, limit, words):
         choose(make_samples(splits=SPLITS), splits, limit)
 
 
-def test_ignored_pixels_are_unknown_and_the_sample_is_left_as_it_is(make_samples):
-    whole = make_samples(1).triples[0]
-    ignore = np.zeros(whole.mask.shape, bool)
-    ignore[:5] = True
-    triple = LabeledSample(whole.image, whole.mask, whole.inverse_depth, ignore)
-    truth = truth_of(triple, make_samples(1).depth_encoding)
-    for values, source in ((truth.mask, whole.mask / np.float32(255)), (truth.inverse_depth, whole.inverse_depth)):
-        np.testing.assert_array_equal(np.isnan(values), ignore)
-        np.testing.assert_array_equal(values[5:], source[5:])
-    assert not np.isnan(whole.inverse_depth).any()
-
-
-def test_what_a_dataset_lacks_is_no_truth(make_samples):
-    image = make_samples(1).triples[0].image
-    truth = truth_of(LabeledSample(image, None, None, None), None)
-    assert truth.mask is None and truth.inverse_depth is None
-
-
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 9])
 def test_each_prediction_goes_with_its_picture(make_samples, oracle, batch_size):
     samples = make_samples(5)
@@ -68,6 +49,6 @@ def test_each_prediction_goes_with_its_picture(make_samples, oracle, batch_size)
     assert seen == [4, 0, 2] and predict.pictures == 3
 
 
-def test_a_network_must_answer_for_each_picture(make_samples):
+def test_a_network_must_predict_each_picture(make_samples):
     with pytest.raises(QumadeError, match="got 0 of 2 pictures"):
         list(predict_each(lambda images: [], make_samples(2), np.arange(2)))

@@ -29,7 +29,7 @@ def test_a_config_survives_json():
     assert NetworkConfig.model_validate_json(config.model_dump_json()) == config
 
 
-def test_a_config_without_what_was_learnt_learnt_both():
+def test_the_default_tasks_are_both():
     written = NetworkConfig(trained_tasks=("mask",)).model_dump(mode="json")
     assert NetworkConfig.model_validate(written).trained_tasks == ("mask",)
     del written["trained_tasks"]

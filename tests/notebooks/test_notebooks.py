@@ -105,7 +105,7 @@ def test_training(trained: nbformat.NotebookNode, project: Path) -> None:
     run = project / "out/notebooks/runs/run_1"
     assert (run / "weights/best.safetensors").is_file() and (run / "model.onnx").is_file()
     assert _pictures(trained) == 8
-    assert "know-nothing" in _text(trained) and "mask decoder" in _text(trained)
+    assert "trivial baseline" in _text(trained) and "mask decoder" in _text(trained)
 
 
 @pytest.mark.slow

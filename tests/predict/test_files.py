@@ -21,7 +21,7 @@ def red_and_green(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return batch[:, :1], 0.5 + 2 * batch[:, 1:2]
 
 
-PREDICTOR = Predictor(CONFIG, red_and_green)
+PREDICTOR = Predictor(CONFIG, red_and_green, path=RUN)
 
 
 def save(path: Path, colour: tuple[int, int, int] = (255, 51, 7), size: tuple[int, int] = (40, 30)) -> Path:
@@ -31,7 +31,7 @@ def save(path: Path, colour: tuple[int, int, int] = (255, 51, 7), size: tuple[in
 
 
 def run(pictures: list[Path], out: Path, **options: object) -> Predicted:
-    return predict_files(PREDICTOR, RUN, pictures, out, **options)  # type: ignore[arg-type]
+    return predict_files(PREDICTOR, pictures, out, **options)  # type: ignore[arg-type]
 
 
 def test_every_output_lies_there_under_its_name(tmp_path: Path) -> None:
@@ -52,14 +52,14 @@ def test_every_output_lies_there_under_its_name(tmp_path: Path) -> None:
     ("task", "names", "refused"),
     [("mask", {"mask", "sheet", "cutout"}, "depth"), ("depth", {"depth", "depth_colour", "sheet"}, "cutout")],
 )
-def test_what_was_never_learnt_is_not_written(tmp_path: Path, task: str, names: set[str], refused: Any) -> None:
+def test_untrained_tasks_are_not_written(tmp_path: Path, task: str, names: set[str], refused: Any) -> None:
     predictor = Predictor(CONFIG.model_copy(update={"trained_tasks": (task,)}), red_and_green)
     source = save(tmp_path / "in" / "a.png")
-    predict_files(predictor, RUN, [source], tmp_path / "out")
+    predict_files(predictor, [source], tmp_path / "out")
     assert {path.stem for path in (tmp_path / "out").glob("*.png")} == {f"a_{name}" for name in names}
     assert Image.open(tmp_path / "out" / "a_sheet.png").size == (2 * 40 * 6 + 6, 30 * 6)
     with pytest.raises(QumadeError, match=f"got '{refused}' of a network whose training had no"):
-        predict_files(predictor, RUN, [source], tmp_path / "other", only=[refused])
+        predict_files(predictor, [source], tmp_path / "other", only=[refused])
     assert not (tmp_path / "other").exists()
 
 
@@ -68,9 +68,9 @@ def test_what_was_never_learnt_is_not_written(tmp_path: Path, task: str, names: 
     [("metric", "1/m"), ("scaled", "up to one factor"), ("affine", "factor and shift"), (None, "unit unknown")],
 )
 def test_predictions_json_says_what_depth_means(tmp_path: Path, kind: str | None, meaning: str) -> None:
-    predictor = Predictor(CONFIG.model_copy(update={"depth_kind": kind}), red_and_green)
+    predictor = Predictor(CONFIG.model_copy(update={"depth_kind": kind}), red_and_green, path=RUN)
     source = save(tmp_path / "in" / "a.png")
-    predict_files(predictor, RUN, [source], tmp_path / "out", only=("depth",))
+    predict_files(predictor, [source], tmp_path / "out", only=("depth",))
     index = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert index["complete"] is True and index["failed"] == []
     entry = index["pictures"]["a"]
@@ -120,7 +120,7 @@ def test_grey_cmyk_and_turned_pictures(tmp_path: Path) -> None:
     assert (masks["cmyk"] >= 250).all() and masks["turned"].shape == (20, 10)
 
 
-def test_damaged_pictures_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_damaged_pictures_are_named_and_the_rest_is_predicted(tmp_path: Path) -> None:
     good = [save(tmp_path / "in" / f"{name}.png") for name in "abd"]
     (tmp_path / "in" / "c.png").write_bytes(good[0].read_bytes()[:60])
     (tmp_path / "in" / "e.jpg").write_bytes(b"")
@@ -212,7 +212,7 @@ def test_a_run_that_was_killed_can_be_done_again(tmp_path: Path, one_at_a_time: 
     a, b, c = (save(tmp_path / "in" / f"{name}.png") for name in "abc")
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        predict_files(stopped_after(1, PREDICTOR), RUN, [a, b], out)
+        predict_files(stopped_after(1, PREDICTOR), [a, b], out)
     assert (out / "a_mask.png").exists() and not (out / "b_mask.png").exists()
     assert index_of(out)["complete"] is False
     run([c], out)  # others in between make nothing whole, and take nothing away
@@ -226,20 +226,21 @@ def test_a_run_that_was_killed_can_be_done_again(tmp_path: Path, one_at_a_time: 
     ] * 3
 
 
-def test_what_a_killed_run_may_have_changed_is_not_told_by_the_index(tmp_path: Path, one_at_a_time: None) -> None:
+def test_the_index_leaves_out_what_a_killed_run_may_have_changed(tmp_path: Path, one_at_a_time: None) -> None:
     a, b, c = (save(tmp_path / "in" / f"{name}.png") for name in "abc")
     out = tmp_path / "out"
     run([a, b], out)
-    other = Predictor(CONFIG.model_copy(update={"inverse_depth_limits": (0.0, 9.0)}), red_and_green)
+    config = CONFIG.model_copy(update={"inverse_depth_limits": (0.0, 9.0)})
+    other = Predictor(config, red_and_green, path=Path("other").absolute())
     with pytest.raises(KeyboardInterrupt):
-        predict_files(stopped_after(1, other), Path("other"), [a, b], out, only=("depth",))
+        predict_files(stopped_after(1, other), [a, b], out, only=("depth",))
     run([c], out)
     index = index_of(out)
     assert index["complete"] is False
     for stem in "ab":
         assert set(index["pictures"][stem]["outputs"]) == set(OUTPUTS) - {"depth"}
         assert index["pictures"][stem]["unfinished"] == ["depth"]
-    predict_files(other, Path("other"), [a, b], out, only=("depth",))
+    predict_files(other, [a, b], out, only=("depth",))
     index = index_of(out)
     assert index["complete"] is True
     told = {name: output["network"] for name, output in index["pictures"]["a"]["outputs"].items()}

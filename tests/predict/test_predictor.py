@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from qumade.errors import QumadeError
@@ -21,9 +19,7 @@ from qumade.predict.predictor import (
     Predictor,
     load_predictor,
     onnx_predictor,
-    resized,
     torch_predictor,
-    working_size,
 )
 
 CONFIG = NetworkConfig(size=(64, 32), inverse_depth_limits=(0.0, 2.0), depth_kind="scaled")
@@ -64,40 +60,6 @@ def write_onnx(file: Path, **changes: Any) -> Path:
         helper.set_model_props(model, {ONNX_CONFIG_KEY: metadata})
     onnx.save(model, file)
     return file
-
-
-@pytest.mark.parametrize(
-    ("size", "trained", "expected"),
-    [
-        ((224, 224), (224, 224), (224, 224)),
-        ((128, 96), (128, 96), (128, 96)),
-        ((1, 1), (128, 128), (128, 128)),
-        ((4000, 3000), (224, 224), (256, 192)),
-        ((3000, 4000), (224, 224), (192, 256)),
-        ((8000, 1), (128, 128), (512, 32)),
-        ((1, 8000), (128, 128), (32, 512)),
-        ((500, 500), (8, 8), (32, 32)),
-        ((500, 500), (100, 100), (96, 96)),
-    ],
-)
-def test_the_size_that_a_network_sees(
-    size: tuple[int, int], trained: tuple[int, int], expected: tuple[int, int]
-) -> None:
-    assert working_size(size, trained) == expected
-
-
-sides = st.integers(1, 8000)
-trained_sides = st.integers(1, 1024)
-
-
-@given(st.tuples(sides, sides), st.tuples(trained_sides, trained_sides))
-def test_any_shape_is_seen_at_about_the_trained_area(size: tuple[int, int], trained: tuple[int, int]) -> None:
-    width, height = working_size(size, trained)
-    assert width % 32 == 0 and height % 32 == 0 and min(width, height) >= 32
-    area = max(trained[0] * trained[1], 32 * 32)
-    assert width * height <= 2.25 * area  # each side rounds up by half at most
-    turned = working_size(size[::-1], trained[::-1])
-    assert turned == (height, width)
 
 
 def test_a_picture_of_the_trained_size_is_seen_as_it_is() -> None:
@@ -156,18 +118,12 @@ def test_what_is_no_picture_is_refused(image: np.ndarray) -> None:
         Predictor(CONFIG, red_and_green)([picture(4, 4), image])
 
 
-def test_a_network_that_says_no_number_is_refused() -> None:
+def test_a_non_finite_prediction_is_refused() -> None:
     predictor = Predictor(CONFIG, lambda batch: (batch[:, :1], batch[:, :1] * np.nan))
-    with pytest.raises(QumadeError, match="no number; must be trained anew"):
+    with pytest.raises(QumadeError, match="non-finite prediction; must be trained again"):
         predictor([picture(4, 4)])
-    with pytest.raises(QumadeError, match="no number from /runs/run_1; must be trained anew"):
+    with pytest.raises(QumadeError, match="non-finite prediction from /runs/run_1; must be trained again"):
         replace(predictor, path=Path("/runs/run_1"))([picture(4, 4)])
-
-
-def test_resizing_back_stays_between_the_ends() -> None:
-    values = np.random.default_rng(1).random((7, 5), np.float32)
-    large = resized(values, (501, 333))
-    assert large.shape == (333, 501) and values.min() <= large.min() and large.max() <= values.max()
 
 
 def test_an_onnx_file_predicts_what_its_graph_says(tmp_path: Path) -> None:

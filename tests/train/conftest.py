@@ -16,8 +16,7 @@ from qumade.train.ema import ema_copy
 from qumade.train.gradient import MicroBatches
 from qumade.train.losses import Objective
 from qumade.train.optimizers import OptimizerName, new_optimizer
-from qumade.train.state import Learner
-from qumade.train.step import Stepper
+from qumade.train.trainer import Trainer
 
 
 class ToyNetwork(nn.Module):
@@ -50,17 +49,21 @@ def make_batches() -> Callable[..., list[Batch]]:
 
 
 @pytest.fixture
-def make_stepper() -> Callable[..., Stepper]:
-    """A stepper with a toy network from a seed, and averaged weights; samples of a batch are computed together."""
+def make_trainer() -> Callable[..., Trainer]:
+    """A trainer of a toy network from a seed; samples of a batch are computed together."""
 
-    def make(seed: int = 0, *, optimizer: OptimizerName = "adamw", bf16: bool = False, **options: object) -> Stepper:
+    def make(seed: int = 0, *, optimizer: OptimizerName = "adamw", bf16: bool = False, **options: object) -> Trainer:
         torch.manual_seed(seed)
         network = ToyNetwork()
         objective = Objective(task_weights="uncertainty")
-        learner = Learner(
-            network, objective, new_optimizer(optimizer, network, objective, weight_decay=0.01), ema_copy(network)
+        return Trainer(
+            network,
+            ema_copy(network),
+            objective,
+            new_optimizer(optimizer, network, objective, weight_decay=0.01),
+            MicroBatches(network, objective, samples=1000, threads=1, bf16=bf16),
+            **options,
         )
-        return Stepper(learner, MicroBatches(network, objective, samples=1000, threads=1, bf16=bf16), **options)
 
     return make
 

@@ -1,8 +1,11 @@
 import json
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -119,12 +122,12 @@ def metric_dataset(tmp_path, toy_dataset):
 def test_the_near_end_of_metres_is_the_recipe_s_or_measured(metric_dataset, options, near):
     setup = open_setup(TrainConfig(data=metric_dataset("metres", **options)))
     assert setup.config.inverse_depth_limits == (0.0, pytest.approx(near, rel=1e-6))
-    said = [note for note in setup.notes if note.startswith("Nearest depth of metres: ")]
-    assert len(said) == ("recipe" not in options)
+    lines = [note for note in setup.notes if note.startswith("Nearest depth of metres: ")]
+    assert len(lines) == ("recipe" not in options)
     assert not any("--inverse-depth-limits" in note for note in open_setup(setup.config).notes)
     if near == 2.5:
-        end = "measured on 20 training samples; --inverse-depth-limits says another"
-        assert said == [f"Nearest depth of metres: 0.4 m (inverse depth 2.5), {end}"]
+        end = "measured on 20 training samples; --inverse-depth-limits overrides it"
+        assert lines == [f"Nearest depth of metres: 0.4 m (inverse depth 2.5), {end}"]
 
 
 def test_the_near_end_is_of_the_dataset_whose_depth_it_is(metric_dataset, data):
@@ -289,3 +292,32 @@ def test_the_fingerprint_of_a_recipe_is_of_all_its_files_wherever_they_lie(asset
     recipe = moved / "recipe.yaml"
     recipe.write_text(recipe.read_text() + "seed: 4\n")
     assert len({before, changed, fingerprint(moved)}) == 3
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, 32), (3, 3)])
+def test_a_gpu_takes_the_batch_at_once_or_in_the_micro_batches_of_a_config(data, given, found):
+    gpu = SimpleNamespace(device=torch.device("cuda"), num_processes=1)
+    setup = open_setup(TrainConfig(data=data, micro_batch=given, precision="fp32"), gpu)
+    assert setup.config.micro_batch == found
+
+
+def test_workers_may_be_given(data):
+    assert open_setup(TrainConfig(data=data), workers=3).workers == 3
+
+
+def test_processes_have_the_parts_of_one_batch(data):
+    setup = open_setup(TrainConfig(data=data, size=(32, 32), batch_size=4), workers=0)
+    (_, whole, _) = setup.batches(0, 3)
+    fields = {"device": torch.device("cpu"), "num_processes": 2}
+    parts = [
+        next(iter(replace(setup, accelerator=SimpleNamespace(**fields, process_index=rank)).batches(1, 2)))
+        for rank in (0, 1)
+    ]
+    for rank, part in enumerate(parts):
+        assert part.image.shape == (2, 3, 32, 32)
+        assert torch.equal(part.image, whole.image[rank::2]) and torch.equal(part.mask, whole.mask[rank::2])
+
+
+def test_data_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(QumadeError, match=f"got nothing at {tmp_path / 'gone'}"):
+        open_setup(TrainConfig(data=tmp_path / "gone"))

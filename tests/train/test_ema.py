@@ -22,7 +22,7 @@ def test_it_is_the_average_in_closed_form():
     assert 0 < float(average.running_mean[0]) < 58
 
 
-def test_the_copy_is_judged_and_not_trained():
+def test_the_copy_is_in_evaluation_mode_and_not_trained():
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).to(memory_format=torch.channels_last)
     average = ema_copy(network)
     assert not average.training and network.training

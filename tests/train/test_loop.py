@@ -20,7 +20,7 @@ from qumade.train.config import TrainConfig, load_config, save_config
 from qumade.train.loop import train
 from qumade.train.report import Report
 from qumade.train.run_folder import RunFolder, load_network, read_results
-from qumade.train.step import Stepper
+from qumade.train.trainer import Trainer
 
 QUIET = {"threads": 1, "workers": 0, "progress": False}
 
@@ -109,7 +109,7 @@ def test_a_run_folder_explains_itself(whole):
 
 
 @pytest.mark.slow
-def test_it_learns(tmp_path, toy_dataset, plain):
+def test_training_learns(tmp_path, toy_dataset, plain):
     config = TrainConfig(
         data=toy_dataset(tmp_path / "data"), size=(32, 32), batch_size=8, steps=60, epoch_steps=60, lr=0.01
     )
@@ -131,7 +131,7 @@ def test_two_runs_are_the_same_to_the_bit_and_another_seed_is_not(config, whole,
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_ends_the_same_to_the_bit(config, whole, tmp_path):
+def test_killed_at_any_moment_a_run_ends_the_same_to_the_bit(config, whole, tmp_path):
     save_config(config, tmp_path / "config.yaml")
     arguments = [str(tmp_path / "config.yaml"), str(tmp_path / "killed"), "0"]
     result = subprocess.run([sys.executable, "-c", KILLER, *arguments], capture_output=True, text=True, check=True)
@@ -149,7 +149,7 @@ class Kill(Exception):
 
 
 @pytest.mark.parametrize(("place", "count"), [("_save", 1), ("_save", 2), ("write_weights", 2), ("save_config", 1)])
-def test_whatever_was_not_written_yet_is_done_again(config, whole, tmp_path, monkeypatch, plain, place, count):
+def test_unwritten_work_is_done_again(config, whole, tmp_path, monkeypatch, plain, place, count):
     calls = []
     true = getattr(loop, place)
 
@@ -184,8 +184,8 @@ def _raise(error):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_comes_between_two_steps_and_the_same_call_goes_on(config, whole, tmp_path, monkeypatch, plain, number):
-    step, taken = Stepper.__call__, []
+def test_a_stop_comes_between_two_steps_and_the_same_call_resumes(config, whole, tmp_path, monkeypatch, plain, number):
+    step, taken = Trainer.step, []
 
     def stopped(self, batch, lr):
         taken.append(1)
@@ -193,7 +193,7 @@ def test_a_stop_comes_between_two_steps_and_the_same_call_goes_on(config, whole,
             os.kill(os.getpid(), number)
         return step(self, batch, lr)
 
-    monkeypatch.setattr(Stepper, "__call__", stopped)
+    monkeypatch.setattr(Trainer, "step", stopped)
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "run", **QUIET)
@@ -203,37 +203,37 @@ def test_a_stop_comes_between_two_steps_and_the_same_call_goes_on(config, whole,
     assert len(taken) == 14
 
 
-def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(config, whole, tmp_path, monkeypatch, plain):
-    step, taken = Stepper.__call__, []
+def test_a_non_finite_loss_names_the_last_good_checkpoint(config, whole, tmp_path, monkeypatch, plain):
+    step, taken = Trainer.step, []
 
     def broken(self, batch, lr):
         taken.append(1)
         if len(taken) == 6:
             with torch.no_grad():
-                next(self.learner.network.parameters()).fill_(float("nan"))
+                next(self.network.parameters()).fill_(float("nan"))
         return step(self, batch, lr)
 
     good = tmp_path / "run" / "checkpoint" / "step_000000004.safetensors"
     with monkeypatch.context() as patch:
-        patch.setattr(Stepper, "__call__", broken)
+        patch.setattr(Trainer, "step", broken)
         with pytest.raises(QumadeError, match=f"got nan .* at step 6, .* last good checkpoint {good}") as error:
             train(config, tmp_path / "run", **QUIET)
     assert "\n" not in str(error.value)
     assert same_state(train(config, tmp_path / "run", **QUIET), whole)
 
 
-def test_weights_that_are_no_numbers_are_never_saved(config, tmp_path, monkeypatch, plain):
-    step, taken = Stepper.__call__, []
+def test_non_finite_weights_are_never_saved(config, tmp_path, monkeypatch, plain):
+    step, taken = Trainer.step, []
 
     def broken(self, batch, lr):
         losses = step(self, batch, lr)
         taken.append(1)
         if len(taken) == 8:  # the last before a checkpoint
             with torch.no_grad():
-                next(self.learner.network.parameters()).fill_(float("inf"))
+                next(self.network.parameters()).fill_(float("inf"))
         return losses
 
-    monkeypatch.setattr(Stepper, "__call__", broken)
+    monkeypatch.setattr(Trainer, "step", broken)
     with pytest.raises(QumadeError, match=r"step_000000004\.safetensors"):
         train(config, tmp_path / "run", **QUIET)
 
@@ -260,7 +260,7 @@ def test_other_data_is_refused(config, tmp_path, monkeypatch, plain, toy_dataset
         train(config, tmp_path / "run", **QUIET)
     (tmp_path / "data").rename(tmp_path / "before")
     toy_dataset(tmp_path / "data", train=21)
-    with pytest.raises(QumadeError, match="got others than"):
+    with pytest.raises(QumadeError, match="got other data than"):
         train(config, tmp_path / "run", **QUIET)
 
 
@@ -289,7 +289,7 @@ def test_a_folder_that_is_trained_into_is_refused(config, tmp_path, plain):
     assert len(refused) == 1 and "another process is training into" in refused[0]
 
 
-def test_it_stops_early_when_validation_gets_no_better(config, tmp_path, plain):
+def test_training_stops_early_when_validation_gets_no_better(config, tmp_path, plain):
     config = config.model_copy(update={"patience": 2, "steps": 50, "lr": 1e-9})
     out = train(config, tmp_path / "run", **QUIET)
     rows = read_results(out / "results.csv")
@@ -307,14 +307,14 @@ def test_the_pictures_of_a_training_that_stops_early_are_of_its_last_epoch(confi
     assert len(rows) < 10 and drawn[-1] == len(rows)
 
 
-def test_weights_are_fetched_for_a_beginning_only(config, tmp_path, monkeypatch, plain):
-    given, new_training = [], loop.new_training
+def test_weights_are_fetched_for_a_new_training_only(config, tmp_path, monkeypatch, plain):
+    given, new_trainer = [], loop.new_trainer
 
-    def noted(config, **options):
+    def noted(setup, **options):
         given.append(options["resumed"])
-        return new_training(config, **options)
+        return new_trainer(setup, **options)
 
-    monkeypatch.setattr(loop, "new_training", noted)
+    monkeypatch.setattr(loop, "new_trainer", noted)
     with monkeypatch.context() as patch, pytest.raises(Kill):
         patch.setattr(loop, "_end_epoch", lambda *_: _raise(Kill))
         train(config, tmp_path / "run", **QUIET)
@@ -323,7 +323,7 @@ def test_weights_are_fetched_for_a_beginning_only(config, tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize(("device", "kept"), [("cpu", "cpu"), ("mps", "cpu")])
-def test_sums_of_64_bits_are_where_there_are_such(device, kept):
+def test_64_bit_sums_are_kept_where_the_device_has_them(device, kept):
     sums = loop._Sums({"loss": 0.1}, torch.device(device))
     sums.add({"loss": torch.tensor(0.25)})
     assert sums.device.type == kept and sums.values() == {"loss": 0.1 + 0.25}
@@ -341,7 +341,7 @@ def test_without_validation_samples_the_best_is_the_last(tmp_path, toy_dataset, 
 
 
 @pytest.mark.parametrize("missing", ["masks", "depth"])
-def test_a_label_that_is_missing_is_simply_not_there(tmp_path, toy_dataset, plain, missing):
+def test_a_missing_label_has_no_scores(tmp_path, toy_dataset, plain, missing):
     data = toy_dataset(tmp_path / "data", kind=None)
     for path in (data / missing).iterdir():
         path.unlink()
@@ -354,7 +354,7 @@ def test_a_label_that_is_missing_is_simply_not_there(tmp_path, toy_dataset, plai
 
 
 @pytest.mark.slow
-def test_minutes_become_steps_that_stay(tmp_path, toy_dataset, plain):
+def test_minutes_become_a_fixed_number_of_steps(tmp_path, toy_dataset, plain):
     data = toy_dataset(tmp_path / "data")
     config = TrainConfig(data=data, size=(32, 32), batch_size=4, minutes=0.1, lr="find")
     began = time.monotonic()
@@ -366,7 +366,7 @@ def test_minutes_become_steps_that_stay(tmp_path, toy_dataset, plain):
     assert train(config, out, **QUIET) == out
 
 
-def test_global_settings_are_what_they_were(config, tmp_path, plain):
+def test_global_settings_are_restored(config, tmp_path, plain):
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     train(config.model_copy(update={"steps": 1}), tmp_path / "run", **QUIET)
     assert before == (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
@@ -383,12 +383,11 @@ from qumade.train.config import load_config
 if os.environ["RANK"] == "1":
     budget.time = SimpleNamespace(monotonic=lambda: time.monotonic() / 1000)
 learning_rate.DIVERGED = 1.1
-new_training, made = loop.new_training, []
-loop.new_training = lambda *given, **options: made.append(new_training(*given, **options)) or made[-1]
+new_trainer, made = loop.new_trainer, []
+loop.new_trainer = lambda *given, **options: made.append(new_trainer(*given, **options)) or made[-1]
 out = Path(sys.argv[2])
 loop.train(load_config(Path(sys.argv[1])), out, threads=1, workers=0, progress=False)
-learner = made[0].learner
-weights = [weight.detach().numpy().tobytes() for group in learner.optimizer.param_groups for weight in group["params"]]
+weights = [weight.detach().numpy().tobytes() for group in made[0].optimizer.param_groups for weight in group["params"]]
 out.with_suffix("." + os.environ["RANK"]).write_text(hashlib.sha256(b"".join(weights)).hexdigest())
 """
 

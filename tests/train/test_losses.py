@@ -92,7 +92,7 @@ def test_bce_dice_of_known_values():
     assert bce_dice(torch.zeros_like(target), target).item() == pytest.approx(entropy + dice)
 
 
-def test_bce_dice_counts_a_soft_rim_by_its_contrast_and_what_is_unknown_as_none():
+def test_bce_dice_weights_a_soft_boundary_by_its_contrast_and_unknown_pixels_by_zero():
     target = torch.full((1, 1, 1, 6), 0.5, dtype=torch.float64)
     target[..., :2] = 0.3
     dice = 1 - (2 * 0.5 * 2.6 + 1) / (3.0 + 2.6 + 1)

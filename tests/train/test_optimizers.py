@@ -88,7 +88,7 @@ def test_a_parameter_without_gradient_stays():
     assert torch.equal(other, torch.ones(2, 2)) and not torch.equal(one, torch.ones(2, 2))
 
 
-def test_it_goes_on_from_its_state():
+def test_an_optimizer_resumes_from_its_state():
     generator = torch.Generator().manual_seed(0)
     gradients = [torch.randn(5, 6, generator=generator) for _ in range(6)]
     vector = [gradient[0] for gradient in gradients]

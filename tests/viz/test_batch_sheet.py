@@ -40,7 +40,7 @@ def test_predictions_take_the_place_of_labels():
     assert shown.mask.min() >= 0 and shown.mask.max() <= 1 and shown.inverse_depth.isfinite().all()
 
 
-def test_what_is_not_learnt_is_not_shown():
+def test_untrained_tasks_are_not_shown():
     batch, network = _batch(), build_network(CONFIG).eval()
     assert predicted(network, batch, ("mask",)).inverse_depth.isnan().all()
     masks = predicted(network, batch, ("depth",)).mask

@@ -1,7 +1,6 @@
 import numpy as np
 from PIL import Image
 
-from qumade.train.learning_rate import LearningRates
 from qumade.viz.curves import draw_curves, draw_learning_rates
 
 ROW = {"epoch": 1, "step": 5, "loss": 1.0, "val_loss": None, "val_iou": 0.5, "val_delta1": None, "score": 0.5,
@@ -16,7 +15,6 @@ def test_curves_are_drawn_also_of_one_row_and_without_validation(tmp_path):
 
 
 def test_the_suggestion_is_marked(tmp_path):
-    found = LearningRates(np.geomspace(1e-6, 1, 20), np.linspace(1, 0, 20), 1e-3)
-    draw_learning_rates(found, tmp_path / "rates.png")
+    draw_learning_rates(np.geomspace(1e-6, 1, 20), np.linspace(1, 0, 20), 1e-3, tmp_path / "rates.png")
     pixels = np.asarray(Image.open(tmp_path / "rates.png").convert("RGB")).astype(int)
     assert ((pixels[..., 0] > 180) & (pixels[..., 1] < 80) & (pixels[..., 2] < 80)).sum() > 100

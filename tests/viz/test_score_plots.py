@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from qumade.evaluate.bootstrap import Interval
+from qumade.metrics.bootstrap import Interval
 from qumade.viz.score_plots import plot_differences, plot_histogram, plot_intervals, plot_pairs, plot_sizes
 
 RNG = np.random.default_rng(0)

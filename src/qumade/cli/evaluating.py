@@ -1,4 +1,4 @@
-"""Verbs that judge networks: evaluate, compare."""
+"""Verbs that evaluate networks: evaluate, compare."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,9 +8,9 @@ from cyclopts import Parameter
 from qumade.cli.common import Json, finish
 
 if TYPE_CHECKING:
+    from qumade.data.dataset import SampleDataset
     from qumade.evaluate.compare import Comparison, Run
     from qumade.evaluate.report import Wins
-    from qumade.evaluate.targets import Samples
 
 __all__: list[str] = []
 
@@ -31,9 +31,9 @@ def evaluate(
     device: Literal["cpu", "cuda"] | None = None,
     json: Json = False,
 ) -> None:
-    """Judges a trained network on a dataset: scores by split, beside two predictions that know nothing.
+    """Evaluates a trained network on a dataset: scores by split, beside a trivial baseline.
 
-    Writes scores.parquet (a row a picture), worst.png (the 32 worst pictures) and report.html into a folder.
+    Writes scores.parquet (one row per picture), worst.png (the 32 worst pictures) and report.html into a folder.
 
     Example: `qumade evaluate RUN DATA_PATH --split test --out evaluation`
 
@@ -42,21 +42,21 @@ def evaluate(
     run
         The folder of a training, or an .onnx file.
     data_path
-        The folder of a dataset, or a recipe file. Its splits tell what a network has seen only where it was trained on
-        the training part of this dataset.
+        The folder of a dataset, or a recipe file. Its splits show which pictures a network has seen only if it was
+        trained on the training part of this dataset.
     out
         Folder to write into.
     split
         Only pictures of this split of the dataset: train, val, test, "seen background", "seen foreground" or mixed; may
         be repeated.
     limit
-        Judge only that many pictures, spread evenly.
+        Evaluate at most that many pictures, spread evenly.
     min_object_share
-        Count only pictures of which the object is at least this share (0.01: one percent).
+        Count only pictures in which the object covers at least this share (0.01: one percent).
     protocol
-        legacy_notebook: also the metrics of the original notebooks, all pixels pooled.
+        legacy_notebook: adds the metrics of the original notebooks, all pixels pooled.
     explain
-        Show in the report what the network looks at (Grad-CAM); not of an .onnx file.
+        Show in the report which parts of a picture the network uses (Grad-CAM); not for an .onnx file.
     device
         Where to compute; the GPU where there is one.
     json
@@ -64,34 +64,33 @@ def evaluate(
     """
     from qumade.data.opening import open_dataset
     from qumade.evaluate.folder import evaluate_into
-    from qumade.evaluate.summary import as_json, format_legacy, format_summary
+    from qumade.evaluate.legacy_notebook import format_legacy
+    from qumade.evaluate.summary import as_json, format_summary
     from qumade.evaluate.targets import as_text
     from qumade.predict.predictor import load_predictor
 
     dataset = open_dataset(data_path)
-    legacy = protocol == "legacy_notebook"
     if explain:
         from qumade.train.run_folder import load_network
-    judged = evaluate_into(
+    found = evaluate_into(
         load_predictor(run, device),
-        run,
         dataset,
         out,
         splits=split,
         limit=limit,
         min_object_share=min_object_share,
-        legacy=legacy,
+        legacy=protocol == "legacy_notebook",
         explain=load_network(run) if explain else None,
         data_path=data_path,
     )
-    told = format_summary(judged.evaluation, judged.groups)
-    if judged.trained:
-        told += f"\n{judged.trained}"
-    if legacy:
-        told += f"\n\nMetrics of the legacy notebook:\n{format_legacy(judged.evaluation, min_object_share)}"
-    scores = as_json(judged.evaluation, judged.groups, min_object_share)
-    result = {"run": as_text(str(run.absolute())), **scores, "report": str(judged.report)}
-    finish(json, result, f"{told}\n{judged.report}")
+    text = format_summary(found.evaluation, found.groups)
+    if found.trained:
+        text += f"\n{found.trained}"
+    if found.legacy is not None:
+        text += f"\n\n{format_legacy(found.legacy)}"
+    scores = as_json(found.evaluation, found.groups, min_object_share)
+    result = {"run": as_text(str(run.absolute())), **scores, "legacy": found.legacy, "report": str(found.report)}
+    finish(json, result, f"{text}\n{found.report}")
 
 
 def compare(
@@ -105,7 +104,7 @@ def compare(
     device: Literal["cpu", "cuda"] | None = None,
     json: Json = False,
 ) -> None:
-    """Compares networks on datasets: every score, differences with 95 % intervals, and where which one wins.
+    """Compares networks on datasets: all scores, differences with 95 % intervals, and the pictures where each one wins.
 
     Writes comparison.html, which needs no other file, into a folder.
 
@@ -122,9 +121,9 @@ def compare(
     split
         Only pictures of this split: train, val, test, "seen background", "seen foreground" or mixed; may be repeated.
     limit
-        Judge only that many pictures of each dataset, spread evenly.
+        Evaluate at most that many pictures of each dataset, spread evenly.
     min_object_share
-        Count only pictures of which the object is at least this share (0.01: one percent).
+        Count only pictures in which the object covers at least this share (0.01: one percent).
     seed
         Of the bootstrap.
     device
@@ -134,7 +133,7 @@ def compare(
     """
     from qumade.data.opening import open_dataset
     from qumade.evaluate.compare import Run, comparison_as_json, format_comparison, unique_names
-    from qumade.evaluate.compare import compare as judge
+    from qumade.evaluate.compare import compare as compare_runs
     from qumade.evaluate.folder import check_folder
     from qumade.evaluate.report import write_comparison
     from qumade.evaluate.targets import choose
@@ -144,14 +143,14 @@ def compare(
     datasets = [open_dataset(path) for path in on]
     for dataset, name in zip(datasets, unique_names([dataset.name for dataset in datasets], on), strict=True):
         dataset.name = name
-        choose(dataset, split, limit)  # refused before the others are judged
+        choose(dataset, split, limit)  # refused before the others are evaluated
     networks = []
     for path, name in zip(runs, unique_names([path.absolute().name for path in runs], runs), strict=True):
         predictor = load_predictor(path, device)
         networks.append(Run(name, predictor, predictor.config.depth_kind, predictor.config.trained_tasks))
     comparisons, wins = [], []
     for dataset in datasets:
-        comparison = judge(
+        comparison = compare_runs(
             networks, dataset, splits=split, limit=limit, min_object_share=min_object_share, seed=seed, progress=True
         )
         comparisons.append(comparison)
@@ -163,7 +162,7 @@ def compare(
     finish(json, result, f"{format_comparison(networks, comparisons)}\n{report}")
 
 
-def _wins(comparison: "Comparison", networks: "list[Run]", dataset: "Samples") -> "list[Wins]":
+def _wins(comparison: "Comparison", networks: "list[Run]", dataset: "SampleDataset") -> "list[Wins]":
     """Return, for each score and each pair with the first run, where one and where the other wins."""
     from qumade.evaluate.compare import draw_wins, letter, wins
     from qumade.evaluate.panels import headline_scores

@@ -49,12 +49,12 @@ def predict(
     pictures = find_pictures(images)
     predictor = load_predictor(network, device)
     outputs = cast("tuple[OutputName, ...] | None", names)
-    result = predict_files(predictor, network, pictures, out, only=outputs, progress=True)
+    result = predict_files(predictor, pictures, out, only=outputs, progress=True)
     for line in result.failed:
         say(f"Error: {line}")
-    unlearnt = [task for task in TASKS if task not in predictor.config.trained_tasks]
-    told = f"no {unlearnt[0]}, which the training had no labels of" if unlearnt else f"{INDEX} says what depth means"
-    text = f"{result.predicted:,} of {len(pictures):,} pictures predicted into {result.out}; {told}"
+    untrained = [task for task in TASKS if task not in predictor.config.trained_tasks]
+    note = f"no {untrained[0]}, which the training had no labels of" if untrained else f"{INDEX} says what depth means"
+    text = f"{result.predicted:,} of {len(pictures):,} pictures predicted into {result.out}; {note}"
     finish(json, result, text)
     return int(bool(result.failed))
 

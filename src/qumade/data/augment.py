@@ -69,15 +69,16 @@ class _Draws(NamedTuple):
     jpeg_quality: float
 
 
-def fitted(triple: LabeledSample, size: tuple[int, int]) -> Layers:
-    """The largest middle part of a sample that has the shape of `size` (width, height), resized to it.
+def fitted(triple: LabeledSample, size: tuple[int, int], *, crop: bool = True) -> Layers:
+    """The largest middle part of a sample that has the shape of `size` (width, height), resized to it. Without `crop`
+    the whole sample is resized, whatever its shape.
 
     Image and coverage go through the same antialiased filter, so that a soft edge stays what it is in the image.
     Coverage is that of the known pixels alone, and unknown where they are less than half; inverse depth is never
     blended.
     """
-    width, height = _largest(triple, size)
     full_height, full_width = triple.image.shape[:2]
+    width, height = _largest(triple, size) if crop else (full_width, full_height)
     window = _Window((full_width - width) // 2, (full_height - height) // 2, width, height)
     return _resized(triple, window, size, mirror=False)
 

@@ -5,28 +5,30 @@ import multiprocessing
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.context import BaseContext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from qumade.data.augment import Layers, augment, fitted
 from qumade.data.augmentation import Augmentation
-from qumade.data.dataset import LabeledSample, SampleDataset
-from qumade.data.mixture import Ingredient, Key, Mixture
+from qumade.data.dataset import LabeledSample
+from qumade.data.mixture import Key, Mixture
 from qumade.errors import QumadeError
 from qumade.plan.random_numbers import Stream
 
-__all__ = ["Batch", "Batches", "ordered_batches", "to_batch", "training_batches"]
+__all__ = ["Batch", "Batches", "read_ahead", "to_batch", "training_batches"]
 
 # Imported once by the server that reader processes are forked from; a name that is no module would be ignored silently.
 PRELOADED = (__name__, "qumade.data.synthetic")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 _AHEAD = 4  # batches that each worker, or the thread, reads ahead
 
 
@@ -51,13 +53,14 @@ class _Packed(NamedTuple):
     inverse_depth: Tensor
 
 
-def to_batch(triples: Sequence[LabeledSample], size: tuple[int, int]) -> Batch:
+def to_batch(triples: Sequence[LabeledSample], size: tuple[int, int], *, crop: bool = True) -> Batch:
     """Samples of any size as one batch of `size` (width, height), not augmented.
 
-    Of a sample of another shape the largest middle part of that shape is taken. Image and coverage are resized by the
-    same antialiased filter, coverage by that of the known pixels; inverse depth by nearest neighbour, never blended.
+    Of a sample of another shape the largest middle part of that shape is taken; without `crop` all of it. Image and
+    coverage are resized by the same antialiased filter, coverage by that of the known pixels; inverse depth by nearest
+    neighbour, never blended.
     """
-    return _unpacked(_packed([fitted(triple, size) for triple in triples]), torch.device("cpu"))
+    return _unpacked(_packed([fitted(triple, size, crop=crop) for triple in triples]), torch.device("cpu"))
 
 
 def training_batches(
@@ -89,25 +92,21 @@ def training_batches(
     return Batches(reader, keys, start, stop, workers, torch.device(device))
 
 
-def ordered_batches(
-    dataset: SampleDataset,
-    positions: NDArray[np.int64],
-    *,
-    size: tuple[int, int],
-    batch_size: int,
-    workers: int = 0,
-    device: torch.device | str = "cpu",
-) -> "Batches":
-    """Every one of these samples once, in this order, not augmented; the last batch may be smaller."""
-    if batch_size < 1:
-        raise QumadeError(f"Invalid batch size: got {batch_size}; must be at least 1")
-    reader = _Reader(Mixture([Ingredient(dataset, positions)]), size, None, 0)
-
-    def keys(batch: int) -> list[Key]:
-        chosen = positions[batch * batch_size : (batch + 1) * batch_size]
-        return [Key(0, position, 0) for position in chosen.tolist()]
-
-    return Batches(reader, keys, 0, math.ceil(len(positions) / batch_size), workers, torch.device(device))
+def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield `read(item)` of each item, in order; a thread reads a few items ahead."""
+    # As in the workers one thread computes: many small steps, and sums that do not depend on the number of threads.
+    with ThreadPoolExecutor(1, "read", torch.set_num_threads, (1,)) as pool:
+        reading = deque[Future[Result]]()
+        try:
+            for item in items:
+                reading.append(pool.submit(read, item))
+                if len(reading) > _AHEAD:
+                    yield reading.popleft().result()
+            while reading:
+                yield reading.popleft().result()
+        finally:
+            for unread in reading:
+                unread.cancel()
 
 
 class Batches:
@@ -139,25 +138,12 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         began_s = time.perf_counter()
-        for batch in self._read_here() if self._loader is None else map(self._delivered, self._loader):
+        for batch in (
+            read_ahead(self._read, self._numbers) if self._loader is None else map(self._delivered, self._loader)
+        ):
             self.waited_s += time.perf_counter() - began_s
             yield batch
             began_s = time.perf_counter()
-
-    def _read_here(self) -> Iterator[Batch]:
-        # As in the workers one thread computes: many small steps, and sums that do not depend on the number of threads.
-        with ThreadPoolExecutor(1, "read", torch.set_num_threads, (1,)) as pool:
-            reading = deque[Future[Batch]]()
-            try:
-                for number in self._numbers:
-                    reading.append(pool.submit(self._read, number))
-                    if len(reading) > _AHEAD:
-                        yield reading.popleft().result()
-                while reading:
-                    yield reading.popleft().result()
-            finally:
-                for unread in reading:
-                    unread.cancel()
 
     def _read(self, number: int) -> Batch:
         return self._delivered(self._reader.__getitems__(self._keys(number)))

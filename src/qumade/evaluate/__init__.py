@@ -1,1 +1,1 @@
-"""How good a network is: metrics, comparison, report."""
+"""Evaluation of networks: scores, comparison, report."""

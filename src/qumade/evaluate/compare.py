@@ -1,4 +1,4 @@
-"""Networks against each other on the same pictures: every score of every one, and how sure the differences are."""
+"""Comparison of networks on the same pictures: all scores, and confidence intervals of their differences."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.data.dataset import SampleDataset
 from qumade.errors import QumadeError
-from qumade.evaluate.alignment import DepthKind, default_alignment, depth_kind
-from qumade.evaluate.bootstrap import Interval, mean_differences
 from qumade.evaluate.evaluation import SCORES, Evaluation, evaluate
 from qumade.evaluate.panels import Row, headline_scores, row_of
 from qumade.evaluate.summary import (
@@ -19,13 +18,15 @@ from qumade.evaluate.summary import (
     as_json,
     check_share,
     format_number,
-    how_judged,
+    how_evaluated,
     score_matrix,
     score_names,
     selected,
     summarise,
 )
-from qumade.evaluate.targets import Predict, Samples, as_text, choose, predict_each
+from qumade.evaluate.targets import Predict, as_text, choose, predict_each
+from qumade.metrics.alignment import DepthKind, default_alignment, depth_kind
+from qumade.metrics.bootstrap import Interval, mean_differences
 from qumade.models.config import TASKS, Task
 
 __all__ = [
@@ -44,7 +45,7 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A network to compare: its name, what it predicts, its depth kind, and its trained tasks."""
+    """A network to compare: its name, its predictor, its kind of depth, and its trained tasks."""
 
     name: str
     predict: Predict
@@ -54,11 +55,14 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All runs on one dataset: an evaluation and the means of each, over the same pictures and with the same alignment;
-    `differences` has, for each further run, the first run's mean minus its mean, by column of scores."""
+    """All runs on one dataset: an evaluation and the means of each, over the same pictures and with the same alignment.
+
+    `keep`, bool [pictures], marks the pictures that count. `differences` holds, for each run but the first, the first
+    run's mean minus its mean, by column of scores.
+    """
 
     evaluations: tuple[Evaluation, ...]
-    keep: NDArray[np.bool_]  # pictures that count
+    keep: NDArray[np.bool_]
     groups: tuple[Group, ...]
     differences: tuple[dict[str, Interval], ...]
     min_object_share: float
@@ -70,7 +74,7 @@ class Comparison:
 
 def compare(
     runs: Sequence[Run],
-    dataset: Samples,
+    dataset: SampleDataset,
     *,
     splits: Sequence[str] = (),
     limit: int | None = None,
@@ -78,10 +82,11 @@ def compare(
     seed: int = 0,
     progress: bool = False,
 ) -> Comparison:
-    """Evaluate all runs on a dataset. The weakest kind of depth among runs and dataset decides the alignment of all;
-    a task that one of them was not trained on is not compared.
+    """Evaluate all runs on a dataset. The weakest kind of depth among runs and dataset decides the alignment of all.
+    Only tasks that all runs were trained on are compared.
 
-    Pictures may be narrowed as in `evaluate` and `summarise`; `seed` is that of the bootstrap.
+    `splits` and `limit` select samples as in `choose`, `min_object_share` as in `summarise`; `seed` is that of the
+    bootstrap.
     """
     if len(runs) < 2:
         raise QumadeError(f"Invalid comparison: got {len(runs)} runs; must be at least 2")
@@ -90,11 +95,11 @@ def compare(
     trained_tasks = [task for task in TASKS if all(task in run.trained_tasks for run in runs)]
     if not trained_tasks:
         raise QumadeError(
-            "Invalid comparison: got runs of which some were trained on masks and others on depth; must share a task"
+            "Invalid comparison: got runs trained on masks only and runs trained on depth only; must share a task"
         )
-    code = dataset.depth_encoding if "depth" in trained_tasks else None
+    encoding = dataset.depth_encoding if "depth" in trained_tasks else None
     kinds = [run.depth_kind for run in runs]
-    alignment = None if code is None else default_alignment(depth_kind(code), *kinds)
+    alignment = None if encoding is None else default_alignment(depth_kind(encoding), *kinds)
     evaluations = tuple(
         evaluate(
             run.predict,
@@ -121,9 +126,9 @@ def compare(
 
 
 def wins(comparison: Comparison, winner: int, loser: int, score: int = 0, count: int = 8) -> list[tuple[int, float]]:
-    """Return the rows where one run beats another by most, with by how much, largest first.
+    """Return the rows where one run beats another, with the difference, largest first, at most `count`.
 
-    `score` numbers the headline scores: mask IoU and delta < 1.25, as far as the dataset has them.
+    `score` is the index of a headline score: mask IoU and delta < 1.25, where the dataset has such labels.
     """
     better, worse = (headline_scores(comparison.evaluations[run])[score][1] for run in (winner, loser))
     lead = np.where(comparison.keep, better - worse, np.nan)
@@ -132,29 +137,29 @@ def wins(comparison: Comparison, winner: int, loser: int, score: int = 0, count:
 
 
 def draw_wins(
-    comparison: Comparison, runs: Sequence[Run], dataset: Samples, pair: tuple[int, int], rows: Sequence[int]
+    comparison: Comparison, runs: Sequence[Run], dataset: SampleDataset, pair: tuple[int, int], rows: Sequence[int]
 ) -> list[Row]:
-    """Return the panels of these rows with the predictions of two runs side by side, and both scores as captions."""
+    """Return the panels of these rows: predictions of two runs side by side, and both scores in the captions."""
     evaluations = [comparison.evaluations[run] for run in pair]
     positions = evaluations[0].scores["sample"].to_numpy()[list(rows)]
     streams = [predict_each(runs[run].predict, dataset, positions) for run in pair]
     drawn = []
-    for row, (position, triple, first), (_, _, second) in zip(rows, *streams, strict=True):
+    for row, (position, sample, first), (_, _, second) in zip(rows, *streams, strict=True):
         parts = [evaluations[0].scores["stem"][row].as_py() or f"sample {position}"]
         for (title, a), (_, b) in zip(*(headline_scores(evaluation) for evaluation in evaluations), strict=True):
             parts.append(f"{title}: {letter(pair[0])} {a[row]:.3f}, {letter(pair[1])} {b[row]:.3f}")
         predictions = [(f"{letter(pair[0])}'s", first), (f"{letter(pair[1])}'s", second)]
-        drawn.append(row_of(evaluations[0], row, triple, predictions, dataset.depth_encoding, " · ".join(parts)))
+        drawn.append(row_of(evaluations[0], row, sample, predictions, dataset.depth_encoding, " · ".join(parts)))
     return drawn
 
 
 def letter(run: int) -> str:
-    """Return what a run is called in tables and plots: A, B, ..., Z, then A26, A27."""
+    """Return the letter of a run in tables and plots: A, B, ..., Z, then A26, A27."""
     return chr(ord("A") + run) if run < 26 else f"A{run}"
 
 
 def unique_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """Return the names of networks or datasets; where two are equal, the paths they lie at."""
+    """Return the names of networks or datasets; where two are equal, their paths."""
     return [
         as_text(name if list(names).count(name) == 1 else str(path.absolute()))
         for name, path in zip(names, paths, strict=True)
@@ -162,14 +167,14 @@ def unique_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
 
 
 def format_comparison(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> str:
-    """Return means and differences as tables of text, one a dataset."""
+    """Return means and differences as tables of text, one for each dataset."""
     lines = [f"{letter(number)}  {run.name}" for number, run in enumerate(runs)]
     heads = [letter(number) for number in range(len(runs))] + [f"A - {letter(n)}" for n in range(1, len(runs))]
     for comparison in comparisons:
         first = comparison.evaluations[0]
         lines += [
             "",
-            f"{comparison.dataset}: {comparison.groups[0].pictures:,} pictures. {how_judged(first, len(runs))}",
+            f"{comparison.dataset}: {comparison.groups[0].pictures:,} pictures. {how_evaluated(first, len(runs))}",
         ]
         rows = [["", *heads]]
         for name in score_names(first):
@@ -181,7 +186,7 @@ def format_comparison(runs: Sequence[Run], comparisons: Sequence[Comparison]) ->
 
 
 def format_interval(interval: Interval) -> str:
-    """Return a difference and, where there are pictures enough, its 95 % interval."""
+    """Return a difference and, where there are enough pictures, its 95 % interval."""
     if np.isnan(interval.value):
         return "-"
     if interval.low is None or interval.high is None:
@@ -190,18 +195,18 @@ def format_interval(interval: Interval) -> str:
 
 
 def comparison_as_json(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """Return all means and differences for a program. Runs are told by their names and letters."""
+    """Return all means and differences for programs. Runs are identified by letters; "runs" gives their names."""
     names = {letter(number): run.name for number, run in enumerate(runs)}
     datasets = []
     for comparison in comparisons:
         columns = [name.column for name in score_names(comparison.evaluations[0])]
-        judged = [as_json(e, [g]) for e, g in zip(comparison.evaluations, comparison.groups, strict=True)]
+        summaries = [as_json(e, [g]) for e, g in zip(comparison.evaluations, comparison.groups, strict=True)]
         datasets.append(
             {
-                **{key: judged[0][key] for key in ("dataset", "alignment", "clamp_depth", "truth_kind")},
+                **{key: summaries[0][key] for key in ("dataset", "alignment", "clamp_depth", "truth_kind")},
                 "min_object_share": comparison.min_object_share,
                 "pictures": comparison.groups[0].pictures,
-                "runs": {letter(number): values["groups"]["all"] for number, values in enumerate(judged)},
+                "runs": {letter(number): values["groups"]["all"] for number, values in enumerate(summaries)},
                 "differences": [
                     {
                         "first": letter(0),

@@ -1,8 +1,8 @@
-"""Judging a network on a dataset: every picture is predicted once and scored, beside predictions that know nothing."""
+"""Evaluation of a network on a dataset: every picture is predicted once and scored, beside a trivial baseline."""
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from qumade.data.dataset import LabeledSample
-from qumade.depth.encoding import DepthEncoding
+from qumade.data.dataset import LabeledSample, SampleDataset
 from qumade.errors import QumadeError
-from qumade.evaluate.alignment import (
+from qumade.evaluate.targets import Predict, Predicted, as_text, choose, predict_each
+from qumade.io.files import write_bytes
+from qumade.metrics.alignment import (
     Aligned,
     Alignment,
     Clamp,
@@ -24,10 +25,8 @@ from qumade.evaluate.alignment import (
     default_clamp,
     depth_kind,
 )
-from qumade.evaluate.legacy_notebook import legacy_grey, legacy_sums
-from qumade.evaluate.metrics import DEPTH_METRICS, MASK_METRICS, THRESHOLD, depth_errors, mask_scores
-from qumade.evaluate.targets import Predict, Samples, Truth, as_text, choose, predict_each, truth_of
-from qumade.io.files import write_bytes
+from qumade.metrics.ground_truth import GroundTruth, ground_truth_of
+from qumade.metrics.scores import DEPTH_METRICS, MASK_METRICS, THRESHOLD, depth_errors, mask_scores
 from qumade.models.config import TASKS, Task
 
 __all__ = ["DEPTH_REGIONS", "SCORES", "Evaluation", "evaluate", "write_scores"]
@@ -48,11 +47,11 @@ SCORES = (
 class Evaluation:
     """Scores of one network on one dataset.
 
-    `scores` has a row a picture: `sample` (position in the dataset), `stem`, `split`, `object_share` (of the picture,
-    true), `predicted_share`, `mask_pixels` and `depth_pixels` that took part, `depth_scale` and `depth_shift` of the
-    alignment, and SCORES, null where they cannot be told. `baselines` has the SCORES of the same pictures for all
-    background and the mean inverse depth everywhere. `legacy` has, where it was asked for, the `legacy_sums` of
-    each picture for "mask" and "depth", float64 [pictures, 7].
+    `scores` has one row per picture: `sample` (position in the dataset), `stem`, `split`, `object_share` (of the
+    picture, true), `predicted_share`, `mask_pixels` and `depth_pixels` that were evaluated, `depth_scale` and
+    `depth_shift` of the alignment, and SCORES, null where undefined. `baselines` has the SCORES of a trivial baseline
+    on the same pictures: all background, at the mean inverse depth. Outputs other than `trained_tasks` are neither
+    scored nor shown.
     """
 
     dataset: str
@@ -62,8 +61,7 @@ class Evaluation:
     predicted_kind: DepthKind
     alignment: Alignment | None  # None without depth
     clamp: Clamp | None
-    legacy: dict[str, NDArray[np.float64]] | None
-    trained_tasks: tuple[Task, ...] = TASKS  # what else the network says is neither scored nor shown
+    trained_tasks: tuple[Task, ...] = TASKS
 
     @property
     def has_masks(self) -> bool:
@@ -76,73 +74,75 @@ class Evaluation:
 
 def evaluate(
     predict: Predict,
-    dataset: Samples,
+    dataset: SampleDataset,
     *,
     predicted_kind: DepthKind = None,
     trained_tasks: Sequence[Task] = TASKS,
     positions: NDArray[np.integer] | None = None,
     alignment: Alignment | None = None,
     clamp: Clamp | None = None,
-    legacy: bool = False,
+    observe: Callable[[LabeledSample, Predicted], None] | None = None,
     batch_size: int = 8,
     progress: bool = False,
 ) -> Evaluation:
-    """Predict and score the samples at these positions (all). Alignment and clamp follow the kinds of the predicted and
-    the true depth where they are not given. Only `trained_tasks` are scored. Raises QumadeError where the
-    dataset has nothing of that, and where a prediction does not fit its picture."""
+    """Predict and score the samples at these positions (all).
+
+    Alignment and clamp follow the kinds of the predicted and the true depth where they are not given. Only
+    `trained_tasks` are scored. `observe` receives every sample with its prediction. Raises QumadeError where the
+    dataset lacks labels of all these tasks, and where a prediction does not fit its picture.
+    """
     positions = choose(dataset) if positions is None else positions
-    code = dataset.depth_encoding if "depth" in trained_tasks else None
-    if code is None and not ("mask" in trained_tasks and getattr(dataset, "has_masks", True)):
+    encoding = dataset.depth_encoding if "depth" in trained_tasks else None
+    masks = "mask" in trained_tasks
+    if encoding is None and not (masks and dataset.has_masks):
         needed = " or ".join({"mask": "masks", "depth": "depth"}[task] for task in trained_tasks)
         raise QumadeError(
             f"Invalid dataset: got {dataset.name} without {needed}; must have labels of a task that the network was "
             "trained on"
         )
-    if code is not None:
-        alignment = alignment or default_alignment(predicted_kind, depth_kind(code))
-        clamp = clamp or default_clamp(code)
+    if encoding is not None:
+        alignment = alignment or default_alignment(predicted_kind, depth_kind(encoding))
+        clamp = clamp or default_clamp(encoding)
     else:
         alignment = clamp = None
-    # a constant is moved to the truth whatever it is, but where nothing is aligned
+    # Any constant is aligned with the ground truth; without alignment it has to be the mean.
     mean = _mean_inverse_depth(dataset, positions) if alignment == "none" else 1.0
-    stems, splits = getattr(dataset, "stems", None), dataset.splits
+    stems, splits = dataset.stems, dataset.splits
     rows: list[dict[str, object]] = []
     baseline_rows: list[dict[str, float]] = []
-    sums: list[dict[str, NDArray[np.float64]]] = []
-    for position, triple, predicted in predict_each(predict, dataset, positions, batch_size, progress):
-        truth = truth_of(triple, code)
-        told = predicted.mask if "mask" in trained_tasks else None
+    for position, sample, predicted in predict_each(predict, dataset, positions, batch_size, progress):
+        truth = ground_truth_of(sample, encoding)
+        probability = predicted.mask if masks else None
         try:
-            scored = _score(told, predicted.inverse_depth, truth, alignment, clamp)
+            scored = _score(probability, predicted.inverse_depth, truth, alignment, clamp)
         except QumadeError as error:
             raise QumadeError(f"{error} (sample {position} of {dataset.name})") from error
         identity = {
             "sample": position,
-            "stem": "" if stems is None else as_text(str(stems[position])),
+            "stem": as_text(str(stems[position])),
             "split": str(splits[position]),
-            "predicted_share": math.nan if told is None else float((told >= THRESHOLD).mean()),
+            "predicted_share": math.nan if probability is None else float((probability >= THRESHOLD).mean()),
         }
-        size = _size(truth, clamp) | ({} if "mask" in trained_tasks else {"mask_pixels": 0})
-        rows.append(identity | size | scored)
-        nothing = np.zeros(triple.image.shape[:2])
-        baseline_rows.append(_score(None if told is None else nothing, nothing + mean, truth, alignment, clamp))
-        if legacy:
-            sums.append(_legacy(told, predicted.inverse_depth, triple, truth, code))
+        evaluated = _evaluated_pixels(truth, clamp) | ({} if masks else {"mask_pixels": 0})
+        rows.append(identity | evaluated | scored)
+        background = np.zeros(sample.image.shape[:2])
+        baseline_rows.append(_score(background if masks else None, background + mean, truth, alignment, clamp))
+        if observe is not None:
+            observe(sample, predicted)
     return Evaluation(
         dataset=as_text(dataset.name),
         scores=_table(rows),
         baselines=_table(baseline_rows),
-        truth_kind=None if code is None else depth_kind(code),
+        truth_kind=None if encoding is None else depth_kind(encoding),
         predicted_kind=predicted_kind,
         alignment=alignment,
         clamp=clamp,
-        legacy={name: np.array([one[name] for one in sums]).reshape(-1, 7) for name in TASKS} if legacy else None,
         trained_tasks=tuple(trained_tasks),
     )
 
 
 def write_scores(evaluation: Evaluation, path: Path) -> None:
-    """Write the table of pictures as parquet, with alignment and clamp (nearest and farthest depth) as its metadata."""
+    """Write the table of pictures as parquet, with alignment and clamp (nearest and farthest depth) in its metadata."""
     clamp = evaluation.clamp
     stated = {
         "dataset": evaluation.dataset,
@@ -159,7 +159,7 @@ def write_scores(evaluation: Evaluation, path: Path) -> None:
 def _score(
     probability: NDArray[np.floating] | None,
     inverse_depth: NDArray[np.floating],
-    truth: Truth,
+    truth: GroundTruth,
     alignment: Alignment | None,
     clamp: Clamp | None,
 ) -> dict[str, float]:
@@ -179,19 +179,19 @@ def _score(
     return scores | {"depth_scale": aligned.scale, "depth_shift": aligned.shift}
 
 
-def _size(truth: Truth, clamp: Clamp | None) -> dict[str, object]:
-    """Return how much of a picture there is to judge."""
-    size: dict[str, object] = {"object_share": math.nan, "mask_pixels": 0, "depth_pixels": 0}
+def _evaluated_pixels(truth: GroundTruth, clamp: Clamp | None) -> dict[str, object]:
+    """Return how much of a picture is evaluated, and how much of it is object."""
+    evaluated: dict[str, object] = {"object_share": math.nan, "mask_pixels": 0, "depth_pixels": 0}
     if truth.mask is not None:
-        size["object_share"] = float((truth.mask >= THRESHOLD).mean())
-        size["mask_pixels"] = int(np.count_nonzero(~np.isnan(truth.mask)))
+        evaluated["object_share"] = float((truth.mask >= THRESHOLD).mean())
+        evaluated["mask_pixels"] = int(np.count_nonzero(~np.isnan(truth.mask)))
     if truth.inverse_depth is not None and clamp is not None:
-        size["depth_pixels"] = int(np.count_nonzero(truth.inverse_depth >= clamp.far))
-    return size
+        evaluated["depth_pixels"] = int(np.count_nonzero(truth.inverse_depth >= clamp.far))
+    return evaluated
 
 
 def _table(rows: Sequence[dict[str, object]] | Sequence[dict[str, float]]) -> pa.Table:
-    """Return rows as a table of fixed columns; NaN and what a row lacks become null, which every reader leaves out."""
+    """Return rows as a table of fixed columns; NaN and missing values become null, which every reader leaves out."""
     integers = [name for name in ("sample", "mask_pixels", "depth_pixels") if rows and name in rows[0]]
     texts = [name for name in ("stem", "split") if rows and name in rows[0]]
     numbers = ["object_share", "predicted_share"] if texts else []
@@ -205,28 +205,11 @@ def _table(rows: Sequence[dict[str, object]] | Sequence[dict[str, float]]) -> pa
     return pa.table(columns)
 
 
-def _mean_inverse_depth(dataset: Samples, positions: NDArray[np.integer]) -> float:
-    """Return the mean of the means of the pictures that have known depth."""
+def _mean_inverse_depth(dataset: SampleDataset, positions: NDArray[np.integer]) -> float:
+    """Return the mean, over the pictures that have known depth, of their mean inverse depth."""
     found = []
     for position in positions:
-        truth = truth_of(dataset.read(int(position)), dataset.depth_encoding).inverse_depth
+        truth = ground_truth_of(dataset.read(int(position)), dataset.depth_encoding).inverse_depth
         if truth is not None and not np.isnan(truth).all():
             found.append(float(np.nanmean(truth)))
     return math.fsum(found) / len(found) if found else 1.0
-
-
-def _legacy(
-    probability: NDArray[np.floating] | None,
-    inverse_depth: NDArray[np.floating],
-    triple: LabeledSample,
-    truth: Truth,
-    code: DepthEncoding | None,
-) -> dict[str, NDArray[np.float64]]:
-    sums = {"mask": np.zeros(7), "depth": np.zeros(7)}
-    if truth.mask is not None and probability is not None:
-        sums["mask"] = legacy_sums(probability, truth.mask)
-    if triple.inverse_depth is not None and code is not None:
-        ignored = False if triple.ignore is None else triple.ignore
-        grey = legacy_grey(np.where(ignored, np.float32(np.nan), triple.inverse_depth), code)
-        sums["depth"] = legacy_sums(grey, legacy_grey(inverse_depth, code))
-    return sums

@@ -1,7 +1,7 @@
-"""Which parts of a picture speak for the mask, or for the depth at a point: Grad-CAM.
+"""Grad-CAM: which parts of a picture support the mask, or nearness at a point.
 
 R. R. Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via gradient-based localization", ICCV 2017:
-the maps of one layer, each weighted by the mean of its gradient, added up, and what is below 0 left out. For outputs
+the sum of the maps of one layer, each weighted by the mean of its gradient, with negative values set to 0. For outputs
 that are maps, K. Vinogradova et al., "Towards interpretable semantic segmentation via gradient-weighted class
 activation mapping", AAAI 2020: the gradient is that of a sum over the pixels in question.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from qumade.errors import QumadeError
 from qumade.extras import needs
 from qumade.models.network import MaskDepthNetwork
-from qumade.predict.predictor import resized, working_size
+from qumade.models.resizing import resized, working_size
 
 __all__ = ["explain_depth", "explain_mask", "heat_overlay"]
 
@@ -26,9 +26,9 @@ COLOURS = "turbo"
 
 
 def explain_mask(network: MaskDepthNetwork, image: NDArray[np.uint8], *, level: int = -1) -> NDArray[np.float32]:
-    """Return what speaks for the object's mask, float32 [H, W]: 0 not at all, 1 the most in this picture.
+    """Return how much each pixel supports the object's mask, float32 [H, W]: 0 not at all, 1 the most in this picture.
 
-    The target is the sum of the mask's logits over the pixels predicted to be the object, over all where there are
+    The target is the sum of the mask's logits over the pixels predicted as object, or over all pixels where there are
     none. `image`: uint8 [H, W, 3]. `level`: the layer, a level of the encoder's features; -1 is the coarsest. Computed
     on the network's device; the network, its gradients included, is left as it was.
     """
@@ -43,10 +43,10 @@ def explain_mask(network: MaskDepthNetwork, image: NDArray[np.uint8], *, level: 
 def explain_depth(
     network: MaskDepthNetwork, image: NDArray[np.uint8], point: tuple[int, int], *, level: int = -1
 ) -> NDArray[np.float32]:
-    """Return what speaks for nearness at `point` (column, row) of the picture, float32 [H, W] as of `explain_mask`.
+    """Return how much each pixel supports nearness at `point` (column, row), float32 [H, W] as from `explain_mask`.
 
-    The target is the inverse depth of that pixel at the size the network works at. Raises QumadeError for a point
-    outside the picture.
+    The target is the inverse depth of that pixel at the size at which the network sees the picture. Raises QumadeError
+    for a point outside the picture.
     """
     height, width = image.shape[:2]
     column, row = point

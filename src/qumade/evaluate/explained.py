@@ -1,16 +1,16 @@
-"""A section of a report: what the network looks at, on a few of the judged pictures."""
+"""A section of a report: Grad-CAM of a few evaluated pictures."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from qumade.data.dataset import SampleDataset
 from qumade.evaluate.evaluation import Evaluation
 from qumade.evaluate.explain import explain_depth, explain_mask, heat_overlay
 from qumade.evaluate.panels import Panel
 from qumade.evaluate.report import Section
-from qumade.evaluate.targets import Samples
 from qumade.models.network import MaskDepthNetwork
-from qumade.predict.predictor import resized
+from qumade.models.resizing import resized
 
 __all__ = ["explained"]
 
@@ -18,10 +18,9 @@ SHOWN_PX = 480  # the longer side of a picture at most: a report must not hold w
 MARK_PX = 5
 
 
-def explained(network: MaskDepthNetwork, evaluation: Evaluation, dataset: Samples, count: int = 4) -> Section:
-    """Grad-CAM of the mask, and of the depth at a point, on `count` judged pictures spread over those with an object.
-
-    The point is the middle of the object where the truth shows one, else the middle of the lower edge, on the ground.
+def explained(network: MaskDepthNetwork, evaluation: Evaluation, dataset: SampleDataset, count: int = 4) -> Section:
+    """Return Grad-CAM of the mask, and of the depth at a point, for `count` evaluated pictures, those with an object if
+    there are any. The point is the middle of the true object, or without one that of the lower edge, on the ground.
     """
     shares = np.asarray(evaluation.scores["object_share"].to_pylist(), np.float64)  # None becomes NaN
     with_object = np.flatnonzero(shares > 0)
@@ -29,24 +28,24 @@ def explained(network: MaskDepthNetwork, evaluation: Evaluation, dataset: Sample
     rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(np.int64)]
     panels: list[Panel] = []
     for position in evaluation.scores["sample"].to_numpy()[rows].tolist():
-        triple = dataset.read(position)
-        point = _middle(triple.mask, triple.image.shape)
+        sample = dataset.read(position)
+        point = _middle(sample.mask, sample.image.shape)
         if "mask" in network.config.trained_tasks:
-            heat = explain_mask(network, triple.image)
-            panels.append(Panel(f"sample {position}: mask", _overlay(triple.image, heat)))
+            heat = explain_mask(network, sample.image)
+            panels.append(Panel(f"sample {position}: mask", _overlay(sample.image, heat)))
         if "depth" not in network.config.trained_tasks:
             continue
-        marked = _overlay(triple.image, explain_depth(network, triple.image, point))
-        height, width = triple.image.shape[:2]
+        marked = _overlay(sample.image, explain_depth(network, sample.image, point))
+        height, width = sample.image.shape[:2]
         column, row = point[0] * marked.width // width, point[1] * marked.height // height
         box = (column - MARK_PX, row - MARK_PX, column + MARK_PX, row + MARK_PX)
         ImageDraw.Draw(marked).ellipse(box, outline="white", width=2)
         panels.append(Panel(f"sample {position}: depth at the ring", marked))
     text = (
-        "Grad-CAM of the coarsest level of the encoder: red speaks for the object, or for nearness at the ring, blue "
-        "does not. Coarse by nature: a cell is as large as the encoder's stride."
+        "Grad-CAM of the coarsest level of the encoder. Red regions support the object, or nearness at the ring; blue "
+        "ones do not. The map is coarse: its cells are as large as the encoder's stride."
     )
-    return Section("What it looks at", text, tuple(panels))
+    return Section("What the network looks at", text, tuple(panels))
 
 
 def _overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:

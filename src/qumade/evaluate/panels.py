@@ -1,4 +1,4 @@
-"""Pictures to look at: a photo, what is true of it and what a network says, as panels side by side."""
+"""Panels side by side: a picture, its ground truth and what a network predicts."""
 
 import io
 from collections.abc import Sequence
@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from qumade.data.dataset import LabeledSample
+from qumade.data.dataset import LabeledSample, SampleDataset
 from qumade.depth.encoding import DepthEncoding
-from qumade.evaluate.alignment import Alignment, Clamp, align
 from qumade.evaluate.evaluation import Evaluation
-from qumade.evaluate.metrics import THRESHOLD
 from qumade.evaluate.summary import left_out, selected
-from qumade.evaluate.targets import Predict, Predicted, Samples, Truth, predict_each, truth_of
+from qumade.evaluate.targets import Predict, Predicted, predict_each
+from qumade.metrics.alignment import Alignment, Clamp, align
+from qumade.metrics.ground_truth import GroundTruth, ground_truth_of
+from qumade.metrics.scores import THRESHOLD
 from qumade.viz.sheets import coloured_depth, fitted_text
 
 __all__ = [
@@ -35,9 +36,9 @@ MASK_COLOURS = {
     "found": (0, 158, 115),
     "missed": (213, 94, 0),
     "false alarm": (0, 114, 178),
-    "not judged": (90, 90, 96),
+    "not evaluated": (90, 90, 96),
 }
-"""Of the parts of a mask; told apart by colour-blind people too (Okabe and Ito 2008)."""
+"""Colours of the parts of a mask, which colour-blind people can distinguish too (Okabe and Ito 2008)."""
 PAPER, INK = (250, 250, 248), (32, 32, 36)
 
 
@@ -59,15 +60,15 @@ class Row:
 
 def worst(evaluation: Evaluation, count: int = 32, min_object_share: float = 0.0) -> list[int]:
     """Return the rows of the pictures with the lowest mask IoU (delta < 1.25 without masks), lowest first, among those
-    whose object is at least that share of the picture."""
+    in which the object covers at least that share."""
     scores = np.where(selected(evaluation, min_object_share), headline_scores(evaluation)[0][1], np.nan)
     order = [int(row) for row in np.argsort(scores, kind="stable") if not np.isnan(scores[row])]
     return order[:count]
 
 
 def headline_scores(evaluation: Evaluation) -> list[tuple[str, NDArray[np.float64]]]:
-    """Return title and score of each picture by which pictures are ranked: mask IoU, then delta < 1.25, as far as the
-    dataset has labels. A picture rightly predicted to be without object has an IoU of 1 here."""
+    """Return title and values, float64 [pictures], of the scores that rank pictures: mask IoU, then delta < 1.25, where
+    the dataset has such labels. A picture without an object, correctly predicted as such, has an IoU of 1 here."""
     found = []
     if evaluation.has_masks or not evaluation.has_depth:
         iou = evaluation.scores["mask_iou"].to_numpy().copy()
@@ -78,33 +79,33 @@ def headline_scores(evaluation: Evaluation) -> list[tuple[str, NDArray[np.float6
     return found
 
 
-def draw_rows(evaluation: Evaluation, predict: Predict, dataset: Samples, rows: Sequence[int]) -> list[Row]:
-    """Predict these rows of an evaluation again and return their panels with scores as captions."""
+def draw_rows(evaluation: Evaluation, predict: Predict, dataset: SampleDataset, rows: Sequence[int]) -> list[Row]:
+    """Predict these rows of an evaluation again and return their panels, with scores in the captions."""
     positions = evaluation.scores["sample"].to_numpy()[list(rows)]
     drawn = []
-    for row, (_, triple, predicted) in zip(rows, predict_each(predict, dataset, positions), strict=True):
-        drawn.append(row_of(evaluation, row, triple, [("predicted", predicted)], dataset.depth_encoding))
+    for row, (_, sample, predicted) in zip(rows, predict_each(predict, dataset, positions), strict=True):
+        drawn.append(row_of(evaluation, row, sample, [("predicted", predicted)], dataset.depth_encoding))
     return drawn
 
 
 def row_of(
     evaluation: Evaluation,
     row: int,
-    triple: LabeledSample,
+    sample: LabeledSample,
     predictions: Sequence[tuple[str, Predicted]],
-    code: DepthEncoding | None,
+    encoding: DepthEncoding | None,
     caption: str | None = None,
 ) -> Row:
-    """Return the panels of one sample: image, true mask, each predicted mask, true depth, each predicted depth;
-    nothing of what the network never trained_tasks."""
-    truth = truth_of(triple, code)
-    panels = [Panel("image", _fitted(Image.fromarray(triple.image)))]
+    """Return the panels of one sample: image, true mask, each predicted mask, true depth, each predicted depth. Tasks
+    that the network was not trained on are left out."""
+    truth = ground_truth_of(sample, encoding)
+    panels = [Panel("image", _fitted(Image.fromarray(sample.image)))]
     if truth.mask is not None:
-        panels.append(Panel("true mask", _outcome(triple.image, truth.mask, truth.mask)))
+        panels.append(Panel("true mask", _outcome(sample.image, truth.mask, truth.mask)))
     for name, predicted in predictions if "mask" in evaluation.trained_tasks else ():
         drawn = _fitted(Image.fromarray(_grey(predicted.mask)))
         if truth.mask is not None:
-            drawn = _outcome(triple.image, predicted.mask, truth.mask)
+            drawn = _outcome(sample.image, predicted.mask, truth.mask)
         panels.append(Panel(f"{name} mask", drawn))
     if "depth" in evaluation.trained_tasks:
         panels += _depth_panels(truth, predictions, evaluation.alignment, evaluation.clamp)
@@ -112,7 +113,7 @@ def row_of(
 
 
 def sheet(rows: Sequence[Row], title: str, *, columns: int = 2) -> Image.Image:
-    """Return an RGB sheet of rows, `columns` side by side: panels over their caption, and what the colours mean."""
+    """Return an RGB sheet of rows, `columns` side by side: panels over their caption, and a legend of the colours."""
     strips = [_strip(row) for row in rows]
     width = max((strip.width for strip in strips), default=640)
     columns = max(1, min(columns, len(strips)))
@@ -160,7 +161,7 @@ def _caption(evaluation: Evaluation, row: int) -> str:
 
 
 def _outcome(image: NDArray[np.uint8], probability: NDArray[np.floating], truth: NDArray[np.floating]) -> Image.Image:
-    """Return the photo in grey with what was found, missed and falsely alarmed in MASK_COLOURS."""
+    """Return the photo in grey, with hits, misses and false alarms in MASK_COLOURS."""
     grey = np.asarray(Image.fromarray(image).convert("L"), np.float32)
     colours = np.repeat((90 + 0.6 * grey)[:, :, None], 3, axis=2)
     predicted, actual, unknown = probability >= THRESHOLD, truth >= THRESHOLD, np.isnan(truth)
@@ -171,7 +172,7 @@ def _outcome(image: NDArray[np.uint8], probability: NDArray[np.floating], truth:
 
 
 def _depth_panels(
-    truth: Truth, predictions: Sequence[tuple[str, Predicted]], alignment: Alignment | None, clamp: Clamp | None
+    truth: GroundTruth, predictions: Sequence[tuple[str, Predicted]], alignment: Alignment | None, clamp: Clamp | None
 ) -> list[Panel]:
     """Return true and predicted depth in the same colours, predictions after alignment."""
     panels = []

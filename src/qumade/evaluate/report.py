@@ -1,10 +1,10 @@
-"""Pages that hold everything in one file: numbers, plots, pictures. Names come from strangers and are escaped."""
+"""HTML pages that hold everything in one file: numbers, plots, pictures. Names are untrusted and escaped."""
 
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,28 +12,26 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qumade import __version__
-from qumade.evaluate.bootstrap import Interval, means
 from qumade.evaluate.compare import Comparison, Run, letter
 from qumade.evaluate.evaluation import DEPTH_REGIONS, Evaluation
-from qumade.evaluate.legacy_notebook import LEGACY_METRICS
 from qumade.evaluate.panels import MASK_COLOURS, Panel, Row, headline_scores, jpeg
 from qumade.evaluate.summary import (
-    KNOW_NOTHING,
+    BASELINE,
     SPLIT_WORDS,
     SPLITS_NOTE,
     Group,
     ScoreName,
     format_number,
-    how_judged,
-    legacy_means,
+    how_evaluated,
     score_names,
     selected,
 )
 from qumade.evaluate.targets import as_text
 from qumade.io.files import write_bytes
+from qumade.metrics.bootstrap import Interval, means
 from qumade.viz.score_plots import plot_differences, plot_histogram, plot_intervals, plot_pairs, plot_sizes
 
-__all__ = ["Section", "Wins", "write_comparison", "write_report"]
+__all__ = ["Section", "Table", "Wins", "write_comparison", "write_report"]
 
 HEADLINES = ("mask_iou", "depth_delta1")
 SECTIONS = {"mask": "Mask"} | {
@@ -42,13 +40,21 @@ SECTIONS = {"mask": "Mask"} | {
 }
 
 
+class Table(NamedTuple):
+    """A table of text: the head of each column, and rows of as many cells, the first one being the row's title."""
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Section:
-    """A further part of a report: a heading, a paragraph, and pictures with captions."""
+    """An additional part of a report: a heading, a paragraph, and a table or pictures with captions."""
 
     title: str
     text: str
-    pictures: tuple[Panel, ...]
+    pictures: tuple[Panel, ...] = ()
+    table: Table | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +77,8 @@ def write_report(
 ) -> None:
     """Write the report of one network on one dataset: report.html, which needs no other file and no connection.
 
-    `groups` are the means for that least share of an object, `worst` the rows of pictures to show, `trained` a sentence
-    on what the network was trained on.
+    `groups` are the means for this `min_object_share`, `worst` the rows of pictures to show, `extra` additional
+    sections, `trained` a sentence on the data that the network was trained on.
     """
     names = score_names(evaluation)
     sections = []
@@ -87,8 +93,8 @@ def write_report(
         "title": f"{run} on {evaluation.dataset}",
         "run": run,
         "dataset": evaluation.dataset,
-        "told": _told(groups) + _kept(min_object_share),
-        "judged": how_judged(evaluation),
+        "counted": _counted(groups) + _kept(min_object_share),
+        "how": how_evaluated(evaluation),
         "masks": evaluation.has_masks,
         "cards": [
             {
@@ -100,7 +106,7 @@ def write_report(
             for group in groups
             if group.name in ("all", "test")
         ],
-        "know_nothing": KNOW_NOTHING,
+        "baseline": BASELINE,
         "splits_note": f"{SPLITS_NOTE} {trained}".rstrip(),
         "groups": [
             {
@@ -112,12 +118,12 @@ def write_report(
             for group in groups
         ],
         "sections": sections,
-        "legacy": _legacy(evaluation, min_object_share),
         "plots": _plots(evaluation, groups, selected(evaluation, min_object_share)),
         "extra": [
             {
                 "title": section.title,
                 "text": section.text,
+                "table": section.table,
                 "pictures": [{"source": _jpeg_source(p.image), "caption": p.title} for p in section.pictures],
             }
             for section in extra
@@ -135,7 +141,7 @@ def write_comparison(
     comparisons: Sequence[Comparison],
     wins: Sequence[Sequence[Wins]],
 ) -> None:
-    """Write the report of a comparison; `wins` are the headings with pictures of each dataset."""
+    """Write the report of a comparison; `wins` holds the headings with pictures of each dataset."""
     parts = []
     for comparison, found in zip(comparisons, wins, strict=True):
         first = comparison.evaluations[0]
@@ -146,8 +152,8 @@ def write_comparison(
         parts.append(
             {
                 "name": comparison.dataset,
-                "told": _told(comparison.groups[:1]) + _kept(comparison.min_object_share),
-                "judged": how_judged(first, len(runs)),
+                "counted": _counted(comparison.groups[:1]) + _kept(comparison.min_object_share),
+                "how": how_evaluated(first, len(runs)),
                 "pairs": [f"A - {letter(number)}" for number in range(1, len(runs))],
                 "sections": sections,
                 "plots": _pair_plots(comparison),
@@ -173,16 +179,6 @@ def _write(path: Path, template: str, content: dict[str, Any]) -> None:
     write_bytes(path, as_text(text).encode())
 
 
-def _legacy(evaluation: Evaluation, min_object_share: float) -> dict[str, Any] | None:
-    if evaluation.legacy is None:
-        return None
-    lines = [
-        {"title": title, "cells": [format_number(value) for value in scores.values()]}
-        for title, scores in legacy_means(evaluation, min_object_share).items()
-    ]
-    return {"names": LEGACY_METRICS, "lines": lines}
-
-
 def _by_section(names: Sequence[ScoreName]) -> list[tuple[str, list[ScoreName]]]:
     sections = dict.fromkeys(name.section for name in names)
     return [(SECTIONS[section], [name for name in names if name.section == section]) for section in sections]
@@ -196,16 +192,16 @@ def _arrowed(name: ScoreName) -> str:
     return f"{name.title} {'↑' if name.higher_is_better else '↓'}"
 
 
-def _told(groups: Sequence[Group]) -> str:
+def _counted(groups: Sequence[Group]) -> str:
     group = groups[0]
-    text = f"{group.pictures:,} pictures judged" if group.pictures != 1 else "1 picture judged"
-    return f"{text}, {group.no_object:,} of them without any object." if group.no_object else f"{text}."
+    text = f"{group.pictures:,} pictures evaluated" if group.pictures != 1 else "1 picture evaluated"
+    return f"{text}, {group.no_object:,} of them without an object." if group.no_object else f"{text}."
 
 
 def _kept(min_object_share: float) -> str:
     if min_object_share == 0:
         return ""
-    return f" Only pictures count of which the object is at least {100 * min_object_share:.3g} %."
+    return f" Only pictures count in which the object covers at least {100 * min_object_share:.3g} %."
 
 
 def _plots(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.bool_]) -> list[dict[str, str]]:
@@ -216,9 +212,9 @@ def _plots(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.boo
         values = evaluation.scores[column].to_numpy()[keep]
         if np.isnan(values).all():
             continue
-        plots.append(_plot(plot_histogram(values, title), f"How many pictures have which {title}."))
+        plots.append(_plot(plot_histogram(values, title), f"Number of pictures over their {title}."))
         if evaluation.has_masks:
-            caption = f"{title[0].upper()}{title[1:]} over the size of the object; each point is of as many pictures."
+            caption = f"{title[0].upper()}{title[1:]} over the size of the object; each point holds equally many."
             plots.append(_plot(plot_sizes(shares, values, title), caption))
         rows = {
             group.name: np.ones(len(splits), bool) if group.name == "all" else splits == group.name for group in groups
@@ -232,7 +228,7 @@ def _plots(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.boo
 
 
 def _compared(name: ScoreName, comparison: Comparison) -> dict[str, Any]:
-    """Return one line of the table: the mean of each run, and each difference with interval and pictures."""
+    """Return one line of the table: the mean of each run, and each difference with its interval and pictures."""
     better = [False] * len(comparison.groups)
     cells = []
     for number, found in enumerate(comparison.differences, 1):
@@ -302,5 +298,5 @@ def _row(row: Row) -> dict[str, Any]:
 
 
 def _panels_width(rows: Sequence[Row]) -> int:
-    """Return the widest that a row of panels may be shown: as many pixels as it has."""
+    """Return the largest width at which a row of panels is shown, in pixels: its own."""
     return max((sum(panel.image.width + 6 for panel in row.panels) for row in rows), default=600)

@@ -1,4 +1,4 @@
-"""Means over pictures, by split: what is printed, reported and compared."""
+"""Means over pictures, by split, as they are printed, reported and compared."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qumade.errors import QumadeError
-from qumade.evaluate.alignment import Clamp, DepthKind
 from qumade.evaluate.evaluation import DEPTH_REGIONS, SCORES, Evaluation
-from qumade.evaluate.legacy_notebook import LEGACY_METRICS, legacy_scores
-from qumade.evaluate.metrics import DEPTH_METRICS, MASK_METRICS
+from qumade.metrics.alignment import Clamp, DepthKind
+from qumade.metrics.scores import DEPTH_METRICS, MASK_METRICS
 from qumade.plan.splits import SAMPLE_SPLITS
 
 __all__ = [
-    "KNOW_NOTHING",
+    "BASELINE",
     "SPLITS_NOTE",
     "SPLIT_WORDS",
     "Group",
@@ -25,12 +24,10 @@ __all__ = [
     "aligned",
     "as_json",
     "check_share",
-    "format_legacy",
     "format_number",
     "format_summary",
-    "how_judged",
+    "how_evaluated",
     "left_out",
-    "legacy_means",
     "score_matrix",
     "score_names",
     "selected",
@@ -47,10 +44,10 @@ SPLIT_WORDS = {
     "mixed": "neither is in the training part; one is of val, one of test",
 }
 SPLITS_NOTE = (
-    "Splits are those of this dataset: they tell what was seen in training only of a network that was trained on this "
-    "dataset's training part."
+    "Splits are those of this dataset: they show which pictures a network has seen only if it was trained on the "
+    "training part of this dataset."
 )
-KNOW_NOTHING = "know-nothing, all"  # the head of its column, which is of all pictures
+BASELINE = "trivial baseline, all"  # the head of its column, which is of all pictures
 KIND_WORDS = {
     "metric": "metric",
     "scaled": "scaled (true up to one factor)",
@@ -61,7 +58,7 @@ IN_METRES = ("sq_rel", "rmse")  # where depth is; every other score has no unit
 
 
 class ScoreName(NamedTuple):
-    """A column of scores: its name, the group of rows it stands in, its title, and which way is better."""
+    """A column of scores: its name, its section of the table, its title, and which direction is better."""
 
     column: str
     section: str
@@ -72,7 +69,8 @@ class ScoreName(NamedTuple):
 @dataclass(frozen=True)
 class Group:
     """Means over the pictures of one split, or of all. `no_object` pictures have neither a true nor a predicted object
-    and are left out of the mask's means; `counts` says how many pictures each mean is of."""
+    and are left out of the mask's means. `counts` holds the number of pictures behind each mean, `baselines` the means
+    of the trivial baseline."""
 
     name: str
     pictures: int
@@ -83,7 +81,7 @@ class Group:
 
 
 def score_names(evaluation: Evaluation) -> list[ScoreName]:
-    """Return the scores that the dataset has the labels for, in the order of tables."""
+    """Return the scores for which the dataset has labels, in the order of tables."""
     names = []
     if evaluation.has_masks:
         names += [ScoreName(f"mask_{m.key}", "mask", m.title, m.higher_is_better) for m in MASK_METRICS]
@@ -98,15 +96,16 @@ def score_names(evaluation: Evaluation) -> list[ScoreName]:
 
 
 def summarise(evaluation: Evaluation, min_object_share: float = 0.0) -> list[Group]:
-    """Return the means of all pictures and of each split that they have, in that order.
+    """Return the means of all pictures and of each of their splits, in that order.
 
-    With `min_object_share` only pictures count of which the object is at least that share. QumadeError where none is.
+    With `min_object_share` only pictures count in which the object covers at least that share. QumadeError where none
+    does.
     """
     keep = selected(evaluation, min_object_share)
     splits = np.asarray(evaluation.scores["split"].to_pylist(), np.str_)
     present = [name for name in SAMPLE_SPLITS if name is not None and (splits[keep] == name).any()]
     matrix, baselines = score_matrix(evaluation.scores), score_matrix(evaluation.baselines)
-    nothing = left_out(evaluation)
+    empty = left_out(evaluation)
     groups = []
     for name in ["all", *present]:
         rows = keep if name == "all" else keep & (splits == name)
@@ -114,7 +113,7 @@ def summarise(evaluation: Evaluation, min_object_share: float = 0.0) -> list[Gro
             Group(
                 name=name,
                 pictures=int(rows.sum()),
-                no_object=int((rows & nothing).sum()),
+                no_object=int((rows & empty).sum()),
                 means=_means(matrix[rows]),
                 counts={
                     column: int(n) for column, n in zip(SCORES, (~np.isnan(matrix[rows])).sum(axis=0), strict=True)
@@ -126,7 +125,7 @@ def summarise(evaluation: Evaluation, min_object_share: float = 0.0) -> list[Gro
 
 
 def selected(evaluation: Evaluation, min_object_share: float = 0.0) -> NDArray[np.bool_]:
-    """Return which pictures show an object of at least that share of the picture, bool [pictures]; all at 0."""
+    """Return which pictures have an object that covers at least that share, bool [pictures]; all where it is 0."""
     check_share(min_object_share)
     if min_object_share == 0:
         return np.ones(evaluation.scores.num_rows, bool)
@@ -145,29 +144,29 @@ def check_share(min_object_share: float) -> None:
 
 
 def score_matrix(table: pa.Table) -> NDArray[np.float64]:
-    """Return the SCORES of a table of pictures, float64 [pictures, scores], NaN where they cannot be told."""
+    """Return the SCORES of a table of pictures, float64 [pictures, scores], NaN where undefined."""
     return np.stack([table[column].to_numpy().astype(np.float64) for column in SCORES], axis=1)
 
 
 def left_out(evaluation: Evaluation) -> NDArray[np.bool_]:
-    """Return which pictures have labels of the mask, but neither a true nor a predicted object: bool [pictures]."""
+    """Return which pictures have a labelled mask, but neither a true nor a predicted object: bool [pictures]."""
     labelled = evaluation.scores["mask_pixels"].to_numpy() > 0
-    nothing: NDArray[np.bool_] = labelled & np.isnan(evaluation.scores["mask_iou"].to_numpy())
-    return nothing
+    empty: NDArray[np.bool_] = labelled & np.isnan(evaluation.scores["mask_iou"].to_numpy())
+    return empty
 
 
-def how_judged(evaluation: Evaluation, networks: int = 1) -> str:
-    """Return the sentence without which the depth scores mean nothing: kinds, alignment, clamp; and what is not judged,
-    for the network, or one of the `networks` compared, was not trained on it."""
+def how_evaluated(evaluation: Evaluation, networks: int = 1) -> str:
+    """Return how depth was evaluated: kinds, alignment and clamp, without which its scores have no meaning. Also state
+    which task was not evaluated, because the network, or one of the `networks` compared, was not trained on it."""
     who = "the network" if networks == 1 else "one of the networks"
     if "mask" not in evaluation.trained_tasks:
-        return f"Masks are not evaluated: {who} was trained on depth only. {_depth_judged(evaluation)}"
+        return f"Masks are not evaluated: {who} was trained on depth only. {_depth_evaluated(evaluation)}"
     if "depth" not in evaluation.trained_tasks:
         return f"Depth is not evaluated: {who} was trained on masks only."
-    return _depth_judged(evaluation)
+    return _depth_evaluated(evaluation)
 
 
-def _depth_judged(evaluation: Evaluation) -> str:
+def _depth_evaluated(evaluation: Evaluation) -> str:
     if evaluation.clamp is None or evaluation.alignment is None:
         return "The dataset has no depth."
     means = {
@@ -183,7 +182,7 @@ def _depth_judged(evaluation: Evaluation) -> str:
 
 
 def as_json(evaluation: Evaluation, groups: list[Group], min_object_share: float = 0.0) -> dict[str, Any]:
-    """Return everything that is stated of an evaluation, for a program; numbers that cannot be told are None."""
+    """Return a summary for programs; undefined numbers are None."""
     columns = [name.column for name in score_names(evaluation)]
     clamp = evaluation.clamp
     return {
@@ -199,21 +198,16 @@ def as_json(evaluation: Evaluation, groups: list[Group], min_object_share: float
                 "no_object": group.no_object,
                 "means": {column: group.means[column] for column in columns},
                 "counts": {column: group.counts[column] for column in columns},
-                "know_nothing": {column: group.baselines[column] for column in columns},
+                "trivial_baseline": {column: group.baselines[column] for column in columns},
             }
             for group in groups
-        },
-        "legacy": evaluation.legacy
-        and {
-            name: {key: None if math.isnan(value) else value for key, value in scores.items()}
-            for name, scores in legacy_means(evaluation, min_object_share).items()
         },
     }
 
 
 def format_summary(evaluation: Evaluation, groups: list[Group]) -> str:
-    """Return the means as a table of text: a row a score, a column a split, last what knows nothing, over all."""
-    heads = ["", *(group.name for group in groups), KNOW_NOTHING]
+    """Return the means as a table of text: one row per score, one column per split, and last the trivial baseline."""
+    heads = ["", *(group.name for group in groups), BASELINE]
     lines = [heads, ["pictures", *(f"{group.pictures:,}" for group in groups), ""]]
     if evaluation.has_masks:
         lines.append(["no object, left out", *(f"{group.no_object:,}" for group in groups), ""])
@@ -224,7 +218,7 @@ def format_summary(evaluation: Evaluation, groups: list[Group]) -> str:
             lines.append([section, *("" for _ in heads[1:])])
         values = [*(group.means[name.column] for group in groups), groups[0].baselines[name.column]]
         lines.append([f"  {name.title}", *(format_number(value) for value in values)])
-    notes = [how_judged(evaluation), *([SPLITS_NOTE] if len(groups) > 1 else [])]
+    notes = [how_evaluated(evaluation), *([SPLITS_NOTE] if len(groups) > 1 else [])]
     return "\n".join([*aligned(lines), *notes])
 
 
@@ -237,21 +231,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         for row in rows
     ]
     return [line.rstrip() for line in lines]
-
-
-def legacy_means(evaluation: Evaluation, min_object_share: float = 0.0) -> dict[str, dict[str, float]]:
-    """Return the numbers as the original reported them, for "mask" and "depth", pooled over the pictures that count
-    as in `summarise`; none where the evaluation did not take them."""
-    keep = selected(evaluation, min_object_share)
-    return {name: legacy_scores(sums[keep].sum(axis=0)) for name, sums in (evaluation.legacy or {}).items()}
-
-
-def format_legacy(evaluation: Evaluation, min_object_share: float = 0.0) -> str:
-    """Return `legacy_means` as a table of text, a line each for mask and depth."""
-    lines = [f"{'':8}" + "".join(f"{name:>10}" for name in LEGACY_METRICS)]
-    for name, scores in legacy_means(evaluation, min_object_share).items():
-        lines.append(f"{name:8}" + "".join(f"{format_number(value):>10}" for value in scores.values()))
-    return "\n".join(lines) + "\nBoth maps grey in [0, 1] with 1e-5 added, all pixels pooled, no alignment."
 
 
 def format_number(value: float | None) -> str:
@@ -267,7 +246,7 @@ def _ends(clamp: Clamp, kind: DepthKind) -> str:
     near, far = 1 / clamp.near, 1 / clamp.far
     if kind == "metric":
         return f"from {near:.3g} m to {far:.3g} m"
-    return f"from 1 to {far / near:.3g} times that of the nearest code"
+    return f"from 1 to {far / near:.3g} times that of the nearest level"
 
 
 def _means(matrix: NDArray[np.float64]) -> dict[str, float | None]:

@@ -1,1 +1,1 @@
-"""The networks."""
+"""The networks, their configs, and the size at which they see a picture."""

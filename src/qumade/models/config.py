@@ -1,4 +1,4 @@
-"""What a network is, without torch: whoever predicts from an .onnx file reads it too."""
+"""The config of a network, without torch: predicting from an .onnx file reads it too."""
 
 from typing import Annotated, Literal, get_args
 
@@ -16,21 +16,21 @@ Side = Annotated[int, Field(ge=1, le=16384)]
 
 
 class NetworkConfig(BaseModel):
-    """Everything needed to build a network again, but its weights."""
+    """Everything needed to rebuild a network, except its weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: ModelName = "tiny"
     mean: tuple[Channel, Channel, Channel] = (0.485, 0.456, 0.406)
-    """Of the training images' R, G, B in [0, 1]; the default is ImageNet's."""
+    """Mean of R, G, B of the training images in [0, 1]; the default is ImageNet's."""
     std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
     inverse_depth_limits: tuple[Finite, Finite] = (0.0, 1.0)
-    """Inverse depth that the network can say, far and near."""
+    """Range of predicted inverse depth (far, near)."""
     depth_kind: Literal["metric", "scaled", "affine"] | None = None
     size: tuple[Side, Side] = (224, 224)
-    """Width and height that it was trained at."""
+    """Width and height at which it was trained."""
     trained_tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = TASKS
-    """What its training had labels of; the network gives an output for the other too, but it means nothing."""
+    """Tasks whose labels the training data had. The network's output for the other one is meaningless."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "NetworkConfig":

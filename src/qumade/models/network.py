@@ -1,4 +1,4 @@
-"""One picture in, mask and inverse depth out: a shared encoder and two light decoders."""
+"""The network: mask and inverse depth from one picture, with a shared encoder and two light decoders."""
 
 from typing import Any, NamedTuple, cast
 
@@ -14,7 +14,7 @@ __all__ = ["MaskDepthNetwork", "Output", "build_network"]
 
 
 class _Design(NamedTuple):
-    """`encoder` as timm names it, with its options; channels of each decoder from its coarsest level to its finest."""
+    """Name of the encoder in timm and its options; channels of each decoder from its coarsest level to its finest."""
 
     encoder: str
     options: dict[str, Any]
@@ -22,9 +22,9 @@ class _Design(NamedTuple):
     depth_widths: tuple[int, ...]
 
 
-# Within a layer depth changes slowly: its decoder ends a level earlier.
+# Depth changes slowly within a layer: its decoder ends one level earlier.
 _DESIGNS: dict[ModelName, _Design] = {
-    # Dense convolutions, few channels where pixels are many: what the cores of a laptop do best.
+    # Dense convolutions with few channels where pixels are many: fastest on the cores of a laptop.
     "tiny": _Design(
         "resnet18d",
         {"channels": (24, 48, 96, 160), "stem_width": 8},
@@ -44,10 +44,10 @@ class Output(NamedTuple):
 
 
 class MaskDepthNetwork(nn.Module):
-    """Shared encoder, two decoders. Takes pictures in [0, 1], for it knows their mean and standard deviation itself.
+    """A shared encoder and two decoders. Takes pictures in [0, 1], and normalises them itself.
 
-    Depth is predicted as it is made: two smooth layers, what lies behind and what stands in front, and between them the
-    mask decides. So depth is as sharp at an object's rim as the mask, and neither layer has to know where that is.
+    Depth is predicted as it is composed: as two smooth layers, background and foreground, which the mask blends. So
+    depth is as sharp at an object's boundary as the mask, and neither layer has to locate the boundary.
     """
 
     mean: Tensor
@@ -68,7 +68,7 @@ class MaskDepthNetwork(nn.Module):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Output:
-        """image float [N, 3, H, W] in [0, 1] -> Output. QumadeError where the sides are no multiples of `stride`."""
+        """Predict from images, float [N, 3, H, W] in [0, 1]. QumadeError where a side is no multiple of `stride`."""
         if not torch.compiler.is_compiling():
             self._require_size(image)
         picture = torch.addcmul(-self.mean / self.std, image, 1 / self.std)  # one pass over the pixels
@@ -77,7 +77,7 @@ class MaskDepthNetwork(nn.Module):
         # efficient sub-pixel convolutional neural network", CVPR 2016).
         mask_maps = self.mask_decoder(features, picture)
         mask_logits = functional.pixel_shuffle(mask_maps.float(), self._block)
-        # Near 0 a sigmoid is an exponential: far ground is resolved by ratio, as depth is judged.
+        # Near 0 a sigmoid is an exponential: it resolves far ground by ratio, as depth is evaluated.
         layers = torch.sigmoid(
             self.depth_decoder(features, picture).float()
         ).contiguous()  # two maps enlarge badly as pixels
@@ -97,10 +97,10 @@ class MaskDepthNetwork(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """From the coarsest level up, each joined with the encoder's next finer one, to `maps` at the finest.
+    """Joins each level, from the coarsest on, with the encoder's next finer one, and gives `maps` at the finest.
 
-    With `detail_px`, the side of a pixel there, the finest level is joined with the picture too: it says more exactly
-    than the encoder's first layer where an edge is.
+    With `detail_px`, the size of its pixels, the finest level is joined with the picture too, which locates edges more
+    exactly than the encoder's first layer.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class _Decoder(nn.Module):
             self.joins.append(_Join(inner, skip, width))
             inner = width
         self.head = nn.Conv2d(inner, maps, 3, padding=1)
-        # An object covers a small part of a picture, and so does near ground: starting there spares the first steps.
+        # Objects and near ground cover a small part of a picture: starting from that saves the first steps.
         nn.init.constant_(cast(Tensor, self.head.bias), -2.0)
 
     def forward(self, features: list[Tensor], picture: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class _Decoder(nn.Module):
 
 
 class _Join(nn.Module):
-    """Both inputs narrowed before they are added, the coarse one then enlarged: cheap where pixels are many."""
+    """Reduces the channels of both inputs, enlarges the coarse one and adds them: cheap where pixels are many."""
 
     def __init__(self, inner: int, skip: int, width: int) -> None:
         super().__init__()
@@ -148,5 +148,5 @@ class _Join(nn.Module):
 
 
 def build_network(config: NetworkConfig, *, pretrained: bool = False) -> MaskDepthNetwork:
-    """The network of a config, with random weights; `pretrained` fetches those of the encoder (ImageNet)."""
+    """Return the network of a config with random weights. `pretrained` downloads the encoder's ImageNet weights."""
     return MaskDepthNetwork(config, pretrained=pretrained)

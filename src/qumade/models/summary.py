@@ -1,4 +1,4 @@
-"""A network at a glance: its parts with their outputs, parameters and multiplications."""
+"""A table of a network: its parts with their outputs, parameters and multiplications."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ __all__ = ["format_network"]
 
 def format_network(network: MaskDepthNetwork) -> str:
     """Return a table of text: for each part of the encoder and for both decoders the shape of its output (channels x
-    height x width) for one picture of the size trained at, its parameters, and the multiply-adds of its convolutions
-    and linear layers. The network is left as it was."""
+    height x width) for one picture of the training size, its parameters, and the multiply-adds of its convolutions and
+    linear layers. The network is unchanged afterwards."""
     parts: dict[str, nn.Module] = {f"encoder {name}": part for name, part in network.encoder.named_children()}
     parts |= {"mask decoder": network.mask_decoder, "depth decoder": network.depth_decoder}
     shapes: dict[nn.Module, torch.Size] = {}

@@ -1,4 +1,4 @@
-"""What `qumade predict` writes: for every picture its mask, depth and views of them, and one predictions.json."""
+"""The files of `qumade predict`: mask, depth and views of them for every picture, and one predictions.json."""
 
 import functools
 import io
@@ -27,7 +27,7 @@ __all__ = ["INDEX", "OUTPUTS", "OutputName", "Predicted", "draw", "find_pictures
 
 OutputName = Literal["mask", "depth", "depth_colour", "sheet", "cutout"]
 OUTPUTS: tuple[OutputName, ...] = get_args(OutputName)
-_TOLD_BY: dict[OutputName, Task] = {"mask": "mask", "depth": "depth", "depth_colour": "depth", "cutout": "mask"}
+_TASK_OF: dict[OutputName, Task] = {"mask": "mask", "depth": "depth", "depth_colour": "depth", "cutout": "mask"}
 
 INDEX = "predictions.json"
 FORMAT = "qumade-predictions/2"
@@ -43,7 +43,7 @@ FASTEST = 1  # PNG's levels of compression beyond it take several times as long 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What was done: the folder, how many pictures, and a line for each that could not be read."""
+    """The folder, the number of predicted pictures, and a line for each picture that could not be read."""
 
     out: Path
     predicted: int
@@ -90,7 +90,6 @@ def _same_file(one: Path, other: Path) -> bool:
 
 def predict_files(
     predictor: Predictor,
-    network: Path,
     pictures: Sequence[Path],
     out: Path,
     *,
@@ -99,13 +98,13 @@ def predict_files(
 ) -> Predicted:
     """Predict pictures, and write STEM_mask.png and the other outputs into a folder.
 
-    `network`: where the predictor came from, for predictions.json. `only` these outputs, by default all of what the
-    network was trained on: masks only, say, where its training data had no depth. Files that an earlier call wrote
-    for the same pictures are overwritten; nothing else is. A picture that cannot be read is left out and named in the
-    result. Raises QumadeError for outputs that the network was not trained on, for names that are taken, and where
-    the folder cannot be written.
+    `only` selects outputs, by default all that the network was trained on: only masks, for example, where its training
+    data had no depth. Files that an earlier call wrote for the same pictures are overwritten, no others. A picture that
+    cannot be read is left out and named in the result. Raises QumadeError for outputs that the network was not trained
+    on, for names that are taken, and where the folder cannot be written.
     """
     only = _outputs(only, predictor.config.trained_tasks)
+    network = None if predictor.path is None else str(predictor.path)
     out = out.absolute()
     _make_folder(out, pictures)
     with only_one(out, "predicting"):
@@ -116,15 +115,15 @@ def predict_files(
         with tqdm(total=len(pictures), unit="picture", disable=not progress) as bar:
             for path, image, outputs in _written(predictor, pictures, out, only, unread, bar):
                 entry = index["pictures"][path.stem]
-                told = {name: {**values, "network": str(network.absolute())} for name, values in outputs.items()}
+                written = {name: {**values, "network": network} for name, values in outputs.items()}
                 index["pictures"][path.stem] = {
                     "source": entry["source"],
                     "width": image.shape[1],
                     "height": image.shape[0],
-                    "outputs": entry["outputs"] | told,
+                    "outputs": entry["outputs"] | written,
                     "unfinished": sorted(set(entry["unfinished"]) - set(only)),
                 }
-        # Of a picture that could not be read nothing was written: all is as it was.
+        # Nothing was written for an unreadable picture: its earlier entry still holds.
         index["pictures"] |= {stem: before[stem] for stem in unread}
         index["pictures"] = {stem: entry for stem, entry in index["pictures"].items() if entry is not None}
         index["complete"] = not any(entry["unfinished"] for entry in index["pictures"].values())
@@ -141,7 +140,7 @@ def _written(
     unread: dict[str, str],
     bar: "tqdm[Any]",
 ) -> Iterator[tuple[Path, NDArray[np.uint8], dict[str, dict[str, Any]]]]:
-    """Predict and write, and yield each picture that could be read with what predictions.json says of its outputs."""
+    """Predict and write, and yield each readable picture with the entries of its outputs in predictions.json."""
     with ThreadPoolExecutor(2) as pool:
         for paths, images in _groups(pictures, unread, bar):
             predictions = predictor(images)
@@ -155,11 +154,11 @@ def _written(
 
 
 def _outputs(only: Sequence[OutputName] | None, trained_tasks: Sequence[Task]) -> Sequence[OutputName]:
-    possible = [name for name in OUTPUTS if _TOLD_BY.get(name) in (None, *trained_tasks)]
+    possible = [name for name in OUTPUTS if _TASK_OF.get(name) in (None, *trained_tasks)]
     for name in only or ():
         if name not in possible:
             raise QumadeError(
-                f"Invalid output: got {name!r} of a network whose training had no {_TOLD_BY[name]}; must be some of "
+                f"Invalid output: got {name!r} of a network whose training had no {_TASK_OF[name]}; must be some of "
                 f"{','.join(possible)}"
             )
     return possible if only is None else only
@@ -176,7 +175,7 @@ def draw(
 
     mask: 8-bit grey, 255 certainly the object. depth: 16-bit grey, inverse depth linearly over `inverse_depth_limits`.
     depth_colour: from black (far) to bright (near) over the picture's own range. cutout: RGBA, the mask as alpha.
-    sheet: image, mask and coloured depth side by side, as far as the network was trained on them.
+    sheet: image, mask and coloured depth side by side; only tasks that the network was trained on.
     """
     if name == "mask":
         return Image.fromarray(_coverage(prediction.mask))
@@ -202,7 +201,7 @@ def _coded(inverse_depth: NDArray[np.float32], inverse_depth_limits: tuple[float
 
 
 def _colours(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Colours through a table: a photo of many megapixels would take gigabytes on the way."""
+    """Return colours through a lookup table: a photo of many megapixels would otherwise need gigabytes of memory."""
     far, near = float(inverse_depth.min()), float(inverse_depth.max())
     share = (inverse_depth - np.float32(far)) * np.float32(255 / max(near - far, 1e-12))
     colours: NDArray[np.uint8] = _colour_table()[(share + np.float32(0.5)).astype(np.uint8)]
@@ -240,7 +239,7 @@ def _sheet(image: NDArray[np.uint8], prediction: Prediction, trained_tasks: Sequ
 def _groups(
     pictures: Sequence[Path], unread: dict[str, str], bar: "tqdm[Any]"
 ) -> Iterator[tuple[list[Path], list[NDArray[np.uint8]]]]:
-    """Read pictures and give them in groups that fit into memory; why one cannot be read goes to `unread`."""
+    """Read pictures and yield them in groups that fit into memory; `unread` receives the reason for unreadable ones."""
     paths: list[Path] = []
     images: list[NDArray[np.uint8]] = []
     for path in pictures:
@@ -270,7 +269,7 @@ def _write(
     predictor: Predictor,
     only: Sequence[OutputName],
 ) -> dict[str, dict[str, Any]]:
-    """Write the outputs of one picture, and return what predictions.json says of each."""
+    """Write the outputs of one picture, and return their entries in predictions.json."""
     config = predictor.config
     entries: dict[str, dict[str, Any]] = {}
     for name in only:
@@ -301,10 +300,10 @@ def _make_folder(out: Path, pictures: Sequence[Path]) -> None:
 
 
 def _claim(out: Path, index: dict[str, Any], pictures: Sequence[Path], only: Sequence[OutputName]) -> None:
-    """Say in the folder's predictions.json, before anything is predicted, which files are about to change.
+    """Record in the folder's predictions.json, before anything is predicted, which files are about to change.
 
-    They are `unfinished` until that is done: what the index said of them holds no longer, and an interrupted run's own
-    files are known from those of others.
+    They stay `unfinished` until they are written: their old entries no longer hold, and the files of an interrupted run
+    can be distinguished from those of others.
     """
     for path in pictures:
         earlier = index["pictures"].get(path.stem, {"source": str(path), "outputs": {}, "unfinished": []})

@@ -1,6 +1,5 @@
 """Pictures in, masks and depth out: with a trained run through torch, or with its .onnx through ONNX Runtime alone."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import ValidationError
 
 from qumade.errors import QumadeError
 from qumade.extras import needs
 from qumade.models.config import NetworkConfig
+from qumade.models.resizing import STRIDE, resized, shrunk, working_size
 
 if TYPE_CHECKING:
     from qumade.models.network import MaskDepthNetwork
@@ -26,16 +25,13 @@ __all__ = [
     "Predictor",
     "load_predictor",
     "onnx_predictor",
-    "resized",
     "torch_predictor",
-    "working_size",
 ]
 
 ONNX_CONFIG_KEY = "qumade.network"
 ONNX_INPUT = "image"
 ONNX_OUTPUTS = ("mask", "inverse_depth")
 
-STRIDE = 32  # of the encoders: both sides of what they see are multiples of it
 MAX_WORKING_PX = 1 << 24  # 4096 x 4096: a file of metadata must not take all memory
 
 Forward = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -79,48 +75,17 @@ class Predictor:
         for size, positions in groups.items():
             for start in range(0, len(positions), self.batch_size):
                 some = positions[start : start + self.batch_size]
-                batch = np.stack([_shrunk(images[position], size) for position in some])
+                batch = np.stack([shrunk(images[position], size) for position in some])
                 masks, depths = self.forward(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
                 if not (np.isfinite(masks).all() and np.isfinite(depths).all()):
                     where = "" if self.path is None else f" from {self.path}"
-                    raise QumadeError(
-                        f"Invalid network: got a prediction that is no number{where}; must be trained anew"
-                    )
+                    raise QumadeError(f"Invalid network: got a non-finite prediction{where}; must be trained again")
                 for position, mask, depth in zip(some, masks, depths, strict=True):
                     height, width = images[position].shape[:2]
                     predictions[position] = Prediction(
                         resized(mask[0], (width, height)), resized(depth[0], (width, height))
                     )
         return [predictions[position] for position in range(len(images))]
-
-
-def working_size(size: tuple[int, int], trained: tuple[int, int]) -> tuple[int, int]:
-    """Return the width and height at which a network sees a picture of `size` (width, height).
-
-    About the area of `trained` and the picture's shape, in multiples of 32; a strip is made wider, never larger in all.
-    """
-    area = max(trained[0] * trained[1], STRIDE**2)
-    ratio = math.sqrt(area / (size[0] * size[1]))
-    longest = area // STRIDE
-    width, height = (max(1, round(min(side * ratio, longest) / STRIDE)) * STRIDE for side in size)
-    return width, height
-
-
-def _shrunk(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return a picture at `size` (width, height) as float32 [H, W, 3] in 0..1."""
-    if (image.shape[1], image.shape[0]) != size:
-        # reducing_gap: a large photo is first shrunk by whole steps, much quicker and alike to the eye
-        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
-    return np.multiply(image, np.float32(1 / 255), dtype=np.float32)
-
-
-def resized(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return a map [H, W] at `size` (width, height), bilinearly; it stays between its least and greatest value."""
-    if (values.shape[1], values.shape[0]) == size:
-        return values.copy()  # not a view that keeps its whole batch alive
-    large = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR))
-    clipped: NDArray[np.float32] = np.clip(large, values.min(), values.max())
-    return clipped
 
 
 def load_predictor(path: Path, device: str | None = None) -> Predictor:

@@ -1,1 +1,1 @@
-"""Losses, the loop, the learning-rate finder and checkpoints."""
+"""Training: config, data setup, trainer, loop, validation, checkpoints and the run folder."""

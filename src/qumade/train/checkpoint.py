@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file a step, its JSON in the header, whole or not there at all; nothing is unpickled."""
+"""Checkpoints: one safetensors file per step with JSON in its header, written atomically; nothing is unpickled."""
 
 import json
 import re
@@ -21,7 +21,7 @@ NAME = re.compile(r"step_(\d{9})\.safetensors")
 
 
 def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
-    """Write the checkpoint of a step and return its path; only then remove those of other steps."""
+    """Write the checkpoint of a step, then remove those of other steps; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step_{step:09d}.safetensors"
     write_bytes(path, tensor_bytes(tensors, {**state, "format": FORMAT, "step": step}), durable=True)
@@ -33,13 +33,13 @@ def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state:
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint of the latest step in a folder, where there is one."""
+    """Return the checkpoint of the latest step in a folder, None where there is none."""
     names = [entry.name for entry in folder.iterdir() if NAME.fullmatch(entry.name)] if folder.is_dir() else []
     return folder / max(names) if names else None
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and the state of a checkpoint; QumadeError where it is torn, damaged or none."""
+    """Return the tensors and the state of a checkpoint; QumadeError where the file is damaged or no checkpoint."""
     tensors, state = read_tensors(path)
     if state.get("format") != FORMAT or not isinstance(state.get("step"), int):
         raise QumadeError(f"Invalid checkpoint: got format {state.get('format')!r} in {path}; must be {FORMAT}")
@@ -47,14 +47,14 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def tensor_bytes(tensors: dict[str, Tensor], state: dict[str, Any]) -> bytes:
-    """Return a safetensors file of tensors and, in its header, JSON."""
+    """Return the bytes of a safetensors file with tensors and, in its header, `state` as JSON."""
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     data: bytes = save(contiguous, {"state": json.dumps(state, allow_nan=False)})
     return data
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and the JSON of a file that `tensor_bytes` made; QumadeError where it is damaged."""
+    """Return the tensors and the JSON of a file from `tensor_bytes`; QumadeError where it is damaged."""
     path = path.absolute()
     data = read_bytes(path, MAX_BYTES)
     try:

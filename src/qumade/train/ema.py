@@ -1,7 +1,7 @@
-"""The average of the weights over the last steps, which is what is judged and shipped.
+"""Exponential moving average of the weights: the averaged weights are evaluated and shipped.
 
 B. T. Polyak, A. B. Juditsky, "Acceleration of stochastic approximation by averaging", 1992; exponential as in
-A. Tarvainen, H. Valpola, "Mean teachers are better role models", 2017, with a faster pace while little has been seen.
+A. Tarvainen, H. Valpola, "Mean teachers are better role models", 2017, with a faster pace during the first steps.
 """
 
 import copy
@@ -15,7 +15,7 @@ LONGEST = 1000  # steps
 
 
 def ema_decay_for(steps: int) -> float:
-    """Return a decay whose memory is a twentieth of the steps, from 1 to 1000 of them."""
+    """Return the decay that averages over about a twentieth of the steps, at least 2 and at most 1000 steps."""
     return 1 - 1 / min(max(steps / 20, 2), LONGEST)
 
 
@@ -28,7 +28,7 @@ def ema_copy(network: nn.Module) -> nn.Module:
 @torch.no_grad()
 def update_ema(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """Move the average towards the network after `step` (0, 1, ...): weights and running statistics by
-    1 - min(decay, (1 + step) / (10 + step)); whole numbers (counters) are copied."""
+    1 - min(decay, (1 + step) / (10 + step)); integers (counters) are copied."""
     pace = 1 - min(decay, (1 + step) / (10 + step))
     towards, current = average.state_dict(), network.state_dict()
     floating = [name for name, value in towards.items() if value.is_floating_point()]

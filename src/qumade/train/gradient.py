@@ -1,9 +1,9 @@
-"""The gradient of a batch, from micro-batches that are computed side by side.
+"""The gradient of a batch, from micro-batches that are computed in parallel.
 
-A network of few channels does not keep several cores busy with one operation at a time: a second thread gains a half.
-A micro-batch a thread gains nine tenths. Each is normalised by its own statistics (E. Hoffer et al., "Train longer,
-generalize better", NIPS 2017), and gradients are added up in the order of the micro-batches, so that the weights come
-out the same to the bit with one thread or with one for each.
+Single operations of a network with few channels do not keep several cores busy: a second thread makes them 1.5 times
+as fast, one micro-batch per thread 1.9 times. Each micro-batch is normalised by its own statistics (E. Hoffer et al.,
+"Train longer, generalize better", NIPS 2017). Gradients are added up in the order of the micro-batches, so that the
+weights are the same to the bit whatever the number of threads.
 """
 
 import copy
@@ -24,8 +24,8 @@ Losses = dict[str, Tensor]
 
 
 class WholeBatch:
-    """Computes the share of one of several processes at once. `forward` is the network, wrapped so that its gradients
-    are means over the processes; `mean` gives that of any other tensor, and is called by all of them alike."""
+    """Computes one process's share of a batch at once. `forward` is the network, wrapped so that its gradients are
+    means over the processes. `mean` averages any other tensor over the processes; all of them call it alike."""
 
     def __init__(
         self, objective: nn.Module, forward: nn.Module, mean: Callable[[Tensor], Tensor], *, bf16: bool = False
@@ -33,8 +33,8 @@ class WholeBatch:
         self._objective, self._forward, self._mean, self._bf16 = objective, forward, mean, bf16
 
     def __call__(self, batch: Batch) -> Losses:
-        """Leave the gradient in the parameters, which have none before, and return the losses, detached: both those of
-        the whole batch, so that all processes take the same step and decide the same."""
+        """Leave the gradient in the parameters, which must have none, and return the losses, detached. Both are those
+        of the whole batch, so that all processes take the same steps and decisions."""
         losses = _losses(self._forward, self._objective, batch, self._bf16)
         losses["loss"].backward()  # type: ignore[no-untyped-call]
         for parameter in self._objective.parameters():  # not wrapped
@@ -47,7 +47,8 @@ class WholeBatch:
 class MicroBatches:
     """Computes micro-batches of about `samples` each, up to `threads` at a time: on a CPU several, on a GPU one.
 
-    Running statistics are those of the first one. The network must draw no random numbers: threads share their state.
+    Running statistics are those of the first micro-batch. The network must draw no random numbers, since all threads
+    share one generator.
     """
 
     def __init__(
@@ -58,11 +59,11 @@ class MicroBatches:
         self._pool: ThreadPoolExecutor | None = None
 
     def __call__(self, batch: Batch) -> Losses:
-        """Leave the gradient in the parameters, which have none before, and return the losses, detached: both weighted
-        by the number of samples in each micro-batch."""
+        """Leave the gradient in the parameters, which must have none, and return the losses, detached. Both weight each
+        micro-batch by its number of samples."""
         total = len(batch.image)
         count = math.ceil(total / self._samples)
-        # Each gets something of every dataset that the batch is mixed of.
+        # Every micro-batch gets samples of every dataset in the batch.
         parts = [Batch(*(layer[number::count] for layer in batch)) for number in range(count)]
         weights = [len(part.image) / total for part in parts]
         losses = list(self._map(self._part, self._replicas(count), parts, weights))
@@ -90,8 +91,7 @@ class MicroBatches:
         return self._pool.map(function, *arguments)
 
     def _replicas(self, count: int) -> list[tuple[nn.Module, nn.Module]]:
-        """The network and objective, and copies that share their parameters but have gradients and buffers of their
-        own."""
+        """Return the network and objective, and copies that share their parameters but not gradients and buffers."""
         while len(self._pairs) < count:
             pair = copy.deepcopy(self._pairs[0])
             for module, original in zip(pair, self._pairs[0], strict=True):
@@ -117,7 +117,7 @@ class MicroBatches:
 
 @contextmanager
 def one_thread(threads: int = 1) -> Iterator[None]:
-    """Operations of this thread of control are computed by so many threads; as before afterwards."""
+    """Compute the operations of this Python thread with so many threads; restore the number on exit."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

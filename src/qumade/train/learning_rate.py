@@ -1,11 +1,10 @@
-"""The learning-rate finder: what the loss does while the rate grows from next to nothing until training diverges.
+"""The learning-rate finder: records the loss while the rate grows from almost zero until training diverges.
 
 L. N. Smith, "Cyclical learning rates for training neural networks", WACV 2017.
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +12,9 @@ from numpy.typing import NDArray
 
 from qumade.data.loader import Batch
 from qumade.errors import QumadeError
-from qumade.train.state import Learner, restore, snapshot
-from qumade.train.step import Stepper
+from qumade.train.trainer import Trainer
 
-__all__ = ["LearningRates", "find_learning_rate", "restoring_state", "suggested_rate"]
+__all__ = ["LearningRates", "find_learning_rate", "suggested_rate"]
 
 SMOOTHING = 0.9
 DIVERGED = 4.0  # times the lowest smoothed loss
@@ -25,7 +23,7 @@ FEWEST = 10
 
 @dataclass(frozen=True, eq=False)
 class LearningRates:
-    """The rates tried, ascending, and the smoothed loss at each, float64 [n]; and the peak that is suggested."""
+    """The rates tried, ascending, with the smoothed loss at each, both float64 [n], and the suggested peak rate."""
 
     rates: NDArray[np.float64]
     losses: NDArray[np.float64]
@@ -33,25 +31,24 @@ class LearningRates:
 
 
 def find_learning_rate(
-    stepper: Stepper, batches: Iterable[Batch], *, steps: int = 100, lowest: float = 1e-6, highest: float = 1.0
+    trainer: Trainer, batches: Iterable[Batch], *, steps: int = 100, lowest: float = 1e-6, highest: float = 1.0
 ) -> LearningRates:
-    """Train on up to `steps` batches with rates from `lowest` to `highest`, each a constant factor above the last,
-    until the smoothed loss is four times its lowest or no number. Several processes stop at the same step, since the
-    loss is that of them all.
+    """Train on up to `steps` batches while the rate grows from `lowest` to `highest` by a constant factor per step.
 
-    Afterwards, also after an exception, the learner and all global random numbers are exactly what they were.
-    QumadeError where too little was seen for a suggestion.
+    Stops where the smoothed loss is four times its lowest value or not finite. Several processes stop at the same step,
+    since they share the loss. Afterwards, also after an exception, the trainer and all global random numbers are
+    exactly as before. QumadeError where there are too few finite losses for a suggestion.
     """
     if not 0 < lowest < highest or steps < FEWEST:
         raise QumadeError(
             f"Invalid rates: got {lowest} to {highest} in {steps} steps; must ascend from above 0 in at least {FEWEST}"
         )
     rates, losses, average, least = [], [], 0.0, math.inf
-    with restoring_state(stepper.learner):
-        stepper.learner.network.train()
+    with trainer.restoring_state():
+        trainer.network.train()
         for number, batch in zip(range(steps), batches, strict=False):
             rate = lowest * (highest / lowest) ** (number / (steps - 1))
-            loss = float(stepper(batch, rate)["loss"])
+            loss = float(trainer.step(batch, rate)["loss"])
             average = SMOOTHING * average + (1 - SMOOTHING) * loss
             smooth = average / (1 - SMOOTHING ** (number + 1))
             least = min(least, smooth)
@@ -66,27 +63,10 @@ def find_learning_rate(
 
 
 def suggested_rate(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> float:
-    """Return the rate at which the loss falls most steeply over the logarithm of the rate, before its minimum; a tenth
-    of the rate at the minimum where it falls nowhere."""
+    """Return the rate at which the loss falls most steeply over the logarithm of the rate, before its minimum. Where
+    the loss only rises, return a tenth of the rate at the minimum."""
     lowest = int(np.argmin(losses))
     slopes = np.gradient(losses, np.log(rates))[: lowest + 1]
     if lowest < 2 or slopes.min() >= 0:
         return float(rates[lowest] / 10)
     return float(rates[int(np.argmin(slopes))])
-
-
-@contextmanager
-def restoring_state(learner: Learner) -> Iterator[None]:
-    """On leaving, in whatever way, the learner and all global random numbers are exactly what they were."""
-    tensors = snapshot(learner)
-    groups = [{k: v for k, v in group.items() if k != "params"} for group in learner.optimizer.param_groups]
-    modes = [(module, module.training) for part in learner.modules.values() for module in part.modules()]
-    try:
-        yield
-    finally:
-        restore(learner, tensors)
-        learner.optimizer.zero_grad(set_to_none=True)
-        for group, values in zip(learner.optimizer.param_groups, groups, strict=True):
-            group.update(values)
-        for module, mode in modes:
-            module.training = mode

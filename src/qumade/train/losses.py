@@ -1,4 +1,4 @@
-"""Losses of masks and of inverse depth. A target of NaN takes no part; without any known target a loss is 0."""
+"""Losses of masks and of inverse depth. Pixels whose target is NaN are left out; without known targets a loss is 0."""
 
 import math
 from typing import Literal, get_args
@@ -21,9 +21,9 @@ TaskWeights = Literal["fixed", "uncertainty"]
 LossName = MaskLoss | DepthLoss
 
 _SMOOTH = 1.0  # pixels
-_RIM = 10.0  # more weight of a pixel at an object's rim
-_SHAPES = 0.5  # weight of ssi beside silog
-_FLOOR = 0.01  # of the range: beyond a hundred times the nearest distance all is equally far
+_BOUNDARY = 10.0  # additional weight of a pixel at an object's boundary
+_SHAPES = 0.5  # weight of ssi in silog_ssi
+_FLOOR = 0.01  # of the range: beyond a hundred times the nearest distance all pixels count as equally far
 _MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW, _SIGMA = 11, 1.5
 
@@ -31,15 +31,15 @@ _WINDOW, _SIGMA = 11, 1.5
 def bce_dice(logits: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy plus Dice loss (F. Milletari et al., "V-Net", 3DV 2016) of mask logits [N, 1, H, W].
 
-    `target` in [0, 1]. Cross-entropy counts pixels at an object's rim up to 11 times (as O. Ronneberger et al.,
-    "U-Net", MICCAI 2015, between objects): they are few, and most of those that are wrong. Dice is over each picture;
-    one where neither has an object costs next to nothing.
+    `target` in [0, 1]. Cross-entropy weights pixels at an object's boundary up to 11 times (as O. Ronneberger et al.,
+    "U-Net", MICCAI 2015, between objects): they are few, but most of the wrong ones. Dice is computed per picture;
+    where neither shows an object it is almost 0.
     """
     known, target = _known(target)
     if not known.any():
         return _nothing(logits)
     weight = known.to(logits.dtype)
-    emphasis = weight * (1 + _RIM * _rim(target, weight))
+    emphasis = weight * (1 + _BOUNDARY * _boundary(target, weight))
     entropy = functional.binary_cross_entropy_with_logits(logits, target, emphasis, reduction="sum")
     # The target is 0 where it is unknown.
     probability, target, pixels = (layer.flatten(1) for layer in (torch.sigmoid(logits), target, weight))
@@ -50,8 +50,9 @@ def bce_dice(logits: Tensor, target: Tensor) -> Tensor:
     return entropy / count.sum() + dice[count > 0].mean()
 
 
-def _rim(target: Tensor, weight: Tensor) -> Tensor:
-    """How much known pixels [N, 1, H, W] and their known neighbours differ, 0..1; `target` is 0 where `weight` is."""
+def _boundary(target: Tensor, weight: Tensor) -> Tensor:
+    """Return how much known pixels [N, 1, H, W] differ from their known neighbours, 0..1. `target` is 0 where `weight`
+    is."""
     most, least = (functional.max_pool2d(each, 3, 1, 1) for each in (target, (1 - target) * weight))
     return most + least - 1
 
@@ -61,8 +62,9 @@ def scale_invariant_log(
 ) -> Tensor:
     """SILog (D. Eigen et al., NIPS 2014), sqrt(mean d^2 - focus (mean d)^2) of d = log prediction - log target.
 
-    Inverse depth [N, 1, H, W] over `span` (far, near). Taken over the batch as in J. H. Lee et al., 2019; the square
-    root makes the gradient independent of the error's size. Below a hundredth of the range both count as equally far.
+    Inverse depth [N, 1, H, W] within `span` (far, near). Means are over the batch, as in J. H. Lee et al., 2019; the
+    square root makes the gradient independent of the size of the error. Below a hundredth of the range all pixels count
+    as equally far.
     """
     known, target = _known(target)
     if not known.any():
@@ -78,15 +80,15 @@ def scale_invariant_log(
 
 def scale_shift_invariant(prediction: Tensor, target: Tensor, scales: int = 4) -> Tensor:
     """Scale- and shift-invariant loss with gradients at several scales (R. Ranftl et al., "Towards robust monocular
-    depth estimation", TPAMI 2022): of each picture of inverse depth [N, 1, H, W], prediction and target less their own
-    medians, in units of their own mean deviations from these.
+    depth estimation", TPAMI 2022). For each picture of inverse depth [N, 1, H, W], prediction and target are compared
+    after subtracting their own medians and dividing by their own mean deviations from these.
 
-    Not aligned to the target by least squares, which that paper has too: nothing then stops a prediction from losing
-    what it has in common with its target, for the scale goes to 0 with it, and all gradients between pixels."""
+    The paper's other alignment, least squares, is not used: there a prediction may lose its correlation with the
+    target, since the fitted scale then goes to 0, and with it all gradients between pixels."""
     known, target = _known(target)
     weight = known.to(prediction.dtype)
     count = weight.sum((1, 2, 3))
-    # Two numbers fit two pixels perfectly.
+    # A scale and a shift fit two pixels perfectly.
     pictures = count > 2
     if not pictures.any():
         return _nothing(prediction)
@@ -104,11 +106,11 @@ def scale_shift_invariant(prediction: Tensor, target: Tensor, scales: int = 4) -
 
 
 def structural_l1(prediction: Tensor, target: Tensor) -> Tensor:
-    """The original's loss, 0.84 (1 - MS-SSIM) / 2 + 0.16 L1, of maps [N, 1, H, W] in [0, 1].
+    """The loss of the original notebooks, 0.84 (1 - MS-SSIM) / 2 + 0.16 L1, of maps [N, 1, H, W] in [0, 1].
 
     After H. Zhao et al., "Loss functions for image restoration with neural networks", TCI 2017. Pictures too small for
-    five scales are compared at as many as they have room for. MS-SSIM is over pictures with a known pixel, L1 over
-    known pixels.
+    five scales are compared at as many as fit. MS-SSIM is averaged over pictures with a known pixel, L1 over known
+    pixels.
     """
     known, target = _known(target)
     pictures = known.flatten(1).any(dim=1)
@@ -116,14 +118,14 @@ def structural_l1(prediction: Tensor, target: Tensor) -> Tensor:
         return _nothing(prediction)
     prediction, target, known = prediction[pictures], target[pictures], known[pictures]
     absolute = ((prediction - target).abs() * known).sum() / known.sum()
-    # An unknown pixel agrees with whatever is predicted, so that it bears no structure of its own, and teaches nothing.
+    # An unknown pixel takes the predicted value in both maps: it adds no structure of its own and no gradient.
     unmoved = prediction.detach()
     similarity = _ms_ssim(torch.where(known, prediction, unmoved), torch.where(known, target, unmoved))
     return 0.84 * (1 - similarity) / 2 + 0.16 * absolute
 
 
 class Objective(nn.Module):
-    """Total loss of a batch: the mask's and the depth's, with fixed weights or by uncertainty (A. Kendall et al.,
+    """Total loss of a batch: mask and depth loss, weighted by fixed weights or by uncertainty (A. Kendall et al.,
     "Multi-task learning using uncertainty to weigh losses", CVPR 2018), whose two log variances are learned."""
 
     def __init__(
@@ -135,7 +137,7 @@ class Objective(nn.Module):
         weights: tuple[float, float] = (1.0, 1.0),
         task_weights: TaskWeights = "fixed",
     ) -> None:
-        """`span`: far and near inverse depth; `weights`: of mask and depth, where they are fixed."""
+        """`span` is (far, near) inverse depth, `weights` the fixed weights of mask and depth."""
         super().__init__()
         for what, value, allowed in (
             ("mask loss", mask, get_args(MaskLoss)),
@@ -147,13 +149,13 @@ class Objective(nn.Module):
         self.log_variances = nn.Parameter(torch.zeros(2)) if task_weights == "uncertainty" else None
 
     def forward(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """ "loss", the total with its gradient, and its parts "mask" and "depth"."""
+        """Return "loss", the total with its gradient, and its parts "mask" and "depth"."""
         parts = {"mask": self._mask(output, batch), "depth": self._depth(output, batch)}
         if self.log_variances is None:
             total = self.weights[0] * parts["mask"] + self.weights[1] * parts["depth"]
         else:
             terms = torch.stack([parts["mask"], parts["depth"]])
-            # A task that the batch says nothing of must not change its weight.
+            # A task without labels in the batch must not change its weight.
             present = torch.stack([known.isfinite().any() for known in (batch.mask, batch.inverse_depth)])
             total = ((torch.exp(-self.log_variances) * terms + 0.5 * self.log_variances) * present).sum()
         return {"loss": total, **parts}
@@ -171,14 +173,14 @@ class Objective(nn.Module):
         if self.depth == "ssi":
             return scale_shift_invariant(prediction, target)
         if self.depth == "silog_ssi":
-            # Ratios, which lie far away, and shapes, which lie near: of these a quarter of the pixels tells as much.
+            # silog learns far depth by ratio, ssi the shape of near objects: a quarter of the pixels suffices for it.
             ratios = scale_invariant_log(prediction, target, self.span)
             return ratios + _SHAPES * scale_shift_invariant(prediction[..., ::2, ::2], target[..., ::2, ::2])
         return structural_l1((prediction - far) / (near - far), (target - far) / (near - far))
 
 
 def _known(target: Tensor) -> tuple[Tensor, Tensor]:
-    """Which pixels are known, bool, and the target with 0 elsewhere: NaN times 0 would still be NaN."""
+    """Return which pixels are known, bool, and the target with 0 elsewhere: NaN times 0 would still be NaN."""
     known = ~torch.isnan(target)
     return known, torch.where(known, target, torch.zeros_like(target))
 
@@ -188,14 +190,14 @@ def _nothing(prediction: Tensor) -> Tensor:
 
 
 def _standardised(values: Tensor, weight: Tensor, count: Tensor) -> Tensor:
-    """Each picture less its median, in units of the mean deviation from it."""
+    """Return each picture minus its median, divided by the mean deviation from it."""
     median = values.masked_fill(weight == 0, math.nan).flatten(1).nanmedian(dim=1).values.view(-1, 1, 1, 1)
     deviation = (((values - median).abs() * weight).sum((1, 2, 3)) / count).clamp(min=1e-4)
     return (values - median) / deviation.view(-1, 1, 1, 1)
 
 
 def _ms_ssim(one: Tensor, two: Tensor) -> Tensor:
-    """Mean multi-scale SSIM of maps in [0, 1] (Z. Wang et al., Asilomar 2003)."""
+    """Return the mean multi-scale SSIM of maps in [0, 1] (Z. Wang et al., Asilomar 2003)."""
     room = min(one.shape[-2:])
     scales = max(1, min(5, 1 + int(torch.log2(torch.tensor(room / _WINDOW)).floor()) if room >= _WINDOW else 1))
     weights = torch.tensor(_MS_SSIM_WEIGHTS[:scales], dtype=one.dtype, device=one.device)
@@ -204,7 +206,7 @@ def _ms_ssim(one: Tensor, two: Tensor) -> Tensor:
     for scale in range(scales):
         luminance, contrast = _ssim(one, two)
         value = contrast * luminance if scale == scales - 1 else contrast
-        # A negative structure has no root.
+        # A negative contrast has no real root.
         result = result * value.mean((1, 2, 3)).clamp(min=1e-4) ** weights[scale]
         if scale < scales - 1:
             one, two = functional.avg_pool2d(one, 2), functional.avg_pool2d(two, 2)
@@ -212,7 +214,7 @@ def _ms_ssim(one: Tensor, two: Tensor) -> Tensor:
 
 
 def _ssim(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
-    """Luminance and contrast-structure terms of SSIM for each window that lies in the picture."""
+    """Return the luminance and contrast-structure terms of SSIM for each window inside the picture."""
     size = min(_WINDOW, *one.shape[-2:])
     place = torch.arange(size, dtype=one.dtype, device=one.device) - (size - 1) / 2
     row = torch.exp(-place.square() / (2 * _SIGMA**2))

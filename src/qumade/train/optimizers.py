@@ -1,9 +1,9 @@
-"""Optimisers: AdamW, and Muon, which turns the gradient of each matrix into an orthogonal one.
+"""Optimizers: AdamW, and Muon, which orthogonalises the update of each matrix.
 
 Muon: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; updates are scaled as in
-J. Liu et al., "Muon is scalable for LLM training", 2025, so that a learning rate means about what it means to Adam
-(D. Kingma, J. Ba, ICLR 2015). Those of timm and torch orthogonalise in bfloat16, which takes most CPUs sixteen times
-as long.
+J. Liu et al., "Muon is scalable for LLM training", 2025, so that a learning rate has about the same effect as with
+Adam (D. Kingma, J. Ba, ICLR 2015). The versions of timm and torch orthogonalise in bfloat16, which takes most CPUs
+sixteen times as long.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ OptimizerName = Literal["muon", "adamw"]
 MOMENTUM = 0.95
 BETAS = 0.9, 0.999
 EPSILON = 1e-8
-# A quintic that drives all singular values to about 1 when applied five times, the smallest ones most quickly.
+# A quintic that moves all singular values to about 1 when applied five times, the smallest ones most quickly.
 QUINTIC = 3.4445, -4.7750, 2.0315
 ITERATIONS = 5
 
@@ -29,8 +29,8 @@ ITERATIONS = 5
 class Muon(Optimizer):
     """Muon for matrices and Adam for everything else, both with decoupled weight decay.
 
-    Groups say with `orthogonal` which of the two their parameters are for; kernels of convolutions count as matrices of
-    one row for each channel that comes out.
+    `orthogonal` of a group selects Muon for its parameters. The kernel of a convolution counts as a matrix with one row
+    for each output channel.
     """
 
     def __init__(self, groups: list[dict[str, Any]], lr: float = 0.0) -> None:
@@ -51,7 +51,7 @@ class Muon(Optimizer):
     def _orthogonal_step(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         averages = self._slots(parameters, "momentum")
         torch._foreach_lerp_(averages, gradients, 1 - MOMENTUM)
-        # Nesterov's: as if the next gradient were like this one.
+        # Nesterov momentum: as if the next gradient were like this one.
         ahead = torch._foreach_lerp(gradients, averages, MOMENTUM)
         torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
         for parameter, direction in zip(parameters, ahead, strict=True):
@@ -70,7 +70,7 @@ class Muon(Optimizer):
         )  # fmt: skip
 
     def _slots(self, parameters: list[Tensor], name: str) -> list[Tensor]:
-        """What is remembered of each parameter, 0 at first, in memory as the parameter is."""
+        """Return a state tensor of each parameter, 0 at first and laid out in memory like the parameter."""
         for parameter in parameters:
             if name not in self.state[parameter]:
                 self.state[parameter][name] = torch.zeros_like(parameter)
@@ -78,10 +78,10 @@ class Muon(Optimizer):
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """About the orthogonal matrix nearest to one of any shape [M, N] and scale: U V' of its singular value
+    """Return approximately the orthogonal matrix nearest to a matrix [M, N] of any scale: U V' of its singular value
     decomposition U S V', but with singular values between 0.7 and 1.2 instead of 1; those near 0 may stay there.
 
-    Newton-Schulz iterations (K. Jordan, see above), on the Gram matrix of the shorter side, which is less work.
+    Uses Newton-Schulz iterations (K. Jordan, see above) on the Gram matrix of the shorter side, which is less work.
     """
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonalised(matrix.mT).mT
@@ -100,9 +100,9 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 
 
 def new_optimizer(name: OptimizerName, network: nn.Module, objective: nn.Module, *, weight_decay: float) -> Optimizer:
-    """AdamW (I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019), or Muon for the matrices of
-    the network: dense convolutions and linear layers. Biases, scales of norms and what the objective learns are not
-    decayed."""
+    """Return AdamW (I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019), or Muon for the
+    matrices of the network: dense convolutions and linear layers. Biases, scales of norms and the parameters of the
+    objective have no weight decay."""
     parameters = [p for module in (network, objective) for p in module.parameters() if p.requires_grad]
     matrices = [p for p in parameters if p.ndim >= 2]
     groups = [
@@ -110,10 +110,10 @@ def new_optimizer(name: OptimizerName, network: nn.Module, objective: nn.Module,
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     if name == "adamw":
-        # One kernel a tensor instead of ten: four times as quick on a CPU.
+        # One kernel per tensor instead of ten: four times as fast on a CPU.
         fused = all(weights.device.type in ("cpu", "cuda") for weights in matrices)
         return torch.optim.AdamW(groups, lr=0.0, fused=fused)
-    # A kernel that sees one channel is no matrix.
+    # The kernel of a depthwise convolution is no matrix.
     kernels = [p for p in matrices if p.shape[1] == 1]
     matrices = [p for p in matrices if p.shape[1] > 1]
     groups[:1] = [

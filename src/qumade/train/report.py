@@ -1,4 +1,4 @@
-"""What a training tells while it goes on: results.csv, curves, pictures, TensorBoard, a bar and a line an epoch."""
+"""The report of a running training: results.csv, curves, pictures, TensorBoard, a progress bar, a line per epoch."""
 
 import json
 import math
@@ -24,21 +24,21 @@ __all__ = ["Report", "epoch_line"]
 Row = dict[str, Any]
 AfterEpoch = Callable[[Path, Sequence[Row]], None]
 
-PICTURES_EVERY_S = 15.0  # quick epochs would spend their time on drawing
+PICTURES_EVERY_S = 15.0  # else quick epochs would spend their time on drawing
 MAX_BYTES = 1 << 24
 
 
 class Report:
-    """Everything here only looks: without it the weights would be the same."""
+    """Reports and changes nothing: the weights are the same without it."""
 
     def __init__(
         self, folder: RunFolder, config: NetworkConfig, *, steps: int, step: int, rows: Sequence[Row], progress: bool,
         after_epoch: AfterEpoch | None,
     ) -> None:  # fmt: skip
-        """A run that goes on is at `step`, and has these rows; what was told beyond that is taken back."""
+        """A resumed run is at `step` and has these rows; entries of later steps, which a kill undid, are removed."""
         self._folder, self._config, self._after_epoch = folder, config, after_epoch
         write_results(folder.results, rows)
-        # TensorBoard hides the events from there on.
+        # TensorBoard hides earlier events from that step on.
         self._events = SummaryWriter(str(folder.root), purge_step=step + 1 if step else None)
         self._bar = tqdm(total=steps, initial=step, unit=" steps", desc="training", disable=not progress)
         self._progress = progress
@@ -52,24 +52,24 @@ class Report:
             try:
                 starts = json.loads(read_bytes(path, MAX_BYTES))["starts"]
             except (ValueError, TypeError, KeyError):
-                starts = []  # damaged notes are no reason not to train
+                starts = []  # a damaged note must not stop a training
         write_bytes(path, (json.dumps({"starts": [*starts, content]}, indent=2) + "\n").encode())
 
     def training_batch(self, batch: Batch) -> None:
-        """Show what the network really sees."""
+        """Show a batch exactly as the network sees it."""
         sheet = batch_sheet(batch, self._config, "A training batch, as the network sees it")
         save_sheet(sheet, self._folder.train_batch)
         self._events.add_image("train/batch", sheet_tensor(sheet), 0)
 
     def validation_batch(self, batch: Batch) -> None:
-        """Show the samples whose predictions will be shown after the epochs."""
+        """Show the labels of the samples whose predictions are shown after each epoch."""
         self._shown = batch
         sheet = batch_sheet(batch, self._config, "Validation: labels")
         save_sheet(sheet, self._folder.val_labels)
         self._events.add_image("val/labels", sheet_tensor(sheet), 0)
 
     def step(self, step: int, losses: dict[str, Tensor] | None, lr: float) -> None:
-        """Move the bar on, and note the losses of a step where they are given."""
+        """Advance the progress bar, and record the losses of a step where they are given."""
         self._bar.update()
         if losses is not None:
             self._bar.set_postfix(loss=f"{float(losses['loss']):.3f}", refresh=False)
@@ -78,7 +78,7 @@ class Report:
             self._events.add_scalar("step/lr", lr, step)
 
     def epoch(self, rows: Sequence[Row], epochs: int, network: nn.Module, *, final: bool) -> None:
-        """Write down the last row; draw again where the last drawing is some time ago, or for the last time."""
+        """Record the last row. Draw pictures at most every few seconds, and always after the final epoch."""
         row = rows[-1]
         write_results(self._folder.results, rows)
         for name, value in row.items():
@@ -108,7 +108,7 @@ class Report:
 
 
 def epoch_line(row: Row, epochs: int) -> str:
-    """Return an epoch's row as a line for people."""
+    """Return the row of an epoch as a readable line."""
     parts = [f"epoch {row['epoch']}/{epochs}", f"loss {row['loss']:.4f}"]
     for name, label in (("val_loss", "val loss"), ("val_iou", "val IoU"), ("val_delta1", "val delta1")):
         if row[name] is not None:

@@ -1,4 +1,4 @@
-"""The folder of one training: what lies where in it, and the network that came out of it."""
+"""The run folder of a training: its files, and the network that it holds."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ PACKAGES = ("qumade", "torch", "torchvision", "timm", "accelerate", "safetensors
 
 
 class RunFolder:
-    """Paths in the folder of a training."""
+    """Paths of the files in a run folder."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).absolute()
@@ -51,12 +51,12 @@ class RunFolder:
         self.checkpoints = self.root / "checkpoint"
 
     def weights(self, which: Which) -> Path:
-        """The averaged weights with the best validation, or after the last step."""
+        """Return the path of the averaged weights: those with the best validation score, or after the last step."""
         return self.root / "weights" / f"{which}.safetensors"
 
 
 def write_weights(folder: RunFolder, which: Which, network: nn.Module, config: NetworkConfig, note: Row) -> None:
-    """Write weights, and beside them WHICH.json: the network's config and `note` (step, metrics)."""
+    """Write weights, and next to them WHICH.json with the network's config and `note` (step, epoch, metrics)."""
     path = folder.weights(which)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"format": FORMAT, "network": config.model_dump(mode="json"), **note}
@@ -66,10 +66,12 @@ def write_weights(folder: RunFolder, which: Which, network: nn.Module, config: N
 
 
 def read_weights_note(run: Path | str, which: Which = "best") -> Row:
-    """Return weights/WHICH.json of a run; QumadeError where the folder is no run or has no weights yet."""
+    """Return the content of weights/WHICH.json; QumadeError where the folder is no run or has no weights yet."""
     path = RunFolder(run).weights(which).with_suffix(".json")
     if not path.is_file():
-        raise QumadeError(f"Invalid run: got no file {path}; must be the folder of a training that has come that far")
+        raise QumadeError(
+            f"Invalid run: got no file {path}; must be the folder of a training that has finished an epoch"
+        )
     try:
         content = json.loads(read_bytes(path, MAX_BYTES))
     except (ValueError, RecursionError) as error:
@@ -101,14 +103,14 @@ def load_network(run: Path | str, which: Which = "best") -> MaskDepthNetwork:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise QumadeError(
-            f"Invalid weights: got those of another network in {path}; must be of today's {config.model}: one that an "
-            f"earlier qumade trained has to be trained again, into another folder ({reason})"
+            f"Invalid weights: got those of another network in {path}; must fit this version's {config.model}: train "
+            f"a network of an earlier version again, into another folder ({reason})"
         ) from None
     return network.eval()
 
 
 def write_results(path: Path, rows: Sequence[Row]) -> None:
-    """Write results.csv anew, a row an epoch; what is None stays empty."""
+    """Write results.csv, one row per epoch; None becomes an empty field."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["epoch"], lineterminator="\n")
     writer.writeheader()
@@ -117,13 +119,13 @@ def write_results(path: Path, rows: Sequence[Row]) -> None:
 
 
 def read_results(path: Path) -> list[dict[str, float | None]]:
-    """Return the rows of results.csv as numbers, None where a field is empty."""
+    """Return the rows of results.csv as numbers; an empty field is None."""
     rows = csv.DictReader(io.StringIO(read_bytes(path, MAX_BYTES).decode()))
     return [{name: float(value) if value else None for name, value in row.items()} for row in rows]
 
 
 def environment(device: torch.device, **more: Any) -> Row:
-    """Return what a training ran on and how it was called."""
+    """Return the machine, versions and command of a training, with `more` entries."""
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:

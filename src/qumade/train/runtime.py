@@ -1,5 +1,6 @@
-"""How the process behaves while it trains: when it may be interrupted, how it computes, and where it tells of it."""
+"""How the process behaves while it trains: devices and processes, interruptions, determinism, and where it prints."""
 
+import os
 import signal
 import sys
 import threading
@@ -9,17 +10,40 @@ from types import FrameType
 from typing import TextIO
 
 import torch
+from accelerate import Accelerator
 
-__all__ = ["console", "deterministic_mode", "held_signals"]
+__all__ = ["console", "default_workers", "deterministic_mode", "has_bf16_units", "held_signals", "new_accelerator"]
+
+
+def new_accelerator() -> Accelerator:
+    """Return the device and the processes of this training.
+
+    Without a GPU the CPU is requested explicitly, since otherwise processes launched together would not find each
+    other. The config decides the precision, not the environment.
+    """
+    return Accelerator(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()), mixed_precision="no")
+
+
+def default_workers(device: torch.device) -> int:
+    """Return how many processes read ahead: none where they would take the cores that compute."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores - 1) if device.type != "cpu" else int(cores > 4)
+
+
+def has_bf16_units(device: torch.device) -> bool:
+    """Return whether the device multiplies matrices of bfloat16 in hardware; a CPU that only emulates it takes many
+    times as long."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 @contextmanager
 def held_signals(active: bool = True) -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether a stop was asked for by Ctrl-C or SIGTERM; a second one interrupts at once.
+    """Yield a function that says whether Ctrl-C or SIGTERM requested a stop; a second signal interrupts at once.
 
-    So a stop comes between two steps and never inside one: half a step would be no state to go on from.
-
-    Only the main thread may hold signals; elsewhere they go their usual way.
+    So training stops between two steps and never inside one: half a step is no state to resume from. Only the main
+    thread can hold signals; in other threads they act as usual.
     """
     asked: list[int] = []
 
@@ -41,7 +65,7 @@ def held_signals(active: bool = True) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def deterministic_mode(threads: int | None, device: torch.device) -> Iterator[None]:
-    """Compute with `threads`, and on a CPU the same way every time; as before afterwards."""
+    """Compute with `threads` threads, and deterministically on a CPU; restore the settings on exit."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     memory = torch.utils.deterministic
     filling = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
@@ -60,8 +84,7 @@ def deterministic_mode(threads: int | None, device: torch.device) -> Iterator[No
 
 
 def console() -> TextIO:
-    """Where lines go that people read while it trains: stderr, and stdout in a notebook, which shows stderr as if
-    something were wrong."""
-    ipython = sys.modules.get("IPython")  # of a notebook it is there
+    """Return the stream for progress lines: stderr, but stdout in a notebook, which shows stderr as an error."""
+    ipython = sys.modules.get("IPython")  # a notebook has imported it
     shell = None if ipython is None else ipython.get_ipython()
     return sys.stderr if shell is None or "IPKernelApp" not in shell.config else sys.stdout

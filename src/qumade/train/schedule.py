@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step: one cycle, so that there is no state to lose."""
+"""The learning-rate schedule: one cycle, a pure function of the step without state."""
 
 import math
 
@@ -11,8 +11,8 @@ START, END = 1 / 25, 1 / 25e4  # of the peak
 
 
 def one_cycle(step: int, steps: int, peak: float) -> float:
-    """Return the learning rate of step 0 .. steps - 1: up to `peak` over the first quarter of the steps and down to
-    next to nothing, both along half a cosine.
+    """Return the learning rate of a step in 0 .. steps - 1: it rises to `peak` over the first quarter of the steps and
+    then falls to almost 0, both along half a cosine.
 
     L. N. Smith, N. Topin, "Super-convergence: very fast training of neural networks using large learning rates", 2018,
     with the cosine of fast.ai.

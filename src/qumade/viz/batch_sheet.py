@@ -1,4 +1,4 @@
-"""Batches and predictions as contact sheets: what the network sees, should say and says."""
+"""Contact sheets of batches and predictions."""
 
 import io
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ UNKNOWN_GREY = 96
 
 
 def batch_sheet(batch: Batch, config: NetworkConfig, title: str, *, count: int = 12) -> Image.Image:
-    """Return image, mask and depth of the first samples of a batch, as they reach the network; a mask's unknown pixels
-    dark grey, the depth's slate. A label that is unknown all over is left out."""
+    """Return a sheet of image, mask and depth of the first `count` samples of a batch, as they reach the network.
+    Unknown pixels are dark grey in the mask and slate in the depth. A label without known pixels is left out."""
     image, mask, depth = (part[:count].detach().float().cpu().numpy() for part in batch)
     rows = []
     for number in range(len(image)):
@@ -44,8 +44,8 @@ def batch_sheet(batch: Batch, config: NetworkConfig, title: str, *, count: int =
 
 @torch.inference_mode()
 def predicted(network: nn.Module, batch: Batch, trained_tasks: Sequence[Task]) -> Batch:
-    """Return the batch with the network's mask probability and inverse depth in place of its labels; unknown is what it
-    does not learn."""
+    """Return the batch with the network's mask probability and inverse depth in place of its labels. Tasks other than
+    `trained_tasks` are unknown (NaN)."""
     output = network(batch.image.contiguous(memory_format=torch.channels_last))
     mask, inverse_depth = torch.sigmoid(output.mask_logits.float()), output.inverse_depth.float()
     unknown = torch.full_like(mask, torch.nan)
@@ -57,7 +57,7 @@ def predicted(network: nn.Module, batch: Batch, trained_tasks: Sequence[Task]) -
 
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:
-    """Write a sheet as PNG, whole or not at all."""
+    """Write a sheet as PNG, atomically."""
     buffer = io.BytesIO()
     sheet.save(buffer, "png")
     write_bytes(path, buffer.getvalue())

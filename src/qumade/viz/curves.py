@@ -1,16 +1,17 @@
-"""Curves of a training and of the learning-rate finder, as PNG."""
+"""Curves of a training and of the learning-rate finder, as PNG files."""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from qumade.io.files import write_bytes
-from qumade.train.learning_rate import LearningRates
 
 __all__ = ["draw_curves", "draw_learning_rates"]
 
@@ -18,7 +19,7 @@ Row = dict[str, Any]
 
 
 def draw_curves(rows: Sequence[Row], path: Path) -> None:
-    """Write a picture of loss, validation metrics, learning rate and speed over the steps of rows of results.csv."""
+    """Plot loss, validation metrics, learning rate and speed over the steps. `rows` are those of results.csv."""
     figure = Figure(figsize=(12, 7))
     figure.subplots_adjust(left=0.06, right=0.98, bottom=0.07, top=0.95, wspace=0.14, hspace=0.16)
     (losses, metrics), (rates, speed) = figure.subplots(2, 2, sharex=True)
@@ -37,12 +38,12 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
     _write(figure, path)
 
 
-def draw_learning_rates(found: LearningRates, path: Path) -> None:
-    """Write a picture of the loss over the learning rate, with the suggestion marked."""
+def draw_learning_rates(rates: NDArray[np.float64], losses: NDArray[np.float64], suggestion: float, path: Path) -> None:
+    """Plot the smoothed loss over the learning rate, both float64 [n], and mark the suggested rate."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    axes.plot(found.rates, found.losses)
-    axes.axvline(found.suggestion, color="tab:red", linestyle="--", label=f"suggestion {found.suggestion:.2g}")
+    axes.plot(rates, losses)
+    axes.axvline(suggestion, color="tab:red", linestyle="--", label=f"suggestion {suggestion:.2g}")
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss, smoothed")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from qumade.evaluate.bootstrap import Interval
+from qumade.metrics.bootstrap import Interval
 
 __all__ = ["plot_differences", "plot_histogram", "plot_intervals", "plot_pairs", "plot_sizes"]
 

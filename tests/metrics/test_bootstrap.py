@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qumade.evaluate.bootstrap import CELLS, mean_differences, means
+from qumade.metrics.bootstrap import CELLS, mean_differences, means
 
 
 def test_fewer_than_20_pictures_have_no_interval():
@@ -46,7 +46,7 @@ def test_the_same_seed_gives_the_same_interval_in_any_part_of_memory(monkeypatch
     first, second = np.random.default_rng(3).random((2, 50, 3))
     wanted = mean_differences(first, second, seed=4, resamples=100)
     assert mean_differences(first, second, seed=5, resamples=100) != wanted
-    monkeypatch.setattr("qumade.evaluate.bootstrap.CELLS", 170)
+    monkeypatch.setattr("qumade.metrics.bootstrap.CELLS", 170)
     assert CELLS != 170
     for found, whole in zip(mean_differences(first, second, seed=4, resamples=100), wanted, strict=True):
         # Products of matrices of another height may differ in their last bit.

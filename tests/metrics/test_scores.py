@@ -15,8 +15,16 @@ from torchmetrics.functional import (
 from torchmetrics.functional.classification import binary_f1_score, binary_jaccard_index
 
 from qumade.errors import QumadeError
-from qumade.evaluate.alignment import Clamp
-from qumade.evaluate.metrics import DEPTH_METRICS, MASK_METRICS, depth_errors, depth_scores, mask_scores
+from qumade.metrics.alignment import Clamp
+from qumade.metrics.scores import (
+    DEPTH_METRICS,
+    MASK_METRICS,
+    delta1,
+    depth_errors,
+    depth_scores,
+    mask_iou,
+    mask_scores,
+)
 
 CLAMP = Clamp(1 / 80, 1000.0)
 SHARES = arrays(np.float32, (7, 9), elements=st.floats(0, 1, width=32))
@@ -61,20 +69,20 @@ def test_masks_in_closed_form(probability, truth, wanted):
     assert tuple(scores.values()) == pytest.approx(wanted, nan_ok=True)
 
 
-def brute_rim(mask, reach):
+def brute_boundary(mask, reach):
     """Pixels of a mask with one outside it, or outside the picture, at most `reach` away along the larger axis."""
     padded = np.pad(mask, reach)
-    rim = np.zeros_like(mask)
+    boundary = np.zeros_like(mask)
     for v, u in np.argwhere(mask):
-        rim[v, u] = not padded[v : v + 2 * reach + 1, u : u + 2 * reach + 1].all()
-    return rim
+        boundary[v, u] = not padded[v : v + 2 * reach + 1, u : u + 2 * reach + 1].all()
+    return boundary
 
 
 @given(MASKS, MASKS)
 def test_boundary_iou_against_brute_force(predicted, actual):
     if not (predicted | actual).any():
         return
-    first, second = brute_rim(predicted, 1), brute_rim(actual, 1)  # 2 % of 21 pixels, and at least one
+    first, second = brute_boundary(predicted, 1), brute_boundary(actual, 1)  # 2 % of 21 pixels, and at least one
     wanted = (first & second).sum() / (first | second).sum()
     scores = mask_scores(predicted.astype(np.float32), actual.astype(np.float32))
     assert scores["boundary_iou"] == pytest.approx(wanted)
@@ -84,23 +92,24 @@ def test_boundary_iou_of_large_masks_against_brute_force():
     predicted, actual = disc(60, 60, 40, 128), disc(62, 57, 41, 128)
     reach = round(0.02 * math.hypot(128, 128))
     assert reach == 4
-    first, second = brute_rim(predicted > 0, reach), brute_rim(actual > 0, reach)
+    first, second = brute_boundary(predicted > 0, reach), brute_boundary(actual > 0, reach)
     scores = mask_scores(predicted, actual)
     assert scores["boundary_iou"] == pytest.approx((first & second).sum() / (first | second).sum())
     assert scores["boundary_iou"] < scores["iou"]
 
 
-def test_the_rim_of_an_ignored_region_is_no_contour():
+def test_the_boundary_of_an_ignored_region_is_no_contour():
     truth = np.zeros((40, 40), np.float32)
     truth[10:30, 10:30] = 1
     truth[10:30, 20:] = np.nan
-    halved = np.where(np.isnan(truth), 0, truth)  # agrees wherever it is judged
+    halved = np.where(np.isnan(truth), 0, truth)  # agrees wherever it is evaluated
     whole = np.where(np.isnan(truth), 1, truth)
     assert mask_scores(halved, truth) == mask_scores(whole, truth)
     assert mask_scores(whole, truth)["boundary_iou"] == 1
     shorter = whole.copy()
     shorter[:12] = 0
-    # rims: 20 of the left column, 9 more of the top and of the bottom row; two rows lower, 17 of them are in common
+    # boundaries: 20 of the left column, 9 more of the top and of the bottom row; two rows lower, 17 of them are
+    # in common
     assert mask_scores(shorter, truth)["boundary_iou"] == pytest.approx((18 + 9) / (38 + 9))
 
 
@@ -113,7 +122,7 @@ def test_the_rim_of_an_ignored_region_is_no_contour():
         (np.full((2, 2), np.nan), "probabilities"),
     ],
 )
-def test_masks_that_cannot_be_judged(probability, wanted):
+def test_masks_that_cannot_be_evaluated(probability, wanted):
     with pytest.raises(QumadeError, match=wanted):
         mask_scores(probability, np.ones((2, 2)))
 
@@ -167,7 +176,7 @@ def test_sky_is_left_out_of_depth_and_as_far_as_the_clamp_where_it_counts():
     assert scores["rmse"] == pytest.approx(math.sqrt(79**2 / 3))
 
 
-def test_regions_are_judged_apart():
+def test_regions_are_evaluated_apart():
     truth = np.array([[0.1, 0.2, 0.4]])
     prediction = np.array([[0.1, 0.1, 0.1]])
     first, rest, none = (np.array([row], bool) for row in ([1, 0, 0], [0, 1, 1], [0, 0, 0]))
@@ -200,8 +209,21 @@ def test_shares_are_ordered_and_errors_not_negative(prediction, truth):
     assert scores["silog"] <= 100 * scores["rmse_log"] + 1e-9
 
 
-def test_without_known_pixels_depth_scores_are_no_numbers():
+def test_without_known_pixels_depth_scores_are_nan():
     for truth in (np.full((2, 2), np.nan), np.zeros((2, 2))):
         for alignment in ("none", "scale", "scale and shift"):
             scores = depth_scores(np.ones((2, 2)), truth, alignment, CLAMP)
             assert all(math.isnan(value) for value in scores.values())
+
+
+@given(SHARES, SHARES, arrays(np.bool_, (7, 9)))
+def test_the_iou_alone_is_that_of_all_mask_scores(probability, truth, known):
+    truth = np.where(known, truth, np.float32(np.nan))
+    assert mask_iou(probability, truth) == pytest.approx(mask_scores(probability, truth)["iou"], abs=0, nan_ok=True)
+
+
+@given(DEPTHS, DEPTHS, arrays(np.bool_, (6, 7)), st.sampled_from(["none", "scale", "scale and shift"]))
+def test_delta1_alone_is_that_of_all_depth_scores(prediction, truth, known, alignment):
+    truth, clamp = np.where(known, truth, np.nan), Clamp(0.3, 1.5)
+    wanted = depth_scores(prediction, truth, alignment, clamp)["delta1"]
+    assert delta1(prediction, truth, alignment, clamp) == pytest.approx(wanted, abs=1e-12, nan_ok=True)

@@ -1,4 +1,4 @@
-"""How sure a mean over pictures is: percentile intervals of the bootstrap (Efron 1979)."""
+"""Confidence intervals of means over pictures: percentile intervals of the bootstrap (Efron 1979)."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ CELLS = 4_000_000  # of the table of counts in memory at once
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, or a difference of two, and its 95 % interval; None with fewer than 20 pictures. `pictures`: how many
-    the mean is of; of a difference, the smaller of both numbers."""
+    """A mean, or a difference of two, and its 95 % interval; None with fewer than 20 pictures. `pictures` is the number
+    of pictures behind the mean; for a difference, the smaller of both numbers."""
 
     value: float
     low: float | None
@@ -33,9 +33,9 @@ def mean_differences(
 ) -> list[Interval]:
     """Return mean(first) - mean(second) of each column of two tables [pictures, columns] over the same pictures.
 
-    NaN is left out of its own mean only, as in the means that are reported: a picture without an object counts for
-    the network that finds one in it. Pictures are drawn with replacement, the same for both and for all columns, which
-    keeps what makes a picture easy or hard for both out of the interval.
+    NaN is left out of its own mean only, as in the reported means: a picture without an object counts for the network
+    that predicts one. Pictures are drawn with replacement, the same ones for both tables and all columns, so that the
+    difficulty of a picture, which both share, does not widen the interval.
     """
     tables = [np.asarray(first, np.float64), np.asarray(second, np.float64)]
     there = [~np.isnan(table) for table in tables]

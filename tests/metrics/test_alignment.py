@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from qumade.depth.encoding import UNDESCRIBED_DEPTH, DepthEncoding
 from qumade.errors import QumadeError
-from qumade.evaluate.alignment import Clamp, align, default_alignment, default_clamp, depth_kind, judged_truth
+from qumade.metrics.alignment import Clamp, align, default_alignment, default_clamp, depth_kind
 
 CLAMP = Clamp(0.02, 2.0)
 MAPS = arrays(np.float64, (4, 5), elements=st.floats(0.05, 1.5))
@@ -47,21 +47,14 @@ def test_a_picture_over_its_own_range_has_no_kind():
         (UNDESCRIBED_DEPTH, (0.02, 1.0)),
     ],
 )
-def test_the_clamp_follows_the_code(code, clamp):
+def test_the_clamp_follows_the_encoding(code, clamp):
     assert default_clamp(code) == pytest.approx(clamp)
 
 
-def test_one_code_of_rounding_at_the_far_end_of_an_8_bit_clamp_stays_within_delta():
+def test_one_level_of_rounding_at_the_far_end_of_an_8_bit_clamp_stays_within_delta():
     far = default_clamp(SCALED).far
     half_a_code = 1.5 / 255 / 2
     assert far / (far - half_a_code) < 1.25
-
-
-def test_only_affine_truth_is_judged_over_its_range():
-    values = np.array([[-1.0, 1.0, 3.0, np.nan]], np.float32)
-    np.testing.assert_allclose(judged_truth(values, AFFINE), [[0.0, 0.5, 1.0, np.nan]])
-    np.testing.assert_array_equal(judged_truth(values, SCALED), values)
-    np.testing.assert_array_equal(judged_truth(values, UNDESCRIBED_DEPTH), values)
 
 
 @given(MAPS, st.floats(0.1, 10))
@@ -104,7 +97,7 @@ def test_a_constant_becomes_the_mean_and_a_median_of_zero_everything_far():
 
 
 @pytest.mark.parametrize("alignment", ["scale", "scale and shift"])
-def test_without_a_pixel_to_fit_nothing_can_be_said(alignment):
+def test_without_a_pixel_to_fit_everything_is_unknown(alignment):
     truth = np.array([[0.0, np.nan]])
     assert np.isnan(align(np.ones((1, 2)), truth, alignment, CLAMP).inverse_depth).all()
     assert (align(np.ones((1, 2)), truth, "none", CLAMP).inverse_depth == 1).all()
@@ -114,6 +107,6 @@ def test_without_a_pixel_to_fit_nothing_can_be_said(alignment):
     ("prediction", "wanted"),
     [(np.ones((2, 3)), "shape"), (np.full((2, 2), np.nan), "finite"), (np.full((2, 2), np.inf), "finite")],
 )
-def test_predictions_that_cannot_be_judged(prediction, wanted):
+def test_predictions_that_cannot_be_evaluated(prediction, wanted):
     with pytest.raises(QumadeError, match=wanted):
         align(prediction, np.ones((2, 2)), "scale", CLAMP)

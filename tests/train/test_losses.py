@@ -84,7 +84,7 @@ def test_gradients_are_right(loss):
 
 
 def test_bce_dice_of_known_values():
-    """Half the picture is object, two of its six columns are at the rim; logit 0 says one half everywhere."""
+    """Half the picture is object, two of its six columns are at the boundary; logit 0 says one half everywhere."""
     target = torch.zeros(1, 1, 2, 6, dtype=torch.float64)
     target[..., :3] = 1
     dice = 1 - (2 * 3.0 + 1) / (6.0 + 6.0 + 1)

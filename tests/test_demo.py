@@ -13,14 +13,14 @@ from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 from qumade.train.checkpoint import latest_checkpoint, read_checkpoint
 
-KEPT = 4  # of the backgrounds and of the cut-outs: with all of them planning alone takes seconds
+KEPT = 4  # backgrounds and cut-outs to keep: with all of them, planning alone takes seconds
 SIZE = 64, 64
 RunDemo = Callable[[Path], str]
 
 
 @pytest.fixture(scope="module")
 def run_demo() -> Iterator[RunDemo]:
-    """The whole way on a few of the bundled samples, with a training of seconds; returns what is printed."""
+    """Runs the demo on a few of the bundled samples, with a training of seconds; returns its output."""
     write_samples, load_recipe = demo.write_samples, demo.load_recipe
 
     def few_samples(folder: Path) -> None:
@@ -57,21 +57,21 @@ def state_of(folder: Path, *patterns: str) -> dict[Path, tuple[int, bytes]]:
 
 
 @pytest.mark.slow
-def test_everything_is_there_that_it_says_to_look_at(made: tuple[Path, str]) -> None:
+def test_every_output_listed_at_the_end_exists(made: tuple[Path, str]) -> None:
     out, text = made
-    told = [Path(line.strip()) for line in text.partition("\nLook at\n")[2].splitlines()[::2]]
-    assert told == [
+    listed = [Path(line.strip()) for line in text.partition("\nLook at\n")[2].splitlines()[::2]]
+    assert listed == [
         out / "samples.png", out / "placements.png", out / "run/val_pred.png", out / "report/report.html",
         out / "predictions",
     ]  # fmt: skip
-    for path in told[:3]:
-        with Image.open(path) as picture:
-            assert picture.format == "PNG" and picture.width > SIZE[0]
-    assert "<html" in told[3].read_text()
+    for path in listed[:3]:
+        with Image.open(path) as image:
+            assert image.format == "PNG" and image.width > SIZE[0]
+    assert "<html" in listed[3].read_text()
 
 
 @pytest.mark.slow
-def test_the_steps_are_told_one_after_another(made: tuple[Path, str]) -> None:
+def test_the_steps_are_printed_in_order(made: tuple[Path, str]) -> None:
     out, text = made
     lines = text.splitlines()
     steps = [number for number, line in enumerate(lines) if line[:1].isdigit() and line[1:3] == ". "]
@@ -81,7 +81,7 @@ def test_the_steps_are_told_one_after_another(made: tuple[Path, str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_dataset_is_made_of_the_samples_and_trained_on(made: tuple[Path, str]) -> None:
+def test_a_dataset_is_composed_of_the_samples_and_trained_on(made: tuple[Path, str]) -> None:
     out, text = made
     dataset = open_dataset(out / "dataset")
     assert len(dataset) == KEPT * KEPT * 2 and f"{len(dataset)} samples.\n" in text
@@ -93,28 +93,28 @@ def test_a_dataset_is_made_of_the_samples_and_trained_on(made: tuple[Path, str])
 
 
 @pytest.mark.slow
-def test_some_of_the_true_scenes_are_predicted(made: tuple[Path, str]) -> None:
+def test_some_of_the_reference_scenes_are_predicted(made: tuple[Path, str]) -> None:
     out, text = made
     scenes = sorted(path.stem for path in (out / "samples" / "reference" / "images").iterdir())
     masks = sorted(path.name for path in (out / "predictions").glob("*_mask.png"))
     assert len(scenes) == 64 and masks == [f"{stem}_mask.png" for stem in scenes[::8]]
-    assert "8 pictures predicted.\n" in text
+    assert "8 images predicted.\n" in text
 
 
 @pytest.mark.slow
-def test_a_second_run_goes_on_from_the_first(made: tuple[Path, str], run_demo: RunDemo) -> None:
+def test_a_second_run_resumes_the_first(made: tuple[Path, str], run_demo: RunDemo) -> None:
     out, first = made
     parts = "dataset/*/*", "dataset/dataset.yaml", "run/weights/*", "run/results.csv", "run/checkpoint/*"
     before = state_of(out, *parts)
     assert len(before) > 3 * KEPT * KEPT * 2
     (out / "predictions" / "img000001_mask.png").unlink()
     text = run_demo(out)
-    assert "It was finished already." in text and "It was finished already." not in first
+    assert "It is already complete." in text and "It is already complete." not in first
     assert state_of(out, *parts) == before
     assert (out / "predictions" / "img000001_mask.png").is_file()
 
 
-def test_a_folder_of_something_else_is_refused(run_demo: RunDemo, tmp_path: Path) -> None:
+def test_a_folder_with_other_content_is_refused(run_demo: RunDemo, tmp_path: Path) -> None:
     (tmp_path / "samples").mkdir()
     (tmp_path / "samples" / "thesis.txt").write_text("the only copy")
     with pytest.raises(QumadeError, match=r"got other content \(thesis.txt\)"):

@@ -13,9 +13,9 @@ from qumade.train.config import TrainConfig, save_config
 
 
 class _Grey:
-    """Samples whose splits are given; a square in the middle is the object."""
+    """Samples with given splits; the object is a square in the centre."""
 
-    name, depth_encoding = "grey", None
+    name, depth_encoding, has_masks, has_depth = "grey", None, True, False
 
     def __init__(self, splits: list[str]) -> None:
         self.splits = np.array(splits)
@@ -52,7 +52,7 @@ def test_project_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str
     assert project_path(given) == tmp_path / expected
 
 
-def test_of_each_split_takes_some_of_each() -> None:
+def test_of_each_split_selects_from_each_split() -> None:
     dataset = _Grey(["train"] * 6 + ["test"] + ["seen background"] * 3)
     assert of_each_split(dataset, 2).tolist() == [0, 3, 6, 7, 8]
     assert of_each_split(_Grey([""] * 4), 2).tolist() == [0, 2]
@@ -64,14 +64,14 @@ def test_of_each_split_takes_some_of_each() -> None:
     (["train", "train"], {0, 1}),
     (["", ""], {0, 1}),
 ])  # fmt: skip
-def test_show_results_takes_what_was_not_seen(splits: list[str], expected: set[int]) -> None:
+def test_show_results_prefers_held_out_splits(splits: list[str], expected: set[int]) -> None:
     predictor = _Predictor()
     sheet = show_results(predictor, _Grey(splits))  # type: ignore[arg-type]
     assert set(predictor.seen) == expected
     assert sheet.mode == "RGB"
 
 
-def test_show_pictures_of_every_kind() -> None:
+def test_show_pictures_accepts_every_kind() -> None:
     grey = np.zeros((8, 12), np.uint8)
     pictures = {
         "a": np.zeros((8, 12, 3), np.uint8),
@@ -79,11 +79,11 @@ def test_show_pictures_of_every_kind() -> None:
         "c": grey > 0,
         "d": np.full((8, 12), np.nan, np.float32),
     }
-    one, all_of_them = show_pictures({"a": grey}), show_pictures(pictures, mark=(3, 4))
-    assert all_of_them.width == 4 * one.width and all_of_them.height == one.height
+    one, all_kinds = show_pictures({"a": grey}), show_pictures(pictures, mark=(3, 4))
+    assert all_kinds.width == 4 * one.width and all_kinds.height == one.height
 
 
-def test_run_for_takes_the_run_of_an_equal_config_or_a_new_one(tmp_path: Path) -> None:
+def test_run_for_returns_the_run_of_an_equal_config_or_a_new_one(tmp_path: Path) -> None:
     setup: Any = SimpleNamespace(fingerprint="data")
     first, second = (TrainConfig(data=tmp_path / "data", epochs=epochs) for epochs in (1, 2))
     for config, name in ((first, "run_1"), (second, "run_2"), (first, "run_1"), (second, "run_2")):
@@ -93,7 +93,7 @@ def test_run_for_takes_the_run_of_an_equal_config_or_a_new_one(tmp_path: Path) -
         save_config(config, run / "config.yaml")
 
 
-def test_run_for_leaves_a_run_on_other_data(tmp_path: Path) -> None:
+def test_run_for_skips_a_run_on_other_data(tmp_path: Path) -> None:
     from qumade.train.checkpoint import write_checkpoint
 
     config = TrainConfig(data=tmp_path / "data")

@@ -1,4 +1,4 @@
-"""The whole way on the bundled samples: from pictures to a network and its report, with pictures to look at."""
+"""Runs the whole pipeline on the bundled samples: from assets to a trained network, its report and predictions."""
 
 import sys
 from pathlib import Path
@@ -20,34 +20,36 @@ _PREDICTED = 8
 
 
 def run_demo(out: Path, workers: int | None = None, *, minutes: float = _MINUTES) -> None:
-    """Samples, dataset, a network trained for `minutes`, its report and predictions in `out`; a second run goes on
-    from the first."""
+    """Writes samples, dataset, a network trained for `minutes`, its report and predictions into `out`.
+
+    After an interruption, the same call resumes.
+    """
     out = out.absolute()
     samples, dataset, run = out / "samples", out / "dataset", out / "run"
     sheet, placements = _compose(samples, dataset, out, workers)
-    report = _train_and_judge(samples, dataset, run, out / "report", minutes)
+    report = _train_and_evaluate(samples, dataset, run, out / "report", minutes)
     predictions = _predict(samples, run, out / "predictions")
     print("\nLook at")
-    for path, what in (
+    for path, content in (
         (sheet, "samples of the dataset: image, mask, depth"),
         (placements, "where the objects stand, and how large"),
-        (run / "val_pred.png", "what the network says of cars and roads it has not seen"),
+        (run / "val_pred.png", "predictions of the network for held-out cars and roads"),
         (report, "its scores on 64 scenes with ground truth, beside a trivial baseline"),
         (predictions, "its masks, depth maps and cut-outs"),
     ):
-        print(f"  {path}\n      {what}")
+        print(f"  {path}\n      {content}")
 
 
 def _compose(samples: Path, dataset_path: Path, out: Path, workers: int | None) -> tuple[Path, Path]:
-    """From the bundled samples to a dataset; returns its contact sheet and the picture of its placements."""
-    _step("1. The bundled samples", samples)
+    """Composes a dataset of the bundled samples; returns the paths of its contact sheet and its plot of placements."""
+    _step("1. Write the bundled samples", samples)
     write_samples(samples)
     recipe = load_recipe(samples / "recipe.yaml")
     _step("2. Check them", samples)
     print(format_report(check_assets(recipe)))
     _step("3. Compose a dataset: images, masks and depth", dataset_path)
     summary = generate(recipe, dataset_path, workers=workers)
-    print("It was finished already." if summary is None else f"{summary.samples:,} samples.")
+    print("It is already complete." if summary is None else f"{summary.samples:,} samples.")
     dataset = FolderDataset(dataset_path)
     _step("4. Measure it", write_statistics(dataset, result := statistics(dataset, workers=workers)))
     print(format_statistics(result))
@@ -55,14 +57,14 @@ def _compose(samples: Path, dataset_path: Path, out: Path, workers: int | None) 
     _step("5. Look at it", sheet)
     preview_dataset(dataset, 24).save(sheet)
     write_placements(dataset, placements)
-    _step("6. Audit it: draw samples again and compare", dataset_path)
+    _step("6. Audit it: redraw samples and compare", dataset_path)
     audited = audit(dataset_path)
-    print(*audited.problems, f"{audited.redrawn} samples drawn again, {len(audited.problems)} problems.", sep="\n")
+    print(*audited.problems, f"{audited.redrawn} samples redrawn, {len(audited.problems)} problems.", sep="\n")
     return sheet, placements
 
 
-def _train_and_judge(samples: Path, dataset_path: Path, run: Path, report: Path, minutes: float) -> Path:
-    """Trains on the dataset, judges on the true scenes; returns the report's page."""
+def _train_and_evaluate(samples: Path, dataset_path: Path, run: Path, report: Path, minutes: float) -> Path:
+    """Trains on the dataset and evaluates on the reference scenes; returns the path of the report."""
     from qumade.evaluate.folder import evaluate_into
     from qumade.evaluate.summary import format_summary
     from qumade.predict.predictor import load_predictor
@@ -71,11 +73,11 @@ def _train_and_judge(samples: Path, dataset_path: Path, run: Path, report: Path,
 
     _step(f"7. Train a network on it, for {minutes:g} minutes", run)
     train(TrainConfig(data=dataset_path, minutes=minutes), run)
-    _step("8. Judge it on true scenes", report)
+    _step("8. Evaluate it on scenes with exact ground truth", report)
     scenes = FolderDataset(samples / "reference")
-    judged = evaluate_into(load_predictor(run), scenes, report)
-    print(format_summary(judged.evaluation, judged.groups))
-    return judged.report
+    evaluated = evaluate_into(load_predictor(run), scenes, report)
+    print(format_summary(evaluated.evaluation, evaluated.groups))
+    return evaluated.report
 
 
 def _predict(samples: Path, run: Path, out: Path) -> Path:
@@ -85,7 +87,7 @@ def _predict(samples: Path, run: Path, out: Path) -> Path:
     _step("9. Predict", out)
     pictures = find_pictures([samples / "reference" / "images"])[:: 64 // _PREDICTED]
     result = predict_files(load_predictor(run), pictures, out)
-    print(f"{result.predicted} pictures predicted.")
+    print(f"{result.predicted} images predicted.")
     return out
 
 

@@ -1,4 +1,4 @@
-"""What the notebooks share: where things lie, and pictures of what goes in and comes out, ready to be displayed."""
+"""Helpers of the notebooks: paths, bundled data, and images of batches, results and curves to display."""
 
 import io
 import itertools
@@ -42,13 +42,13 @@ __all__ = [
     "show_results",
 ]
 
-PER_PAIR = 10  # of the dataset of bundled samples: enough to learn from, and drawn in seconds
+PER_PAIR = 10  # for the dataset of bundled samples: enough to train on, and drawn in seconds
 NEVER_SEEN = "test", "val"
 
 
 def project_path(path: Path | str) -> Path:
-    """Return an absolute path; a relative one starts at the current folder, or at the one above where the current
-    folder is called notebooks. So a notebook finds the same files wherever it is started from."""
+    """Return an absolute path. A relative path starts at the current folder, or at its parent if the current folder is
+    named notebooks, so a notebook finds the same files wherever it is started."""
     here = Path.cwd()
     return (here.parent if here.name == "notebooks" else here) / Path(path).expanduser()
 
@@ -60,7 +60,7 @@ def bundled_recipe(folder: Path) -> Path:
 
 
 def bundled_dataset(folder: Path) -> Path:
-    """Return folder/dataset; where no finished dataset is there yet, it is composed of the bundled samples."""
+    """Return folder/dataset. If it is not complete yet, compose it of the bundled samples."""
     data_path, description = folder / "dataset", folder / "dataset" / "dataset.yaml"
     if not description.is_file() or not read_metadata(description).complete:
         fields = load_recipe(bundled_recipe(folder)).model_dump() | {"per_pair": PER_PAIR}
@@ -70,8 +70,8 @@ def bundled_dataset(folder: Path) -> Path:
 
 
 def bundled_run(folder: Path, placement: Policy, *, steps: int, size: tuple[int, int]) -> Path:
-    """Return a short training on the bundled samples with the cars placed in one way: perspective stands them on the
-    road, as large as they are there, random anywhere. It is trained where it is not there yet."""
+    """Train briefly on the bundled samples with one placement policy and return the folder of the run: perspective
+    places cars on the road at the right size, random places them anywhere. A finished run is reused."""
     from qumade.train.config import TrainConfig
     from qumade.train.loop import train
 
@@ -101,15 +101,15 @@ def run_for(config: "TrainConfig", setup: "Setup", runs: Path) -> Path:
 
 
 def of_each_split(dataset: SampleDataset, count: int) -> NDArray[np.int64]:
-    """Return the positions of at most `count` samples of each split, spread evenly over it and ascending; of all
-    samples where the dataset has no splits."""
+    """Return the positions of at most `count` samples of each split, a stratified selection in ascending order. Without
+    splits, select from all samples."""
     present = [name for name in SAMPLE_SPLITS if name is not None and (dataset.splits == name).any()]
     chosen = [choose(dataset, [name], count) for name in present] or [choose(dataset, limit=count)]
     return np.sort(np.concatenate(chosen))
 
 
 def show_batch(setup: "Setup", count: int = 12) -> Image.Image:
-    """Return the first training batch as the network sees it: augmented images beside their masks and depth."""
+    """Return a sheet of the first training batch as the network sees it: augmented images, masks and depth."""
     from qumade.viz.batch_sheet import batch_sheet
 
     batches = setup.batches(0, 1)
@@ -124,8 +124,8 @@ def show_batch(setup: "Setup", count: int = 12) -> Image.Image:
 def show_results(
     predict: "Predictor", dataset: SampleDataset, count: int = 8, splits: Sequence[str] = NEVER_SEEN
 ) -> Image.Image:
-    """Return samples with what is true of them, what is predicted, and scores; of the first of these splits that the
-    dataset has, or of all samples where it has none of them."""
+    """Return a sheet of samples with ground truth, predictions and scores. The samples come from the first of `splits`
+    that the dataset has, or from all samples if it has none of them."""
     chosen = next(([name] for name in splits if (dataset.splits == name).any()), [])
     positions = choose(dataset, chosen, count)
     evaluation = evaluate(
@@ -137,12 +137,12 @@ def show_results(
     )
     rows = draw_rows(evaluation, predict, dataset, range(len(positions)))
     title = f"{dataset.name}: {len(rows)} samples" + (f" of split {chosen[0]}" if chosen else "")
-    return sheet(rows, title, columns=1)  # wider ones are shrunk until nothing is seen
+    return sheet(rows, title, columns=1)  # notebooks shrink wider sheets until nothing is visible
 
 
 def show_pictures(pictures: Mapping[str, NDArray[Any]], *, mark: tuple[int, int] | None = None) -> Image.Image:
-    """Return pictures side by side under their titles: uint8 [H, W, 3], grey uint8 or bool [H, W], and float [H, W],
-    which is taken for inverse depth and coloured from black (far) to bright (near). A cross marks (column, row)."""
+    """Return images side by side under their titles: uint8 [H, W, 3], grey uint8 or bool [H, W], and float [H, W],
+    which is inverse depth and coloured from black (far) to bright (near). A cross marks (column, row)."""
     steepest = max(picture.shape[0] / picture.shape[1] for picture in pictures.values())
     figure = Figure(figsize=(4 * len(pictures), 4 * steepest + 0.3), dpi=100, layout="constrained")
     for axes, (title, picture) in zip(np.atleast_1d(figure.subplots(1, len(pictures))), pictures.items(), strict=True):
@@ -160,14 +160,14 @@ def show_pictures(pictures: Mapping[str, NDArray[Any]], *, mark: tuple[int, int]
 
 
 def live_curves(run: Path) -> "AfterEpoch":
-    """Return an `after_epoch` for `train`: it keeps a picture of the curves under the cell, drawn anew after every
-    epoch. Curves of a run that is there already are shown at once."""
+    """Return an `after_epoch` for `train` that shows the curves below the cell and updates them after every epoch. The
+    curves of an existing run are shown at once."""
     from IPython import display as ipython
 
     from qumade.train.run_folder import RunFolder
     from qumade.viz.curves import draw_curves
 
-    display: Any = ipython  # it is not typed
+    display: Any = ipython  # IPython has no type hints
     curves = RunFolder(run).curves
     before = display.Image(filename=str(curves)) if curves.is_file() else display.Markdown("*curves after an epoch*")
     handle = display.display(before, display_id=True)

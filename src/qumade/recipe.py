@@ -83,94 +83,101 @@ class Recipe(BaseModel):
     backgrounds: Folder
     """Folder of background photos."""
     foregrounds: Folder
-    """Folder of cut-outs: RGBA, or RGB with a mask in `masks`."""
+    """Folder of cut-outs: RGBA, or RGB with masks in `masks`."""
     masks: Folder | None = None
-    """Folder of masks for cut-outs without alpha, by equal stem or equal number."""
+    """Folder of masks for cut-outs without alpha, matched by stem or number."""
     depths: Folder | None = None
-    """Folder of depth maps of the backgrounds, by equal stem: 16-bit PNG (metres x 256), or .npy of inverse depth."""
+    """Folder of depth maps of the backgrounds, matched by stem: 16-bit PNG (metres x 256), or .npy of inverse depth."""
     depths_kind: Literal["metric", "scaled", "affine"] = "affine"
-    """Kind of .npy depth maps: 1/m, true up to a factor, or true up to a factor and a shift. PNG is always metric."""
+    """Kind of .npy depth maps: metric (1/m), scaled (up to a factor) or affine (up to a factor and a shift). PNG is
+    always metric."""
 
     labels: Folder | None = None
-    """Folder of label maps of the backgrounds, by equal stem: PNG of ids, or .npy."""
+    """Folder of label maps of the backgrounds, matched by stem: PNG of ids, or .npy."""
     label_names: LabelNames | Folder = "cityscapes"
-    """Meaning of the ids: cityscapes, ade20k, camvid, or a YAML file of ids and names."""
+    """Class names of the ids: cityscapes, ade20k, camvid, or a YAML file of ids and names."""
     reliefs: Folder | None = None
-    """Folder of relief maps of the cut-outs, by equal stem: 16-bit PNG, 32768 + 1024 x metres behind the contact."""
+    """Folder of relief maps of the cut-outs, matched by stem: 16-bit PNG, 32768 + 1024 x metres behind the contact."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of all random choices."""
     size: tuple[Annotated[int, Field(ge=16, le=8192)], Annotated[int, Field(ge=16, le=8192)]] = (224, 224)
     """Width and height of a sample in pixels."""
     per_pair: Annotated[int, Field(ge=1, le=1_000_000)] = 20
-    """Placements of each cut-out on each background."""
+    """Number of placements of each cut-out on each background."""
 
     flip: bool = False
-    """Adds the mirror image of every cut-out whose mirror image is not in the folder."""
+    """Add the mirror image of every cut-out unless the folder already contains it."""
     mirror_backgrounds: bool = True
-    """Mirrors half of the backgrounds' crops."""
+    """Mirror half of the background crops."""
     crop: Annotated[tuple[PositiveShare, PositiveShare], Ascending] = (1.0, 1.0)
-    """Size of the background's crop, as a share of the largest crop of the sample's shape."""
+    """Size of the background crop, as a share of the largest crop with the aspect ratio of the sample."""
 
     objects: Annotated[tuple[Objects, Objects], Ascending] = (1, 1)
-    """Number of cut-outs in a sample, as a range."""
+    """Number of cut-outs per sample, as a range."""
     scale: Annotated[Mapping[str, ScaleRange], BeforeValidator(_as_table)] = {DEFAULT: (0.1, 0.5)}
-    """sqrt(box of the object / picture), by file name or pattern of the cut-out; `default` for the rest."""
+    """Square root of (box area of the object / image area), as a range, by file name or pattern of the cut-out;
+    `default` for the rest."""
     placement: Policy = "random"
-    """random: anywhere; semantic: on pixels of the right classes; perspective: there, at the size that fits there."""
+    """random: anywhere; semantic: on pixels of the right classes; perspective: also at the right size for the place."""
     policy_weights: Mapping[Policy, Annotated[float, Field(ge=0.0)]] | None = None
-    """Shares of samples by placement policy, instead of one policy for all."""
+    """Share of samples per placement policy, instead of one policy for all."""
     ground: Names = ("road", "sidewalk", "terrain")
     """Classes of the ground: a plane is fitted to their pixels, and objects may stand on them."""
     place: Mapping[str, Names] = {}
-    """Classes that a cut-out may stand on, instead of `ground`; by file name or pattern of the cut-out."""
+    """Classes that a cut-out may stand on instead of `ground`, by file name or pattern of the cut-out."""
     contact_rows: Ends = (0.0, 1.0)
-    """Rows of the photo in which contacts of semantic placement may lie."""
+    """Range of rows of the photo for contacts under semantic placement."""
     contact_distance: Annotated[tuple[Metres, Metres], Ascending] | None = None
-    """Distances of such contacts: metres where depth is metric, else multiples of the distance at the lower edge."""
+    """Range of distances for contacts under semantic placement: in metres for metric depth, otherwise in multiples of
+    the distance at the lower edge."""
     contact_sampling: Literal["picture", "distance"] = "picture"
-    """Contacts are uniform over the pixels where an object may stand, or over their distance."""
+    """picture: contacts are uniform over the pixels where an object may stand; distance: over the distance of these
+    pixels."""
     no_ground: Literal["skip", "random"] = "skip"
-    """Backgrounds without ground, or without the horizon that perspective needs: left out, or placed on at random."""
+    """Treatment of backgrounds without ground, or without the horizon that perspective needs. skip: leave them out;
+    random: use random placement."""
     height_ratio: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
-    """Height of an object divided by that of the camera, where one of the two heights is not known."""
+    """Height of an object divided by the height of the camera, used if one of the two heights is unknown."""
     height_m: Mapping[str, Metres] = {}
-    """Heights of the objects in metres, by file name or pattern of the cut-out."""
+    """Height of the object in metres, by file name or pattern of the cut-out."""
     camera_height_m: Annotated[Mapping[str, Metres], BeforeValidator(_as_table)] = {}
-    """Heights of the cameras above the ground in metres, by file name or pattern of the background."""
+    """Height of the camera above the ground in metres, by file name or pattern of the background."""
     size_jitter: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
-    """Sizes of perspective placement are multiplied by a random factor between 1 - this and 1 + this."""
+    """Sizes under perspective placement are multiplied by a random factor between 1 - this and 1 + this."""
     target: Names = ("car",)
-    """Classes of the label map that are the object itself; an empty list for none."""
+    """Classes of the label map that count as the object; an empty list for none."""
     present: Literal["ignore", "mask", "skip"] = "ignore"
-    """Objects that a background already shows: marked as ignored, added to the mask, or the background is left out."""
+    """Treatment of objects that a background already shows. ignore: ignore their pixels; mask: add them to the mask;
+    skip: leave the background out."""
 
     centre_row: Annotated[tuple[Share, Share], Ascending] = (0.5, 1.0)
-    """Rows in which the centre of an object may lie under random placement."""
+    """Range of rows for the centre of an object under random placement."""
     min_visible: PositiveShare = 0.7
-    """Least share of an object that stays visible: inside the picture and not hidden by others."""
+    """Smallest share of an object that must be visible: inside the image and not occluded by other objects."""
     retries: Annotated[int, Field(ge=1, le=1000)] = 100
-    """Draws of a placement before it falls back: to random placement, then to the lower edge of the picture."""
+    """Number of attempts at a placement before it falls back to random placement, and then to the lower edge of the
+    image."""
     horizon: Annotated[Mapping[str, Horizon], BeforeValidator(_as_table)] = {}
-    """Row of the horizon, or `labels` to estimate it from the label map; by file name or pattern of the background.
-    Used by the flat-ground prior where there is no depth map (default 0.45), and for affine depth."""
+    """Row of the horizon, or `labels` to estimate it from the label map, by file name or pattern of the background.
+    Used by the flat-ground prior for backgrounds without a depth map (default 0.45), and for affine depth."""
 
     depth: Literal["layered", "composite"] = "layered"
-    """layered: depth of background and objects, combined exactly; composite: predicted by a teacher from each finished
-    image, without the guarantee of equal bytes."""
+    """layered: combine the depth of background and objects exactly; composite: predict it with a teacher from each
+    composed image, which does not guarantee equal bytes."""
     depth_teacher: HubName | Folder | None = None
-    """Teacher of composite depth: auto, ORG/NAME on the hub, or the path of a folder or an .onnx file. A relative path
-    of two parts needs ./ before it."""
+    """Network that predicts composite depth: auto, ORG/NAME on the hub, or the path of a folder or an .onnx file. A
+    relative path of two parts must start with ./"""
     mask: Literal["soft", "binary"] = "soft"
-    """soft: masks hold coverage; binary: 0 and 255, with the edge at half coverage."""
+    """soft: masks store coverage; binary: masks are 0 or 255, with the edge at half coverage."""
     encoding: Literal["jpeg", "lossless"] = "jpeg"
-    """JPEG, or PNG in all folders."""
+    """jpeg: images, masks and depth are JPEG; lossless: all folders are PNG."""
     depth_near: Annotated[float, Field(gt=0.0)] | None = None
-    """Inverse depth of the nearest code. By default 0.5 / m for metric depth, 1.5 for scaled, 1 for affine."""
+    """Inverse depth of the nearest code. Default: 0.5 / m for metric depth, 1.5 for scaled, 1 for affine."""
     depth_quantization: Literal["dataset", "image"] = "dataset"
-    """dataset: 8-bit codes span one range for all images; image: each image's own minimum to maximum."""
+    """dataset: 8-bit codes span one range for all images; image: they span the range of each image."""
     split: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
-    """Shares of background and of foreground identities that are train, val and test."""
+    """Shares of background identities and of foreground identities in train, val and test."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

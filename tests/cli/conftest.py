@@ -29,7 +29,7 @@ class Result:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Result]]:
-    """Calls the command in this process, as its entry point does."""
+    """Calls the command in this process, like its entry point."""
     monkeypatch.setenv("COLUMNS", "200")
     at_sigterm, show = signal.getsignal(signal.SIGTERM), warnings.showwarning
 
@@ -48,7 +48,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.fixture
 def assets(asset_folders: Path) -> Path:
-    """The asset folders, and labels/ for their backgrounds: road in the lower half, sky above, no ground in photo_2."""
+    """Returns the asset folders with labels/ of the backgrounds: road below, sky above, no ground in photo_2."""
     (asset_folders / "labels").mkdir()
     for number, (width, height) in enumerate([(60, 45), (80, 50), (45, 60)]):
         ids = np.where(np.mgrid[:height, :width][0] < height // 2, 10, 2 if number == 2 else 0).astype(np.uint8)
@@ -58,5 +58,5 @@ def assets(asset_folders: Path) -> Path:
 
 @pytest.fixture
 def folders(assets: Path) -> Callable[..., list[str]]:
-    """The flags that name the folders of backgrounds and cut-outs, and further ones."""
+    """Returns the flags for the folders of backgrounds and cut-outs, and for further folders."""
     return lambda *more: [f"--{name}={assets / name}" for name in ("backgrounds", "foregrounds", *more)]

@@ -9,7 +9,7 @@ from qumade.cli.app import VERBS, make_app
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_line_of_each_verb_agrees_with_its_docstring(verb: str) -> None:
-    """`qumade --help` shows lines of its own, so that no verb has to be imported."""
+    """`qumade --help` has its own lines, so it need not import any verb."""
     line = VERBS[verb][1].rstrip(".")
     first = inspect.cleandoc(make_app([verb])[verb].help or "").split("\n\n")[0].replace("\n", " ")
     assert line.split()[0] == first.split()[0] and len(line) < 80

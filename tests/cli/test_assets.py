@@ -9,7 +9,7 @@ Run = Callable[..., Any]
 Folders = Callable[..., list[str]]
 
 
-def test_the_demo_goes_into_the_folder_that_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_writes_into_the_given_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[tuple[Path, int | None]] = []
     monkeypatch.setattr("qumade.demo.run_demo", lambda *arguments: called.append(arguments))
     assert run("demo").code == 0
@@ -51,7 +51,7 @@ def test_check_with_labels_draws_the_sheet_and_counts_what_is_left_out(
     assert result.code == 0 and (assets / "other.png").is_file()
 
 
-def test_check_of_a_recipe_takes_its_policies_and_flags_win(run: Run, assets: Path) -> None:
+def test_check_uses_the_policies_of_a_recipe_and_flags_override_it(run: Run, assets: Path) -> None:
     recipe = assets / "recipe.yaml"
     recipe.write_text(
         "backgrounds: backgrounds\nforegrounds: foregrounds\nlabels: labels\nplacement: semantic\nno_ground: random\n"
@@ -65,7 +65,7 @@ def test_check_of_a_recipe_takes_its_policies_and_flags_win(run: Run, assets: Pa
     assert run("check", f"--recipe={recipe}", "--size=32", sheet, "--per-pair=3", "--json").last_line["samples"] == 45
 
 
-def test_check_names_a_torn_file_and_goes_on(run: Run, folders: Folders, assets: Path) -> None:
+def test_check_names_a_torn_file_and_continues(run: Run, folders: Folders, assets: Path) -> None:
     torn = assets / "backgrounds" / "photo_1.png"
     torn.write_bytes(torn.read_bytes()[:100])
     result = run("check", *folders(), "--size=32", "--json")
@@ -75,7 +75,7 @@ def test_check_names_a_torn_file_and_goes_on(run: Run, folders: Folders, assets:
     assert result.last_line["samples"] == 2 * 5 * 20
 
 
-def test_check_counts_mirror_images_where_asked(run: Run, folders: Folders) -> None:
+def test_check_counts_mirror_images_if_asked(run: Run, folders: Folders) -> None:
     command = ["check", *folders(), "--size=32", "--per-pair=1", "--json"]
     assert [run(*command, flag).last_line["samples"] for flag in ("--no-flip", "--flip")] == [15, 30]
 

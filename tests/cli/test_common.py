@@ -38,7 +38,7 @@ def test_information_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr() == ("", "warning: mask /warning.png: odd\nerror: mask /error.png: odd\n")
 
 
-def test_a_network_is_a_path_where_one_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_is_a_path_if_it_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     assert [model(text) for text in ("mine", "gone.ONNX", "mine/network", "auto")] == [
@@ -46,7 +46,7 @@ def test_a_network_is_a_path_where_one_is_there(tmp_path: Path, monkeypatch: pyt
     ]  # fmt: skip
 
 
-def test_flags_win_over_the_recipe_s_file(tmp_path: Path) -> None:
+def test_flags_override_the_recipe_file(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("backgrounds: b\nforegrounds: f\nseed: 4\nper_pair: 3\n")
     given = recipe_fields("generate", recipe, {"seed": 0, "flip": False})
@@ -55,7 +55,7 @@ def test_flags_win_over_the_recipe_s_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"backgrounds": "b"}, {"foregrounds": "f"}])
-def test_assets_must_be_named(given: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_assets_must_be_given(given: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
         recipe_fields("check", None, given)
     assert exit_info.value.code == 2

@@ -33,7 +33,7 @@ def test_from_assets_to_statistics(run: Run, folders: Folders, tmp_path: Path) -
     assert (made.last_line["samples"], made.last_line["drawn"]) == (30, 30) and str(data) in made.err
     assert len(list((data / "images").iterdir())) == len(list((data / "masks").iterdir())) == 30
     again = run("generate", *folders(), *TINY, f"--out={data}", "--json")
-    assert again.code == 0 and again.last_line["drawn"] == 0 and "finished already" in again.err
+    assert again.code == 0 and again.last_line["drawn"] == 0 and "already complete" in again.err
 
     audited = run("audit", data, "--fraction=1", "--json")
     assert audited.code == 0
@@ -43,8 +43,8 @@ def test_from_assets_to_statistics(run: Run, folders: Folders, tmp_path: Path) -
     assert measured.last_line == json.loads((data / "statistics.json").read_text())
     assert measured.err.splitlines()[-2:] == [str(data / "statistics.json"), str(data / "placements.png")]
     assert run("preview", data, f"--out={sheet}", "--count=4").out.strip() == str(sheet)
-    for picture in (sheet, data / "placements.png"):
-        with Image.open(picture) as opened:
+    for path in (sheet, data / "placements.png"):
+        with Image.open(path) as opened:
             assert opened.format == "PNG"
 
     (data / "images" / "img000007.jpg").write_bytes(b"torn")
@@ -77,17 +77,17 @@ def test_flags_become_the_recipe(run: Run, folders: Folders, tmp_path: Path) -> 
         assert mask.size == (32, 24) and set(mask.getdata()) <= {0, 255}
 
 
-def test_where_depth_comes_from_is_told(run: Run, folders: Folders, assets: Path, tmp_path: Path) -> None:
-    told = run("generate", *folders(), *TINY, "--limit=2", f"--out={tmp_path / 'prior'}").out
-    assert "2 samples in" in told and "Depth: kind scaled, from flat-ground prior; " in told
+def test_the_source_of_depth_is_reported(run: Run, folders: Folders, assets: Path, tmp_path: Path) -> None:
+    printed = run("generate", *folders(), *TINY, "--limit=2", f"--out={tmp_path / 'prior'}").out
+    assert "2 samples in" in printed and "Depth: kind scaled, from flat-ground prior; " in printed
     (assets / "depths").mkdir()
     for number, size in enumerate([(60, 45), (80, 50), (45, 60)]):
         Image.new("I;16", size, 256 * 10).save(assets / "depths" / f"photo_{number}.png")
-    told = run("generate", *folders("depths"), *TINY, "--limit=2", f"--out={tmp_path / 'maps'}").out
-    assert "Depth: kind metric, from depth maps; " in told
+    printed = run("generate", *folders("depths"), *TINY, "--limit=2", f"--out={tmp_path / 'maps'}").out
+    assert "Depth: kind metric, from depth maps; " in printed
 
 
-def test_what_cannot_be_used_is_left_out_or_refused(run: Run, folders: Folders, assets: Path, tmp_path: Path) -> None:
+def test_unusable_assets_are_left_out_or_refused(run: Run, folders: Folders, assets: Path, tmp_path: Path) -> None:
     torn = assets / "foregrounds" / "disc.png"
     torn.write_bytes(torn.read_bytes()[:100])
     command = ["generate", *folders(), *TINY, f"--out={tmp_path / 'data'}"]
@@ -106,7 +106,7 @@ def test_preview_of_a_recipe(run: Run, assets: Path, tmp_path: Path) -> None:
         assert picture.width >= 640
 
 
-def test_another_recipe_does_not_go_on_in_the_folder_of_one(run: Run, folders: Folders, tmp_path: Path) -> None:
+def test_another_recipe_is_refused_in_the_folder_of_a_dataset(run: Run, folders: Folders, tmp_path: Path) -> None:
     out = f"--out={tmp_path / 'data'}"
     assert run("generate", *folders(), *TINY, out, "--limit=2").code == 0
     refused = run("generate", *folders(), *TINY, out, "--limit=2", "--seed=1")
@@ -114,7 +114,7 @@ def test_another_recipe_does_not_go_on_in_the_folder_of_one(run: Run, folders: F
 
 
 @pytest.mark.parametrize("verb", ["generate", "preview", "audit", "stats"])
-def test_what_is_missing_is_one_line(run: Run, tmp_path: Path, verb: str) -> None:
+def test_missing_paths_are_reported_in_one_line(run: Run, tmp_path: Path, verb: str) -> None:
     missing = tmp_path / "missing.yaml"
     arguments = [f"--recipe={missing}", f"--out={tmp_path / 'data'}"] if verb == "generate" else [missing]
     result = run(verb, *arguments)

@@ -70,12 +70,14 @@ def test_depth_alone_has_statistics(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["depth"]["mean"] == pytest.approx(1)
 
 
-def test_a_wrong_class_names_those_that_exist(camvid: Path, tmp_path: Path) -> None:
+def test_an_unknown_class_is_refused_naming_those_that_exist(camvid: Path, tmp_path: Path) -> None:
     with pytest.raises(QumadeError, match=r"got 'lorry' .*must be one of sky"):
         call("import", "camvid", camvid, "--out", tmp_path / "out", "--class", "lorry")
 
 
-def test_flags_of_pairs_are_theirs_alone(camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flags_of_pairs_are_refused_for_other_datasets(
+    camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as exit_info:
         call("import", "camvid", camvid, "--out", tmp_path / "out", "--depth-scale", "100")
     assert exit_info.value.code == 2

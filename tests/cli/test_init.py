@@ -67,7 +67,7 @@ def test_wrong_usage_ends_with_2_and_nothing_on_stdout(run: Run, arguments: list
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "message"),
     [
         (QumadeError("Invalid asset: got none"), 1, "Error: Invalid asset: got none"),
         (KeyboardInterrupt(), 130, "Interrupted; the same command resumes from here"),
@@ -75,33 +75,33 @@ def test_wrong_usage_ends_with_2_and_nothing_on_stdout(run: Run, arguments: list
             OSError(28, "No space left on device", "full.jpg"),
             1,
             f"Error: No space left on device: {Path('full.jpg').absolute()}; "
-            "the same command resumes from here once that is mended",
+            "the same command resumes from here once this is fixed",
         ),
         (
             OSError("the network is gone"),
             1,
-            "Error: the network is gone; the same command resumes from here once that is mended",
+            "Error: the network is gone; the same command resumes from here once this is fixed",
         ),
     ],
 )
-def test_whatever_stops_a_run_is_one_line(
+def test_every_error_is_one_line(
     run: Run,
     folders: Folders,
     assets: Path,
     monkeypatch: pytest.MonkeyPatch,
     error: BaseException,
     code: int,
-    told: str,
+    message: str,
 ) -> None:
     def stop(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr("qumade.generate.engine.generate", stop)
     result = run("generate", *folders(), f"--out={assets / 'data'}")
-    assert (result.code, result.out, result.err.splitlines()[-1]) == (code, "", told)
+    assert (result.code, result.out, result.err.splitlines()[-1]) == (code, "", message)
 
 
-def test_an_error_of_the_program_is_not_hidden(
+def test_unexpected_errors_are_not_hidden(
     run: Run, folders: Folders, assets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qumade.generate.engine.generate", lambda *_, **__: [][0])
@@ -120,9 +120,7 @@ def test_warnings_are_notes_of_one_line(run: Run, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_with_130_and_leave_what_was_drawn(
-    folders: Folders, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_signals_exit_with_130_and_keep_drawn_samples(folders: Folders, tmp_path: Path, number: signal.Signals) -> None:
     data = tmp_path / "data"
     command = [*COMMAND, "generate", *folders(), "--size=32x24", "--per-pair=200000", "--workers=1"]
     process = subprocess.Popen([*command, f"--out={data}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

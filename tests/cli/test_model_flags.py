@@ -37,12 +37,12 @@ def given(**values: Any) -> dict[str, Any]:
     return flag_values(FLAGS(**values), Example)
 
 
-def test_each_field_is_a_flag_but_those_left_out() -> None:
+def test_each_field_is_a_flag_unless_left_out() -> None:
     assert [one.name for one in fields(FLAGS)] == [name for name in Example.model_fields if name != "hidden"]
     assert flag_of("by_file") == "--by-file"
 
 
-def test_help_and_defaults_are_the_models() -> None:
+def test_help_and_defaults_come_from_the_model() -> None:
     texts = {one.name: one.type.__metadata__[0].help for one in fields(FLAGS)}
     assert texts["folder"] == "Where things are."
     assert texts["count"] == "How many. [default: 3]"
@@ -51,7 +51,7 @@ def test_help_and_defaults_are_the_models() -> None:
     assert "default" not in texts["share"] and "default" not in texts["row"]
 
 
-def test_what_is_not_given_is_no_value() -> None:
+def test_flags_that_are_not_given_have_no_value() -> None:
     assert given() == {}
 
 
@@ -73,17 +73,17 @@ def test_what_is_not_given_is_no_value() -> None:
         ("clip", "2e-3", 0.002),
     ],
 )
-def test_text_becomes_the_value_that_yaml_would_hold(name: str, text: str, value: Any) -> None:
+def test_text_becomes_the_value_of_yaml(name: str, text: str, value: Any) -> None:
     assert given(**{name: text}) == {name: value}
 
 
-def test_values_that_the_command_line_has_converted_stay() -> None:
+def test_values_converted_by_the_command_line_stay() -> None:
     values = {"folder": Path("x"), "count": 4, "share": 0.5, "mirror": False, "kind": "b"}
     assert given(**values) == values
 
 
-def test_text_that_is_no_yaml_is_refused_with_the_flag() -> None:
-    with pytest.raises(QumadeError, match=r"Invalid --by-file: got '\{a: \[', which is no YAML"):
+def test_invalid_yaml_is_refused_naming_the_flag() -> None:
+    with pytest.raises(QumadeError, match=r"Invalid --by-file: got '\{a: \['; must be valid YAML"):
         given(by_file="{a: [")
 
 

@@ -20,7 +20,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Calls the command in this process: exit code, stdout, stderr."""
+    """Calls the command in this process; returns exit code, stdout and stderr."""
     at_sigterm, show = signal.getsignal(signal.SIGTERM), warnings.showwarning
 
     def run(*arguments: object) -> tuple[int, str, str]:
@@ -38,7 +38,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder with weights that nobody trained."""
+    """Returns a run folder with untrained weights."""
     torch.manual_seed(0)
     config = NetworkConfig(size=(64, 64), depth_kind="metric", inverse_depth_limits=(0.0, 0.5))
     folder = tmp_path_factory.mktemp("networks") / "run"
@@ -55,7 +55,7 @@ def test_a_run_predicts_a_folder(call: Run, trained: Path, asset_folders: Path, 
         assert depth.size == (80, 50) and depth.mode == "I;16"
 
 
-def test_a_damaged_picture_ends_in_one_after_the_rest(
+def test_a_damaged_image_is_skipped_and_exits_with_1(
     call: Run, trained: Path, asset_folders: Path, tmp_path: Path
 ) -> None:
     bad = asset_folders / "backgrounds" / "photo_1.png"
@@ -69,7 +69,7 @@ def test_a_damaged_picture_ends_in_one_after_the_rest(
 
 
 @pytest.mark.parametrize("only", ["", "masks", "mask,", "mask,all"])
-def test_outputs_that_are_not_there(call: Run, trained: Path, tmp_path: Path, only: str) -> None:
+def test_unknown_outputs_are_refused(call: Run, trained: Path, tmp_path: Path, only: str) -> None:
     code, _, err = call("predict", trained, tmp_path, "--out", tmp_path / "out", f"--only={only}")
     assert code == 1 and "must be some of mask,depth,depth_colour,sheet,cutout" in err
 
@@ -91,7 +91,7 @@ def test_an_exported_network_predicts_as_its_run_does(
 
 
 @pytest.mark.parametrize("verb", ["predict", "export"])
-def test_what_is_no_run_ends_in_one_line(call: Run, tmp_path: Path, verb: str) -> None:
+def test_a_folder_that_is_no_run_is_refused_in_one_line(call: Run, tmp_path: Path, verb: str) -> None:
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     pictures = [tmp_path / "a.png"] if verb == "predict" else []
     code, _, err = call(verb, tmp_path, *pictures, "--out", tmp_path / "out" / "model.onnx")

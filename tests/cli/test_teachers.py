@@ -1,4 +1,4 @@
-"""`qumade generate` with networks, from the command line to the dataset."""
+"""`qumade generate` with teacher networks, from the command line to the dataset."""
 
 import importlib.util
 import signal
@@ -25,7 +25,7 @@ Run = Callable[..., tuple[int, str]]
 
 @pytest.fixture(scope="session")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny network of a family, as the tests of the teachers build them."""
+    """Returns the folder of a tiny network of each family, built like in the tests of the teachers."""
     spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "teachers" / "conftest.py")
     assert spec is not None and spec.loader is not None
     families = importlib.util.module_from_spec(spec)
@@ -45,7 +45,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def run(asset_folders: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs `qumade generate`, or another verb, on tiny assets: its exit code and what it wrote to the terminal."""
+    """Runs `qumade generate`, or another verb, on tiny assets; returns its exit code and its output."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     monkeypatch.chdir(asset_folders)
@@ -65,7 +65,7 @@ def run(asset_folders: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
 
 @pytest.fixture
 def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From now on no network may run."""
+    """Makes every network fail if it runs."""
 
     def forward(*_: Any, **__: Any) -> None:
         raise AssertionError("computed again")
@@ -95,9 +95,9 @@ def test_backgrounds_are_labelled_once_and_the_kind_is_recorded(
 
     forbid()
     code, text = run("--out", "out", "--depth-teacher", networks(family))
-    assert code == 0 and "finished already" in text
+    assert code == 0 and "already complete" in text
     assert run("--out", "again", "--depth-teacher", networks(family))[0] == 0
-    assert run("--out", "third", "--recipe", "out/dataset.yaml")[0] == 0  # which names no network any more
+    assert run("--out", "third", "--recipe", "out/dataset.yaml")[0] == 0  # the recipe no longer names a network
     for out in ("again", "third"):
         assert yaml.safe_load(Path(out, "dataset.yaml").read_text()) == description
         assert Path(out, "depth/img000001.jpg").read_bytes() == before
@@ -123,7 +123,7 @@ def test_label_teacher_gives_labels_and_their_names(
     assert run("--out", "out", *flags)[0] == 0
 
 
-def test_check_draws_what_teachers_make_of_the_backgrounds(
+def test_check_draws_the_labels_of_teachers(
     run: Run, networks: Any, forbid: Callable[[], None], asset_folders: Path
 ) -> None:
     recipe = {"backgrounds": "backgrounds", "foregrounds": "foregrounds", "ground": ["road"], "target": ["car"]}
@@ -148,11 +148,11 @@ def test_depth_of_composites_is_predicted(run: Run, networks: Any, asset_folders
     assert (code_of.kind, code_of.source, code_of.range) == ("affine", "composite", "image")
     assert not Path("cache").exists()
     code, text = run("--out", "out", *flags)
-    assert code == 0 and "finished already" in text
+    assert code == 0 and "already complete" in text
 
 
 @pytest.mark.parametrize("more", [(), ("--depth", "composite")])
-def test_a_model_that_is_not_on_disk_is_one_line(
+def test_a_missing_model_is_reported_in_one_line(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -162,7 +162,7 @@ def test_a_model_that_is_not_on_disk_is_one_line(
     assert not Path("out").exists()
 
 
-def test_wrong_settings_are_told_before_a_network_is_asked_for(run: Run) -> None:
+def test_wrong_settings_are_reported_before_a_network_is_loaded(run: Run) -> None:
     code, text = run("--out", "out", "--depth-teacher", "auto", "--min-visible", "7")
     assert code == 1 and "min-visible" in text and "hf download" not in text
     code, text = run("--out", "out", "--depth", "composite")
@@ -178,7 +178,7 @@ def test_wrong_settings_are_told_before_a_network_is_asked_for(run: Run) -> None
         (("--label-teacher", "a/b", "--label-names", "camvid"), "--label-teacher or --label-names"),
     ],
 )
-def test_two_sources_of_one_thing_are_wrong_usage(run: Run, flags: tuple[str, ...], words: str) -> None:
+def test_two_sources_of_the_same_labels_are_wrong_usage(run: Run, flags: tuple[str, ...], words: str) -> None:
     code, text = run("--out", "out", *flags)
     assert code == 2 and words in text and text.count("\n") == 1
 

@@ -34,13 +34,13 @@ def recipe(asset_folders) -> Path:
     return path
 
 
-def test_a_recipe_becomes_a_network_and_a_finished_run_is_left_alone(run, recipe, tmp_path):
+def test_training_on_a_recipe_leaves_a_finished_run_untouched(run, recipe, tmp_path):
     out = tmp_path / "run"
-    code, text, told = run("train", recipe, "--out", out, *TINY, "--json")
+    code, text, err = run("train", recipe, "--out", out, *TINY, "--json")
     assert code == 0
     result = json.loads(text)
     assert result["run"] == str(out) and result["step"] in (1, 2) and 0 <= result["val_iou"] <= 1
-    assert "tiny at 64x64 on cpu: 2 steps of 4" in told and "epoch 2/2   loss" in told and "samples/s" in told
+    assert "tiny at 64x64 on cpu: 2 steps of 4" in err and "epoch 2/2   loss" in err and "samples/s" in err
     before = (out / "results.csv").stat().st_mtime_ns
     code, text, _ = run("train", recipe, "--out", out, *TINY)
     assert code == 0 and "Best after epoch" in text and str(out / "curves.png") in text
@@ -65,8 +65,8 @@ def test_flags_become_the_config(run, recipe, tmp_path):
     assert config.augmentation.mirror == 0 and config.lr == 0.002 and config.clip is None and config.seed == 3
     assert config.l1 == 1e-6 and config.inverse_depth_limits == (0.0, 2.0)
     assert [(part.data, part.share, part.parts) for part in config.extra_datasets] == [(recipe, 0.25, "mask")]
-    code, _, told = run("train", "--config", out / "config.yaml", "--out", out, "--lr=0.1")
-    assert code == 1 and told.count("\n") == 1 and "lr 0.1 instead of 0.002" in told
+    code, _, err = run("train", "--config", out / "config.yaml", "--out", out, "--lr=0.1")
+    assert code == 1 and err.count("\n") == 1 and "lr 0.1 instead of 0.002" in err
     assert run("train", "--config", out / "config.yaml", "--out", out)[0] == 0
 
 
@@ -86,9 +86,9 @@ def test_flags_become_the_config(run, recipe, tmp_path):
         (("x", "--epochs=0"), 1, "Invalid --epochs: got 0"),
     ],
 )
-def test_what_cannot_be_is_told_in_one_line(run, tmp_path, arguments, code, message):
-    got, text, told = run("train", *arguments, "--out", tmp_path / "run")
-    assert got == code and not text and message in told and told.count("\n") == 1
+def test_invalid_settings_are_reported_in_one_line(run, tmp_path, arguments, code, message):
+    got, text, err = run("train", *arguments, "--out", tmp_path / "run")
+    assert got == code and not text and message in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -119,28 +119,28 @@ def test_the_whole_line_of_a_wrong_value(run, tmp_path, arguments, message):
     assert not (tmp_path / "run").exists()
 
 
-def test_what_was_found_for_other_values_is_found_again(run, recipe, tmp_path):
+def test_settings_found_for_other_values_are_determined_again(run, recipe, tmp_path):
     flags = [flag for flag in TINY if not flag.startswith(("--batch-size", "--steps"))]
     assert run("train", recipe, "--out", tmp_path / "a", "--epochs=1", "--batch-size=4", *flags)[0] == 0
     path = tmp_path / "a" / "config.yaml"
     first = load_config(path)
     changed = ("--config", path, "--out", tmp_path / "b", "--optimizer=adamw", "--batch-size=2", *flags)
-    code, _, told = run("train", *changed)
+    code, _, err = run("train", *changed)
     assert code == 0
     fields = "lr, micro_batch, steps, epoch_steps, ema_decay"
-    assert f"Note: determined again, for {path} has them for other settings: {fields}\n" in told
+    assert f"Note: determined again, since {path} has them for other settings: {fields}\n" in err
     second = load_config(tmp_path / "b" / "config.yaml")
     assert (first.optimizer, first.lr, first.micro_batch) == ("muon", 0.024, 4)
     assert (second.optimizer, second.lr, second.micro_batch) == ("adamw", 0.008, 2)
     assert (first.steps, second.steps, second.epoch_steps) == (2, 3, 3) and second.mean == first.mean
-    assert run("train", *changed)[0] == 0  # as any other it is left alone when it is finished
+    assert run("train", *changed)[0] == 0  # like any finished run, it is not touched
 
 
-def test_without_other_values_a_config_does_the_same_again(run, recipe, tmp_path):
+def test_an_unchanged_config_keeps_its_settings(run, recipe, tmp_path):
     assert run("train", recipe, "--out", tmp_path / "a", *TINY)[0] == 0
     path = tmp_path / "a" / "config.yaml"
-    code, _, told = run("train", recipe, "--config", path, "--out", tmp_path / "b", "--seed=3", *TINY)
-    assert code == 0 and "found anew" not in told
+    code, _, err = run("train", recipe, "--config", path, "--out", tmp_path / "b", "--seed=3", *TINY)
+    assert code == 0 and "determined again" not in err
     again = load_config(tmp_path / "b" / "config.yaml")
     assert again == load_config(path).model_copy(update={"seed": 3, "found": again.found})
     assert again.found.keys() == load_config(path).found.keys() - {"size", "steps"}
@@ -150,7 +150,7 @@ def test_settings_written_by_hand_stay(run, recipe, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(f"data: {recipe}\nlr: 0.003\nbatch_size: 4\nmicro_batch: 2\nsize: [64, 64]\nval_limit: 4\n")
     flags = ("--optimizer=adamw", "--batch-size=2", "--steps=1", "--workers=0", "--threads=1")
-    code, _, told = run("train", "--config", path, "--out", tmp_path / "run", *flags)
-    assert code == 0 and "found anew" not in told
+    code, _, err = run("train", "--config", path, "--out", tmp_path / "run", *flags)
+    assert code == 0 and "determined again" not in err
     config = load_config(tmp_path / "run" / "config.yaml")
     assert (config.lr, config.optimizer, config.micro_batch, config.size) == (0.003, "adamw", 2, (64, 64))

@@ -20,7 +20,7 @@ SavePicture = Callable[[Path, np.ndarray], None]
 
 @pytest.fixture
 def camvid(tmp_path: Path, save_picture: SavePicture) -> Source:
-    """Train: one car, and one at the edge; none; none of which anything is known. Val: one car."""
+    """Writes three photos of train (two cars, one at the edge; no car; all unlabelled) and one of val (one car)."""
     rng = np.random.default_rng(1)
     cars = {"two": [10, 140], "free": [], "void": [], "other": [60]}
     for stem, lefts in cars.items():
@@ -33,7 +33,7 @@ def camvid(tmp_path: Path, save_picture: SavePicture) -> Source:
     return read_camvid(tmp_path / "camvid")
 
 
-def test_cutouts_carry_the_name_of_their_photo_and_pass_the_check(camvid: Source, tmp_path: Path) -> None:
+def test_cutouts_are_named_after_their_photo_and_pass_the_check(camvid: Source, tmp_path: Path) -> None:
     summary = write_cutouts(camvid.records, tmp_path / "fg", tmp_path / "bg", progress=False, workers=2)
     assert sorted(path.name for path in (tmp_path / "fg").iterdir()) == ["two-01.png"]
     assert sorted(path.name for path in (tmp_path / "bg").iterdir()) == ["free.png"]
@@ -45,7 +45,7 @@ def test_cutouts_carry_the_name_of_their_photo_and_pass_the_check(camvid: Source
     assert not scan_backgrounds(tmp_path / "bg")[1]
 
 
-def test_splits_and_stems_choose_the_photos(camvid: Source, tmp_path: Path) -> None:
+def test_splits_and_stems_select_the_photos(camvid: Source, tmp_path: Path) -> None:
     assert write_cutouts(camvid.records, tmp_path / "a", splits=["val"], progress=False).kept == 1
     assert write_cutouts(camvid.records, tmp_path / "b", stems=["two"], progress=False).frames == 1
     with pytest.raises(QumadeError, match=r"Invalid --split: got 'test'; must be one of 'train', 'val'"):
@@ -55,7 +55,7 @@ def test_splits_and_stems_choose_the_photos(camvid: Source, tmp_path: Path) -> N
     assert not (tmp_path / "c").exists()
 
 
-def test_a_little_of_the_class_may_be_allowed_in_backgrounds(camvid: Source, tmp_path: Path) -> None:
+def test_max_share_allows_some_of_the_class_in_backgrounds(camvid: Source, tmp_path: Path) -> None:
     summary = write_cutouts(camvid.records, tmp_path / "a", tmp_path / "b", max_share=0.9, progress=False)
     assert sorted(path.stem for path in (tmp_path / "b").iterdir()) == ["free", "two"] and summary.backgrounds == 2
 
@@ -73,23 +73,23 @@ def test_an_imported_dataset_gives_the_same_cutouts(camvid: Source, tmp_path: Pa
 
 
 def test_nothing_to_cut_out_leaves_no_folder(camvid: Source, tmp_path: Path) -> None:
-    with pytest.raises(QumadeError, match=r"got no whole object in 3 \(2 tiny, 0 truncated"):
+    with pytest.raises(QumadeError, match=r"got no usable object in 3 \(2 tiny, 0 truncated"):
         write_cutouts(camvid.records, tmp_path / "fg", rules=Rules(min_area_px=10**6), progress=False)
     assert not (tmp_path / "fg").exists()
 
 
-def test_folders_must_be_empty_and_two(camvid: Source, tmp_path: Path) -> None:
+def test_folders_must_be_empty_and_different(camvid: Source, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.txt").write_text("x")
-    with pytest.raises(QumadeError, match=r"got .*full, which holds something"):
+    with pytest.raises(QumadeError, match=r"got .*full, which is not empty"):
         write_cutouts(camvid.records, tmp_path / "full", progress=False)
-    with pytest.raises(QumadeError, match="must be another folder than --out"):
+    with pytest.raises(QumadeError, match="must differ from --out"):
         write_cutouts(camvid.records, tmp_path / "x", tmp_path / "x", progress=False)
     with pytest.raises(QumadeError, match="Invalid --max-share: got 1"):
         write_cutouts(camvid.records, tmp_path / "x", max_share=1, progress=False)
 
 
-def test_what_a_kill_left_behind_is_swept_away(camvid: Source, tmp_path: Path) -> None:
+def test_leftovers_of_a_kill_are_removed(camvid: Source, tmp_path: Path) -> None:
     (tmp_path / ".fg.partial").mkdir()
     (tmp_path / ".fg.partial" / "old.png").write_bytes(b"torn")
     write_cutouts(camvid.records, tmp_path / "fg", progress=False)
@@ -97,7 +97,7 @@ def test_what_a_kill_left_behind_is_swept_away(camvid: Source, tmp_path: Path) -
     assert len(list((tmp_path / "fg").iterdir())) == 1
 
 
-def test_depth_alone_has_nothing_to_cut_out(tmp_path: Path, save_picture: SavePicture) -> None:
+def test_a_dataset_without_masks_is_refused(tmp_path: Path, save_picture: SavePicture) -> None:
     save_picture(tmp_path / "images" / "a.png", np.zeros((9, 9, 3), np.uint8))
     save_picture(tmp_path / "depth" / "a.png", np.zeros((9, 9), np.uint8))
     with (
@@ -107,7 +107,7 @@ def test_depth_alone_has_nothing_to_cut_out(tmp_path: Path, save_picture: SavePi
         records_of_dataset(FolderDataset(tmp_path))
 
 
-def test_real_cars_are_cut_out_whole(real_data: Path, tmp_path: Path) -> None:
+def test_real_cars_are_cut_out(real_data: Path, tmp_path: Path) -> None:
     records = read_dataset("camvid", real_data / "camvid").records
     stems = [record.stem for record in records if record.split == "train"][::8]
     summary = write_cutouts(records, tmp_path / "fg", stems=stems, progress=False)

@@ -23,7 +23,7 @@ RULES = Rules()
 
 
 def car(mask: np.ndarray, left: int, bottom: int, width: int = 60) -> None:
-    """Draw a car from the side: a body two thirds of the height, a cabin above it, 60 x 36 px unless told."""
+    """Draw a car from the side: a body of two thirds of the height and a cabin above it, 60 x 36 px by default."""
     height = round(width * 0.6)
     mask[bottom - round(height * 0.65) : bottom, left : left + width] = 255
     mask[bottom - height : bottom - round(height * 0.65), left + width // 6 : left + width - width // 6] = 255
@@ -41,21 +41,21 @@ def verdicts(labels: Labels, rules: Rules = RULES) -> list[str | None]:
     return [rejection(candidate, labels, things, rules) for candidate in find_objects(labels)]
 
 
-def test_a_whole_car_is_kept() -> None:
+def test_a_complete_car_is_kept() -> None:
     assert verdicts(labels_with((20, 80), (110, 100))) == [None, None]
 
 
 @pytest.mark.parametrize(("left", "bottom"), [(0, 80), (140, 80), (20, 120), (20, 36)])
-def test_the_edge_of_the_picture_truncates(left: int, bottom: int) -> None:
+def test_an_object_at_the_edge_is_truncated(left: int, bottom: int) -> None:
     assert verdicts(labels_with((left, bottom))) == ["truncated"]
 
 
 @pytest.mark.parametrize(("left", "bottom"), [(1, 80), (139, 80), (20, 119), (20, 37)])
-def test_a_pixel_of_room_is_enough(left: int, bottom: int) -> None:
+def test_an_object_one_pixel_from_the_edge_is_kept(left: int, bottom: int) -> None:
     assert verdicts(labels_with((left, bottom))) == [None]
 
 
-def test_small_ones_are_tiny_before_anything_else() -> None:
+def test_small_objects_are_tiny_first_of_all() -> None:
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[0:10, 0:90] = 255  # long, flat, at the edge
     car(mask, 100, 100, 30)  # 30 x 18
@@ -67,7 +67,7 @@ def test_cars_labelled_as_one_are_merged() -> None:
     assert verdicts(labels_with((20, 80), (78, 80))) == ["merged"]  # side by side
     assert verdicts(labels_with((20, 80), (75, 66))) == ["merged"]  # one behind the other
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-    for column in range(20, 150):  # a row that recedes to the right
+    for column in range(20, 150):  # a row of cars receding to the right
         half = 30 - (column - 20) * 0.2
         mask[int(60 - half) : int(60 + half), column] = 255
     assert verdicts(Labels(mask=mask)) == ["merged"]
@@ -77,12 +77,12 @@ def test_cars_labelled_as_one_are_merged() -> None:
     assert verdicts(Labels(mask=mask), replace(RULES, aspect=None)) == [None]
 
 
-def test_instances_tell_cars_apart_that_touch() -> None:
+def test_instances_separate_cars_that_touch() -> None:
     labels = labels_with((20, 80), (78, 80))
     assert labels.mask is not None
     numbers = np.where(labels.mask > 0, 7, 0).astype(np.int32)
     numbers[:, 78:] *= 2
-    # they stand abreast: each hides a part of the other's rim as far as anyone knows
+    # side by side: each may occlude a part of the other's boundary
     assert verdicts(replace(labels, instances=numbers)) == ["occluded", "occluded"]
     apart = replace(labels_with((20, 80), (90, 80)), instances=None)
     assert apart.mask is not None
@@ -90,7 +90,7 @@ def test_instances_tell_cars_apart_that_touch() -> None:
     assert verdicts(replace(apart, instances=numbers)) == [None]  # one instance in two parts
 
 
-def test_the_nearer_of_two_instances_is_whole() -> None:
+def test_the_nearer_of_two_instances_is_kept() -> None:
     mask, numbers = np.zeros((HEIGHT, WIDTH), np.uint8), np.zeros((HEIGHT, WIDTH), np.int32)
     for number, (left, bottom) in enumerate([(60, 70), (30, 90)], 1):
         one = np.zeros_like(mask)
@@ -101,7 +101,7 @@ def test_the_nearer_of_two_instances_is_whole() -> None:
 
 
 @pytest.mark.parametrize(("foot", "wanted"), [(100, "occluded"), (80, "occluded"), (60, None)])
-def test_a_pole_hides_only_where_its_foot_is_nearer(foot: int, wanted: str | None) -> None:
+def test_a_pole_occludes_only_if_its_foot_is_nearer(foot: int, wanted: str | None) -> None:
     labels = labels_with((20, 80))
     assert labels.mask is not None
     in_front = np.zeros((HEIGHT, WIDTH), np.int32)
@@ -111,7 +111,7 @@ def test_a_pole_hides_only_where_its_foot_is_nearer(foot: int, wanted: str | Non
     assert verdicts(replace(labels, in_front=in_front)) == [None]
 
 
-def test_something_unlabelled_around_most_of_it_may_hide_it() -> None:
+def test_unlabelled_surroundings_count_as_occlusion() -> None:
     ignore = np.zeros((HEIGHT, WIDTH), bool)
     ignore[:, :22] = True
     assert verdicts(labels_with((20, 80), ignore=ignore)) == [None]
@@ -119,7 +119,7 @@ def test_something_unlabelled_around_most_of_it_may_hide_it() -> None:
     assert verdicts(labels_with((20, 80), ignore=ignore)) == ["occluded"]
 
 
-def test_no_mask_no_object() -> None:
+def test_without_a_mask_there_are_no_objects() -> None:
     assert list(find_objects(Labels())) == []
     assert verdicts(labels_with()) == []
 
@@ -135,7 +135,7 @@ def test_every_pixel_of_the_mask_belongs_to_one_candidate() -> None:
     np.testing.assert_array_equal(count, mask > 0)
 
 
-def test_measures_of_shapes() -> None:
+def test_shape_measures_of_known_silhouettes() -> None:
     box = np.ones((20, 30), bool)
     assert (solidity(box), waist(box), end_height(box)) == (pytest.approx(1), 0, 1)
     ell = box.copy()
@@ -148,14 +148,14 @@ def test_measures_of_shapes() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_measures_are_shares(seed: int) -> None:
+def test_shape_measures_are_between_0_and_1(seed: int) -> None:
     silhouette = np.random.default_rng(seed).random((9, 11)) < 0.5
     silhouette[4, :] = True
     for measure in (solidity, waist, end_height):
         assert 0 <= measure(silhouette) <= 1 + 1e-9
 
 
-def test_alpha_is_soft_by_a_pixel_within_the_silhouette() -> None:
+def test_alpha_is_soft_inside_the_silhouette() -> None:
     image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     silhouette = np.ones((30, 40), bool)
     silhouette[10:14, 10:14] = False  # a hole in the labels
@@ -166,10 +166,10 @@ def test_alpha_is_soft_by_a_pixel_within_the_silhouette() -> None:
     assert profile[0] == 0 and (profile[6:-6] == 255).all() and (np.diff(profile[:8]) >= 0).all()
     assert np.count_nonzero((profile[:8] > 8) & (profile[:8] < 247)) in (2, 3)
     np.testing.assert_array_equal(profile, profile[::-1])
-    # half coverage lies inside of the labelled edge, which is at 2 in the cut-out
+    # half coverage is inside the labelled edge, which is at 2 in the cut-out
     assert 2 < np.interp(127.5, profile[:8], np.arange(8) + 0.5) < 4
 
 
-def test_a_cutout_at_the_edge_stays_in_the_picture() -> None:
+def test_a_cutout_at_the_edge_is_clipped_to_the_image() -> None:
     image = np.zeros((20, 20, 3), np.uint8)
     assert cut_out(image, Candidate(slice(0, 20), slice(1, 20), np.ones((20, 19), bool), 0)).shape == (20, 20, 4)

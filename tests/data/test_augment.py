@@ -19,8 +19,8 @@ def random(key: int) -> np.random.Philox:
 
 
 def coordinates(width: int = 48, height: int = 36, ignore: bool = False) -> LabeledSample:
-    """A picture in which every layer tells where it is: red, blue and coverage 5 x column, green 5 x row, inverse depth
-    the number of the pixel."""
+    """A sample whose layers encode the position of each pixel: red, blue and coverage are 5 x column, green is 5 x row,
+    inverse depth is the number of the pixel."""
     v, u = np.mgrid[:height, :width]
     image = np.stack([5 * u, 5 * v, 5 * u], axis=-1).astype(np.uint8)
     hidden = (u + v) % 7 == 0 if ignore else None
@@ -42,21 +42,21 @@ def assert_same(a: Layers, b: Layers) -> None:
 
 
 @given(key=st.integers(0, 10_000), size=st.sampled_from([(48, 36), (32, 24), (24, 24)]))
-def test_image_mask_and_depth_move_together(key: int, size: tuple[int, int]) -> None:
+def test_image_mask_and_depth_are_transformed_together(key: int, size: tuple[int, int]) -> None:
     layers = augment(coordinates(), size, MOVES, random(key))
     known = ~np.isnan(layers.inverse_depth)
     assert known.mean() > 0.4
     np.testing.assert_array_equal(layers.unknown, ~known)
     row, column = np.divmod(np.where(known, layers.inverse_depth, 0), 48)
     pixels = layers.pixels.numpy().astype(float) / 5
-    # Labels are taken at the nearest: half a pixel off when resized, and half a larger one when turned.
+    # Labels take the nearest pixel: off by half a pixel when resized, and by half a larger pixel when rotated.
     np.testing.assert_allclose(pixels[0][known], column[known], atol=1.7)
     np.testing.assert_allclose(pixels[1][known], row[known], atol=1.7)
     assert abs((pixels[0] - column)[known].mean()) < 0.3
-    np.testing.assert_allclose(pixels[3], pixels[0], atol=0.21)  # a level, of rounding
+    np.testing.assert_allclose(pixels[3], pixels[0], atol=0.21)  # one level of rounding
 
 
-def test_moves_differ_from_key_to_key() -> None:
+def test_transformations_differ_between_keys() -> None:
     layers = [augment(coordinates(), (32, 24), MOVES, random(key)) for key in range(60)]
     assert len({each.pixels.numpy().tobytes() for each in layers}) > 55
     mirrored = [bool(each.inverse_depth[12, 12] > each.inverse_depth[12, 20]) for each in layers]
@@ -65,12 +65,12 @@ def test_moves_differ_from_key_to_key() -> None:
 
 
 @given(key=st.integers(0, 10_000))
-def test_depth_is_never_blended_and_ignored_pixels_count_nowhere(key: int) -> None:
-    triple = coordinates(ignore=True)
-    layers = augment(triple, (31, 29), MOVES, random(key))
+def test_depth_is_never_blended_and_ignored_pixels_are_unknown(key: int) -> None:
+    sample = coordinates(ignore=True)
+    layers = augment(sample, (31, 29), MOVES, random(key))
     numbers = layers.inverse_depth[~np.isnan(layers.inverse_depth)]
-    assert triple.inverse_depth is not None and triple.ignore is not None
-    assert len(numbers) > 300 and np.isin(numbers, triple.inverse_depth[~triple.ignore]).all()
+    assert sample.inverse_depth is not None and sample.ignore is not None
+    assert len(numbers) > 300 and np.isin(numbers, sample.inverse_depth[~sample.ignore]).all()
 
 
 @given(
@@ -78,21 +78,21 @@ def test_depth_is_never_blended_and_ignored_pixels_count_nowhere(key: int) -> No
     shape=st.sampled_from([(48, 36), (31, 29), (12, 9), (96, 72)]),
     ignored=st.sampled_from([0.05, 0.5, 0.95]),
 )
-def test_no_mask_under_ignored_pixels_reaches_known_ones(key: int, shape: tuple[int, int], ignored: float) -> None:
+def test_masks_under_ignored_pixels_do_not_reach_known_ones(key: int, shape: tuple[int, int], ignored: float) -> None:
     rng = np.random.default_rng(key)
-    ignore = np.kron(rng.random((12, 16)) < ignored, np.ones((3, 3), bool))  # as a window often ends inside one
+    ignore = np.kron(rng.random((12, 16)) < ignored, np.ones((3, 3), bool))  # since the window may end inside an object
     one, other = noise(48, 36, key), noise(48, 36, key + 1)
     assert one.mask is not None and other.mask is not None
     varied = np.where(ignore, other.mask, one.mask)
-    triples = [LabeledSample(one.image, mask, one.inverse_depth, ignore) for mask in (one.mask, varied)]
+    samples = [LabeledSample(one.image, mask, one.inverse_depth, ignore) for mask in (one.mask, varied)]
     for moved in (lambda t: augment(t, shape, MOVES, random(key)), lambda t: fitted(t, shape)):
-        first, second = map(moved, triples)
+        first, second = map(moved, samples)
         assert_same(first, second)
 
 
 @given(key=st.integers(0, 10_000), level=st.integers(0, 255))
-def test_ignored_pixels_darken_no_coverage(key: int, level: int) -> None:
-    """Whatever is known of an object of one level has that level, also beside a narrow band that is ignored."""
+def test_ignored_pixels_do_not_reduce_coverage(key: int, level: int) -> None:
+    """All known coverage of a uniform object has its level, also next to a narrow ignored band."""
     ignore = np.zeros((90, 90), bool)
     ignore[:, 41:43] = ignore[20:70, 60:] = True
     mask = np.where(ignore, 255 - level, level).astype(np.uint8)
@@ -101,9 +101,9 @@ def test_ignored_pixels_darken_no_coverage(key: int, level: int) -> None:
     assert known.mean() > 0.4 and (layers.pixels[3].numpy()[known] == level).all()
 
 
-def test_coverage_is_unknown_where_less_than_half_of_it_is_known_and_depth_where_its_pixel_is_not() -> None:
-    """From 12 columns to 4: each is of five, weighted 1, 2, 3, 2, 1, of which those of the edge lack the first or last;
-    the third of them is the nearest."""
+def test_coverage_needs_half_known_pixels_and_depth_a_known_nearest_pixel() -> None:
+    """Resizes 12 columns to 4. Each new column averages five, weighted 1, 2, 3, 2, 1; those at the edge lack the first
+    or the last. The third of the five is the nearest."""
     mask, ignore = np.full((12, 12), 200, np.uint8), np.zeros((12, 12), bool)
     ignore[:, [0, 1, 4, 8, 9, 11]] = True
     mask[ignore] = 0
@@ -114,9 +114,9 @@ def test_coverage_is_unknown_where_less_than_half_of_it_is_known_and_depth_where
 
 
 def test_mirrored_labels_stay_on_their_pixels() -> None:
-    triple = coordinates(ignore=True)
-    plain = fitted(triple, (48, 36))
-    mirrored = augment(triple, (48, 36), Augmentation.none().model_copy(update={"mirror": 1.0}), random(1))
+    sample = coordinates(ignore=True)
+    plain = fitted(sample, (48, 36))
+    mirrored = augment(sample, (48, 36), Augmentation.none().model_copy(update={"mirror": 1.0}), random(1))
     flipped = Layers(plain.pixels.flip(2), plain.unknown[:, ::-1], plain.inverse_depth[:, ::-1])
     assert_same(mirrored, flipped)
     turned = rotated(mirrored, 180)
@@ -127,20 +127,20 @@ def test_mirrored_labels_stay_on_their_pixels() -> None:
 def test_an_ignore_map_without_ignored_pixels_changes_nothing(key: int) -> None:
     plain = noise()
     empty = LabeledSample(plain.image, plain.mask, plain.inverse_depth, np.zeros((30, 40), bool))
-    assert_same(*(augment(triple, (36, 30), Augmentation(), random(key)) for triple in (plain, empty)))
+    assert_same(*(augment(sample, (36, 30), Augmentation(), random(key)) for sample in (plain, empty)))
 
 
 @given(key=st.integers(0, 10_000))
-def test_looks_change_the_image_alone(key: int) -> None:
-    triple = noise()
-    plain, varied = fitted(triple, (40, 30)), augment(triple, (40, 30), LOOKS, random(key))
+def test_colour_noise_and_compression_change_only_the_image(key: int) -> None:
+    sample = noise()
+    plain, varied = fitted(sample, (40, 30)), augment(sample, (40, 30), LOOKS, random(key))
     assert not torch.equal(varied.pixels[:3], plain.pixels[:3])
     assert_same(varied._replace(pixels=plain.pixels), plain)
     assert torch.equal(varied.pixels[3], plain.pixels[3])
 
 
 @given(key=st.integers(0, 10_000))
-def test_equal_keys_give_equal_bits_whatever_else_is_random(key: int) -> None:
+def test_equal_keys_give_equal_bits_despite_other_random_state(key: int) -> None:
     torch.manual_seed(key)
     first = augment(noise(), (36, 30), Augmentation(), random(key))
     torch.manual_seed(key + 1)
@@ -159,13 +159,13 @@ def test_none_changes_nothing() -> None:
     np.testing.assert_array_equal(same.inverse_depth, noise().inverse_depth)
 
 
-def test_what_is_given_is_left_alone() -> None:
-    triple = coordinates(ignore=True)
+def test_the_input_sample_is_not_modified() -> None:
+    sample = coordinates(ignore=True)
     for key in range(20):
-        augment(triple, (48, 36), Augmentation(), random(key))
-        fitted(triple, (48, 36))
+        augment(sample, (48, 36), Augmentation(), random(key))
+        fitted(sample, (48, 36))
     for name in ("image", "mask", "inverse_depth", "ignore"):
-        np.testing.assert_array_equal(getattr(triple, name), getattr(coordinates(ignore=True), name))
+        np.testing.assert_array_equal(getattr(sample, name), getattr(coordinates(ignore=True), name))
 
 
 @pytest.mark.parametrize(("degrees", "turns"), [(90, 1), (180, 2), (-90, 3), (0, 0)])
@@ -177,7 +177,7 @@ def test_quarter_turns_are_exact_and_anticlockwise(degrees: float, turns: int) -
     assert not got.unknown.any()
 
 
-def test_a_turned_picture_is_torchvisions_where_it_is_known() -> None:
+def test_known_pixels_of_a_rotated_image_equal_torchvision() -> None:
     layers = fitted(noise(), (40, 30))
     got = rotated(layers, 17.0)
     oracle = functional.rotate_image(layers.pixels, 17.0, interpolation=functional.InterpolationMode.BILINEAR)
@@ -189,7 +189,7 @@ def test_a_turned_picture_is_torchvisions_where_it_is_known() -> None:
     assert not got.unknown[inside].any() and np.isnan(got.inverse_depth[got.unknown]).all()
 
 
-def test_corners_that_a_rotation_brings_in_repeat_the_edge_and_are_unknown() -> None:
+def test_corners_from_outside_a_rotated_image_repeat_the_edge_and_are_unknown() -> None:
     white = LabeledSample(
         np.full((20, 20, 3), 255, np.uint8), np.full((20, 20), 255, np.uint8), np.ones((20, 20), np.float32), None
     )
@@ -208,25 +208,25 @@ def test_corners_that_a_rotation_brings_in_repeat_the_edge_and_are_unknown() -> 
         ((4, 4), (8, 8), np.arange(8) // 2, np.arange(8) // 2),
     ],
 )
-def test_the_middle_of_another_shape_is_taken(
+def test_other_aspect_ratios_are_cropped_to_the_centre(
     shape: tuple[int, int], size: tuple[int, int], columns: np.ndarray, rows: np.ndarray
 ) -> None:
     layers = fitted(coordinates(*shape), size)
     np.testing.assert_array_equal(layers.inverse_depth, rows[:, None] * shape[0] + columns)
 
 
-def test_resizing_is_torchs_antialiased_filter_for_image_and_coverage_alike() -> None:
-    triple = noise(60, 45)
-    assert triple.mask is not None
-    layers = fitted(triple, (20, 15))
-    whole = torch.from_numpy(np.dstack([triple.image, triple.mask])).permute(2, 0, 1)[None].float()
+def test_image_and_coverage_are_resized_by_torchs_antialiased_filter() -> None:
+    sample = noise(60, 45)
+    assert sample.mask is not None
+    layers = fitted(sample, (20, 15))
+    whole = torch.from_numpy(np.dstack([sample.image, sample.mask])).permute(2, 0, 1)[None].float()
     oracle = torch.nn.functional.interpolate(whole, (15, 20), mode="bilinear", antialias=True)[0]
     assert (layers.pixels.float() - oracle).abs().max() <= 1
-    assert abs(float(layers.pixels[3].float().mean()) - triple.mask.mean()) < 2
+    assert abs(float(layers.pixels[3].float().mean()) - sample.mask.mean()) < 2
 
 
 @pytest.mark.parametrize("ignore", [False, True])
-def test_labels_that_are_not_there_are_unknown(ignore: bool) -> None:
+def test_missing_labels_are_unknown(ignore: bool) -> None:
     whole = coordinates(ignore=ignore)
     no_mask = fitted(LabeledSample(whole.image, None, whole.inverse_depth, whole.ignore), (48, 36))
     assert no_mask.unknown.all() and (no_mask.pixels[3] == 0).all()
@@ -246,14 +246,16 @@ def mild() -> Tensor:
     ("brightness", "contrast", "saturation"),
     [(1.3, 1, 1), (1, 0.7, 1), (1, 1, 1.4), (1, 1, 0), (1, 1, 1), (1.2, 0.8, 0.5), (0.8, 1.2, 1.3)],
 )
-def test_colours_are_torchvisions_where_nothing_clips(brightness: float, contrast: float, saturation: float) -> None:
+def test_colour_jitter_equals_torchvision_without_clipping(
+    brightness: float, contrast: float, saturation: float
+) -> None:
     oracle = functional.adjust_brightness_image(mild() / 255, brightness)
     oracle = functional.adjust_contrast_image(oracle, contrast)
     oracle = 255 * functional.adjust_saturation_image(oracle, saturation)
     assert (colour_jittered(mild(), brightness, contrast, saturation, 0.0) - oracle).abs().max() <= 0.6
 
 
-def test_hue_turns_and_keeps_brightness() -> None:
+def test_hue_rotates_and_keeps_luma() -> None:
     luma = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
     turned = colour_jittered(mild(), 1, 1, 1, 0.25)
     assert (((turned.float() - mild().float()) * luma).sum(0)).abs().max() <= 1
@@ -263,7 +265,7 @@ def test_hue_turns_and_keeps_brightness() -> None:
     assert (turned.float() - mild().float()).abs().max() <= 4
 
 
-def test_noise_is_as_strong_as_said() -> None:
+def test_noise_has_the_given_strength() -> None:
     grey = LabeledSample(np.full((64, 64, 3), 128, np.uint8), None, None, None)
     only = Augmentation.none().model_copy(update={"noise": 1.0, "noise_level": (0.03, 0.03)})
     image = augment(grey, (64, 64), only, random(5)).pixels[:3].double()
@@ -271,12 +273,12 @@ def test_noise_is_as_strong_as_said() -> None:
     assert float(image.mean()) == pytest.approx(128, abs=0.5)
 
 
-def test_blur_smooths_and_jpeg_stays_near() -> None:
-    triple = noise(64, 64)
+def test_blur_smooths_and_jpeg_stays_close() -> None:
+    sample = noise(64, 64)
     blurred = (
-        augment(triple, (64, 64), Augmentation.none().model_copy(update={"blur": 1.0}), random(2)).pixels[:3].double()
+        augment(sample, (64, 64), Augmentation.none().model_copy(update={"blur": 1.0}), random(2)).pixels[:3].double()
     )
-    assert float(blurred.std()) < 0.9 * triple.image.std()
+    assert float(blurred.std()) < 0.9 * sample.image.std()
     smooth = coordinates()
     sent = augment(smooth, (48, 36), Augmentation.none().model_copy(update={"jpeg": 1.0}), random(2)).pixels[:3].int()
     difference = (sent - fitted(smooth, (48, 36)).pixels[:3].int()).abs()

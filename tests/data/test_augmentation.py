@@ -26,7 +26,7 @@ def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
         Augmentation(**wrong)
 
 
-def test_none_leaves_every_probability_at_zero() -> None:
+def test_none_sets_every_probability_to_zero() -> None:
     none = Augmentation.none()
     assert none.crop == (1.0, 1.0)
     assert not any((none.mirror, none.rotate, none.colour, none.grey, none.blur, none.noise, none.jpeg))

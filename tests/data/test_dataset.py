@@ -8,7 +8,7 @@ from qumade.plan.splits import SAMPLE_SPLITS
 CODES = np.array([SPLIT_NAMES.index(name) for name in ("train", "", "val", "train", "test")], np.int8)
 
 
-def test_the_names_are_those_of_the_planner_and_one_for_unknown() -> None:
+def test_split_names_are_those_of_the_planner_and_one_for_unknown() -> None:
     assert set(SPLIT_NAMES) == {name or "" for name in SAMPLE_SPLITS}
 
 

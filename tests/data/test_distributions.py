@@ -7,7 +7,7 @@ from qumade.errors import QumadeError
 from qumade.plan.indices import stratified_indices
 
 
-def _triple(level: int, depth: float) -> LabeledSample:
+def _sample(level: int, depth: float) -> LabeledSample:
     mask = np.zeros((64, 128), np.uint8)
     mask[:32] = 255
     inverse_depth = np.full((64, 128), depth, np.float32)
@@ -21,7 +21,7 @@ class _Samples(list[LabeledSample]):
 
 
 def test_values_are_counted_and_averaged() -> None:
-    found = distributions(_Samples([_triple(7, 0.25), _triple(9, 0.75)]), progress=False)
+    found = distributions(_Samples([_sample(7, 0.25), _sample(9, 0.75)]), progress=False)
     assert found.samples == 2
     assert found.levels.sum(axis=1).tolist() == [2 * 64 * 128] * 3
     assert [np.flatnonzero(counts).tolist() for counts in found.levels] == [[7, 9], [0], [255]]
@@ -32,17 +32,17 @@ def test_values_are_counted_and_averaged() -> None:
     assert np.unique(found.inverse_depth).tolist() == [0.25, 0.75]
 
 
-def test_labels_that_are_not_there_stay_none() -> None:
+def test_missing_labels_stay_none() -> None:
     images = _Samples([LabeledSample(np.zeros((5, 4, 3), np.uint8), None, None, None)])
     found = distributions(images, progress=False)
     assert (found.object_share, found.coverage, found.inverse_depth, found.depth_map) == (None,) * 4
 
 
-def test_some_samples_are_spread_over_the_dataset() -> None:
-    found = distributions(_Samples([_triple(level, 0.5) for level in range(10)]), 2, progress=False)
+def test_a_selection_is_stratified_over_the_dataset() -> None:
+    found = distributions(_Samples([_sample(level, 0.5) for level in range(10)]), 2, progress=False)
     assert np.flatnonzero(found.levels[0]).tolist() == stratified_indices(10, 2).tolist()
 
 
-def test_no_sample_is_refused() -> None:
+def test_zero_samples_are_refused() -> None:
     with pytest.raises(QumadeError, match="Invalid count: got 0; must be at least 1"):
-        distributions(_Samples([_triple(0, 0.5)]), 0, progress=False)
+        distributions(_Samples([_sample(0, 0.5)]), 0, progress=False)

@@ -23,7 +23,7 @@ LUMINANCE = (
 
 
 def sample_of(inverse_depth: NDArray[Any], mask: NDArray[np.uint8] | None = None) -> Sample:
-    """A sample with this depth, and noise for the rest."""
+    """Returns a sample with this depth; all other layers are noise."""
     rng = np.random.default_rng(3)
     height, width = inverse_depth.shape
     mask = rng.integers(0, 256, (height, width), np.uint8) if mask is None else mask
@@ -35,7 +35,7 @@ def decoded(data: bytes) -> NDArray[Any]:
     return np.asarray(Image.open(io.BytesIO(data)))
 
 
-def test_lossless_files_hold_the_very_pixels() -> None:
+def test_lossless_files_store_exact_pixels() -> None:
     code = DepthEncoding(kind="scaled", code="inverse", bits=16, range=(0.0, 1.5))
     sample = sample_of(np.random.default_rng(5).uniform(0, 1.5, (24, 32)))
     files = encode_sample(sample, code, "lossless").files
@@ -77,7 +77,7 @@ def test_jpeg_files_are_written_with_the_recorded_settings(works: Any) -> None:
     assert (recorded["images"]["quality"], recorded["masks"]["quality"], recorded["depth"]["quality"]) == (90, 95, 95)
 
 
-def test_jpeg_is_near_what_was_drawn() -> None:
+def test_jpeg_is_close_to_the_drawn_sample() -> None:
     v, u = np.mgrid[:48, :64]
     smooth = np.dstack([4 * u, 5 * v, 2 * (u + v)]).astype(np.uint8)
     mask = np.clip(128 + 20.0 * (14 - np.hypot(u - 30, v - 20)), 0, 255).astype(np.uint8)
@@ -91,7 +91,7 @@ def test_jpeg_is_near_what_was_drawn() -> None:
 
 
 @given(seed=st.integers(0, 2**32), width=st.integers(1, 40), height=st.integers(1, 20))
-def test_ignored_pixels_come_back_from_one_bit(seed: int, width: int, height: int) -> None:
+def test_ignored_pixels_survive_the_1_bit_png(seed: int, width: int, height: int) -> None:
     ignore = np.random.default_rng(seed).random((height, width)) < 0.3
     sample = sample_of(np.zeros((height, width), np.float32))._replace(ignore=ignore)
     data = encode_sample(sample, None, "jpeg").files["ignore"]
@@ -102,7 +102,7 @@ def test_ignored_pixels_come_back_from_one_bit(seed: int, width: int, height: in
 
 
 @pytest.mark.parametrize("encoding", ["jpeg", "lossless"])
-def test_depth_is_the_same_alone_and_a_sample_may_go_without(works: Any, encoding: str) -> None:
+def test_depth_encoded_alone_is_equal_and_may_be_left_out(works: Any, encoding: str) -> None:
     recipe = works.recipe.model_copy(update={"encoding": encoding})
     code = layered_encoding(recipe, works.catalog)
     sample = sample_of(np.random.default_rng(5).uniform(0, 2, (24, 32)))

@@ -39,7 +39,7 @@ def test_samples_are_those_that_the_layout_reads(make_dataset: Callable[..., Pat
     np.testing.assert_array_equal(dataset.stems, files.stems)
 
 
-def test_without_a_manifest_no_split_is_known(make_dataset: Callable[..., Path]) -> None:
+def test_without_a_manifest_splits_are_unknown(make_dataset: Callable[..., Path]) -> None:
     dataset = FolderDataset(make_dataset(3, folders=("images", "masks")))
     assert dataset.splits.tolist() == ["", "", ""]
     assert dataset.positions("").tolist() == [0, 1, 2]
@@ -65,7 +65,7 @@ def test_samples_without_a_row_have_no_split(make_dataset: Callable[..., Path], 
     assert FolderDataset(root).splits.tolist() == ["", "train" if stems else "", ""]
 
 
-def test_a_dataset_travels_to_another_process(make_dataset: Callable[..., Path]) -> None:
+def test_a_pickled_dataset_works_in_another_process(make_dataset: Callable[..., Path]) -> None:
     root = make_dataset(5, folders=("images", "masks"))
     write_manifest(root, SPLITS)
     dataset = FolderDataset(root)

@@ -54,7 +54,7 @@ def test_unknown_keys_are_key_and_index_errors(make_dataset: MakeDataset) -> Non
         dataset.read_ignore(0)
 
 
-def test_metres_are_read_as_inverse_depth(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
+def test_metric_depth_is_read_as_inverse_depth(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
     root = make_dataset(1, size=(4, 1), depth_bits=16, meta=METRES)
     save_picture(root / "depth" / "img000001.png", np.array([[0, 65535, 256, 5120]], np.uint16))
     np.testing.assert_array_equal(
@@ -62,9 +62,9 @@ def test_metres_are_read_as_inverse_depth(make_dataset: MakeDataset, save_pictur
     )
 
 
-def test_a_plain_folder_is_a_dataset_and_says_once_what_its_depth_is(make_dataset: MakeDataset) -> None:
+def test_a_folder_without_dataset_yaml_is_a_dataset_and_warns_once_about_depth(make_dataset: MakeDataset) -> None:
     root = make_dataset(2, suffix=".jpg")
-    with pytest.warns(UserWarning, match="8-bit inverse depth, each picture over its own range") as caught:
+    with pytest.warns(UserWarning, match="read as 8-bit inverse depth, each image over its own range") as caught:
         dataset = open_dataset(root)
         depth = dataset.read_inverse_depth(0)
     assert len(caught) == 1
@@ -72,7 +72,7 @@ def test_a_plain_folder_is_a_dataset_and_says_once_what_its_depth_is(make_datase
     np.testing.assert_allclose(depth, pixels(root / "depth" / "img000001.jpg") / 255, rtol=1e-6)
 
 
-def test_without_depth_there_is_nothing_to_warn_of(make_dataset: MakeDataset) -> None:
+def test_a_folder_without_depth_does_not_warn(make_dataset: MakeDataset) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         dataset = open_dataset(make_dataset(2, folders=("images", "masks")))
@@ -106,7 +106,7 @@ def test_depth_of_other_bits_than_described_is_refused(make_dataset: MakeDataset
         open_dataset(make_dataset(1, depth_bits=8, meta=METRES)).read_inverse_depth(0)
 
 
-def test_class_numbers_are_no_mask(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
+def test_class_ids_are_refused_as_a_mask(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
     root = make_dataset(1, folders=("images", "masks"))
     save_picture(root / "masks" / "img000001.png", np.eye(9, 12, dtype=np.uint8))
     with pytest.raises(QumadeError, match=r"got only levels 0 and 1 in .*masks/img000001.png"):
@@ -130,7 +130,7 @@ def test_missing_and_extra_files_are_named(make_dataset: MakeDataset, folder: st
         open_dataset(root)
 
 
-def test_what_is_no_picture_is_named(make_dataset: MakeDataset) -> None:
+def test_files_that_are_no_images_are_named(make_dataset: MakeDataset) -> None:
     root = make_dataset(2, meta=SCALED)
     for make in ((root / "masks" / "notes.txt").touch, (root / "masks" / "folder.png").mkdir):
         make()
@@ -142,7 +142,7 @@ def test_what_is_no_picture_is_named(make_dataset: MakeDataset) -> None:
         open_dataset(root)
 
 
-def test_two_pictures_of_one_stem_are_refused(make_dataset: MakeDataset) -> None:
+def test_two_images_with_the_same_stem_are_refused(make_dataset: MakeDataset) -> None:
     root = make_dataset(2, folders=("images", "masks"))
     (root / "masks" / "img000001.jpg").touch()
     with pytest.raises(QumadeError, match=r"got .*masks/img000001 as .jpg and .png"):
@@ -150,7 +150,7 @@ def test_two_pictures_of_one_stem_are_refused(make_dataset: MakeDataset) -> None
 
 
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"x" + data])
-def test_torn_pictures_are_named(make_dataset: MakeDataset, damage: Callable[[bytes], bytes]) -> None:
+def test_torn_images_are_named(make_dataset: MakeDataset, damage: Callable[[bytes], bytes]) -> None:
     root = make_dataset(2, meta=SCALED)
     dataset = open_dataset(root)
     for folder in ("images", "masks", "depth"):
@@ -183,12 +183,12 @@ def test_a_folder_that_is_no_dataset_is_refused(make_dataset: MakeDataset, tmp_p
         open_dataset(make_dataset(1, folders=("images",)))
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
-    with pytest.raises(QumadeError, match="got no picture"):
+    with pytest.raises(QumadeError, match="got no image"):
         open_dataset(tmp_path)
 
 
 def test_dataset_yaml_must_fit_the_folders(make_dataset: MakeDataset) -> None:
-    with pytest.raises(QumadeError, match=r"got 2 pictures in .*images; must be 5 as .*dataset.yaml"):
+    with pytest.raises(QumadeError, match=r"got 2 images in .*images; must be 5 as .*dataset.yaml"):
         open_dataset(make_dataset(2, meta=SCALED | {"samples": 5}))
     with pytest.raises(QumadeError, match="key depth is missing"):
         open_dataset(make_dataset(1, meta={}))
@@ -205,7 +205,7 @@ def test_an_unfinished_dataset_is_refused(make_dataset: MakeDataset) -> None:
         open_dataset(root)
 
 
-def test_a_part_of_a_dataset_reads_the_same_samples_in_another_process(make_dataset: MakeDataset) -> None:
+def test_a_subset_reads_the_same_samples_in_another_process(make_dataset: MakeDataset) -> None:
     dataset = open_dataset(make_dataset(5, meta=SCALED))
     part = pickle.loads(pickle.dumps(dataset.take(np.array([1, 4]))))
     assert list(part.stems) == ["img000002", "img000005"]

@@ -25,7 +25,7 @@ SIZE = (12, 9)
 
 
 def bits(batches: Any) -> list[bytes]:
-    """Batches by their bits, NaN and all."""
+    """Return the bits of batches, which compare equal also for NaN."""
     return [b"".join(part.numpy().tobytes() for part in batch) for batch in batches]
 
 
@@ -45,7 +45,7 @@ def batches(mix: Mixture, **given: Any) -> Batches:
 # To tensors
 
 
-def test_values_are_shares_of_white_and_labels_keep_their_places() -> None:
+def test_images_and_masks_are_scaled_to_0_to_1_and_labels_keep_their_positions() -> None:
     image = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
     mask = np.linspace(0, 255, 35).astype(np.uint8).reshape(5, 7)
     depth = np.linspace(0, 1, 35, dtype=np.float32).reshape(5, 7)
@@ -64,22 +64,22 @@ def test_values_are_shares_of_white_and_labels_keep_their_places() -> None:
 
 
 @pytest.mark.parametrize("missing", ["mask", "inverse_depth"])
-def test_labels_that_are_missing_take_no_part(missing: str) -> None:
+def test_missing_labels_are_nan(missing: str) -> None:
     labels: dict[str, Any] = {"mask": np.full((4, 4), 9, np.uint8), "inverse_depth": np.ones((4, 4), np.float32)}
     batch = to_batch([LabeledSample(np.zeros((4, 4, 3), np.uint8), **(labels | {missing: None}), ignore=None)], (4, 4))
     for name in labels:
         assert bool(getattr(batch, name).isnan().all()) == (name == missing)
 
 
-def test_samples_of_any_size_make_one_batch() -> None:
+def test_samples_of_any_size_fit_one_batch() -> None:
     sizes = [(4, 4), (9, 30), (16, 12), (40, 40)]
-    triples = [
+    samples = [
         LabeledSample(
             np.full((h, w, 3), 7, np.uint8), np.full((h, w), 255, np.uint8), np.full((h, w), 0.5, np.float32), None
         )
         for h, w in sizes
     ]
-    batch = to_batch(triples, (16, 12))
+    batch = to_batch(samples, (16, 12))
     assert batch.image.shape == (4, 3, 12, 16)
     assert (batch.image.numpy() == np.float32(7) / np.float32(255)).all() and (batch.mask == 1).all()
     assert (batch.inverse_depth == 0.5).all()
@@ -88,7 +88,7 @@ def test_samples_of_any_size_make_one_batch() -> None:
 # Training
 
 
-def test_a_batch_is_the_same_wherever_one_starts(mix: Mixture) -> None:
+def test_a_batch_does_not_depend_on_the_start(mix: Mixture) -> None:
     whole = bits(batches(mix))
     assert len(set(whole)) == 8
     for start in (1, 5, 8):
@@ -112,12 +112,12 @@ def test_workers_change_nothing(mix: Mixture) -> None:
     here = bits(batches(mix))
     with_workers = batches(mix, workers=2)
     assert bits(with_workers) == here
-    assert bits(with_workers) == here  # by the same workers
+    assert bits(with_workers) == here  # again, with the same workers
     with_workers.close()
     assert list(with_workers) == []
 
 
-def test_processes_share_every_batch(mix: Mixture) -> None:
+def test_every_batch_is_divided_among_processes(mix: Mixture) -> None:
     whole = [batch.image for batch in batches(mix)]
     shares = [[batch.image for batch in batches(mix, rank=rank, world_size=3)] for rank in range(3)]
     for number, image in enumerate(whole):
@@ -126,7 +126,7 @@ def test_processes_share_every_batch(mix: Mixture) -> None:
         assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), image)
 
 
-def test_missing_labels_of_a_mix_are_nan(mix: Mixture) -> None:
+def test_missing_labels_of_a_mixture_are_nan(mix: Mixture) -> None:
     for batch in batches(mix, augmentation=None):
         masks = ~batch.mask.isnan().flatten(1).all(1)
         depth = ~batch.inverse_depth.isnan().flatten(1).all(1)
@@ -134,7 +134,7 @@ def test_missing_labels_of_a_mix_are_nan(mix: Mixture) -> None:
         assert int(depth.sum()) in (1, 2)
 
 
-def test_torchs_random_state_and_threads_are_left_alone(mix: Mixture) -> None:
+def test_torchs_random_state_and_threads_do_not_change(mix: Mixture) -> None:
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     for workers in (0, 1):
         made = batches(mix, workers=workers, stop=2)
@@ -144,7 +144,7 @@ def test_torchs_random_state_and_threads_are_left_alone(mix: Mixture) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_fresh_composites_are_placed_anew_in_every_epoch(asset_folders: Path) -> None:
+def test_placements_are_resampled_in_every_epoch(asset_folders: Path) -> None:
     recipe = Recipe(
         backgrounds=asset_folders / "backgrounds", foregrounds=asset_folders / "foregrounds", size=(16, 16), per_pair=1
     )
@@ -161,7 +161,7 @@ def test_fresh_composites_are_placed_anew_in_every_epoch(asset_folders: Path) ->
 
 
 class Slow:
-    """A dataset whose samples take their time."""
+    """A dataset with slow reads."""
 
     name, has_masks, has_depth, depth_encoding = "slow", True, False, None
 
@@ -178,7 +178,7 @@ def slow_batches() -> Batches:
     return training_batches(mix, size=(4, 4), batch_size=2, seed=0, stop=5)
 
 
-def test_the_wait_of_the_consumer_is_measured_and_nothing_else() -> None:
+def test_waited_s_measures_only_the_wait_of_the_consumer() -> None:
     made = slow_batches()
     assert made.waited_s == 0
     assert len(list(made)) == 5 and made.waited_s >= 5 * 0.02 - 1e-3
@@ -202,7 +202,7 @@ def test_batches_are_read_while_the_consumer_works() -> None:
     deadline_s = time.monotonic() + 30
     while len(asked) < 6 and time.monotonic() < deadline_s:
         time.sleep(0.01)
-    assert 6 <= len(asked) <= 12  # some ahead, but not all that there are
+    assert 6 <= len(asked) <= 12  # some batches ahead, but not all
     batches.close()  # type: ignore[attr-defined]
     read = len(asked)
     time.sleep(0.1)
@@ -237,14 +237,14 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_a_terminal_leaves_the_workers_alone(tmp_path: Path) -> None:
+def test_workers_ignore_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
     (tmp_path / "interrupted.py").write_text(INTERRUPTED)
     command = [sys.executable, str(tmp_path / "interrupted.py")]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
         try:
             assert process.stdout is not None and process.stdout.readline() == "0\n"
-            os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
             out, err = process.communicate(timeout=60)
         finally:
             process.kill()
@@ -253,7 +253,7 @@ def test_ctrl_c_in_a_terminal_leaves_the_workers_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_torn_picture_is_named_in_one_line(make_dataset: Callable[..., Path], workers: int) -> None:
+def test_a_torn_image_is_named_in_one_line(make_dataset: Callable[..., Path], workers: int) -> None:
     root = make_dataset(3, folders=("images", "masks"))
     torn = root / "masks" / "img000002.png"
     torn.write_bytes(torn.read_bytes()[:50])
@@ -273,7 +273,7 @@ def test_a_torn_picture_is_named_in_one_line(make_dataset: Callable[..., Path], 
         ({"start": -1}, "Invalid batches: got -1"),
     ],
 )
-def test_what_cannot_be_is_refused(mix: Mixture, wrong: dict[str, Any], words: str) -> None:
+def test_invalid_arguments_are_refused(mix: Mixture, wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(QumadeError, match=words):
         batches(mix, **wrong)
 

@@ -16,7 +16,7 @@ INDICES = [3, 0, *range(7, 120, 11)]
 
 @pytest.fixture
 def world(make_recipe, make_catalog, alphas):
-    """Recipe, catalog, plans with one to three objects, and their table."""
+    """Returns a recipe, its catalog, plans with one to three objects, and their table."""
     recipe = make_recipe(objects=(1, 3), crop=(0.4, 0.9), size=(64, 48), per_pair=20, seed=11, min_visible=0.4)
     catalog = make_catalog(
         sizes=((120, 90), (200, 90)),
@@ -38,13 +38,13 @@ def equal(one, other):
         assert (one[n].objects == other[n].objects).all()
 
 
-def test_a_table_gives_back_its_plans(world):
+def test_plans_survive_a_round_trip_through_the_table(world):
     recipe, catalog, plans, table = world
     assert set(plans.samples["count"]) > {1}
     equal(plans_from_manifest(Synthesizer(recipe, catalog), table), plans)
 
 
-def test_through_a_file_in_several_row_groups_and_in_any_selection(world, tmp_path):
+def test_plans_survive_a_file_with_several_row_groups_and_any_selection(world, tmp_path):
     recipe, catalog, plans, table = world
     pq.write_table(table, tmp_path / "manifest.parquet", row_group_size=2)
     read = pq.read_table(tmp_path / "manifest.parquet")
@@ -58,7 +58,7 @@ def test_through_a_file_in_several_row_groups_and_in_any_selection(world, tmp_pa
     assert len(plans_from_manifest(Synthesizer(recipe, catalog), read.slice(0, 0))) == 0
 
 
-def test_rows_say_what_a_reader_wants_to_know(world):
+def test_rows_describe_the_sample(world):
     recipe, catalog, plans, table = world
     assert table.schema == MANIFEST_SCHEMA
     rows = table.to_pylist()
@@ -73,17 +73,17 @@ def test_rows_say_what_a_reader_wants_to_know(world):
         assert row["background_split"] is None and row["split"] is None
         assert row["crop_left"] >= 0 and row["crop_left"] + row["crop_width"] <= background.width + 1e-9
         assert row["crop_top"] >= 0 and row["crop_top"] + row["crop_height"] <= background.height + 1e-9
-        for thing, told in zip(things, row["objects"], strict=True):
-            assert told["foreground"] == catalog.foregrounds[thing["foreground"]].name
-            assert told["policy"] == "random" and told["blending"] == "alpha" and not told["flip"]
-            assert 0.5 <= told["visible_fraction"] <= 1
-            assert told["rejected"]["hidden"] == thing["rejected_hidden"]
-            # The contact in the photo, through the crop as the manifest states it.
-            across = recipe.size[0] - told["contact_u"] if row["flip"] else told["contact_u"]
+        for thing, recorded in zip(things, row["objects"], strict=True):
+            assert recorded["foreground"] == catalog.foregrounds[thing["foreground"]].name
+            assert recorded["policy"] == "random" and recorded["blending"] == "alpha" and not recorded["flip"]
+            assert 0.5 <= recorded["visible_fraction"] <= 1
+            assert recorded["rejected"]["hidden"] == thing["rejected_hidden"]
+            # The contact in the photo, computed with the crop in the manifest.
+            across = recipe.size[0] - recorded["contact_u"] if row["flip"] else recorded["contact_u"]
             u = row["crop_left"] + across * row["crop_width"] / recipe.size[0]
-            v = row["crop_top"] + told["contact_v"] * row["crop_height"] / recipe.size[1]
-            assert told["contact_background_u"] == pytest.approx(u)
-            assert told["contact_background_v"] == pytest.approx(v)
+            v = row["crop_top"] + recorded["contact_v"] * row["crop_height"] / recipe.size[1]
+            assert recorded["contact_background_u"] == pytest.approx(u)
+            assert recorded["contact_background_v"] == pytest.approx(v)
     assert {row["flip"] for row in rows} == {True, False}
 
 
@@ -139,7 +139,7 @@ def test_a_crop_outside_of_its_photo_is_refused(world, field, value):
         {"scale": 0.9},
     ],
 )
-def test_a_box_that_cannot_be_is_refused(world, fields):
+def test_an_impossible_box_is_refused(world, fields):
     recipe, catalog, _, table = world
     with pytest.raises(QumadeError, match=r"got box .*thing_\d\.png"):
         plans_from_manifest(Synthesizer(recipe, catalog), with_object(table, **fields))

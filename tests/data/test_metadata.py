@@ -20,7 +20,7 @@ def described(folder: Path, content: Any) -> Path:
     return path
 
 
-def test_everything_that_a_writer_states_is_read(tmp_path: Path) -> None:
+def test_everything_that_a_writer_records_is_read(tmp_path: Path) -> None:
     content = BASE | {
         "samples": 400000,
         "size": [320, 240],
@@ -63,7 +63,7 @@ def test_everything_that_a_writer_states_is_read(tmp_path: Path) -> None:
         ({"depth": METRES | {"kind": "scaled"}}, "depth"),
     ],
 )
-def test_a_wrong_value_is_refused_by_key_value_and_file(tmp_path: Path, change: dict[str, Any], key: str) -> None:
+def test_a_wrong_value_is_refused_naming_key_value_and_file(tmp_path: Path, change: dict[str, Any], key: str) -> None:
     path = described(tmp_path, BASE | change)
     with pytest.raises(QumadeError) as caught:
         read_metadata(path)

@@ -13,7 +13,7 @@ from qumade.errors import QumadeError
 
 
 class Numbered:
-    """Samples that show their own number and draw."""
+    """Samples that encode their own position and draw."""
 
     def __init__(self, name: str, samples: int, masks: bool = True, code: DepthEncoding | None = None) -> None:
         self.name, self._samples, self.has_masks, self.depth_encoding = name, samples, masks, code
@@ -80,7 +80,7 @@ def test_every_epoch_shows_every_sample_once_in_another_order(batch_size: int) -
     assert mix.epoch_batches(batch_size) == -(-7 // batch_size)
 
 
-def test_each_ingredient_has_epochs_of_its_own() -> None:
+def test_each_ingredient_has_its_own_epochs() -> None:
     sizes = (40, 3)
     mix = Mixture(
         [
@@ -106,14 +106,14 @@ def test_keys_are_a_pure_function_of_seed_and_batch() -> None:
     assert positions[0] != positions[1]
 
 
-def test_samples_come_in_the_order_of_their_keys_drawn_as_often_as_shown() -> None:
+def test_samples_come_in_the_order_of_their_keys_with_their_epoch_as_draw() -> None:
     keys = [Key(1, 4, 2), Key(0, 3, 0), Key(1, 0, 1), Key(0, 9, 7)]
-    triples = mix_of(0.5, 0.5).read_many(keys)
-    assert [int(triple.image[0, 0, 0]) for triple in triples] == [4, 3, 0, 9]
-    assert [int(triple.mask[0, 0]) for triple in triples if triple.mask is not None] == [2, 0, 1, 7]
+    samples = mix_of(0.5, 0.5).read_many(keys)
+    assert [int(sample.image[0, 0, 0]) for sample in samples] == [4, 3, 0, 9]
+    assert [int(sample.mask[0, 0]) for sample in samples if sample.mask is not None] == [2, 0, 1, 7]
 
 
-def test_masks_come_from_one_and_depth_from_another() -> None:
+def test_parts_select_masks_of_one_dataset_and_depth_of_another() -> None:
     sets = [Numbered("a", 5, code=SCALED), Numbered("b", 5, code=SCALED)]
     mix = Mixture(
         [Ingredient(sets[0], np.arange(5), 0.5, "mask"), Ingredient(sets[1], np.arange(5), 0.5, "depth")]  # type: ignore[arg-type]
@@ -138,7 +138,7 @@ def test_masks_come_from_one_and_depth_from_another() -> None:
         ([DepthEncoding(code="inverse", bits=8, range="image"), None], ["both", "both"], "affine"),
     ],
 )
-def test_depth_is_as_weak_as_its_weakest_ingredient(codes: list[Any], parts: list[Any], kind: str | None) -> None:
+def test_the_depth_kind_is_that_of_the_weakest_ingredient(codes: list[Any], parts: list[Any], kind: str | None) -> None:
     given = [
         Ingredient(Numbered("set", 3, code=each), np.arange(3), 1 / len(codes), part)  # type: ignore[arg-type]
         for each, part in zip(codes, parts, strict=True)
@@ -158,7 +158,7 @@ def test_depth_is_as_weak_as_its_weakest_ingredient(codes: list[Any], parts: lis
         ([(3, 1.0, "depth")], "Invalid parts: got 'depth' for set"),
     ],
 )
-def test_what_cannot_be_mixed_is_refused(ingredients: list[tuple[int, float, Any]], words: str) -> None:
+def test_invalid_mixtures_are_refused(ingredients: list[tuple[int, float, Any]], words: str) -> None:
     with pytest.raises(QumadeError, match=words):
         Mixture([Ingredient(Numbered("set", 9), np.arange(n), share, part) for n, share, part in ingredients])  # type: ignore[arg-type]
 
@@ -173,13 +173,13 @@ def test_what_cannot_be_mixed_is_refused(ingredients: list[tuple[int, float, Any
         ("B:0.5:both", Share(Path("B"), 0.5, "both")),
     ],
 )
-def test_shares_as_written(text: str, share: Share) -> None:
+def test_shares_are_parsed(text: str, share: Share) -> None:
     assert parse_share(text) == share
 
 
 @pytest.mark.parametrize(
     "text", ["", "B", "B:", ":0.1", "B:0", "B:1", "B:1.5", "B:-0.1", "B:x", "B:0.1:masks", "B:nan", "B:1e", "B:+-1"]
 )
-def test_what_is_no_share_is_refused(text: str) -> None:
+def test_invalid_shares_are_refused(text: str) -> None:
     with pytest.raises(QumadeError, match="Invalid share: got"):
         parse_share(text)

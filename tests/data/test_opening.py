@@ -10,7 +10,7 @@ from qumade.generate.engine import generate
 from qumade.recipe import Recipe, save_recipe
 
 
-def test_a_recipe_file_or_a_folder_opens(asset_folders: Path) -> None:
+def test_a_recipe_file_and_a_folder_open(asset_folders: Path) -> None:
     folders = {name: asset_folders / name for name in ("backgrounds", "foregrounds")}
     save_recipe(Recipe(**folders, size=(32, 24), per_pair=3), asset_folders / "streets.yaml")
     dataset = open_dataset(asset_folders / "streets.yaml", limit=6, resample_placements=True)
@@ -21,6 +21,6 @@ def test_a_recipe_file_or_a_folder_opens(asset_folders: Path) -> None:
     assert isinstance(written, FolderDataset) and list(written.stems) == list(dataset.stems)
 
 
-def test_nothing_there_is_refused_by_path(tmp_path: Path) -> None:
+def test_a_missing_path_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(QumadeError, match=rf"got nothing at {tmp_path}/nowhere; must be a folder or a recipe file"):
         open_dataset(tmp_path / "nowhere")

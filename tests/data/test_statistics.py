@@ -25,7 +25,7 @@ def decoded(root: Path, folder: str) -> np.ndarray:
 
 
 def exact(values: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of whole numbers in rational arithmetic."""
+    """Return mean and standard deviation of integers in rational arithmetic."""
     numbers = [int(value) for value in values.ravel()]
     mean = Fraction(sum(numbers), len(numbers))
     variance = sum((number - mean) ** 2 for number in numbers) / len(numbers)
@@ -33,7 +33,7 @@ def exact(values: np.ndarray) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_statistics_equal_two_passes_over_the_decoded_pictures(make_dataset: MakeDataset, suffix: str) -> None:
+def test_statistics_equal_two_passes_over_the_decoded_images(make_dataset: MakeDataset, suffix: str) -> None:
     root = make_dataset(7, suffix=suffix, meta=SCALED)
     found = statistics(open_dataset(root), progress=False)
     images, masks, depth = (decoded(root, folder).astype(np.float64) for folder in ("images", "masks", "depth"))
@@ -61,7 +61,7 @@ def test_means_are_correctly_rounded(make_dataset: MakeDataset) -> None:
         assert found.images.std[channel] == pytest.approx(std, rel=4e-16)
 
 
-def test_metres_are_averaged_as_inverse_depth_over_known_pixels(
+def test_metric_depth_is_averaged_as_inverse_depth_over_known_pixels(
     make_dataset: MakeDataset, save_picture: SavePicture
 ) -> None:
     root = make_dataset(2, size=(2, 2), depth_bits=16, meta=METRES)
@@ -78,7 +78,7 @@ def test_metres_are_averaged_as_inverse_depth_over_known_pixels(
     assert (depth.unknown_share, depth.pixels, depth.kind) == (0.5, 8, "metric")
 
 
-def test_wholly_unknown_depth_has_no_mean(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
+def test_entirely_unknown_depth_has_no_mean(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
     root = make_dataset(1, size=(2, 2), depth_bits=16, meta=METRES)
     save_picture(root / "depth" / "img000001.png", np.zeros((2, 2), np.uint16))
     dataset = open_dataset(root)
@@ -88,7 +88,7 @@ def test_wholly_unknown_depth_has_no_mean(make_dataset: MakeDataset, save_pictur
     assert json.loads(write_statistics(dataset, found).read_text())["depth"]["mean"] is None
 
 
-def test_flat_pictures_deviate_by_nothing(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
+def test_uniform_images_have_zero_deviation(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
     root = make_dataset(2, folders=("images", "masks"))
     for stem in ("img000001", "img000002"):
         save_picture(root / "images" / f"{stem}.png", np.full((9, 12, 3), (51, 0, 255), np.uint8))
@@ -100,9 +100,7 @@ def test_flat_pictures_deviate_by_nothing(make_dataset: MakeDataset, save_pictur
     assert found.depth is None
 
 
-def test_pictures_may_differ_in_size_from_sample_to_sample(
-    make_dataset: MakeDataset, save_picture: SavePicture
-) -> None:
+def test_samples_may_differ_in_size(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
     root = make_dataset(1, folders=("images", "masks"))
     save_picture(root / "images" / "large.png", np.full((30, 40, 3), 255, np.uint8))
     save_picture(root / "masks" / "large.png", np.full((30, 40), 255, np.uint8))
@@ -120,7 +118,7 @@ def test_the_result_does_not_depend_on_the_workers(make_dataset: MakeDataset) ->
 
 @given(chunk=st.integers(1, 9), fraction=st.floats(0.01, 1))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
-def test_nor_on_how_the_work_is_cut(make_dataset: MakeDataset, chunk: int, fraction: float) -> None:
+def test_the_result_does_not_depend_on_the_chunks(make_dataset: MakeDataset, chunk: int, fraction: float) -> None:
     dataset = open_dataset(make_dataset(9, size=(4, 3), meta=SCALED))
     whole = statistics(dataset, fraction=fraction, workers=1, progress=False)
     with pytest.MonkeyPatch.context() as patch:
@@ -129,7 +127,7 @@ def test_nor_on_how_the_work_is_cut(make_dataset: MakeDataset, chunk: int, fract
     assert whole.samples == max(1, round(9 * fraction))
 
 
-def test_a_part_is_spread_over_the_dataset(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
+def test_a_fraction_is_stratified_over_the_dataset(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
     root = make_dataset(10, folders=("images", "masks"))
     for index in range(10):
         save_picture(root / "masks" / f"img{index + 1:06d}.png", np.full((9, 12), 20 * index, np.uint8))
@@ -140,7 +138,7 @@ def test_a_part_is_spread_over_the_dataset(make_dataset: MakeDataset, save_pictu
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_torn_picture_is_named(make_dataset: MakeDataset, workers: int) -> None:
+def test_a_torn_image_is_named(make_dataset: MakeDataset, workers: int) -> None:
     root = make_dataset(200, size=(4, 3), meta=SCALED)
     victim = root / "masks" / "img000150.png"
     victim.write_bytes(victim.read_bytes()[:40])
@@ -164,7 +162,7 @@ def test_wrong_arguments_are_refused(make_dataset: MakeDataset, fraction: float)
         statistics(dataset, workers=0)
 
 
-def test_the_written_file_holds_the_result_and_nothing_of_the_run(make_dataset: MakeDataset) -> None:
+def test_the_written_file_holds_only_the_result(make_dataset: MakeDataset) -> None:
     dataset = open_dataset(make_dataset(2, meta=SCALED))
     found = statistics(dataset, progress=False)
     path = write_statistics(dataset, found)
@@ -184,7 +182,7 @@ def test_the_written_file_holds_the_result_and_nothing_of_the_run(make_dataset: 
     assert len(open_dataset(dataset.root)) == 2
 
 
-def test_real_frames(real_data: Path, tmp_path: Path) -> None:
+def test_statistics_of_real_photos(real_data: Path, tmp_path: Path) -> None:
     """Statistics of real photos against numpy; their label maps serve as masks of the car class."""
     frames = sorted((real_data / "camvid" / "val" / "images").iterdir())[:4]
     for folder in ("images", "masks"):
@@ -199,7 +197,7 @@ def test_real_frames(real_data: Path, tmp_path: Path) -> None:
     assert found.masks is not None and found.masks.object_share == np.mean(masks == 255)
 
 
-def test_the_table_for_people_says_what_the_numbers_mean(make_dataset: MakeDataset) -> None:
+def test_the_text_table_explains_the_numbers(make_dataset: MakeDataset) -> None:
     found = statistics(open_dataset(make_dataset(2, meta=SCALED)), progress=False)
     assert found.masks is not None
     lines = format_statistics(found).splitlines()

@@ -59,7 +59,9 @@ def assert_equal(a: LabeledSample, b: LabeledSample) -> None:
 
 @pytest.mark.parametrize("kind", ["plain", "several", "metric", "labels"])
 @pytest.mark.parametrize("limit", [None, 11])
-def test_equals_the_lossless_dataset_of_the_same_recipe(asset_folders: Path, kind: str, limit: int | None) -> None:
+def test_samples_equal_the_lossless_dataset_of_the_same_recipe(
+    asset_folders: Path, kind: str, limit: int | None
+) -> None:
     given: dict[str, Any] = {"plain": {}, "several": {"objects": (1, 3), "flip": True, "crop": (0.7, 1.0)}}.get(
         kind, {}
     )
@@ -86,7 +88,7 @@ def test_equals_the_lossless_dataset_of_the_same_recipe(asset_folders: Path, kin
     assert (together[0].ignore is not None) == (kind == "labels")
 
 
-def test_of_a_jpeg_recipe_image_and_mask_are_as_drawn_and_depth_is_within_half_a_level(asset_folders: Path) -> None:
+def test_jpeg_recipes_give_exact_image_and_mask_and_depth_within_half_a_level(asset_folders: Path) -> None:
     recipe = recipe_of(asset_folders, encoding="jpeg")
     dataset = SyntheticDataset(recipe)
     for index in (0, 13, 44):
@@ -99,7 +101,7 @@ def test_of_a_jpeg_recipe_image_and_mask_are_as_drawn_and_depth_is_within_half_a
         assert len(np.unique(got.inverse_depth)) <= 256
 
 
-def test_what_is_read_depends_on_nothing_read_before(asset_folders: Path) -> None:
+def test_a_sample_does_not_depend_on_earlier_reads(asset_folders: Path) -> None:
     recipe = recipe_of(asset_folders)
     one, other = SyntheticDataset(recipe, resample_placements=True), SyntheticDataset(recipe, resample_placements=True)
     forward = one.read_many([3, 7, 30], [0, 2, 1])
@@ -108,7 +110,7 @@ def test_what_is_read_depends_on_nothing_read_before(asset_folders: Path) -> Non
         assert_equal(other.read(position, draw), triple)
 
 
-def test_positions_count_from_the_end_too_and_no_further(asset_folders: Path) -> None:
+def test_negative_positions_count_from_the_end_and_others_are_refused(asset_folders: Path) -> None:
     dataset = SyntheticDataset(recipe_of(asset_folders), limit=10)
     assert_equal(dataset[-1], dataset[9])
     for position in (10, -11):
@@ -119,7 +121,7 @@ def test_positions_count_from_the_end_too_and_no_further(asset_folders: Path) ->
 
 @pytest.fixture
 def flat_folders(tmp_path: Path) -> Path:
-    """Photos and cut-outs of one colour each, by which a sample tells what it is made of."""
+    """Writes photos and cut-outs of one colour each, so a sample shows which assets it is made of."""
     (tmp_path / "backgrounds").mkdir()
     (tmp_path / "foregrounds").mkdir()
     for n in range(4):
@@ -138,19 +140,19 @@ def made_of(triple: LabeledSample) -> tuple[int, int]:
     return int(background[0, 1]) // 20, int(foreground[0, 1]) // 60
 
 
-def test_fresh_draws_place_the_same_pair_anew(flat_folders: Path) -> None:
+def test_further_draws_place_the_same_pair_again(flat_folders: Path) -> None:
     recipe = recipe_of(flat_folders, seed=4)
-    plain, fresh = SyntheticDataset(recipe), SyntheticDataset(recipe, resample_placements=True)
-    np.testing.assert_array_equal(plain.splits, fresh.splits)
-    for position in range(0, len(fresh), 5):
-        draws = [fresh.read(position, draw) for draw in range(4)]
+    plain, resampled = SyntheticDataset(recipe), SyntheticDataset(recipe, resample_placements=True)
+    np.testing.assert_array_equal(plain.splits, resampled.splits)
+    for position in range(0, len(resampled), 5):
+        draws = [resampled.read(position, draw) for draw in range(4)]
         assert_equal(draws[0], plain[position])
         assert_equal(plain.read(position, 3), plain[position])
         assert len({made_of(triple) for triple in draws}) == 1
         assert len({triple.mask.tobytes() for triple in draws if triple.mask is not None}) == 4
 
 
-def test_splits_are_by_identity_on_both_sides(flat_folders: Path) -> None:
+def test_splits_follow_the_identities_of_background_and_foreground(flat_folders: Path) -> None:
     dataset = SyntheticDataset(recipe_of(flat_folders))
     train = {made_of(dataset[position]) for position in dataset.positions("train")}
     test = {made_of(dataset[position]) for position in dataset.positions("test")}
@@ -159,19 +161,19 @@ def test_splits_are_by_identity_on_both_sides(flat_folders: Path) -> None:
         assert not {pair[side] for pair in train} & {pair[side] for pair in test}
 
 
-def test_too_few_identities_have_no_split_and_say_so(flat_folders: Path) -> None:
+def test_too_few_identities_have_no_split_and_a_finding_reports_it(flat_folders: Path) -> None:
     (flat_folders / "foregrounds" / "thing_2.png").unlink()
     dataset = SyntheticDataset(recipe_of(flat_folders))
     assert set(dataset.splits) == {""}
     assert any(finding.reason == "split" for finding in dataset.synthesizer.findings)
 
 
-def test_depth_that_a_teacher_would_predict_is_not_there(flat_folders: Path) -> None:
+def test_depth_of_a_teacher_is_missing(flat_folders: Path) -> None:
     dataset = SyntheticDataset(recipe_of(flat_folders, depth="composite", depth_teacher="auto"))
     assert not dataset.has_depth and dataset.depth_encoding is None and dataset[0].inverse_depth is None
 
 
-def test_a_dataset_travels_to_another_process_without_its_pictures(asset_folders: Path) -> None:
+def test_a_pickled_dataset_holds_no_decoded_assets(asset_folders: Path) -> None:
     dataset = SyntheticDataset(recipe_of(asset_folders), resample_placements=True, limit=20)
     before = len(pickle.dumps(dataset))
     triples = dataset.read_many(range(20), range(20))

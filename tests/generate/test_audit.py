@@ -34,12 +34,12 @@ def some(root: Path, folder: str) -> Path:
 
 
 @pytest.mark.parametrize(("fraction", "redrawn"), [(0.0, 0), (0.001, 1), (0.5, 20), (1.0, LIMIT)])
-def test_a_whole_dataset_has_no_problem(dataset: Path, fraction: float, redrawn: int) -> None:
+def test_an_intact_dataset_has_no_problem(dataset: Path, fraction: float, redrawn: int) -> None:
     result = audited(dataset, fraction)
     assert result == Audit(dataset, LIMIT, 3 * LIMIT, redrawn, True, True, ())
 
 
-def strange(path: Path) -> Path:
+def unexpected(path: Path) -> Path:
     other = path.with_name("holiday" + path.suffix)
     shutil.copy(path, other)
     return other
@@ -56,11 +56,11 @@ def written(path: Path, content: bytes) -> Path:
     [
         (lambda path: (path.unlink(), path)[1], "is missing"),
         (lambda path: written(path, b""), "is empty"),
-        (lambda path: written(path, path.read_bytes()[:-9]), "is torn"),
-        (strange, "belongs to no sample"),
+        (lambda path: written(path, path.read_bytes()[:-9]), "is truncated"),
+        (unexpected, "belongs to no sample"),
         (lambda path: written(path, path.read_bytes()[:-2] + b"\0\xff\xd9"), "differs from the sample drawn again"),
     ],
-    ids=["missing", "empty", "torn", "strange", "changed"],
+    ids=["missing", "empty", "torn", "unexpected", "changed"],
 )
 def test_damage_is_named(dataset: Path, folder: str, damage: Callable[[Path], Path], problem: str) -> None:
     path = damage(some(dataset, folder))
@@ -69,7 +69,7 @@ def test_damage_is_named(dataset: Path, folder: str, damage: Callable[[Path], Pa
     assert str(path) in str(found)
 
 
-def test_two_samples_that_changed_places_are_found(dataset: Path) -> None:
+def test_two_swapped_samples_are_found(dataset: Path) -> None:
     one, other = some(dataset, "masks"), sorted((dataset / "masks").iterdir())[30]
     content = one.read_bytes()
     one.write_bytes(other.read_bytes())
@@ -77,7 +77,7 @@ def test_two_samples_that_changed_places_are_found(dataset: Path) -> None:
     assert {found.stem for found in audited(dataset).problems} == {one.stem, other.stem}
 
 
-def test_a_row_that_says_something_else_is_found(dataset: Path) -> None:
+def test_a_changed_row_is_found(dataset: Path) -> None:
     table = pq.read_table(dataset / "manifest.parquet")
     clipped = table["depth_clipped_px"].to_numpy().copy()
     clipped[7] += 1
@@ -108,7 +108,7 @@ def test_another_version_of_a_codec_may_differ_by_two_levels(dataset: Path, leve
     assert all("levels" in found.problem for found in result.problems)
 
 
-def test_a_picture_of_another_size_is_found_with_another_codec_too(dataset: Path) -> None:
+def test_an_image_of_another_size_is_found_also_with_another_codec(dataset: Path) -> None:
     other_codec(dataset)
     Image.new("L", (31, 24)).save(some(dataset, "masks"))
     (found,) = audited(dataset).problems
@@ -149,7 +149,7 @@ def test_changed_assets_are_refused(works: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
-def test_fractions_that_are_none_are_refused(dataset: Path, fraction: float) -> None:
+def test_invalid_fractions_are_refused(dataset: Path, fraction: float) -> None:
     with pytest.raises(QumadeError, match="must be between 0 and 1"):
         audited(dataset, fraction)
 

@@ -24,7 +24,7 @@ def description(works: Any, tmp_path: Path) -> dict[str, Any]:
     return described(works, tmp_path)
 
 
-def test_what_is_written_says_what_the_dataset_is(works: Any, tmp_path: Path, description: dict[str, Any]) -> None:
+def test_dataset_yaml_describes_the_dataset(works: Any, tmp_path: Path, description: dict[str, Any]) -> None:
     write_metadata(tmp_path, description)
     read = read_metadata(tmp_path / "dataset.yaml")
     assert (read.complete, read.samples, read.size) == (True, 1200, (32, 24))
@@ -47,7 +47,7 @@ def test_asset_hashes_are_those_of_the_files(works: Any, description: dict[str, 
             assert asset["sha256"] == hashlib.sha256(content).hexdigest()
 
 
-def test_its_own_description_is_accepted(tmp_path: Path, description: dict[str, Any]) -> None:
+def test_an_equal_description_is_accepted(tmp_path: Path, description: dict[str, Any]) -> None:
     assert begun_metadata(tmp_path, description, "qumade generate") is None
     write_metadata(tmp_path, {**description, "complete": False, "samples": 10})
     found = begun_metadata(tmp_path, description, "qumade generate")
@@ -76,7 +76,7 @@ def test_a_description_that_was_never_finished_leaves_an_empty_folder(
         ({"depth_near": 2.0}, "depth.range[1]", 2.0, 1.5),
     ],
 )
-def test_another_recipe_is_refused_by_the_field_that_differs(
+def test_another_recipe_is_refused_naming_the_field_that_differs(
     works: Any, tmp_path: Path, description: dict[str, Any], change: dict[str, Any], where: str, there: Any, here: Any
 ) -> None:
     other = works.recipe.model_copy(update=change)
@@ -84,12 +84,12 @@ def test_another_recipe_is_refused_by_the_field_that_differs(
     with pytest.raises(QumadeError) as caught:
         begun_metadata(tmp_path, description, "qumade generate")
     assert str(caught.value) == (
-        f"Invalid --out: {tmp_path} holds a dataset with {where} {there!r}, this one has {here!r}; must be made of the "
-        "same, or use another folder"
+        f"Invalid --out: {tmp_path} holds a dataset with {where} {there!r}, this one has {here!r}; must be "
+        "equal, or use another folder"
     )
 
 
-def test_a_changed_asset_is_refused_by_its_hash(tmp_path: Path, description: dict[str, Any]) -> None:
+def test_a_changed_asset_is_refused_naming_its_hash(tmp_path: Path, description: dict[str, Any]) -> None:
     changed = yaml.safe_load(yaml.safe_dump(description))
     changed["assets"]["foregrounds"][2]["sha256"] = "0" * 64
     write_metadata(tmp_path, changed)
@@ -121,7 +121,7 @@ def test_a_foreign_folder_is_refused(tmp_path: Path, description: dict[str, Any]
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "complete: true", "a: [", "\x00", "!!python/object/apply:os.getpid []"])
-def test_a_strange_description_is_refused_in_one_line(
+def test_an_invalid_description_is_refused_in_one_line(
     tmp_path: Path, description: dict[str, Any], content: str
 ) -> None:
     (tmp_path / "dataset.yaml").write_text(content)

@@ -45,15 +45,15 @@ def written_since(moment_ns: int, out: Path) -> int:
     folder = out / "images"
     if not folder.is_dir():
         return 0
-    with os.scandir(folder) as entries, suppress(FileNotFoundError):  # a temporary file may be gone again
+    with os.scandir(folder) as entries, suppress(FileNotFoundError):  # a temporary file may have been removed
         return sum(entry.stat().st_mtime_ns >= moment_ns for entry in entries)
     return 0
 
 
-# What a run makes
+# Output of a run
 
 
-def test_a_finished_folder_holds_the_samples_and_what_they_are_and_nothing_else(works: Any) -> None:
+def test_a_finished_folder_holds_only_samples_manifest_and_metadata(works: Any) -> None:
     stems = [f"img{index + 1:06d}" for index in limited_indices(300, 3, 4, 100)]
     expected = {f"{folder}/{stem}.jpg" for folder in ("images", "masks", "depth") for stem in stems}
     expected |= {"images/", "masks/", "depth/", "dataset.yaml", "manifest.parquet"}
@@ -63,13 +63,13 @@ def test_a_finished_folder_holds_the_samples_and_what_they_are_and_nothing_else(
 
 
 @pytest.mark.parametrize("workers", [2, 3])
-def test_equal_bytes_at_any_number_of_workers(works: Any, read_tree: ReadTree, workers: int) -> None:
+def test_bytes_do_not_depend_on_the_number_of_workers(works: Any, read_tree: ReadTree, workers: int) -> None:
     out = works.out()
     works.generate(out, limit=450, workers=workers)
     assert read_tree(out) == works.reference(450)
 
 
-def test_equal_bytes_in_any_order_of_work(works: Any, read_tree: ReadTree) -> None:
+def test_bytes_do_not_depend_on_the_order_of_work(works: Any, read_tree: ReadTree) -> None:
     def backwards(work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]:
         yield from list(this_process(work, [chunk[::-1] for chunk in chunks][::-1]))[::-1]
 
@@ -98,7 +98,7 @@ def test_the_summary_adds_up_what_the_manifest_records(works: Any, most_objects:
     assert summary.rejected["hidden"] > 0
     for reason in things[0]["rejected"]:
         recorded = sum(thing["rejected"][reason] for thing in things)
-        # The summary also knows of draws for objects that were left out, which have no row.
+        # The summary also counts draws for objects that were left out, which have no row.
         assert summary.rejected[reason] == recorded if most_objects == 1 else summary.rejected[reason] >= recorded
 
 
@@ -114,14 +114,14 @@ def test_memory_does_not_grow_with_the_samples(works: Any) -> None:
     recipe = works.recipe.model_copy(update={"per_pair": 250})
     generate(Synthesizer(recipe, works.catalog), works.out(), workers=1, executor=watched, progress=False)
     assert len(resident_bytes) == 24
-    # 2600 samples later. Each is 9 kB of pixels and files: one kept for every three drawn would show.
+    # After 2600 samples of 9 kB each (pixels and files), keeping every third sample would show.
     assert resident_bytes[-1] - resident_bytes[3] < 8 * 2**20
 
 
-# Going on
+# Resuming
 
 
-def test_a_larger_limit_goes_on_from_a_smaller_one(works: Any, read_tree: ReadTree) -> None:
+def test_a_larger_limit_extends_a_smaller_one(works: Any, read_tree: ReadTree) -> None:
     out = works.out()
     drawn = []
     for limit in (1, 130, 300):
@@ -131,7 +131,7 @@ def test_a_larger_limit_goes_on_from_a_smaller_one(works: Any, read_tree: ReadTr
 
 
 @pytest.mark.parametrize("limit", [300, 299, 1])
-def test_a_finished_dataset_is_left_alone(works: Any, read_tree: ReadTree, limit: int) -> None:
+def test_a_finished_dataset_is_not_touched(works: Any, read_tree: ReadTree, limit: int) -> None:
     out = works.out()
     works.generate(out, limit=300)
     before = stamps(out)
@@ -140,7 +140,7 @@ def test_a_finished_dataset_is_left_alone(works: Any, read_tree: ReadTree, limit
 
 
 def interrupted(works: Any, wait_until: Wait, limit: int | None = None) -> Path:
-    """A dataset whose making broke off after five chunks, of which the journal has at least three."""
+    """Returns a dataset that was interrupted after five chunks, at least three of them in the journal."""
     out: Path = works.out()
 
     def breaking(work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]:
@@ -181,7 +181,7 @@ def test_a_torn_journal_is_trusted_up_to_the_tear(works: Any, wait_until: Wait, 
     assert read_tree(out) == works.reference()
 
 
-def test_what_killed_writers_left_is_removed(works: Any, wait_until: Wait, read_tree: ReadTree) -> None:
+def test_leftovers_of_killed_writers_are_removed(works: Any, wait_until: Wait, read_tree: ReadTree) -> None:
     out = interrupted(works, wait_until)
     (out / "images" / ".tmp-4711-img000001.jpg").write_bytes(b"torn")
     (out / "depth" / ".tmp-4711-img999999.jpg").write_bytes(b"")
@@ -200,7 +200,7 @@ def test_a_smaller_limit_does_not_abandon_samples_of_a_larger_one(works: Any, wa
 
 
 @pytest.mark.parametrize("step", ["_write_manifest", "rmtree", "write_metadata"])
-def test_each_step_of_the_end_can_be_the_last_before_a_power_cut(
+def test_a_power_cut_at_any_final_step_can_be_resumed(
     works: Any, read_tree: ReadTree, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     out = works.out()
@@ -210,7 +210,7 @@ def test_each_step_of_the_end_can_be_the_last_before_a_power_cut(
         raise OSError(errno.EIO, "cut")
 
     with monkeypatch.context() as patch:
-        if step == "write_metadata":  # the second: the first says that the dataset is not complete
+        if step == "write_metadata":  # the second call: the first one writes `complete: false`
             really_write = engine_module.write_metadata
             writes = iter([really_write, cut])
             patch.setattr(engine_module, step, lambda *args: next(writes)(*args))
@@ -222,7 +222,7 @@ def test_each_step_of_the_end_can_be_the_last_before_a_power_cut(
     assert read_tree(out) == works.reference(300)
 
 
-# Refusing
+# Refusals
 
 
 def test_another_recipe_is_refused_before_anything_is_touched(works: Any, read_tree: ReadTree) -> None:
@@ -239,7 +239,7 @@ def test_another_recipe_is_refused_before_anything_is_touched(works: Any, read_t
 
 @pytest.fixture
 def changing_assets(works: Any, tmp_path: Path) -> Any:
-    """A recipe over assets of its own, which a test may change."""
+    """Returns a recipe with separate assets, which a test may change."""
     for folder in ("backgrounds", "foregrounds"):
         shutil.copytree(works.root / folder, tmp_path / folder)
     folders = {folder: tmp_path / folder for folder in ("backgrounds", "foregrounds")}
@@ -254,7 +254,7 @@ def test_a_changed_asset_is_refused(changing_assets: Any, tmp_path: Path) -> Non
         generate(Synthesizer.from_recipe(recipe), tmp_path / "out", limit=10, workers=1, progress=False)
 
 
-def test_an_asset_that_changes_while_it_is_used_is_refused_by_name(changing_assets: Any, tmp_path: Path) -> None:
+def test_an_asset_that_changes_during_a_run_is_refused_by_name(changing_assets: Any, tmp_path: Path) -> None:
     recipe = changing_assets
     catalog = build_catalog(recipe)[0]
     path = recipe.backgrounds / "photo_1.png"
@@ -273,11 +273,11 @@ def test_a_foreign_folder_is_refused_untouched(works: Any) -> None:
     assert stamps(out) == before
 
 
-# A disk that fails
+# Disk failures
 
 
 @pytest.mark.parametrize("writes", [0, 1, 200])
-def test_a_full_disk_is_said_and_leaves_what_can_be_gone_on_from(
+def test_a_full_disk_is_reported_and_the_run_can_be_resumed(
     works: Any, read_tree: ReadTree, full_disk: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
     out = works.out()
@@ -335,7 +335,7 @@ def test_a_really_full_disk(works: Any, read_tree: ReadTree) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(
+def test_runs_killed_at_random_moments_resume_to_the_same_bytes(
     works: Any,
     read_tree: ReadTree,
     wait_until: Wait,
@@ -357,7 +357,7 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(
             assert stderr.startswith("QumadeError: A worker process ended unexpectedly")
         else:
             assert process.returncode == -signal.SIGKILL
-        # Nobody is left who would write into what comes next.
+        # No process is left that could write into the next run.
         wait_until(lambda workers=workers: not any(is_alive(pid) for pid in workers), 10)
         met.append((written_since(0, out), len(journaled(out))))
     assert met[0][0] < SAMPLES and met[-1][1] < SAMPLES, met
@@ -369,7 +369,7 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(
 
 
 @pytest.mark.slow
-def test_interrupted_it_ends_soon_and_goes_on_to_the_same_bytes(
+def test_an_interrupted_run_stops_soon_and_resumes_to_the_same_bytes(
     works: Any, read_tree: ReadTree, wait_until: Wait, is_alive: Callable[[int], bool], workers_of: Any
 ) -> None:
     out = works.out()
@@ -385,16 +385,16 @@ def test_interrupted_it_ends_soon_and_goes_on_to_the_same_bytes(
     assert len(workers) == 2
     assert not any(is_alive(pid) for pid in workers)
     assert stderr.rstrip().endswith("KeyboardInterrupt")
-    assert stderr.count("Traceback") == 1, stderr  # that of the caller, none of the workers
+    assert stderr.count("Traceback") == 1, stderr  # one traceback of the caller, none of the workers
     print(f"ended {took_s:.2f} s after the interrupt")
-    assert took_s < 20  # a second where nobody else needs the machine
+    assert took_s < 20  # takes a second on an idle machine
     assert "complete: false" in (out / "dataset.yaml").read_text()
     assert not [name for name in read_tree(out) if "/.tmp" in name]
     works.generate(out)
     assert read_tree(out) == works.reference()
 
 
-def test_interrupted_while_workers_start_only_the_caller_says_so(
+def test_an_interrupt_while_workers_start_is_reported_only_by_the_caller(
     works: Any, wait_until: Wait, is_alive: Callable[[int], bool], workers_of: Any
 ) -> None:
     process = works.start(works.out())

@@ -32,7 +32,7 @@ def work(works: Any, tmp_path: Path) -> DrawSamples:
     return drawing(works, tmp_path)
 
 
-def test_any_number_of_processes_gives_the_same_and_tells_of_files_that_are_there(
+def test_results_do_not_depend_on_the_number_of_processes_and_their_files_exist(
     works: Any, tmp_path: Path, read_tree: Callable[[Path], Tree]
 ) -> None:
     trees, joined = [], []
@@ -54,7 +54,7 @@ def test_any_number_of_processes_gives_the_same_and_tells_of_files_that_are_ther
     np.testing.assert_array_equal(joined[0].depth_clipped_px, joined[1].depth_clipped_px)
 
 
-def test_chunks_are_taken_as_they_are_needed_and_no_process_outlives_a_closed_iterator(
+def test_chunks_are_taken_on_demand_and_no_process_outlives_a_closed_iterator(
     work: DrawSamples, workers_of: Callable[[int], list[int]], is_alive: Callable[[int], bool]
 ) -> None:
     taken = []
@@ -74,7 +74,7 @@ def test_chunks_are_taken_as_they_are_needed_and_no_process_outlives_a_closed_it
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_a_worker_cannot_do_is_said_as_it_said_it(works: Any, tmp_path: Path, workers: int) -> None:
+def test_an_error_in_a_worker_is_raised_unchanged(works: Any, tmp_path: Path, workers: int) -> None:
     elsewhere = works.recipe.model_copy(update={"foregrounds": tmp_path / "gone"})
     running = local_processes(drawing(works, tmp_path, elsewhere), chunks_of(60, 10), workers=workers)
     with pytest.raises(QumadeError, match=rf"^Invalid asset: cannot read {tmp_path}/gone/thing_0\.png"):
@@ -82,7 +82,7 @@ def test_what_a_worker_cannot_do_is_said_as_it_said_it(works: Any, tmp_path: Pat
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_place_that_cannot_be_written_is_said_with_its_name(works: Any, tmp_path: Path, workers: int) -> None:
+def test_a_folder_that_cannot_be_written_is_named(works: Any, tmp_path: Path, workers: int) -> None:
     (tmp_path / "masks").write_text("a file where the folder should be")
     running = local_processes(drawing(works, tmp_path), chunks_of(60, 10), workers=workers)
     with pytest.raises(OSError, match=str(tmp_path / "masks")):

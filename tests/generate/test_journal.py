@@ -14,7 +14,7 @@ from qumade.generate.journal import Journal, Results, concatenate, read_journal,
 
 
 def results_of(*indices: int, objects: int = 2) -> Results:
-    """Results whose every value is told by the index."""
+    """Returns results whose values follow from the index."""
     numbers = np.array(indices, np.int64)
     visible = (numbers[:, None] / 7 + np.arange(objects)).astype(np.float32)
     visible[numbers % 2 == 1, 1:] = np.nan
@@ -29,7 +29,7 @@ def assert_equal(found: Results, expected: Results) -> None:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    """A journal of three records of 3, 1 and 2 samples."""
+    """Returns the path of a journal with three records of 3, 1 and 2 samples."""
     path = tmp_path / "state" / "journal"
     journal = Journal(path, 2, 1000.0)
     for part in (results_of(0, 1, 5), results_of(4), results_of(2, 7)):
@@ -42,7 +42,7 @@ def record_bytes(samples: int, objects: int = 2) -> int:
     return 16 + samples * (8 + 4 * objects + 4)
 
 
-def test_what_is_recorded_is_read_back(written: Path) -> None:
+def test_records_are_read_back(written: Path) -> None:
     found = read_journal(written, 2)
     assert [part.indices.tolist() for part in found] == [[0, 1, 5], [4], [2, 7]]
     assert_equal(concatenate(found, 2), results_of(0, 1, 2, 4, 5, 7))
@@ -59,7 +59,7 @@ def test_a_sample_drawn_twice_counts_once() -> None:
     assert_equal(concatenate([first, again], 2), results_of(1, 2, 3))
 
 
-def test_a_torn_tail_is_passed_over_wherever_it_is_torn(written: Path) -> None:
+def test_a_torn_last_record_is_skipped(written: Path) -> None:
     data = written.read_bytes()
     ends = np.cumsum([record_bytes(3), record_bytes(1), record_bytes(2)])
     assert ends[-1] == len(data)
@@ -89,7 +89,7 @@ def test_a_flipped_bit_ends_the_journal_at_its_record(
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 40, struct.pack("<4sIII", b"QMJ1", 2**32 - 1, 2, 0), b"QMJ1"])
-def test_what_follows_a_torn_record_is_cut_off_before_more_is_recorded(written: Path, tail: bytes) -> None:
+def test_data_after_a_torn_record_is_truncated_before_appending(written: Path, tail: bytes) -> None:
     whole = written.read_bytes()
     written.write_bytes(whole + tail)
     journal = Journal(written, 2, 1000.0)
@@ -103,18 +103,18 @@ def test_records_of_another_number_of_objects_are_not_read(written: Path) -> Non
     assert read_journal(written, 1) == []
 
 
-def test_only_what_was_taken_before_a_sync_began_is_recorded_after_it(
+def test_a_sync_records_only_results_added_before_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
 ) -> None:
     path = tmp_path / "journal"
-    seen: list[tuple[list[int], list[int]]] = []  # taken before each sync, recorded at its end
+    seen: list[tuple[list[int], list[int]]] = []  # results added before each sync, results recorded at its end
     taken: list[int] = []
 
     def sync(file: int) -> None:
         before = [index for part in read_journal(path, 2) for index in part.indices.tolist()]
         assert os.fstat(file).st_ino == path.stat().st_ino
         seen.append((list(taken), before))
-        if len(taken) < 4:  # more results come while the disk is at work
+        if len(taken) < 4:  # more results are added during the sync
             taken.append(len(taken))
             journal.add(results_of(taken[-1]))
 
@@ -124,12 +124,12 @@ def test_only_what_was_taken_before_a_sync_began_is_recorded_after_it(
     journal.add(results_of(0))
     wait_until(lambda: len(seen) >= 4)
     journal.close(sync=True)
-    # Each sync finds on record exactly what had been taken before the sync ahead of it.
+    # At each sync, the journal holds exactly the results that were added before the previous sync.
     assert [before for _, before in seen] == [[], *(taken for taken, _ in seen[:-1])]
     assert [part.indices.tolist() for part in read_journal(path, 2)] == [[0], [1], [2], [3]]
 
 
-def test_nothing_is_recorded_where_there_is_no_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_sync_nothing_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "sync_filesystem", lambda file: pytest.fail("synced"))
     journal = Journal(tmp_path / "journal", 2, 1000.0)
     journal.add(results_of(1))
@@ -164,7 +164,7 @@ def test_a_failed_sync_at_the_end_is_raised(tmp_path: Path, monkeypatch: pytest.
     assert read_journal(tmp_path / "journal", 2) == []
 
 
-def test_a_record_that_the_disk_has_no_room_for_is_raised(tmp_path: Path) -> None:
+def test_a_full_disk_is_raised_when_recording(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal", 2, 1000.0)
     with Path("/dev/full").open("wb", buffering=0) as full:
         journal._file = full  # type: ignore[assignment]

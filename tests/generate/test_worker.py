@@ -42,7 +42,7 @@ def synthesizer(works: Any) -> Synthesizer:
     return Synthesizer(works.recipe, works.catalog)
 
 
-def test_written_samples_are_the_drawn_ones_under_their_names(synthesizer: Synthesizer) -> None:
+def test_drawn_samples_are_written_under_their_stems(synthesizer: Synthesizer) -> None:
     indices = [0, 7, 1199]
     written, results = draw(synthesizer, indices)
     assert list(written) == ["img000001", "img000008", "img001200"]
@@ -56,7 +56,7 @@ def test_written_samples_are_the_drawn_ones_under_their_names(synthesizer: Synth
     assert results.visible_fraction.shape == (3, 2)
 
 
-def test_a_sample_depends_on_nothing_that_was_drawn_before_it(works: Any, synthesizer: Synthesizer) -> None:
+def test_a_sample_does_not_depend_on_earlier_samples(works: Any, synthesizer: Synthesizer) -> None:
     indices = np.arange(0, 1200, 37)
     forward, _ = draw(synthesizer, indices)
     backward, _ = draw(Synthesizer(works.recipe, works.catalog), indices[::-1])
@@ -66,7 +66,7 @@ def test_a_sample_depends_on_nothing_that_was_drawn_before_it(works: Any, synthe
         assert alone.items() <= forward.items()
 
 
-def test_drawing_changes_no_asset(synthesizer: Synthesizer) -> None:
+def test_drawing_does_not_change_assets(synthesizer: Synthesizer) -> None:
     assert draw(synthesizer, np.arange(30))[0] == draw(synthesizer, np.arange(30))[0]
 
 
@@ -76,7 +76,7 @@ def test_clipped_depth_is_counted_for_each_sample(works: Any) -> None:
     _, results = draw(near, indices)
     for index, clipped in zip(indices.tolist(), results.depth_clipped_px.tolist(), strict=True):
         inverse_depth = near[index].inverse_depth.astype(np.float64)
-        # The nearest level stands for 0.4 and reaches half a step beyond.
+        # The nearest level is 0.4 and covers half a step beyond.
         assert clipped == int((inverse_depth >= 0.4 * (255.5 / 255)).sum())
     assert results.depth_clipped_px.min() > 0
 
@@ -88,7 +88,7 @@ def test_work_stops_between_two_samples(synthesizer: Synthesizer) -> None:
     assert len(kept.samples) == 4
 
 
-def test_work_travels_to_another_process_and_opens_its_writer_there(synthesizer: Synthesizer) -> None:
+def test_pickled_work_opens_its_writer_in_another_process(synthesizer: Synthesizer) -> None:
     arrived = pickle.loads(pickle.dumps(DrawSamples(synthesizer, Kept())))
     arrived.open()
     arrived(np.arange(3), never)

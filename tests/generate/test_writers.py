@@ -25,7 +25,7 @@ def opened(root: Path) -> Iterator[FolderWriter]:
     writer.close()
 
 
-def test_a_closed_writer_travels_to_another_process(tmp_path: Path) -> None:
+def test_a_closed_writer_can_be_pickled(tmp_path: Path) -> None:
     with opened(tmp_path) as writer:
         pass
     arrived = pickle.loads(pickle.dumps(writer))
@@ -35,7 +35,7 @@ def test_a_closed_writer_travels_to_another_process(tmp_path: Path) -> None:
     assert (tmp_path / "masks" / "img000001.jpg").read_bytes() == b"grey"
 
 
-def test_a_sample_is_one_file_a_folder(tmp_path: Path, read_tree: Callable[[Path], dict[str, bytes]]) -> None:
+def test_a_sample_has_one_file_per_folder(tmp_path: Path, read_tree: Callable[[Path], dict[str, bytes]]) -> None:
     with opened(tmp_path) as writer:
         writer.write("img000001", SAMPLE)
         writer.write("img000002", Encoded(dict.fromkeys(SUFFIXES, b"x"), 0))
@@ -74,7 +74,7 @@ def test_a_file_gets_its_name_only_when_it_is_whole(tmp_path: Path, monkeypatch:
     assert seen == [(f"{folder}/img000001{SUFFIXES[folder]}", content) for folder, content in SAMPLE.files.items()]
 
 
-def test_what_the_system_takes_in_pieces_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partial_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     really_write = os.write
     monkeypatch.setattr(os, "write", lambda file, data: really_write(file, data[:7]))
     with opened(tmp_path) as writer:
@@ -83,7 +83,7 @@ def test_what_the_system_takes_in_pieces_is_written_whole(tmp_path: Path, monkey
         assert (tmp_path / folder / f"img000001{SUFFIXES[folder]}").read_bytes() == content
 
 
-def test_a_full_disk_names_the_file_and_leaves_no_part_of_it(
+def test_a_full_disk_names_the_file_and_leaves_nothing_of_it(
     tmp_path: Path, full_disk: Callable[[int], None], read_tree: Callable[[Path], dict[str, bytes]]
 ) -> None:
     full_disk(4)
@@ -110,7 +110,7 @@ writer.write("img000002", Encoded({"images": bytes(1001)}, 0))
 """
 
 
-def test_a_file_that_the_system_cuts_off_never_gets_its_name(tmp_path: Path) -> None:
+def test_a_truncated_file_never_gets_its_name(tmp_path: Path) -> None:
     done: Any = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True)
     assert os.strerror(errno.EFBIG) in done.stderr
     assert str(tmp_path / "images" / "img000002.jpg") in done.stderr

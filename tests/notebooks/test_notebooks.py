@@ -63,7 +63,7 @@ def generated(project: Path) -> nbformat.NotebookNode:
 
 @pytest.fixture(scope="module")
 def trained(generated: nbformat.NotebookNode, project: Path) -> nbformat.NotebookNode:
-    constants = {"SIZE": SIZE, "EPOCHS": 1, "BATCH_SIZE": 32, "FINDER_STEPS": 10, "JUDGED": 4}
+    constants = {"SIZE": SIZE, "EPOCHS": 1, "BATCH_SIZE": 32, "FINDER_STEPS": 10, "EVALUATED": 4}
     return _run(_with_constants("training.ipynb", **constants), project)
 
 
@@ -113,7 +113,7 @@ def test_training_on_masks_alone_shows_no_depth(generated: nbformat.NotebookNode
     data = project / "masks_alone"
     for folder in ("images", "masks"):
         shutil.copytree(project / "out/notebooks/dataset" / folder, data / folder)
-    constants = {"SIZE": SIZE, "EPOCHS": 1, "BATCH_SIZE": 32, "FINDER_STEPS": 10, "JUDGED": 4}
+    constants = {"SIZE": SIZE, "EPOCHS": 1, "BATCH_SIZE": 32, "FINDER_STEPS": 10, "EVALUATED": 4}
     shutil.copy(project / "out/notebooks/dataset/manifest.parquet", data)
     notebook = _with_constants("training.ipynb", DATA_PATH=str(data), OUT="out/masks_alone", **constants)
     notebook.cells.append(nbformat.v4.new_code_cell("print(list(heats), list(layers))"))

@@ -28,7 +28,7 @@ from qumade.viz.ground_sheet import (
     ground_sheet,
 )
 
-WIDTH, HEIGHT = CELL  # a pixel of a photo is one of the sheet
+WIDTH, HEIGHT = CELL  # one pixel of the photo is one pixel of the sheet
 ROAD, BUILDING, SKY, CAR = 0, 2, 10, 13
 PLANE = GroundPlane(0.0002, 0.004, -0.004 * 60.0)  # metric, rolled: horizon at row 60 on the left, 50.4 on the right
 COLOUR_OF = {ROAD: (128, 64, 128), BUILDING: (70, 70, 70), SKY: (70, 130, 180), CAR: (0, 0, 142)}
@@ -48,7 +48,7 @@ def world() -> tuple[np.ndarray, np.ndarray]:
 
 
 class Folders:
-    """Backgrounds with maps, one after the other."""
+    """Folders of backgrounds and their maps, filled one background at a time."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -84,12 +84,12 @@ def count(sheet: Image.Image, colour: tuple[int, int, int]) -> int:
 
 
 def paint(colour: tuple[int, int, int], strength: float) -> tuple[int, int, int]:
-    """The colour over the grey photos."""
+    """Returns the colour blended over the grey photos."""
     red, green, blue = (int(0.0 + (1 - strength) * 100 + strength * c) for c in colour)
     return red, green, blue
 
 
-def test_a_row_tells_what_the_maps_hold(folders: Folders) -> None:
+def test_a_row_shows_the_maps(folders: Folders) -> None:
     labels, depth = world()
     folders.add("street", labels, depth)
     recipe = folders.recipe("labels", "depths", depths_kind="metric")
@@ -110,7 +110,7 @@ def test_a_row_tells_what_the_maps_hold(folders: Folders) -> None:
     assert "horizon at 0.38 of the height" in row.figures
 
 
-def test_affine_depth_is_taken_from_its_sky(folders: Folders) -> None:
+def test_affine_depth_is_measured_from_its_sky(folders: Folders) -> None:
     labels, depth = world()
     folders.add("street", labels, 3.0 * depth + 7.0)
     (row,) = folders.rows(folders.recipe("labels", "depths"))
@@ -125,7 +125,7 @@ def folders_agreement(labels: np.ndarray) -> np.ndarray:
     return on_plane
 
 
-def test_ground_that_is_no_plane_is_shown_without_horizon(folders: Folders) -> None:
+def test_ground_without_a_plane_has_no_horizon(folders: Folders) -> None:
     labels, depth = world()
     noise = np.random.default_rng(5).uniform(0.3, 3.0, depth.shape)
     folders.add("rough", labels, depth * noise)
@@ -136,12 +136,12 @@ def test_ground_that_is_no_plane_is_shown_without_horizon(folders: Folders) -> N
     ground_sheet(folders.recipe("labels", "depths"), [row])
 
 
-def test_the_horizon_of_the_prior_is_said_to_be_assumed(folders: Folders) -> None:
+def test_the_horizon_of_the_prior_is_labelled_as_assumed(folders: Folders) -> None:
     labels, _ = world()
     folders.add("street", labels)
     (assumed,) = folders.rows(folders.recipe("labels"))
     (given,) = folders.rows(folders.recipe("labels", horizon=0.4))
-    assert "horizon taken to be at 0.45 of the height" in assumed.figures
+    assert "horizon assumed at 0.45 of the height" in assumed.figures
     assert "horizon at 0.40 of the height" in given.figures
     assert given.horizon == pytest.approx((0.4, 0.4))
 
@@ -154,7 +154,7 @@ def test_the_horizon_of_the_prior_is_said_to_be_assumed(folders: Folders) -> Non
         (np.full((10, 10), ROAD), "10x10"),
     ],
 )
-def test_unusable_backgrounds_say_why(folders: Folders, labels: np.ndarray | None, wanted: str) -> None:
+def test_unusable_backgrounds_show_the_reason(folders: Folders, labels: np.ndarray | None, wanted: str) -> None:
     folders.add("bad", labels)
     recipe = folders.recipe("labels")
     (row,) = folders.rows(recipe)
@@ -162,7 +162,7 @@ def test_unusable_backgrounds_say_why(folders: Folders, labels: np.ndarray | Non
     assert count(ground_sheet(recipe, [row]), UNUSABLE_PAPER) > 1000
 
 
-def test_warnings_are_no_reason_to_leave_a_background_out(folders: Folders) -> None:
+def test_backgrounds_with_warnings_are_shown(folders: Folders) -> None:
     folders.add("bad", np.full((HEIGHT, WIDTH), BUILDING))
     (row,) = folders.rows(folders.recipe("labels", no_ground="random"))
     assert row.severity == "warning" and "nowhere to stand" in row.verdict
@@ -175,14 +175,14 @@ def test_every_pixel_is_on_the_sheet(folders: Folders) -> None:
     sheet = ground_sheet(recipe, folders.rows(recipe))
     assert sheet.mode == "RGB"
     for code, colour in COLOUR_OF.items():
-        # The swatch of the legend has 12x12 pixels within its rim.
+        # The swatch of the legend has 12x12 pixels inside its outline.
         assert count(sheet, colour) == (labels == code).sum() + 144
     assert count(sheet, (100, 100, 100)) >= HEIGHT * WIDTH
     on_line = count(sheet, HORIZON) - 144
     assert (
         2 * 2 * WIDTH <= on_line <= 2 * 3 * WIDTH
-    )  # two cells, two pixels thick, three where it meets pixels' centres
-    hidden = on_line // 2  # of ground, at most
+    )  # two cells; the line is two pixels thick, three where it meets pixel centres
+    hidden = on_line // 2  # at most the ground
     on_plane = int(folders_agreement(labels).sum())
     assert on_plane - hidden <= count(sheet, paint(ON_PLANE, 0.75)) <= on_plane
     assert count(sheet, paint(NEARER, 0.75)) == 200
@@ -191,7 +191,7 @@ def test_every_pixel_is_on_the_sheet(folders: Folders) -> None:
     assert standing - hidden <= count(sheet, paint(STANDABLE, 0.5)) <= standing
 
 
-def test_unusable_first_then_the_least_room_to_stand(folders: Folders) -> None:
+def test_rows_are_sorted_by_severity_and_standable_area(folders: Folders) -> None:
     labels, _ = world()
     little = np.where(np.mgrid[:HEIGHT, :WIDTH][0] < 120, SKY, labels)
     folders.add("a_much", labels)
@@ -202,12 +202,12 @@ def test_unusable_first_then_the_least_room_to_stand(folders: Folders) -> None:
     sky = (pixels == COLOUR_OF[SKY]).all(2)[:, 16:800].sum(1)
     stripes = [(pixels[:, 16] == VERDICT_INK[severity]).all(1) for severity in ("error", "info")]
     assert stripes[0].any() and np.flatnonzero(stripes[0]).max() < np.flatnonzero(stripes[1]).min()
-    rows = np.flatnonzero(sky[100:] == WIDTH) + 100  # full lines of sky: all of the first, most of the second, ...
+    rows = np.flatnonzero(sky[100:] == WIDTH) + 100  # rows of sky only: all of the first photo, most of the second, ...
     lengths = [len(part) for part in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)]
     assert lengths[0] == HEIGHT and lengths[1] > lengths[2]
 
 
-def test_pictures_without_maps_are_left_out(folders: Folders) -> None:
+def test_images_without_maps_are_left_out(folders: Folders) -> None:
     labels, depth = world()
     folders.add("street", labels, depth)
     widths = [
@@ -228,12 +228,12 @@ def test_size_is_bounded(folders: Folders) -> None:
     assert ground_sheet(recipe, rows * 1000).size == ground_sheet(recipe, rows * MOST_ROWS).size
 
 
-def test_no_background_is_refused(folders: Folders) -> None:
+def test_zero_backgrounds_are_refused(folders: Folders) -> None:
     with pytest.raises(QumadeError, match="at least one"):
         ground_sheet(folders.recipe("labels"), [])
 
 
-def test_portraits_panoramas_and_strange_ids(folders: Folders) -> None:
+def test_portraits_panoramas_and_unknown_ids_are_drawn(folders: Folders) -> None:
     rng = np.random.default_rng(1)
     recipe = folders.recipe("labels")
     for name, size in {"tall": (30, 900), "wide": (900, 30), "dot": (1, 1)}.items():

@@ -20,7 +20,7 @@ NUMBERS = ("left", "top", "width", "height", "contact_u", "contact_v", "visible_
 
 
 def thing(**values: Any) -> dict[str, Any]:
-    """An object with a box of 0.3 of the picture's sides (100x100) around the middle."""
+    """Returns an object whose box is 0.3 of the sides of the image (100x100), around its centre."""
     usual = dict(zip(NUMBERS, (35.0, 35.0, 30.0, 30.0, 50.0, 65.0, 1.0), strict=True))
     rejected = {"horizon": 0, "hidden": 0}
     return {**usual, "policy": "random", "fallback": False, "rejected": rejected, **values}
@@ -29,7 +29,7 @@ def thing(**values: Any) -> dict[str, Any]:
 def write_manifest(root: Path, rows: list[tuple[str | None, list[dict[str, Any]]]]) -> None:
     rejected = pa.struct([("horizon", pa.int32()), ("hidden", pa.int32())])
     fields = [(name, pa.float64()) for name in NUMBERS]
-    names = pa.dictionary(pa.int32(), pa.string())  # as generate writes them
+    names = pa.dictionary(pa.int32(), pa.string())  # in the form that generate writes
     struct = pa.struct([*fields, ("policy", names), ("fallback", pa.bool_()), ("rejected", rejected)])
     schema = pa.schema([("index", pa.int64()), ("stem", pa.string()), ("split", names), ("objects", pa.list_(struct))])
     content = [
@@ -45,7 +45,7 @@ def make(make_dataset: MakeDataset, rows: list[tuple[str | None, list[dict[str, 
     return root
 
 
-def test_objects_are_counted_where_they_are(make_dataset: MakeDataset) -> None:
+def test_objects_are_counted_at_their_positions(make_dataset: MakeDataset) -> None:
     rows: list[tuple[str | None, list[dict[str, Any]]]] = [
         ("train", [thing(), thing(left=-30.0, width=40.0, height=10.0, visible_fraction=0.25)]),
         ("train", []),
@@ -62,7 +62,7 @@ def test_objects_are_counted_where_they_are(make_dataset: MakeDataset) -> None:
     middle = GRID // 2
     assert counts.centres[middle, middle] == 2
     assert counts.centres[int((0.40 + 0.25) / 1.5 * GRID), int((-0.10 + 0.25) / 1.5 * GRID)] == 1
-    assert counts.centres.sum() == 3  # the fourth lies beyond what is drawn
+    assert counts.centres.sum() == 3  # the fourth is outside the plotted range
     assert counts.contacts[int((0.65 + 0.25) / 1.5 * GRID), middle] == 3
     assert counts.contacts.sum() == 3
 
@@ -77,7 +77,7 @@ def test_many_row_groups_add_up(make_dataset: MakeDataset, monkeypatch: pytest.M
     assert whole.splits == parts.splits == Counter({"train": 11})
 
 
-def test_a_torn_foreign_or_short_manifest_is_named(make_dataset: MakeDataset) -> None:
+def test_a_damaged_unknown_or_short_manifest_is_named(make_dataset: MakeDataset) -> None:
     root = make(make_dataset, [("train", [thing()])] * 3)
     path = root / "manifest.parquet"
     whole = path.read_bytes()
@@ -87,14 +87,14 @@ def test_a_torn_foreign_or_short_manifest_is_named(make_dataset: MakeDataset) ->
             count_placements(open_dataset(root))
     for objects in ([3], [[{"left": "x"}]]):
         pq.write_table(pa.table({"stem": ["img000001"], "split": ["train"], "objects": objects}), path)
-        with pytest.raises(QumadeError, match=f"torn or foreign one in {path}"):
+        with pytest.raises(QumadeError, match=f"damaged or unknown one in {path}"):
             count_placements(open_dataset(root))
     write_manifest(root, [("train", [thing()])])
     with pytest.raises(QumadeError, match=r"got 1 rows in .*manifest.parquet; must be 3"):
         count_placements(open_dataset(root))
 
 
-def test_masks_are_measured_where_there_is_no_manifest(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
+def test_masks_are_measured_without_a_manifest(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
     root = make_dataset(2, size=(120, 60), folders=("images", "masks"))
     mask = np.zeros((60, 120), np.uint8)
     save_picture(root / "masks" / "img000001.png", mask)
@@ -108,7 +108,9 @@ def test_masks_are_measured_where_there_is_no_manifest(make_dataset: MakeDataset
 
 
 @pytest.mark.parametrize("manifest", [True, False])
-def test_the_picture_is_a_png_and_the_same_each_time(make_dataset: MakeDataset, tmp_path: Path, manifest: bool) -> None:
+def test_the_plot_is_a_png_with_equal_bytes_each_time(
+    make_dataset: MakeDataset, tmp_path: Path, manifest: bool
+) -> None:
     root = make(make_dataset, [("train", [thing()])] * 2)
     if not manifest:
         (root / "manifest.parquet").unlink()
@@ -121,7 +123,7 @@ def test_the_picture_is_a_png_and_the_same_each_time(make_dataset: MakeDataset, 
         assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 50
 
 
-def test_a_dataset_without_an_object_is_drawn(make_dataset: MakeDataset, tmp_path: Path) -> None:
+def test_a_dataset_without_objects_is_drawn(make_dataset: MakeDataset, tmp_path: Path) -> None:
     write_placements(open_dataset(make(make_dataset, [(None, [])])), tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
 

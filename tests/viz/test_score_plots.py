@@ -27,7 +27,7 @@ SURE, UNSURE = Interval(0.5, 0.4, 0.6, 50), Interval(0.7, None, None, 3)
         lambda: plot_pairs(NOTHING, NOTHING, "mask IoU", ("A", "B")),
     ],
 )
-def test_plots_are_svg_that_loads_nothing(draw):
+def test_plots_are_svg_without_external_resources(draw):
     text = draw().decode()
     assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
     assert "<script" not in text and 'href="http' not in text

@@ -35,7 +35,7 @@ def test_every_pixel_of_image_mask_and_depth_is_on_the_sheet() -> None:
     assert count(sheet, (255, 255, 255)) == 16 * 16 * scaled
 
 
-def test_the_outline_is_the_rim_of_the_mask() -> None:
+def test_the_outline_is_the_boundary_of_the_mask() -> None:
     plain, outlined = contact_sheet([row(192, 192)], outline=False), contact_sheet([row(192, 192)])
     assert count(plain, OUTLINE) == 0
     assert count(outlined, OUTLINE) == 4 * 48 - 4
@@ -68,7 +68,7 @@ def test_unknown_depth_has_its_own_colour() -> None:
     caption=st.text(max_size=200),
 )
 @settings(max_examples=15, deadline=None)
-def test_any_sizes_and_captions_make_a_sheet_of_sensible_width(shapes: list[tuple[int, int]], caption: str) -> None:
+def test_any_sizes_and_captions_fit_a_sheet_of_bounded_width(shapes: list[tuple[int, int]], caption: str) -> None:
     rows = [SheetRow(r.image, r.mask, r.inverse_depth, caption) for r in (row(*shape) for shape in shapes)]
     sheet = contact_sheet(rows, title=caption)
     assert 640 <= sheet.width <= 1840
@@ -101,7 +101,7 @@ def test_a_preview_takes_one_sample_of_each_part(make_dataset: MakeDataset, save
         preview_dataset(dataset, 0)
 
 
-def test_a_metric_dataset_is_shown_over_one_range(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
+def test_a_metric_dataset_is_coloured_over_one_range(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
     metres = {"depth": {"kind": "metric", "code": "metres", "bits": 16, "depth_scale": 256}}
     root = make_dataset(2, size=(16, 16), depth_bits=16, meta=metres)
     for index, code in enumerate((512, 5120)):

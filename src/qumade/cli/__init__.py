@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Verbs import the libraries that they need, so that --help is quick."""
+"""The command line: parse, call, print. Verbs import heavy libraries when they run, so --help is fast."""
 
 import os
 import signal
@@ -17,19 +17,19 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """The `qumade` command. Exit 0 done, 1 the work could not be done, 2 wrong usage, 130 interrupted."""
+    """Run the `qumade` command. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     warnings.showwarning = _show_warning
     try:
         code = make_app(sys.argv[1:])(exit_on_error=False, result_action="return_value")
     except CycloptsError:
-        code = 2  # cyclopts has printed what is allowed
+        code = 2  # cyclopts has printed the error
     except QumadeError as error:
         say(f"Error: {error}")
         code = 1
     except OSError as error:
         where = f": {os.path.abspath(error.filename)}" if isinstance(error.filename, str) else ""
-        say(f"Error: {error.strerror or error}{where}; the same command resumes from here once that is mended")
+        say(f"Error: {error.strerror or error}{where}; the same command resumes from here once this is fixed")
         code = 1
     except KeyboardInterrupt:
         say("Interrupted; the same command resumes from here")

@@ -1,4 +1,4 @@
-"""The `qumade` command and its verbs. A verb is imported when it is called, so that --help is quick."""
+"""The `qumade` command and its verbs. A verb is imported only when it is called, so --help is fast."""
 
 from collections.abc import Collection
 from importlib import import_module
@@ -10,26 +10,27 @@ from qumade import __version__
 __all__ = ["VERBS", "make_app"]
 
 VERBS = {
-    "demo": ("assets:demo", "The whole way on the bundled samples."),
+    "demo": ("assets:demo", "Runs the whole pipeline on the bundled samples."),
     "samples": ("assets:samples", "Writes the bundled samples."),
     "check": ("assets:check", "Audits assets: names every file that cannot be used or looks wrong."),
     "generate": ("datasets:generate", "Composes a dataset of images, masks and depth."),
     "preview": ("datasets:preview", "Draws a contact sheet of a recipe or of a dataset."),
-    "audit": ("datasets:audit", "Looks for missing, torn and strange files; redraws samples and compares."),
-    "stats": ("datasets:stats", "Mean and standard deviation of images, masks and depth."),
+    "audit": ("datasets:audit", "Finds missing, truncated and unexpected files; redraws and compares samples."),
+    "stats": ("datasets:stats", "Measures mean and standard deviation of images, masks and depth."),
     "train": ("training:train", "Trains one network for mask and depth."),
     "evaluate": ("evaluating:evaluate", "Evaluates a trained network on a dataset."),
     "compare": ("evaluating:compare", "Compares networks on datasets."),
-    "predict": ("networks:predict", "Predicts masks and depth of photos."),
+    "predict": ("networks:predict", "Predicts masks and depth of images."),
     "export": ("networks:export", "Writes a network as one .onnx file."),
     "import": ("importing:import_", "Converts a standard dataset into the layout of a DATA_PATH."),
-    "cutouts": ("importing:cutouts", "Cuts whole objects out of labelled photos."),
+    "cutouts": ("importing:cutouts", "Cuts complete objects out of labelled photos."),
 }
-"""Each verb with the function that runs it and its line in `qumade --help`."""
+"""The function that runs each verb, and its line in `qumade --help`."""
 
 
 def make_app(loaded: Collection[str] = VERBS) -> App:
-    """The command with all verbs, of which these are imported. Others show one line of help; they cannot be called."""
+    """Return the command with all verbs. Only the `loaded` verbs are imported; the others show one line of help and
+    cannot be called."""
     app = App(
         name="qumade",
         version=__version__,

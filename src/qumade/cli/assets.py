@@ -1,4 +1,4 @@
-"""Verbs of what goes in: demo, samples, check."""
+"""The verbs for assets: demo, samples, check."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,14 @@ _NO_TEACHERS, _NO_FIELDS = TeacherFlags(), RecipeFlags()
 
 
 def demo(*, out: Path = Path("out/demo"), workers: int | None = None) -> None:
-    """The whole way on the bundled samples: pictures to look at end up in a folder.
+    """Runs the whole pipeline on the bundled samples and writes its images into a folder.
 
     Example: `qumade demo --out demo`
 
     Parameters
     ----------
     out
-        Folder for the samples, the dataset made of them, and the pictures.
+        Folder for the samples, the dataset composed of them, the trained network and the images.
     workers
         Processes; all cores by default.
     """
@@ -35,7 +35,7 @@ def demo(*, out: Path = Path("out/demo"), workers: int | None = None) -> None:
 
 
 def samples(folder: Path, /) -> None:
-    """Writes the bundled samples: backgrounds, cut-outs, their labels and depth, true scenes, and a recipe.yaml.
+    """Writes the bundled samples: backgrounds, cut-outs, their labels and depth, reference scenes, and a recipe.yaml.
 
     Example: `qumade samples samples`
 
@@ -58,7 +58,7 @@ def check(
     teachers: TeacherFlags = _NO_TEACHERS,
     fields: RecipeFlags = _NO_FIELDS,
 ) -> int:
-    """Audits assets: names every file that cannot be used or looks wrong. Exit 1 where a file cannot be used.
+    """Audits assets: names every file that cannot be used or looks wrong. Exits with 1 if a file cannot be used.
 
     With label or depth maps it also draws a sheet of the backgrounds, unusable ones first: the photo, its maps, the
     ground plane with its horizon, and where objects may stand.
@@ -68,11 +68,11 @@ def check(
     Parameters
     ----------
     recipe
-        YAML file with any of the recipe fields below. Flags win over it.
+        YAML file with any of the recipe fields below. Flags override it.
     sheet
         PNG file of the sheet.
     json
-        One JSON object as the last line on stdout.
+        Print one JSON object as the last line on stdout.
     """
     from qumade.recipe import recipe_from_dict
     from qumade.synth.check import check_assets, format_report

@@ -1,4 +1,4 @@
-"""What the verbs share: how flags become values, and how results are printed."""
+"""Helpers of all verbs: convert flags to values, and print results."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ def say(text: object) -> None:
 
 
 def finish(as_json: bool, result: Any, text: str) -> None:
-    """Prints a result: as one JSON object on stdout, the text then on stderr, else the text."""
+    """Print the text of a result; `as_json` prints one JSON object on stdout, and the text on stderr."""
     if not as_json:
         print(text)
         return
@@ -36,12 +36,12 @@ def report_findings(findings: Iterable[Any]) -> None:
 
 
 def model(text: str) -> str | Path:
-    """A network named on the command line: a path where one is there, for recipes keep paths apart from names."""
+    """Return a network given on the command line: a path for a folder or an .onnx file, otherwise a name."""
     return Path(text).absolute() if Path(text).is_dir() or text.lower().endswith(".onnx") else text
 
 
 def recipe_fields(verb: str, file: Path | None, flags: dict[str, Any]) -> dict[str, Any]:
-    """The fields that a recipe file and the flags give; flags win. Exits with 2 where no assets are named."""
+    """Return the fields of a recipe file and the flags, which override it. Exits with 2 if no assets are given."""
     from qumade.recipe import load_recipe
 
     if file is not None:

@@ -1,4 +1,4 @@
-"""Verbs of datasets: generate, preview, audit, stats."""
+"""The verbs for datasets: generate, preview, audit, stats."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,24 +31,24 @@ def generate(
     teachers: TeacherFlags = _NO_TEACHERS,
     fields: RecipeFlags = _NO_FIELDS,
 ) -> None:
-    """Composes a dataset of images, masks and depth. The same command finishes one that was interrupted.
+    """Composes a dataset of images, masks and depth. After an interruption, the same command resumes.
 
     Example: `qumade generate --backgrounds samples/backgrounds --foregrounds samples/foregrounds --out DATA_PATH`
 
     Parameters
     ----------
     out
-        DATA_PATH, the folder of the dataset: new, empty, or begun with the same recipe.
+        DATA_PATH, the folder of the dataset: new, empty, or started with the same recipe.
     recipe
-        YAML file with any of the recipe fields below: `qumade samples` writes one. Flags win over it.
+        YAML file with any of the recipe fields below; `qumade samples` writes one. Flags override it.
     limit
-        Draw only that many samples, spread over all assets.
+        Draw only that many samples, distributed over all assets.
     workers
         Processes; all cores by default.
     strict
-        Refuse at the first asset that cannot be used, instead of leaving it out.
+        Stop at the first asset that cannot be used instead of leaving it out.
     json
-        One JSON object as the last line on stdout.
+        Print one JSON object as the last line on stdout.
     """
     from qumade.generate.engine import generate as run
     from qumade.recipe import recipe_from_dict
@@ -70,12 +70,12 @@ def generate(
     summary = run(synthesizer, out, limit=limit, workers=workers, depth_predictor=predictor)
     where = out.absolute()
     if summary is None:
-        finish(json, {"root": where, "drawn": 0}, f"{where} is finished already; nothing was drawn")
+        finish(json, {"root": where, "drawn": 0}, f"{where} is already complete; nothing was drawn")
         return
     kind = synthesizer.catalog.depth_kind if predictor is None else predictor.encoding.kind
     source = "flat-ground prior" if synthesizer.catalog.depth_source == "prior" else "depth maps"
     source = source if predictor is None else f"the composites by {full_recipe.depth_teacher}"
-    text = f"{summary.samples:,} samples in {where}, {summary.drawn:,} of them drawn now\n"
+    text = f"{summary.samples:,} samples in {where}, {summary.drawn:,} of them new\n"
     text += f"Depth: kind {kind}, from {source}; {summary.depth_clipped_px:,} pixels nearer than the range\n"
     text += f"Placements repeated: {', '.join(f'{n:,} {reason}' for reason, n in summary.rejected.items())}; "
     text += f"{summary.fallbacks:,} fell back, {summary.left_out:,} further objects found no room"
@@ -83,7 +83,7 @@ def generate(
 
 
 def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) -> None:
-    """Draws a contact sheet of image, mask and depth: of a recipe before anything is generated, or of a dataset.
+    """Draws a contact sheet of images, masks and depth, from a recipe before generating it or from a dataset.
 
     Example: `qumade preview samples/recipe.yaml --out sheet.png`
 
@@ -115,7 +115,7 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
 
 
 def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> int:
-    """Looks for missing, torn and strange files, and redraws samples and compares. Exit 1 where anything differs.
+    """Finds missing, truncated and unexpected files; redraws and compares samples. Exits with 1 on any problem.
 
     Example: `qumade audit DATA_PATH --fraction 0.05`
 
@@ -124,27 +124,27 @@ def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> 
     data_path
         The folder of a finished dataset.
     fraction
-        Share of the samples to draw again.
+        Share of the samples to redraw.
     json
-        One JSON object as the last line on stdout.
+        Print one JSON object as the last line on stdout.
     """
     from qumade.generate.audit import audit as run
 
     result = run(data_path, fraction=fraction)
-    how = "compared byte by byte" if result.same_codecs else "compared within 2 levels, the codec being another version"
+    how = "compared byte by byte" if result.same_codecs else "compared within 2 levels, with codecs of another version"
     lines = [
         *map(str, result.problems),
-        f"{result.root}: {result.files:,} files of {result.samples:,} samples looked at, ",
+        f"{result.root}: {result.files:,} files of {result.samples:,} samples checked, ",
     ]
-    lines[-1] += f"{result.redrawn:,} samples drawn again and {how}: {len(result.problems):,} problems"
+    lines[-1] += f"{result.redrawn:,} samples redrawn and {how}: {len(result.problems):,} problems"
     if not result.depth_compared:
-        lines.append("depth/ was not compared: a network predicted it from the composites, not the recipe alone")
+        lines.append("depth/ was not compared: a network predicted it from the composites")
     finish(json, result, "\n".join(lines))
     return int(bool(result.problems))
 
 
 def stats(data_path: Path, /, *, fraction: float = 1.0, workers: int | None = None, json: Json = False) -> None:
-    """Mean and standard deviation of images, masks and depth, exact; and a picture of how the placements came out.
+    """Measures mean and standard deviation of images, masks and depth exactly, and plots the placements.
 
     Writes statistics.json and placements.png into the dataset. Works on any folder with images/ and masks/ or depth/.
 
@@ -155,11 +155,11 @@ def stats(data_path: Path, /, *, fraction: float = 1.0, workers: int | None = No
     data_path
         The folder of a dataset.
     fraction
-        Share of the samples to take, spread evenly.
+        Share of the samples to read, a stratified selection.
     workers
         Processes; all cores by default.
     json
-        One JSON object as the last line on stdout.
+        Print one JSON object as the last line on stdout.
     """
     from qumade.data.folder import FolderDataset
     from qumade.data.statistics import format_statistics, statistics, write_statistics
@@ -170,7 +170,7 @@ def stats(data_path: Path, /, *, fraction: float = 1.0, workers: int | None = No
     written = write_statistics(dataset, result)
     text = f"{format_statistics(result)}\n{written}"
     if has_placements(dataset):
-        picture = dataset.root / "placements.png"
-        write_placements(dataset, picture)
-        text += f"\n{picture}"
+        figure = dataset.root / "placements.png"
+        write_placements(dataset, figure)
+        text += f"\n{figure}"
     finish(json, result.as_json(), text)

@@ -1,4 +1,4 @@
-"""Verbs of what others have labelled: import, cutouts."""
+"""The verbs for labelled data from elsewhere: import, cutouts."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,36 +29,36 @@ def import_(
     workers: int | None = None,
     json: Json = False,
 ) -> None:
-    """Brings a standard dataset into the layout of a DATA_PATH. The same command finishes one that was interrupted.
+    """Converts a standard dataset into the layout of a DATA_PATH. After an interruption, the same command resumes.
 
     Example: `qumade import camvid CamVid --out DATA_PATH --class car`
 
     Parameters
     ----------
     dataset
-        What it is; `pairs` for any folders of images, masks and depth with equal file stems.
+        Name of the dataset; `pairs` for any folders of images, masks and depth with equal file stems.
     root
-        The folder of the dataset as downloaded; for nyu the .mat file will do.
+        The folder of the dataset as downloaded; for nyu also the .mat file.
     out
-        DATA_PATH, the folder to make: new, empty, or begun by the same command.
+        DATA_PATH, the folder to write: new, empty, or started by the same command.
     classes
-        Classes that the mask shows; give it more than once for several (car; nyu: no mask).
+        Class of the mask; may be repeated (default: car; for nyu no mask).
     images
-        Of pairs: folder of the images, relative to the root (images).
+        For pairs: folder of the images, relative to the root (images).
     masks
-        Of pairs: folder of masks, 255 the object; with `--class` of label maps.
+        For pairs: folder of masks, 255 is the object; with `--class`, folder of label maps.
     depth
-        Of pairs: folder of depth maps.
+        For pairs: folder of depth maps.
     label_names
-        Of pairs: what ids in label maps mean: cityscapes, ade20k, camvid, or a YAML file of ids and names.
+        For pairs: names of the ids in label maps: cityscapes, ade20k, camvid, or a YAML file of ids and names.
     depth_kind
-        Of pairs: metric is 16-bit PNG of metres x scale, 0 unknown; the others are inverse depth (metric).
+        For pairs: metric is 16-bit PNG of metres x scale, 0 unknown; the others are inverse depth (metric).
     depth_scale
-        Of pairs: by what metres were multiplied (256).
+        For pairs: PNG value of one metre (256).
     workers
         Threads; all cores by default.
     json
-        One JSON object as the last line on stdout.
+        Print one JSON object as the last line on stdout.
     """
     from qumade.convert.importers import read_dataset
     from qumade.convert.importers.pairs import read_pairs
@@ -90,8 +90,8 @@ def import_(
                 raise SystemExit(2)
         source = read_dataset(dataset, root, classes)
     summary = write_import(source, out, workers=workers)
-    splits = ", ".join(f"{count:,} {split or 'of no split'}" for split, count in sorted(summary.splits.items()))
-    text = f"{summary.samples:,} samples in {summary.root}, {summary.written:,} of them written now: {splits}\n"
+    splits = ", ".join(f"{count:,} {split or 'without a split'}" for split, count in sorted(summary.splits.items()))
+    text = f"{summary.samples:,} samples in {summary.root}, {summary.written:,} of them new: {splits}\n"
     text += f"Folders: {', '.join(summary.folders)}"
     text += f"; the mask shows {', '.join(source.classes)}" if source.classes else ""
     finish(json, summary, text)
@@ -112,10 +112,10 @@ def cutouts(
     workers: int | None = None,
     json: Json = False,
 ) -> None:
-    """Cuts whole objects out of labelled photos, as RGBA pictures to paste; photos without them become backgrounds.
+    """Cuts complete objects out of labelled photos, as RGBA cut-outs; photos without objects become backgrounds.
 
-    Left out are objects that are tiny, that the edge of the photo cuts off, that something else hides, and several that
-    are labelled as one. Label maps of the dataset itself tell more than its masks alone: name it with `--dataset`.
+    Objects are left out if they are tiny, truncated by the edge of the photo, occluded, or several labelled as one. The
+    label maps of a standard dataset contain more information than its masks: use them with `--dataset`.
 
     Example: `qumade cutouts CamVid --dataset camvid --class car --out foregrounds --backgrounds backgrounds`
 
@@ -124,25 +124,25 @@ def cutouts(
     path
         DATA_PATH with masks, or with `--dataset` the folder of a standard dataset as downloaded.
     out
-        Folder for the cut-outs: new or empty. Each is named after its photo.
+        Folder for the cut-outs: new or empty. Each cut-out is named after its photo.
     backgrounds
         Folder for the photos without the class: new or empty.
     dataset
-        What the path holds, where it is no DATA_PATH.
+        Name of the standard dataset in the path; leave it out for a DATA_PATH.
     classes
-        Classes to cut out; give it more than once for several (car; of a DATA_PATH what its masks show).
+        Class to cut out; may be repeated (default: car; for a DATA_PATH the classes of its masks).
     split
-        Photos of this split; give it more than once for several (train, where there is one, else all).
+        Only photos of this split; may be repeated (default: train if it exists, otherwise all).
     max_share
-        A background may show the class on this share of its pixels.
+        Largest share of pixels of the class in a background.
     min_side
-        Least width and height of an object in pixels.
+        Smallest width and height of an object in pixels.
     any_shape
-        Take objects of all shapes, where the photos do not tell one object from the next: the rules are for cars.
+        Keep objects without instance labels whatever their shape: by default they must be shaped like cars.
     workers
         Threads; all cores by default.
     json
-        One JSON object as the last line on stdout.
+        Print one JSON object as the last line on stdout.
     """
     from dataclasses import replace
 
@@ -164,5 +164,5 @@ def cutouts(
         f"{summary.kept:,} cut-outs from {summary.frames:,} photos{of} in {summary.foregrounds}; left out: {left_out}"
     )
     if summary.backgrounds_folder is not None:
-        text += f"\n{summary.backgrounds:,} photos without them in {summary.backgrounds_folder}"
+        text += f"\n{summary.backgrounds:,} photos without objects in {summary.backgrounds_folder}"
     finish(json, summary, text)

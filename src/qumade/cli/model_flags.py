@@ -1,5 +1,5 @@
-"""Command-line flags from the fields of a pydantic model: names, choices, help and defaults have the model as their one
-source."""
+"""Command-line flags from the fields of a pydantic model, which is the only source of names, choices, help and
+defaults."""
 
 import re
 import types
@@ -19,32 +19,33 @@ __all__ = ["flag_of", "flag_values", "flags_of"]
 
 
 def flag_of(name: str) -> str:
-    """The flag of a field, or of a part of its value: --per-pair of per_pair, --size of size.0."""
+    """Return the flag of a field, or of a part of its value: --per-pair for per_pair, --size for size.0."""
     return f"--{name.split('.')[0].replace('_', '-')}"
 
 
 def flags_of(model: type[BaseModel], title: str, *, without: Collection[str] = ()) -> Any:
-    """A dataclass for a command's signature with an optional flag for each field of the model; None is "not given".
+    """Return a dataclass for the signature of a command, with an optional flag per field of the model. None means that
+    a flag was not given.
 
-    Numbers, switches, choices and paths are converted by the command line; all other flags are text as in the YAML
-    file, with the shorthands of `flag_values`. `title` heads the flags in --help.
+    The command line converts numbers, switches, choices and paths. All other flags are text as in the YAML file, with
+    the shorthands of `flag_values`. `title` is the heading of the flags in --help.
     """
     made = []
     for name, info in model.model_fields.items():
         if name not in without:
-            # Flags are parsed by cyclopts, values are validated by the model.
+            # Cyclopts parses the flags, the model validates the values.
             parameter = Parameter(name=flag_of(name), help=_help(info), group=title)
             made.append((name, Annotated[_flag_type(info) | None, parameter], field(default=None)))
     flags = make_dataclass(f"{model.__name__}Flags", made, frozen=True)
-    flags.__module__ = __name__  # cyclopts takes classes of the standard library for single values
+    flags.__module__ = __name__  # cyclopts treats classes of the standard library as single values
     return Parameter(name="*")(flags)
 
 
 def flag_values(flags: Any, model: type[BaseModel]) -> dict[str, Any]:
-    """The fields that were given, as a YAML file would hold them.
+    """Return the given fields with values as in a YAML file.
 
     Shorthands: a pair of numbers as LOW,HIGH or WIDTHxHEIGHT, or one number for both; names as A,B; `none` for a field
-    that may be unset. Raises QumadeError naming the flag for text that is no YAML.
+    that may be unset. Raises QumadeError naming the flag if its text is not valid YAML.
     """
     values = {}
     for name in (one.name for one in fields(flags)):
@@ -74,7 +75,7 @@ def _shown(value: Any) -> str:
 
 
 def _flag_type(info: FieldInfo) -> Any:
-    """How cyclopts reads the flag: bool, int, float, Path or choices where the field is one of these, else text."""
+    """Return the type that cyclopts parses: bool, int, float, Path or choices if the field is one of these; or str."""
     kinds, optional = _kinds(info.annotation)
     if optional and info.default is not None:
         return str  # "none" unsets it
@@ -86,7 +87,7 @@ def _flag_type(info: FieldInfo) -> Any:
 
 
 def _kinds(annotation: Any) -> tuple[list[Any], bool]:
-    """The alternatives of a type without their constraints, and whether None is one of them."""
+    """Return the alternatives of a type without their constraints, and whether None is one of them."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _kinds(get_args(annotation)[0])
@@ -141,4 +142,4 @@ def _yaml(name: str, text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())[:200]
-        raise QumadeError(f"Invalid {flag_of(name)}: got {text!r}, which is no YAML ({reason})") from None
+        raise QumadeError(f"Invalid {flag_of(name)}: got {text!r}; must be valid YAML ({reason})") from None

@@ -1,4 +1,4 @@
-"""Verbs of trained networks: predict, export."""
+"""The verbs for trained networks: predict, export."""
 
 from pathlib import Path
 from typing import Literal, cast
@@ -19,25 +19,25 @@ def predict(
     device: Literal["cpu", "cuda"] | None = None,
     json: Json = False,
 ) -> int:
-    """Predicts masks and depth of pictures. Exit 1 where a picture cannot be read; the others are predicted.
+    """Predicts masks and depth of images. Images that cannot be read are reported and skipped; then it exits with 1.
 
     Example: `qumade predict RUN photos --out predictions`
 
     Parameters
     ----------
     network
-        The folder of a training, or an .onnx file of `qumade export`, which needs no torch.
+        The folder of a training run, or an .onnx file of `qumade export`, which needs no torch.
     images
-        Pictures of any size and shape (JPEG, PNG, WebP), and folders of them.
+        Images of any size (JPEG, PNG, WebP), and folders of images.
     out
-        Folder for STEM_mask.png (8-bit probability), STEM_depth.png (16-bit inverse depth; its kind and range stand in
-        predictions.json), STEM_depth_colour.png, STEM_sheet.png (side by side) and STEM_cutout.png (the object alone).
+        Folder for STEM_mask.png (8-bit probability), STEM_depth.png (16-bit inverse depth; predictions.json records its
+        kind and range), STEM_depth_colour.png, STEM_sheet.png (side by side) and STEM_cutout.png (only the object).
     only
-        Which of them to write, as mask,depth (all that the training had labels of).
+        Outputs to write, for example mask,depth (default: all that the network was trained for).
     device
-        Where to compute (the GPU where there is one).
+        Device to run on (a GPU if available).
     json
-        One JSON object as the last line on stdout.
+        Print one JSON object as the last line on stdout.
     """
     from qumade.models.config import TASKS
     from qumade.predict.files import INDEX, OUTPUTS, OutputName, find_pictures, predict_files
@@ -60,18 +60,18 @@ def predict(
 
 
 def export(run: Path, /, *, out: Path, json: Json = False) -> None:
-    """Writes the network of a training as one .onnx file, compared with PyTorch on bundled pictures before it is there.
+    """Writes the network of a training run as one .onnx file, after comparing it with PyTorch on bundled images.
 
     Example: `qumade export RUN --out model.onnx`
 
     Parameters
     ----------
     run
-        The folder of a training.
+        The folder of a training run.
     out
-        File to write: it takes any number of pictures of any size, and `qumade predict` takes it.
+        File to write. It accepts any number of images of any size, and `qumade predict` can use it.
     json
-        One JSON object as the last line on stdout.
+        Print one JSON object as the last line on stdout.
     """
     from qumade.predict.export import export_onnx
     from qumade.train.run_folder import load_network
@@ -82,5 +82,5 @@ def export(run: Path, /, *, out: Path, json: Json = False) -> None:
         result,
         f"{result.file} ({result.size_bytes / 1e6:.1f} MB): at most {result.max_mask_difference:.1g} in the mask and "
         f"{result.max_depth_difference:.1g} of the depth range from PyTorch in {len(result.shapes)} batches of bundled "
-        "pictures",
+        "images",
     )

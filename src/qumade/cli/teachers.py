@@ -1,4 +1,4 @@
-"""Labels that networks make of the backgrounds, for the verbs that take them."""
+"""Labels of the backgrounds from teacher networks, for the verbs that use them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ __all__ = ["TeacherFlags", "labels_of_teachers"]
 @Parameter(name="*", group="Teachers")
 @dataclass(frozen=True)
 class TeacherFlags:
-    """Which networks label the backgrounds.
+    """The networks that label the backgrounds.
 
     Parameters
     ----------
     depth_teacher
-        Network that labels the depth of the backgrounds, once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
-        With `--depth composite` it predicts the depth of every finished image instead.
+        Network that predicts the depth of each background once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
+        With `--depth composite` it predicts the depth of every composed image instead.
     label_teacher
-        Network that makes their label maps, in the same way: ORG/NAME, a folder, or FILE.onnx.
+        Network that predicts the label map of each background once: ORG/NAME on the hub, a folder, or FILE.onnx.
     download
-        Fetch the networks from the hub where they are not on disk.
+        Download networks from the hub if they are not on disk.
     teacher_cache
-        Folder where labels of teachers are kept (~/.cache/qumade).
+        Folder that stores the labels of teachers (~/.cache/qumade).
     """
 
     depth_teacher: str | None = None
@@ -40,10 +40,10 @@ class TeacherFlags:
 def labels_of_teachers(
     verb: str, given: Mapping[str, Any], on_command_line: Mapping[str, Any], teachers: TeacherFlags
 ) -> dict[str, Any]:
-    """The recipe fields that point at the teachers' labels of the backgrounds; none without teachers.
+    """Return the recipe fields for the labels that the teachers predict; empty without teachers.
 
-    `given`: the recipe's fields so far; `on_command_line`: those of them that are flags, which may not name the same
-    labels. Exits with 2 where they do.
+    `given` are the recipe's fields so far; `on_command_line` are those given as flags. Exits with 2 if a flag names
+    labels that a teacher predicts.
     """
     depth_teacher = None if given.get("depth") == "composite" else teachers.depth_teacher
     label_teacher = teachers.label_teacher

@@ -1,4 +1,4 @@
-"""Verbs of training: train."""
+"""The verb for training: train."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -33,7 +33,7 @@ def train(
     json: Json = False,
     fields: TrainFlags = _NO_FIELDS,
 ) -> None:
-    """Trains one network for mask and depth. The same command finishes a training that was interrupted.
+    """Trains one network for mask and depth. After an interruption, the same command resumes.
 
     Example: `qumade train DATA_PATH --out RUN --minutes 10`
 
@@ -42,25 +42,25 @@ def train(
     Parameters
     ----------
     data
-        The folder of a dataset, or a recipe: then samples are drawn when they are needed, and nothing lies on disk.
+        The folder of a dataset, or a recipe file. Samples of a recipe are drawn on the fly and not written to disk.
     out
-        RUN, the folder of the training: new, empty, or begun with the same settings.
+        RUN, the folder of the training run: new, empty, or started with the same settings.
     config
-        YAML file with any of these settings, as RUN/config.yaml. Flags win over it, and what that run found for other
-        data, another network or batch size is found again.
+        YAML file with any of these settings, such as RUN/config.yaml. Flags override it. Settings that an earlier run
+        determined for other data, another network or another batch size are determined again.
     with_
-        A further dataset or recipe and its share of every batch, as PATH:0.1; PATH:0.1:mask or :depth for these labels
-        only. May be given several times.
+        A further dataset or recipe and its share of every batch, as PATH:0.1; PATH:0.1:mask or PATH:0.1:depth uses only
+        these labels. May be repeated.
     augment
-        Vary the training samples (yes); a config file says how.
+        Augment the training samples (yes); a config file can change the settings of augmentation.
     loss
-        The loss of the mask and of the depth, in one flag.
+        The loss of both mask and depth.
     workers
-        Processes that read ahead (by the cores).
+        Worker processes that read ahead (by default depends on the number of cores).
     threads
         Threads that compute (all cores).
     json
-        One JSON object as the last line on stdout.
+        Print one JSON object as the last line on stdout.
     """
     if config is None and data is None:
         say("Error: qumade train needs a dataset or a recipe, or a --config that names one")
@@ -96,15 +96,15 @@ def train(
         full_config = with_changes(stored, given, "the command line", Path.cwd(), name_field=flag_of)
         again = [name for name in left_open(full_config) if name in stored.found and name not in left_open(stored)]
         if again:
-            say(f"Note: determined again, for {config.absolute()} has them for other settings: {', '.join(again)}")
+            say(f"Note: determined again, since {config.absolute()} has them for other settings: {', '.join(again)}")
     folder = RunFolder(run(full_config, out, workers=workers, threads=threads))
     if not PartialState().is_main_process:
         return
     note = read_weights_note(folder.root)
     metrics = note["metrics"]
     scores = [("val IoU", metrics["val_iou"]), ("val delta1", metrics["val_delta1"]), ("loss", metrics["loss"])]
-    told = ", ".join(f"{name} {value:.3f}" for name, value in scores if value is not None)
-    text = f"Best after epoch {note['epoch']}: {told}\n"
+    best = ", ".join(f"{name} {value:.3f}" for name, value in scores if value is not None)
+    text = f"Best after epoch {note['epoch']}: {best}\n"
     text += f"Look at\n  {folder.val_pred if folder.val_pred.is_file() else folder.train_batch}\n  {folder.curves}\n"
     text += f"Next: qumade predict {out} PICTURES --out DIR"
     finish(json, {"run": folder.root, "step": note["step"], "epoch": note["epoch"], **metrics}, text)

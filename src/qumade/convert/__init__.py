@@ -1,1 +1,1 @@
-"""Other formats in and out: importers, and cut-outs from labelled photos."""
+"""Converts other data: importers of standard datasets, and cut-outs from labelled photos."""

@@ -1,4 +1,4 @@
-"""From labelled photos to the two folders that a recipe is made of: cut-outs, and backgrounds without the object."""
+"""Turns labelled photos into the two folders that a recipe needs: cut-outs, and backgrounds without the object."""
 
 import io
 import os
@@ -26,12 +26,13 @@ from qumade.io.pictures import printable, read_picture
 
 __all__ = ["CutoutSummary", "records_of_dataset", "write_cutouts"]
 
-MAX_UNLABELLED = 0.25  # of a frame: beyond that nobody knows whether it is free of the object
+MAX_UNLABELLED = 0.25  # share of a photo; above it, the photo may well contain the object
 
 
 @dataclass(frozen=True)
 class CutoutSummary:
-    """`kept` cut-outs of `frames` photos, objects `rejected` by rule, and `backgrounds` written."""
+    """The result of `write_cutouts`: cut-outs `kept` from `frames` photos, objects `rejected` by rule, and the number
+    of `backgrounds` written."""
 
     foregrounds: str
     frames: int
@@ -49,7 +50,7 @@ class _Frame(NamedTuple):
 
 
 def records_of_dataset(dataset: FolderDataset, classes: Collection[str] = ()) -> list[Record]:
-    """Return the samples of a DATA_PATH with masks; QumadeError for `classes` other than those an import has named."""
+    """Return the samples of a DATA_PATH with masks. Raises QumadeError if `classes` differ from those of its import."""
     if not dataset.has_masks:
         raise QumadeError(f"Invalid dataset: got no masks in {printable(dataset.root)}; must have them to cut out")
     shown = _classes(dataset)
@@ -63,7 +64,7 @@ def records_of_dataset(dataset: FolderDataset, classes: Collection[str] = ()) ->
 
 
 def _classes(dataset: FolderDataset) -> set[str]:
-    """Return the classes that an import has written into dataset.yaml."""
+    """Return the classes that an import has recorded in dataset.yaml."""
     found = None if dataset.metadata is None else dataset.metadata.source.get("classes")
     return {str(name) for name in found} if isinstance(found, list) else set()
 
@@ -86,21 +87,21 @@ def write_cutouts(
     workers: int | None = None,
     progress: bool = True,
 ) -> CutoutSummary:
-    """Write the objects of labelled photos that are whole and alone as RGBA PNG into the new or empty folder `out`.
+    """Write complete, unoccluded objects of labelled photos as RGBA PNG into the new or empty folder `out`.
 
-    A file is named FRAME-NN.png after the photo it comes from, so that frames of one place can be kept together. Only
-    photos of `splits` are looked at (by default train, where there is one, else all), and of those only `stems`, where
-    given. Photos of which at most `max_share` [0, 1] is the class are written into `backgrounds` under their own name.
+    A file is named FRAME-NN.png after its photo, so all cut-outs of a place can be kept together. Only photos of
+    `splits` are used (by default train if it exists, otherwise all), and of these only `stems` if given. A photo with
+    at most the share `max_share` [0, 1) of the class is written into `backgrounds` under its own name.
 
-    Both folders appear when they are complete. Raises QumadeError where nothing can be cut out.
+    Both folders appear only when they are complete. Raises QumadeError if no object can be cut out.
     """
     if not 0 <= max_share < 1:
-        raise QumadeError(f"Invalid --max-share: got {max_share}; must be from 0 up to below 1")
+        raise QumadeError(f"Invalid --max-share: got {max_share}; must be at least 0 and below 1")
     rules = rules or Rules()
     chosen, used = _chosen(list(records), splits, stems)
     folders = [folder.absolute() for folder in (out, backgrounds) if folder is not None]
     if len(set(folders)) < len(folders):
-        raise QumadeError(f"Invalid --backgrounds: got {printable(folders[0])}; must be another folder than --out")
+        raise QumadeError(f"Invalid --backgrounds: got {printable(folders[0])}; must differ from --out")
     partials = [_begin(folder) for folder in folders]
     pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
     try:
@@ -112,7 +113,7 @@ def write_cutouts(
     kept = sum(result.kept for result in results)
     if kept == 0:
         counts = ", ".join(f"{rejected[reason]} {reason}" for reason in REASONS)
-        raise QumadeError(f"Invalid photos: got no whole object in {len(chosen)} ({counts}); must be at least one")
+        raise QumadeError(f"Invalid photos: got no usable object in {len(chosen)} ({counts}); must have at least one")
     for part, folder in zip(partials, folders, strict=True):
         if folder.is_dir():
             folder.rmdir()
@@ -131,7 +132,7 @@ def write_cutouts(
 def _chosen(
     records: list[Record], splits: Collection[str] | None, stems: Collection[str] | None
 ) -> tuple[list[Record], tuple[str, ...]]:
-    """Return the photos to look at, and their splits."""
+    """Return the photos to use, and their splits."""
     known = sorted({record.split for record in records})
     if splits is None:
         splits = ["train"] if "train" in known else known
@@ -147,9 +148,9 @@ def _chosen(
 
 
 def _begin(folder: Path) -> Path:
-    """Return an empty folder beside a new or empty one, to be moved there."""
+    """Create an empty folder next to a new or empty one, which it replaces when complete."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise QumadeError(f"Invalid output: got {printable(folder)}, which holds something; must be new or empty")
+        raise QumadeError(f"Invalid output: got {printable(folder)}, which is not empty; must be new or empty")
     part = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -161,7 +162,7 @@ def _write_frame(record: Record, *, partials: list[Path], rules: Rules, max_shar
     shape = (image.shape[0], image.shape[1])
     labels = record.read_labels(shape)
     if labels.mask is None:
-        raise QumadeError(f"Invalid dataset: got no mask of {record.source}; must have one to cut out")
+        raise QumadeError(f"Invalid dataset: got no mask of {record.source}; must have one to cut out objects")
     things = things_in_front(labels, shape)
     rejected: Counter[str] = Counter()
     kept = 0

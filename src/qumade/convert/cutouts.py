@@ -1,7 +1,7 @@
-"""Cut-outs from labelled photos: which objects are whole and alone enough to be pasted elsewhere, and how they are cut.
+"""Cut-outs from labelled photos: selects objects that are complete and unoccluded, and cuts them out.
 
-All functions are pure. The rules were set by looking at the cars of CamVid at 480x360, whose labels are right to about
-a pixel.
+All functions are pure. The rules were tuned by eye on the cars of CamVid at 480x360, whose labels are accurate to about
+one pixel.
 """
 
 from collections.abc import Iterator
@@ -30,29 +30,29 @@ __all__ = [
 ]
 
 REASONS = ("tiny", "truncated", "occluded", "merged")
-"""Why an object is not cut out, in the order in which the rules are asked."""
+"""The reasons for leaving out an object, in the order in which the rules are checked."""
 
 Mask = NDArray[np.bool_]
 EIGHT = np.ones((3, 3), bool)
-REACH_PX = 3  # between the labels of two things that touch there is often a gap
-NEARER = 0.15  # of an object's height: a thing whose foot lies at most this much above the object's stands before it
-END = 0.15  # of an object's width: where its two ends are measured
-CUT_PX = 1.0  # by which silhouettes are drawn in, since labels reach over the edge into what lies behind
-FAINT = 8  # less alpha is haze, here as where cut-outs are read
-SOFT_PX = 0.7  # standard deviation of the blur that makes the edge of alpha two pixels wide
+REACH_PX = 3  # the labels of two things that touch often have a gap between them
+NEARER = 0.15  # share of an object's height: things whose foot is at most this much higher are in front of it
+END = 0.15  # share of an object's width: the two ends that `end_height` measures
+CUT_PX = 1.0  # silhouettes shrink by this much, since labels overlap the background at the edge
+FAINT = 8  # lower alpha counts as haze, as in reading cut-outs
+SOFT_PX = 0.7  # standard deviation of the blur that makes the alpha edge two pixels wide
 
 
 @dataclass(frozen=True)
 class Rules:
-    """When an object is left out.
+    """The rules for leaving out an object.
 
-    tiny: a side of its box below `min_side_px`, or a silhouette below `min_area_px`. truncated: it touches the edge of
-    the picture. occluded: on more than `max_hidden` of its rim (3 px wide) lies something that stands before it, or on
-    more than `max_unlabelled` something unlabelled. merged, for connected parts only: several objects, or a part of
-    one, by its shape: width / height out of `aspect`; silhouette / convex hull below `min_solidity`; silhouette / box
-    below `min_extent`; an upper edge that falls between two humps by more than `max_waist` of the height; an end of
-    less than `min_end` of the height (a row of cars that recedes). The shapes are those of cars; `aspect` of None asks
-    for none.
+    tiny: a side of its box is below `min_side_px`, or its area is below `min_area_px`. truncated: it touches the edge
+    of the photo. occluded: something in front of it covers more than `max_hidden` of its surroundings (a 3 px wide
+    band), or more than `max_unlabelled` of them is unlabelled. merged, for connected parts only: the shape suggests
+    several objects, or a part of one: width / height outside `aspect`; silhouette / convex hull below `min_solidity`;
+    silhouette / box below `min_extent`; an upper edge that dips between two humps by more than `max_waist` of the
+    height; an end lower than `min_end` of the height (a receding row of cars). The shapes are those of cars; None for
+    `aspect` turns the merged rule off.
     """
 
     min_side_px: int = 24
@@ -67,7 +67,8 @@ class Rules:
 
 
 class Candidate(NamedTuple):
-    """Box and silhouette bool [h, w] of an object in it; `number` as in `Labels.instances`, 0 for a connected part."""
+    """The box of an object and its silhouette bool [h, w] there; `number` as in `Labels.instances`, 0 for a connected
+    part."""
 
     rows: slice
     columns: slice
@@ -77,14 +78,14 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Things:
-    """What may stand before objects: `numbers` int32 [H, W], 0 for nothing; the lowest row of each number, -1 of 0."""
+    """Things that may occlude objects: `numbers` int32 [H, W], 0 for none; `lowest_row` of each number, -1 for 0."""
 
     numbers: NDArray[np.int32]
     lowest_row: NDArray[np.int64]
 
 
 def find_objects(labels: Labels) -> Iterator[Candidate]:
-    """Yield each instance of the mask, and each connected part of what no instance claims."""
+    """Yield each instance of the mask, and each connected part of the mask outside of instances."""
     if labels.mask is None:
         return
     mask = labels.mask >= 128
@@ -100,7 +101,7 @@ def find_objects(labels: Labels) -> Iterator[Candidate]:
 
 
 def things_in_front(labels: Labels, shape: tuple[int, ...]) -> Things:
-    """Number the instances, and the connected parts of each kind of thing that may be in front, in a picture [H, W]."""
+    """Number the instances, and the connected parts of each kind of thing that may be in front, in a photo [H, W]."""
     numbers = np.zeros(shape, np.int32)
     if labels.in_front is not None:
         for kind in np.unique(labels.in_front[labels.in_front > 0]):
@@ -111,20 +112,20 @@ def things_in_front(labels: Labels, shape: tuple[int, ...]) -> Things:
         compact = compact.reshape(shape) + (0 if values[0] == 0 else 1)
         numbers = np.where(compact > 0, compact + numbers.max(), numbers).astype(np.int32)
     lowest = np.full(int(numbers.max()) + 1, -1, np.int64)
-    for row in range(shape[0]):  # the last one to write is the lowest
+    for row in range(shape[0]):  # rows ascend, so the lowest row is written last
         lowest[numbers[row]] = row
     lowest[0] = -1
     return Things(numbers, lowest)
 
 
 def rejection(candidate: Candidate, labels: Labels, things: Things, rules: Rules) -> str | None:
-    """Return which rule an object breaks, one of REASONS, or None for one that is whole and alone."""
+    """Return the rule that an object breaks, one of REASONS, or None for a complete, unoccluded object."""
     rows, columns, silhouette, number = candidate
     height, width = silhouette.shape
     if min(height, width) < rules.min_side_px or silhouette.sum() < rules.min_area_px:
         return "tiny"
-    picture_height, picture_width = things.numbers.shape
-    if 0 in (rows.start, columns.start) or rows.stop == picture_height or columns.stop == picture_width:
+    photo_height, photo_width = things.numbers.shape
+    if 0 in (rows.start, columns.start) or rows.stop == photo_height or columns.stop == photo_width:
         return "truncated"
     around = np.s_[
         max(rows.start - REACH_PX, 0) : rows.stop + REACH_PX, max(columns.start - REACH_PX, 0) : columns.stop + REACH_PX
@@ -132,11 +133,11 @@ def rejection(candidate: Candidate, labels: Labels, things: Things, rules: Rules
     inside = np.zeros(things.numbers[around].shape, bool)
     top, left = rows.start - around[0].start, columns.start - around[1].start
     inside[top : top + height, left : left + width] = silhouette
-    rim = ndimage.binary_dilation(inside, EIGHT, REACH_PX) & ~inside
-    before = things.lowest_row[things.numbers[around][rim]] >= rows.stop - 1 - NEARER * height
+    band = ndimage.binary_dilation(inside, EIGHT, REACH_PX) & ~inside
+    before = things.lowest_row[things.numbers[around][band]] >= rows.stop - 1 - NEARER * height
     if before.mean() > rules.max_hidden:
         return "occluded"
-    if labels.ignore is not None and labels.ignore[around][rim].mean() > rules.max_unlabelled:
+    if labels.ignore is not None and labels.ignore[around][band].mean() > rules.max_unlabelled:
         return "occluded"
     if number == 0 and rules.aspect is not None and not _is_one(ndimage.binary_fill_holes(silhouette), rules):
         return "merged"
@@ -155,7 +156,7 @@ def _is_one(silhouette: Mask, rules: Rules) -> bool:
 
 
 def solidity(silhouette: Mask) -> float:
-    """Return the area of a silhouette [h, w] over that of its convex hull, both of whole pixels."""
+    """Return the area of a silhouette [h, w] divided by that of its convex hull, both over whole pixels."""
     v, u = np.nonzero(silhouette)
     corners = np.concatenate([np.stack([u + right, v + down], 1) for right in (0, 1) for down in (0, 1)])
     try:
@@ -165,7 +166,7 @@ def solidity(silhouette: Mask) -> float:
 
 
 def waist(silhouette: Mask) -> float:
-    """Return how deep the upper edge falls between two humps, as a share of the height of a silhouette [h, w]."""
+    """Return how far the upper edge dips between two humps, as a share of the height of a silhouette [h, w]."""
     heights = np.where(silhouette.any(0), silhouette.shape[0] - silhouette.argmax(0), 0)
     left = np.maximum.accumulate(heights)
     right = np.maximum.accumulate(heights[::-1])[::-1]
@@ -173,19 +174,21 @@ def waist(silhouette: Mask) -> float:
 
 
 def end_height(silhouette: Mask) -> float:
-    """Return the lesser extent near the two ends of a silhouette [h, w], as a share of the largest of all columns."""
+    """Return the smaller height near the two ends of a silhouette [h, w], as a share of the tallest column."""
     counts = silhouette.sum(0)
     step = min(round(END * len(counts)), len(counts) - 1)
     return float(min(counts[step], counts[-1 - step]) / max(counts.max(), 1))
 
 
 def cut_out(image: NDArray[np.uint8], candidate: Candidate) -> NDArray[np.uint8]:
-    """Return an object of an image [H, W, 3] as straight-alpha uint8 [h + 4, w + 4, 4], less what lies outside of the
-    image. Holes are filled; alpha falls from 255 to 0 over about two pixels, all within the silhouette's edge."""
+    """Return an object of an image [H, W, 3] as straight-alpha uint8 [h + 4, w + 4, 4], clipped to the image.
+
+    Holes are filled. Alpha falls from 255 to 0 over about two pixels, all inside the edge of the silhouette.
+    """
     rows, columns, silhouette, _ = candidate
     filled = np.pad(ndimage.binary_fill_holes(silhouette), 2)
     inside_px = ndimage.distance_transform_edt(np.pad(filled, 1))[1:-1, 1:-1]
-    # inside_px is 1 in the outermost pixels of the silhouette, whose edge lies half a pixel further out
+    # inside_px is 1 at the outermost pixels of the silhouette, whose edge is half a pixel further out
     hard = np.clip(inside_px - CUT_PX, 0, 1)
     alpha = np.rint(255 * ndimage.gaussian_filter(hard, SOFT_PX)).astype(np.uint8)
     alpha[alpha < FAINT] = 0

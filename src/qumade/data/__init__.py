@@ -1,1 +1,1 @@
-"""Reading datasets back: layout, statistics, preview."""
+"""Datasets: layout on disk, reading, augmentation, batches and statistics."""

@@ -1,8 +1,9 @@
-"""Augmentation: image, mask, ignored pixels and inverse depth of a sample move together. Pure in its random numbers.
+"""Augmentation of samples: image, mask, ignored pixels and inverse depth are transformed together.
 
-Resizing, mirroring and blurring are torchvision.transforms.v2's. Labels are taken at the middle of each new pixel,
-where v2 takes nearest neighbours up to half a pixel off; a rotation computes its grid once for all layers, where v2
-does it for each; and colour jitter is one matrix, which is ten times as quick as v2's steps.
+The result is a pure function of the sample, the settings and the random numbers. Resizing, mirroring and blurring use
+torchvision.transforms.v2. Three things differ from v2: labels are sampled at the centre of each new pixel (v2's nearest
+neighbour is up to half a pixel off); a rotation computes its grid once for all layers (v2 computes it for each); and
+colour jitter is a single matrix, ten times as fast as the separate steps of v2.
 """
 
 import math
@@ -27,10 +28,10 @@ _RGB = np.linalg.inv(_YIQ)
 
 
 class Layers(NamedTuple):
-    """A sample on its way into a batch, all layers of one height and width.
+    """One sample of a batch before packing. All layers have the same height and width.
 
-    `pixels` uint8 [4, H, W]: red, green, blue and coverage; `unknown` bool [H, W], where coverage takes no part;
-    `inverse_depth` float32 [H, W], NaN where it takes no part.
+    `pixels` uint8 [4, H, W]: red, green, blue and coverage; `unknown` bool [H, W]: True where coverage is unknown or
+    ignored; `inverse_depth` float32 [H, W]: NaN where it is unknown or ignored.
     """
 
     pixels: Tensor
@@ -46,7 +47,7 @@ class _Window(NamedTuple):
 
 
 class _Draws(NamedTuple):
-    """A random number in [0, 1) for each choice, so that no choice shifts the others."""
+    """One random number in [0, 1) per choice: a choice that is skipped does not shift the numbers of the others."""
 
     crop: float
     crop_x: float
@@ -69,32 +70,32 @@ class _Draws(NamedTuple):
     jpeg_quality: float
 
 
-def fitted(triple: LabeledSample, size: tuple[int, int], *, crop: bool = True) -> Layers:
-    """The largest middle part of a sample that has the shape of `size` (width, height), resized to it. Without `crop`
-    the whole sample is resized, whatever its shape.
+def fitted(sample: LabeledSample, size: tuple[int, int], *, crop: bool = True) -> Layers:
+    """Crop the largest central part of a sample with the aspect ratio of `size` (width, height) and resize it. Without
+    `crop` the whole sample is resized, whatever its aspect ratio.
 
-    Image and coverage go through the same antialiased filter, so that a soft edge stays what it is in the image.
-    Coverage is that of the known pixels alone, and unknown where they are less than half; inverse depth is never
-    blended.
+    Image and coverage go through the same antialiased filter, so soft edges of the mask match the image. Coverage is
+    averaged over the known pixels only, and unknown where less than half of the pixels are known. Inverse depth is
+    never blended.
     """
-    full_height, full_width = triple.image.shape[:2]
-    width, height = _largest(triple, size) if crop else (full_width, full_height)
+    full_height, full_width = sample.image.shape[:2]
+    width, height = _largest(sample, size) if crop else (full_width, full_height)
     window = _Window((full_width - width) // 2, (full_height - height) // 2, width, height)
-    return _resized(triple, window, size, mirror=False)
+    return _resized(sample, window, size, mirror=False)
 
 
 def augment(
-    triple: LabeledSample, size: tuple[int, int], augmentation: Augmentation, random: np.random.Philox
+    sample: LabeledSample, size: tuple[int, int], augmentation: Augmentation, random: np.random.Philox
 ) -> Layers:
-    """A part of a sample, resized to `size` (width, height) and varied. Equal random numbers give equal layers."""
+    """Crop, resize to `size` (width, height) and augment a sample. Equal random numbers give equal layers."""
     draws = _Draws(*np.random.Generator(random).random(len(_Draws._fields)).tolist())
     share = _between(augmentation.crop, draws.crop)
-    width, height = (max(1, round(side * share)) for side in _largest(triple, size))
-    full_height, full_width = triple.image.shape[:2]
+    width, height = (max(1, round(side * share)) for side in _largest(sample, size))
+    full_height, full_width = sample.image.shape[:2]
     left, top = (full_width - width) // 2, (full_height - height) // 2
     if augmentation.crop[0] < 1:
         left, top = int(draws.crop_x * (full_width - width + 1)), int(draws.crop_y * (full_height - height + 1))
-    layers = _resized(triple, _Window(left, top, width, height), size, mirror=draws.mirror < augmentation.mirror)
+    layers = _resized(sample, _Window(left, top, width, height), size, mirror=draws.mirror < augmentation.mirror)
     if draws.rotate < augmentation.rotate:
         layers = rotated(layers, augmentation.rotate_deg * (2 * draws.rotate_deg - 1))
     layers.pixels[:3] = _recoloured(layers.pixels[:3], augmentation, draws)
@@ -102,13 +103,16 @@ def augment(
 
 
 def rotated(layers: Layers, degrees: float) -> Layers:
-    """All layers turned anticlockwise about their middle. What comes in from outside repeats the image's edge, and is
-    unknown in coverage and depth. Image and coverage are bilinear, coverage as in `fitted`; depth is of the nearest."""
+    """Rotate all layers anticlockwise about their centre.
+
+    Pixels from outside the image repeat its edge and are unknown in coverage and depth. Image and coverage are
+    interpolated bilinearly, coverage over the known pixels as in `fitted`; depth takes the nearest neighbour.
+    """
     height, width = layers.unknown.shape
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     u = np.arange(width, dtype=np.float32)[None, :] - np.float32((width - 1) / 2)
     v = np.arange(height, dtype=np.float32)[:, None] - np.float32((height - 1) / 2)
-    # Where each new pixel was, in pixels from the middle: v points down.
+    # Where each new pixel comes from, in pixels from the centre: v points down.
     x = np.float32(cos) * u - np.float32(sin) * v
     y = np.float32(sin) * u + np.float32(cos) * v
     grid = torch.from_numpy(np.stack([x * np.float32(2 / width), y * np.float32(2 / height)], axis=-1)[None])
@@ -132,46 +136,49 @@ def rotated(layers: Layers, degrees: float) -> Layers:
     )
 
 
-def _largest(triple: LabeledSample, size: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of the largest window of a sample that has the shape of `size`."""
-    height, width = triple.image.shape[:2]
+def _largest(sample: LabeledSample, size: tuple[int, int]) -> tuple[int, int]:
+    """Return width and height of the largest window of a sample with the aspect ratio of `size`."""
+    height, width = sample.image.shape[:2]
     scale = min(width / size[0], height / size[1])
     return max(1, min(width, round(size[0] * scale))), max(1, min(height, round(size[1] * scale)))
 
 
-def _resized(triple: LabeledSample, window: _Window, size: tuple[int, int], *, mirror: bool) -> Layers:
+def _resized(sample: LabeledSample, window: _Window, size: tuple[int, int], *, mirror: bool) -> Layers:
     inside = np.s_[window.top : window.top + window.height, window.left : window.left + window.width]
     pixels = torch.zeros((4, size[1], size[0]), dtype=torch.uint8)
-    pixels[:3] = _antialiased(_tensor(triple.image[inside]).permute(2, 0, 1), size)
-    unknown = np.full(size[::-1], triple.mask is None)
-    if triple.mask is not None and triple.ignore is not None and triple.ignore[inside].any():
-        known = torch.from_numpy(~triple.ignore[inside]).float()
-        coverage = torch.stack([_tensor(triple.mask[inside]) * known, known])
+    pixels[:3] = _antialiased(_tensor(sample.image[inside]).permute(2, 0, 1), size)
+    unknown = np.full(size[::-1], sample.mask is None)
+    if sample.mask is not None and sample.ignore is not None and sample.ignore[inside].any():
+        known = torch.from_numpy(~sample.ignore[inside]).float()
+        coverage = torch.stack([_tensor(sample.mask[inside]) * known, known])
         coverage, unknown = _of_known(*_antialiased(coverage, size))
         pixels[3] = coverage.round_().clamp_(0, 255)
-    elif triple.mask is not None:
-        pixels[3:] = _antialiased(_tensor(triple.mask[inside])[None], size)
+    elif sample.mask is not None:
+        pixels[3:] = _antialiased(_tensor(sample.mask[inside])[None], size)
     columns = window.left + ((np.arange(size[0]) + 0.5) * (window.width / size[0])).astype(np.int64)
     rows = window.top + ((np.arange(size[1]) + 0.5) * (window.height / size[1])).astype(np.int64)
     if mirror:
         pixels, columns, unknown = functional.horizontal_flip_image(pixels), columns[::-1], unknown[:, ::-1]
-    if triple.inverse_depth is None:
+    if sample.inverse_depth is None:
         return Layers(pixels, unknown, np.full(size[::-1], np.nan, np.float32))
-    inverse_depth = triple.inverse_depth[rows][:, columns]
-    if triple.ignore is not None:
-        inverse_depth[triple.ignore[rows][:, columns]] = np.nan
+    inverse_depth = sample.inverse_depth[rows][:, columns]
+    if sample.ignore is not None:
+        inverse_depth[sample.ignore[rows][:, columns]] = np.nan
     return Layers(pixels, unknown, inverse_depth)
 
 
 def _of_known(coverage: Tensor, known: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:
-    """Coverage of the known pixels alone, and where they are less than half, from filtered maps [H, W] of coverage x
-    known and of known: what lies under ignored pixels reaches none of their neighbours."""
+    """Return the coverage of the known pixels, and where less than half of the pixels are known.
+
+    Takes filtered maps [H, W] of coverage x known and of known. The mask under ignored pixels does not leak into their
+    neighbours this way.
+    """
     unknown = known < 0.5
     return (coverage / known).masked_fill_(unknown, 0.0), unknown.numpy()
 
 
 def _tensor(pixels: NDArray[np.uint8]) -> Tensor:
-    # Decoders give arrays that must not be written to, which torch has no word for and warns of.
+    # Decoders return read-only arrays. Torch has no read-only tensors and would warn.
     return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
 
 
@@ -183,7 +190,7 @@ def _antialiased(planes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _recoloured(image: Tensor, augmentation: Augmentation, draws: _Draws) -> Tensor:
-    """The image uint8 [3, H, W] as another camera might have taken, kept and sent it."""
+    """Vary the colours, sharpness, noise and compression of an image uint8 [3, H, W], as another camera might."""
     coloured, grey = draws.colour < augmentation.colour, draws.grey < augmentation.grey
     if coloured or grey:
         brightness, contrast, saturation, hue = 1.0, 1.0, 1.0, 0.0
@@ -211,17 +218,17 @@ def _recoloured(image: Tensor, augmentation: Augmentation, draws: _Draws) -> Ten
 
 
 def colour_jittered(image: Tensor, brightness: float, contrast: float, saturation: float, hue: float) -> Tensor:
-    """The image uint8 [3, H, W] with brightness, contrast, saturation multiplied, and hue turned by a share of a turn.
+    """Multiply brightness, contrast and saturation of an image uint8 [3, H, W]; rotate its hue by a share of a circle.
 
-    As torchvision's adjust_* one after the other, but for clipping between them, and that hue turns in YIQ, which keeps
-    the brightness of each pixel.
+    The same as torchvision's adjust_* in sequence, with two differences: values are not clipped in between, and hue is
+    rotated in YIQ, which keeps the luma of each pixel.
     """
     cos, sin = math.cos(2 * math.pi * hue), math.sin(2 * math.pi * hue)
     turn = _RGB @ np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ _YIQ
     fade = saturation * np.eye(3) + (1 - saturation) * np.ones((3, 1)) * _LUMA
     matrix = contrast * brightness * turn @ fade
     height, width = image.shape[1:]
-    # Whole numbers add up to the same whatever the number of threads.
+    # The sum of integers does not depend on the number of threads.
     mean = float(_LUMA @ image.sum(dim=(1, 2)).numpy()) / (height * width)
     offset = torch.full((3, 1), (1 - contrast) * brightness * mean)
     flat = torch.addmm(offset, torch.from_numpy(matrix.astype(np.float32)), image.reshape(3, -1).float())

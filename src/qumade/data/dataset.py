@@ -1,4 +1,4 @@
-"""What every dataset offers: samples by position, with their labels and the split of each."""
+"""The interface of a dataset: samples by position, their labels and their splits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from qumade.plan.splits import SAMPLE_SPLITS
 __all__ = ["SPLIT_NAMES", "LabeledSample", "SampleDataset", "positions_of"]
 
 SPLIT_NAMES = ("", *(name for name in SAMPLE_SPLITS if name is not None))
-"""What `splits` holds: "train", "val", "test", "seen background", "seen foreground", "mixed", or "" where it is
-unknown."""
+"""The values of `splits`: "", where the split is unknown, "train", "val", "test", "seen background", "seen foreground"
+and "mixed"."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabeledSample:
-    """One sample as read: image uint8 [H, W, 3], mask coverage uint8 [H, W], inverse depth float32 [H, W] (0 infinitely
-    far, NaN unknown), ignore bool [H, W]; None where the dataset has no such label."""
+    """One sample: image uint8 [H, W, 3], mask coverage uint8 [H, W], inverse depth float32 [H, W] (0 infinitely far,
+    NaN unknown), ignore bool [H, W]. A label that the dataset does not have is None."""
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8] | None
@@ -30,8 +30,8 @@ class LabeledSample:
 
 
 class SampleDataset(Protocol):
-    """The one dataset protocol: a folder (FolderDataset) or a recipe whose samples are drawn on the fly
-    (SyntheticDataset). Positions are 0 .. len - 1 in the order of the stems. A dataset pickles."""
+    """The interface of a dataset: a folder (FolderDataset), or a recipe whose samples are drawn on the fly
+    (SyntheticDataset). Positions are 0 .. len - 1 in the order of the stems. A dataset can be pickled."""
 
     name: str
 
@@ -53,8 +53,10 @@ class SampleDataset(Protocol):
 
 
 def positions_of(split_codes: NDArray[np.int8], names: Sequence[str]) -> NDArray[np.int64]:
-    """The positions, ascending, whose number in SPLIT_NAMES is that of one of these names. Raises QumadeError for names
-    that are no split."""
+    """Return the positions, ascending, of samples in the splits `names`; `split_codes` index SPLIT_NAMES.
+
+    Raises QumadeError for an unknown name, and if no name is given.
+    """
     for name in names:
         if name not in SPLIT_NAMES:
             known = ", ".join(repr(known) for known in SPLIT_NAMES)

@@ -1,4 +1,4 @@
-"""How the values of a dataset are spread, beyond mean and standard deviation: what to look at before training."""
+"""Distributions of the values in a dataset, beyond mean and standard deviation: worth a look before training."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,13 +14,13 @@ from qumade.plan.indices import stratified_indices
 
 __all__ = ["Distributions", "distributions"]
 
-MAP = 64  # cells a side: pictures of all shapes are stretched to it
-DEPTHS_OF_A_PICTURE = 1024
-OBJECT_CODE = 128  # a pixel belongs to the object from half coverage on
+MAP = 64  # cells per side: images of all shapes are stretched to it
+DEPTHS_PER_IMAGE = 1024
+OBJECT_CODE = 128  # a pixel with at least half coverage belongs to the object
 
 
 class Readable(Protocol):
-    """What samples are read from."""
+    """A sequence of samples that can be read by position."""
 
     def __len__(self) -> int: ...
 
@@ -29,12 +29,13 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Distributions:
-    """Over `samples` samples, spread evenly over a dataset.
+    """Distributions over `samples` samples, a stratified selection of a dataset.
 
-    `levels` int64 [3, 256]: pixels with each level of R, G, B. `object_share` float64 [samples]: share of the picture
-    that is at least half covered. `coverage` float64 [64, 64]: mean coverage in [0, 1] of each part of the picture.
-    `inverse_depth` float32 [n]: known inverse depth of at most 1024 pixels of each picture, taken on a grid.
-    `depth_map` float64 [64, 64]: mean of the known inverse depth there, NaN where none is. None without such labels.
+    `levels` int64 [3, 256]: number of pixels at each level of R, G, B. `object_share` float64 [samples]: share of each
+    image that is at least half covered. `coverage` float64 [64, 64]: mean coverage in [0, 1] of each part of the image.
+    `inverse_depth` float32 [n]: known inverse depth of at most 1024 pixels of each image, sampled on a grid.
+    `depth_map` float64 [64, 64]: mean known inverse depth of each part of the image, NaN where none is known. Fields of
+    labels that the dataset does not have are None.
     """
 
     samples: int
@@ -46,7 +47,7 @@ class Distributions:
 
 
 def distributions(dataset: Readable, count: int = 1000, *, progress: bool = True) -> Distributions:
-    """Read at most `count` samples and return how their values are spread."""
+    """Read at most `count` samples and return the distributions of their values."""
     if count < 1:
         raise QumadeError(f"Invalid count: got {count}; must be at least 1")
     positions = stratified_indices(len(dataset), count).tolist()
@@ -55,21 +56,21 @@ def distributions(dataset: Readable, count: int = 1000, *, progress: bool = True
     shares, depths = [], []
     coverage, depth_sums, depth_counts = (np.zeros((MAP, MAP)) for _ in range(3))
     for position in tqdm(positions, unit=" samples", desc="distributions", disable=not progress):
-        triple = dataset.read(position)
-        levels += np.array(Image.fromarray(triple.image).histogram(), np.int64).reshape(3, 256)
-        if triple.mask is not None:
-            shares.append(float((triple.mask >= OBJECT_CODE).mean()))
-            small = Image.fromarray(triple.mask).resize((MAP, MAP), Image.Resampling.BOX)
+        sample = dataset.read(position)
+        levels += np.array(Image.fromarray(sample.image).histogram(), np.int64).reshape(3, 256)
+        if sample.mask is not None:
+            shares.append(float((sample.mask >= OBJECT_CODE).mean()))
+            small = Image.fromarray(sample.mask).resize((MAP, MAP), Image.Resampling.BOX)
             coverage += np.asarray(small, np.float64) / 255
-        if triple.inverse_depth is not None:
-            height, width = triple.inverse_depth.shape
+        if sample.inverse_depth is not None:
+            height, width = sample.inverse_depth.shape
             rows = (2 * np.arange(MAP) + 1) * height // (2 * MAP)
             columns = (2 * np.arange(MAP) + 1) * width // (2 * MAP)
-            values = triple.inverse_depth[rows[:, None], columns]
+            values = sample.inverse_depth[rows[:, None], columns]
             known = np.isfinite(values)
             depth_sums += np.where(known, values, 0.0)
             depth_counts += known
-            grid = values.ravel()[:: MAP * MAP // DEPTHS_OF_A_PICTURE]
+            grid = values.ravel()[:: MAP * MAP // DEPTHS_PER_IMAGE]
             depths.append(grid[np.isfinite(grid)])
     return Distributions(
         samples=samples,

@@ -1,4 +1,4 @@
-"""A dataset in a folder: files of equal stems, with or without dataset.yaml, and the splits of its manifest."""
+"""Datasets in a folder: files with equal stems, an optional dataset.yaml, and splits from the manifest."""
 
 import copy
 import os
@@ -25,14 +25,15 @@ __all__ = ["FolderDataset"]
 
 
 class FolderDataset:
-    """The samples of a DATA_PATH, decoded when they are read. Samples are chosen by position (0 .. len - 1, in the
-    order of the stems) or by stem; splits are those of its manifest.parquet, where it has one.
+    """The samples of a DATA_PATH, decoded when they are read. A sample is addressed by position (0 .. len - 1, in the
+    order of the stems) or by stem; splits come from manifest.parquet if the dataset has one.
 
-    Opening lists the folders and decodes nothing. Each `read_*` decodes one file and refuses a torn, wrong or
-    mismatched one by name. It holds no open file and pickles cheaply, so that worker processes may read through it.
-    Without dataset.yaml depth/ is read as 8-bit inverse depth, each picture over its own range; a warning says so.
+    Opening lists the folders and decodes nothing. Each `read_*` decodes one file; it raises QumadeError naming a file
+    that is torn, wrong or of another size. The dataset holds no open file and is cheap to pickle, so worker processes
+    can read through it. Without dataset.yaml, depth/ is read as 8-bit inverse depth, each image over its own range,
+    with a warning.
 
-    Raises QumadeError naming what is missing, extra or wrong, also for a dataset that is not complete.
+    Raises QumadeError naming what is missing, extra or wrong, and for a dataset that is incomplete.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -48,7 +49,7 @@ class FolderDataset:
             if self.metadata is not None:
                 raise QumadeError(f"Invalid dataset.yaml: key depth is missing in {metadata_path}; must be given")
             warnings.warn(
-                f"no dataset.yaml in {self.root}: depth is 8-bit inverse depth, each picture over its own range",
+                f"no dataset.yaml in {self.root}: depth is read as 8-bit inverse depth, each image over its own range",
                 stacklevel=2,
             )
         self._split_codes = _read_splits(self.manifest_path, self._stems)
@@ -83,7 +84,7 @@ class FolderDataset:
 
     @property
     def depth_encoding(self) -> DepthEncoding | None:
-        """How depth/ encodes inverse depth; None where there is none."""
+        """How depth/ encodes inverse depth; None without depth/."""
         return self._encoding if self.has_depth else None
 
     @property
@@ -96,11 +97,14 @@ class FolderDataset:
         return path if path.is_file() else None
 
     def positions(self, *names: str) -> NDArray[np.int64]:
-        """The positions of the samples of these splits, ascending; see SPLIT_NAMES."""
+        """Return the positions of the samples in these splits, ascending; see SPLIT_NAMES."""
         return positions_of(self._split_codes, names)
 
     def index(self, key: int | str) -> int:
-        """Return the position of a sample given by position (negative from the end) or stem; KeyError, IndexError."""
+        """Return the position of a sample given by position (negative from the end) or stem.
+
+        Raises KeyError for an unknown stem and IndexError for a position out of range.
+        """
         if isinstance(key, str):
             position = int(np.searchsorted(self._stems, key))
             if position == len(self) or self._stems[position] != key:
@@ -111,14 +115,14 @@ class FolderDataset:
         return int(key) % len(self)
 
     def path(self, folder: str, key: int | str) -> Path:
-        """Return the path of a sample's file in `folder`; QumadeError where the dataset has no such folder."""
+        """Return the path of a sample's file in `folder`. Raises QumadeError if the dataset has no such folder."""
         if folder not in self.suffixes:
             raise QumadeError(f"Invalid dataset: got no folder {self.root / folder}; must exist to be read")
         position = self.index(key)
         return Path(f"{self.root}/{folder}/{self._stems[position]}{self.suffixes[folder][position]}")
 
     def take(self, positions: NDArray[np.integer] | slice) -> Self:
-        """Return the dataset of these samples only. Positions must ascend, so that stems stay sorted."""
+        """Return a dataset of these samples only. Positions must ascend to keep the stems sorted."""
         taken = copy.copy(self)
         taken._stems, taken._split_codes = self._stems[positions], self._split_codes[positions]
         taken.suffixes = {folder: values[positions] for folder, values in self.suffixes.items()}
@@ -161,15 +165,17 @@ class FolderDataset:
         return decode_depth(self.read_depth_levels(key), self._encoding)
 
     def read_ignore(self, key: int | str) -> NDArray[np.bool_]:
-        """Return the pixels that no loss and no metric counts, bool [H, W]."""
+        """Return the pixels that losses and metrics leave out, bool [H, W]."""
         path = self.path("ignore", key)
         ignore = decode_bilevel(read_picture(path), path)
         self._require_size(ignore.shape, path)
         return ignore
 
     def read(self, key: int | str, draw: int = 0) -> LabeledSample:
-        """Return everything that the dataset has of a sample; the same whatever `draw`. QumadeError also where its
-        pictures differ in size."""
+        """Return a sample with all labels that the dataset has. `draw` has no effect.
+
+        Raises QumadeError as `read_*`, and if image and labels differ in size.
+        """
         sample = LabeledSample(
             image=self.read_image(key),
             mask=self.read_mask(key) if self.has_masks else None,
@@ -182,11 +188,11 @@ class FolderDataset:
         return sample
 
     def read_many(self, positions: Sequence[int], draws: Sequence[int] | None = None) -> list[LabeledSample]:
-        """Return the samples at these positions; the same whatever `draws`."""
+        """Return the samples at these positions. `draws` has no effect."""
         return [self[position] for position in positions]
 
     def require_equal_size(self, key: int | str, image: tuple[int, ...], folder: str, label: tuple[int, ...]) -> None:
-        """Raise QumadeError where a sample's picture in `folder` has not the height and width of its image."""
+        """Raise QumadeError if a sample's file in `folder` differs from its image in height or width."""
         if label[:2] != image[:2]:
             wanted = f"{image[1]}x{image[0]} as {self.path('images', key)}"
             raise QumadeError(f"Invalid size: got {label[1]}x{label[0]} in {self.path(folder, key)}; must be {wanted}")
@@ -199,7 +205,7 @@ class FolderDataset:
 
 
 def _read_splits(manifest: Path | None, stems: NDArray[np.str_]) -> NDArray[np.int8]:
-    """The number in SPLIT_NAMES of each stem's split: 0 where the manifest has no row or no split for it."""
+    """Return each stem's split as an index into SPLIT_NAMES: 0 if the manifest has no row or no split for it."""
     codes = np.zeros(len(stems), np.int8)
     if manifest is None:
         return codes

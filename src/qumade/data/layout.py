@@ -1,4 +1,4 @@
-"""The folders of a dataset on disk: images/ with masks/, depth/ and ignore/ of equal file stems.
+"""The folders of a dataset on disk: images/, with masks/, depth/ and ignore/ of equal file stems.
 
 Files are listed, not opened.
 """
@@ -22,7 +22,7 @@ Names = NDArray[np.str_]
 
 
 def list_dataset(root: Path, metadata: Metadata | None) -> tuple[Names, dict[str, Names]]:
-    """The stems of a dataset's samples, sorted, and for each folder the file suffix of each stem.
+    """Return the sorted stems of a dataset's samples, and for each folder the file suffix of each stem.
 
     Raises QumadeError naming what is missing, extra or wrong.
     """
@@ -34,10 +34,10 @@ def list_dataset(root: Path, metadata: Metadata | None) -> tuple[Names, dict[str
         if not np.array_equal(found, stems):
             raise _unequal_stems(root, folder, stems, found)
     if len(stems) == 0:
-        raise QumadeError(f"Invalid dataset: got no picture in {root / 'images'}; must hold at least one")
+        raise QumadeError(f"Invalid dataset: got no image in {root / 'images'}; must hold at least one")
     if metadata is not None and metadata.samples is not None and metadata.samples != len(stems):
         wanted = f"{metadata.samples} as {root / METADATA} says"
-        raise QumadeError(f"Invalid dataset: got {len(stems)} pictures in {root / 'images'}; must be {wanted}")
+        raise QumadeError(f"Invalid dataset: got {len(stems)} images in {root / 'images'}; must be {wanted}")
     return stems, {folder: suffixes for folder, (_, suffixes) in listings.items()}
 
 
@@ -56,7 +56,7 @@ def _folders(root: Path, metadata: Metadata | None) -> list[str]:
 
 
 def _list(folder: Path) -> tuple[Names, Names]:
-    """Return the sorted stems of a folder's pictures and the suffix of each."""
+    """Return the sorted stems of the image files in a folder and the suffix of each."""
     try:
         with os.scandir(folder) as entries:
             files = {entry.name: entry.is_file() for entry in entries}
@@ -70,7 +70,7 @@ def _list(folder: Path) -> tuple[Names, Names]:
                 raise QumadeError(f"Invalid dataset: got {folder / name}; must be {wanted}")
     if not names:
         return np.array([], np.str_), np.array([], np.str_)
-    # whole arrays at once: there may be half a million names
+    # array operations: there may be half a million names
     stems, dots, endings = np.strings.rpartition(np.array(names, dtype=np.str_), ".")
     order = np.argsort(stems)
     stems, suffixes = stems[order], np.strings.add(dots, endings)[order]
@@ -78,14 +78,14 @@ def _list(folder: Path) -> tuple[Names, Names]:
     if len(twice):
         first = int(twice[0])
         both = " and ".join(sorted(str(suffix) for suffix in suffixes[first : first + 2]))
-        raise QumadeError(f"Invalid dataset: got {folder / str(stems[first])} as {both}; must be one picture a stem")
+        raise QumadeError(f"Invalid dataset: got {folder / str(stems[first])} as {both}; must be one file per stem")
     return stems, suffixes
 
 
 def _unequal_stems(root: Path, folder: str, stems: NDArray[np.str_], found: NDArray[np.str_]) -> QumadeError:
     missing, extra = np.setdiff1d(stems, found), np.setdiff1d(found, stems)
     if len(missing):
-        got = f"no picture {root / folder / str(missing[0])}.*"
+        got = f"no image {root / folder / str(missing[0])}.*"
         must_be = f"as in {root / 'images'} ({len(missing)} missing)"
     else:
         got = f"{root / folder / str(extra[0])}.*, for which {root / 'images'} has none"

@@ -1,4 +1,4 @@
-"""Batches of tensors: batch k is a pure function of (what is mixed, seed, k), whatever reads it."""
+"""Batches of tensors. Batch k is a pure function of (mixture, seed, k); the number of workers does not matter."""
 
 import math
 import multiprocessing
@@ -24,43 +24,43 @@ from qumade.plan.random_numbers import Stream
 
 __all__ = ["Batch", "Batches", "read_ahead", "to_batch", "training_batches"]
 
-# Imported once by the server that reader processes are forked from; a name that is no module would be ignored silently.
+# The server that reader processes are forked from imports these once. It would silently ignore a name of no module.
 PRELOADED = (__name__, "qumade.data.synthetic")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_AHEAD = 4  # batches that each worker, or the thread, reads ahead
+_AHEAD = 4  # batches that each worker, or the reader thread, prepares in advance
 
 
 class Batch(NamedTuple):
-    """`image` float32 [N, 3, H, W] in [0, 1]; `mask` float32 [N, 1, H, W], coverage in [0, 1]; `inverse_depth` float32
-    [N, 1, H, W]. NaN in mask or depth takes no part: missing, unknown or ignored."""
+    """A batch: `image` float32 [N, 3, H, W] in [0, 1]; `mask` float32 [N, 1, H, W], coverage in [0, 1];
+    `inverse_depth` float32 [N, 1, H, W]. Mask and depth are NaN where they are missing, unknown or ignored."""
 
     image: Tensor
     mask: Tensor
     inverse_depth: Tensor
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same on another device."""
+        """Return the batch on another device."""
         return Batch(*(part.to(device, non_blocking=True) for part in self))
 
 
 class _Packed(NamedTuple):
-    """A batch as workers send it, in less than half the bytes: see Layers."""
+    """A batch in the compact form that workers send, less than half the bytes; see Layers."""
 
     pixels: Tensor
     unknown: Tensor
     inverse_depth: Tensor
 
 
-def to_batch(triples: Sequence[LabeledSample], size: tuple[int, int], *, crop: bool = True) -> Batch:
-    """Samples of any size as one batch of `size` (width, height), not augmented.
+def to_batch(samples: Sequence[LabeledSample], size: tuple[int, int], *, crop: bool = True) -> Batch:
+    """Return samples of any size as one batch of `size` (width, height), without augmentation.
 
-    Of a sample of another shape the largest middle part of that shape is taken; without `crop` all of it. Image and
-    coverage are resized by the same antialiased filter, coverage by that of the known pixels; inverse depth by nearest
-    neighbour, never blended.
+    A sample with another aspect ratio is cropped to the largest central part that fits; without `crop` it is squeezed.
+    Image and coverage are resized with the same antialiased filter, coverage over the known pixels; inverse depth takes
+    the nearest neighbour.
     """
-    return _unpacked(_packed([fitted(triple, size, crop=crop) for triple in triples]), torch.device("cpu"))
+    return _unpacked(_packed([fitted(sample, size, crop=crop) for sample in samples]), torch.device("cpu"))
 
 
 def training_batches(
@@ -77,10 +77,10 @@ def training_batches(
     rank: int = 0,
     world_size: int = 1,
 ) -> "Batches":
-    """Batches number `start` to `stop - 1` for training, of `size` (width, height); by default not augmented.
+    """Return the training batches `start` to `stop - 1`, of `size` (width, height); by default not augmented.
 
-    Each is the same whatever `start` and `workers`, so training goes on exactly where it was left. Of every batch, rank
-    r of `world_size` gets its share, batch_size / world_size samples.
+    A batch depends neither on `start` nor on `workers`, so training resumes exactly where it stopped. Rank r of
+    `world_size` gets its part of every batch, batch_size / world_size samples.
     """
     if batch_size < 1 or batch_size % world_size:
         raise QumadeError(f"Invalid batch size: got {batch_size}; must be a multiple of the {world_size} processes")
@@ -93,8 +93,8 @@ def training_batches(
 
 
 def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield `read(item)` of each item, in order; a thread reads a few items ahead."""
-    # As in the workers one thread computes: many small steps, and sums that do not depend on the number of threads.
+    """Yield `read(item)` of each item, in order; a thread reads a few items in advance."""
+    # One thread computes, as in the workers: steps are small, and sums must not depend on the number of threads.
     with ThreadPoolExecutor(1, "read", torch.set_num_threads, (1,)) as pool:
         reading = deque[Future[Result]]()
         try:
@@ -110,11 +110,11 @@ def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
 
 
 class Batches:
-    """Batches `start` to `stop - 1` of a plan, on a device; each iteration begins at `start` again.
+    """Batches `start` to `stop - 1` of a plan, on a device. Each iteration starts at `start` again.
 
-    `workers` processes read ahead and stay for the next iteration; with none, a thread of this process does.
-    `waited_s` adds up the seconds that the consumer waited for batches. Draws nothing from torch's random state. An
-    error while reading is raised here, as it was raised there.
+    `workers` processes read ahead and stay alive for the next iteration; with 0 workers a thread of this process reads
+    ahead. `waited_s` is the total time in seconds that the consumer waited for batches. Torch's random state is not
+    used. An error in a worker is raised here unchanged.
     """
 
     def __init__(
@@ -154,36 +154,36 @@ class Batches:
         return _unpacked(packed, self._device)
 
     def close(self) -> None:
-        """Ends the workers."""
+        """Stop the workers."""
         self._loader, self._numbers = None, range(0)
 
 
 class _Reader:
-    """Reads, augments and packs the samples of a batch; what a worker process holds."""
+    """Reads, augments and packs the samples of a batch. Each worker process holds one."""
 
     def __init__(self, mixture: Mixture, size: tuple[int, int], augmentation: Augmentation | None, seed: int) -> None:
         self.mixture, self.size, self.augmentation, self.seed = mixture, size, augmentation, seed
 
     def __getitems__(self, keys: list[Key]) -> _Packed | QumadeError:
-        """A whole batch, as torch asks for it. An error is handed over as it is: torch would wrap it in a traceback."""
+        """Return a whole batch; torch calls this. An error is returned, since torch would wrap it in a traceback."""
         try:
-            triples = self.mixture.read_many(keys)
+            samples = self.mixture.read_many(keys)
         except QumadeError as error:
             return error
-        return _packed([self._varied(triple, key) for triple, key in zip(triples, keys, strict=True)])
+        return _packed([self._varied(sample, key) for sample, key in zip(samples, keys, strict=True)])
 
-    def _varied(self, triple: LabeledSample, key: Key) -> Layers:
+    def _varied(self, sample: LabeledSample, key: Key) -> Layers:
         if self.augmentation is None:
-            return fitted(triple, self.size)
+            return fitted(sample, self.size)
         random = np.random.Philox(
             key=self.seed + (int(Stream.AUGMENTATION) << 64),
             counter=(key.position << 64) + (key.epoch << 128) + (key.ingredient << 192),
         )
-        return augment(triple, self.size, self.augmentation, random)
+        return augment(sample, self.size, self.augmentation, random)
 
 
 class _KeyBatches:
-    """The samples of each batch, told as late as they are wanted."""
+    """The keys of each batch, computed only when the batch is requested."""
 
     def __init__(self, keys: Callable[[int], list[Key]], numbers: range) -> None:
         self._keys, self._numbers = keys, numbers
@@ -206,13 +206,15 @@ def _start(reader: _Reader, keys: _KeyBatches, workers: int, device: torch.devic
         persistent_workers=True,
         pin_memory=device.type == "cuda",
         multiprocessing_context=_context(),
-        generator=torch.Generator(),  # else each iteration would draw from torch's own
+        generator=torch.Generator(),  # otherwise each iteration would draw from torch's global generator
     )
 
 
 def _context() -> BaseContext:
-    """Workers are no forks of this process, whose threads and GPU they would inherit, but of one that only imports what
-    they need: none but the first of all has to wait for that."""
+    """Return a context that forks workers from a server process, which imports their modules once.
+
+    A fork of this process would inherit its threads and its GPU.
+    """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -221,7 +223,7 @@ def _context() -> BaseContext:
 
 
 def _ignore_interrupts(worker: int) -> None:
-    """Ctrl-C goes to all processes of a terminal; what to do then is for the one that consumes to say."""
+    """Ignore Ctrl-C in a worker: the terminal sends it to all processes, and the consumer decides what to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -239,7 +241,7 @@ def _packed(samples: Sequence[Layers]) -> _Packed:
 
 def _unpacked(packed: _Packed, device: torch.device) -> Batch:
     pixels, unknown, inverse_depth = (part.to(device, non_blocking=True) for part in packed)
-    # True division, so that 255 is 1 and every level what it is in numpy.
+    # True division: 255 becomes exactly 1, and every level equals that of numpy.
     image = pixels[:, :3].float().div_(255)
     mask = pixels[:, 3:].float().div_(255).masked_fill_(unknown, math.nan)
     return Batch(image, mask, inverse_depth)

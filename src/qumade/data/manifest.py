@@ -1,4 +1,4 @@
-"""manifest.parquet: plans and results of drawing as rows, and back."""
+"""Converts plans and the results of drawing to the rows of manifest.parquet, and back."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,10 +36,10 @@ _OBJECT_FIELDS = [
     ("fallback", pa.bool_()),
     ("rejected", pa.struct([(reason, pa.int32()) for reason in REJECTIONS])),
 ]
-_EVERY = [("index", pa.int64()), ("stem", pa.string()), ("split", _NAMES)]  # what every manifest has
+_EVERY = [("index", pa.int64()), ("stem", pa.string()), ("split", _NAMES)]  # the columns of every manifest
 IMPORT_SCHEMA = pa.schema([*_EVERY, ("source", pa.string())])
-"""Of an imported dataset, a row per sample in the order of the stems. `source` is the image's name below the root of
-the dataset that it comes from."""
+"""Columns of an imported dataset, one row per sample in the order of the stems. `source` is the path of the image
+relative to the root of the original dataset."""
 MANIFEST_SCHEMA = pa.schema(
     [
         *_EVERY,
@@ -60,16 +60,16 @@ MANIFEST_SCHEMA = pa.schema(
         ("objects", pa.list_(pa.struct(_OBJECT_FIELDS))),
     ]
 )
-"""Of a generated dataset, a row per sample. `crop_*`: in pixels of the original background; `crop_step`, `crop_x`,
-`crop_y`: the same as the planner holds it, a window of the resized background. Objects are sorted from far to near,
-their boxes in sample pixels. `blending` is "alpha": source over destination. `rejected` counts repeated draws, see
-REJECTIONS."""
+"""Columns of a generated dataset, one row per sample. `crop_*`: in pixels of the original background; `crop_step`,
+`crop_x`, `crop_y`: the same crop as the planner stores it, a window of the resized background. Objects are sorted from
+far to near, their boxes are in sample pixels. `blending` is "alpha": source over destination. `rejected` counts
+repeated draws, see REJECTIONS."""
 
 
 def read_manifest(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """The rows of a manifest.parquet, a row group at a time; only these columns where they are given.
+    """Yields the rows of a manifest.parquet, one row group at a time; only `columns` if they are given.
 
-    Raises QumadeError naming the file where it is torn or lacks a column.
+    Raises QumadeError naming the file if it is torn or lacks a column.
     """
     try:
         with pq.ParquetFile(path) as file:
@@ -89,7 +89,7 @@ def manifest_table(
     visible_fraction: NDArray[np.float32],
     depth_clipped_px: NDArray[np.int32],
 ) -> pa.Table:
-    """The rows of planned and drawn samples."""
+    """Returns the rows of planned and drawn samples."""
     samples = plans.samples
     recipe, catalog = synthesizer.recipe, synthesizer.catalog
     background_split = [b.split for b in catalog.backgrounds]
@@ -138,16 +138,17 @@ def _objects(catalog: Catalog, plans: Plans, visible_fraction: NDArray[np.float3
 
 
 def _chosen(names: Sequence[str | None], which: NDArray[np.integer]) -> pa.DictionaryArray:
-    """Names by number, as a dictionary of all of them: no file depends on which ones happen to occur in a row group."""
+    """Returns names by number, as a dictionary array of all names: the file does not depend on which of them occur in a
+    row group."""
     known = sorted({name for name in names if name is not None})
     codes = np.array([-1 if name is None else known.index(name) for name in names], np.int32)[which]
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(known, pa.string()))
 
 
 def plans_from_manifest(synthesizer: Synthesizer, rows: pa.Table) -> Plans:
-    """The plans that rows of a manifest record: enough to draw the samples again, without planning them.
+    """Returns the plans that the rows of a manifest record. They are enough to draw the samples again.
 
-    Raises QumadeError where a row is not of this recipe and catalog.
+    Raises QumadeError if a row does not belong to this recipe and catalog.
     """
     recipe, catalog = synthesizer.recipe, synthesizer.catalog
     if not rows.schema.equals(MANIFEST_SCHEMA):
@@ -184,7 +185,7 @@ def plans_from_manifest(synthesizer: Synthesizer, rows: pa.Table) -> Plans:
 
 
 def _set_crop_scale(recipe: Recipe, catalog: Catalog, sample: np.void) -> None:
-    """Completes a sample; refuses a crop that the planner cannot have made: drawing trusts it to lie in the photo."""
+    """Completes a sample. Refuses a crop that the planner cannot have made: drawing expects it inside the photo."""
     background, step = catalog.backgrounds[sample["background"]], int(sample["crop_step"])
     if 0 <= step < CROP_STEPS:
         share = crop_share(*recipe.crop, step)
@@ -197,7 +198,7 @@ def _set_crop_scale(recipe: Recipe, catalog: Catalog, sample: np.void) -> None:
 
 
 def _refuse_other_boxes(recipe: Recipe, catalog: Catalog, things: NDArray[Any]) -> None:
-    """Refuses boxes that the planner cannot have made: drawing one of any size would take any time and memory."""
+    """Refuses boxes that the planner cannot have made: drawing them could take unlimited time and memory."""
     width, height = recipe.size
     sizes = np.array([(f.width, f.height) for f in catalog.foregrounds], np.float64)[things["foreground"]]
     low, high = np.array([f.scale for f in catalog.foregrounds], np.float64)[things["foreground"]].T
@@ -210,7 +211,7 @@ def _refuse_other_boxes(recipe: Recipe, catalog: Catalog, things: NDArray[Any]) 
         thing = things[np.argmin(good)]
         box = [float(thing[name]) for name in _BOX]
         name = catalog.foregrounds[thing["foreground"]].name
-        raise QumadeError(f"Invalid manifest: got box {box} of {name}; must be of its shape and scale, in the picture")
+        raise QumadeError(f"Invalid manifest: got box {box} of {name}; must be of its shape and scale, in the image")
 
 
 def _numbers(keys: Iterable[Any], known: Mapping[Any, int], what: str) -> list[int]:

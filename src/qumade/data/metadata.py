@@ -1,4 +1,4 @@
-"""dataset.yaml, which says what a dataset's files mean. It may be a stranger's: values are checked before their use."""
+"""Reads and writes dataset.yaml, which describes the files of a dataset. Its values are untrusted and validated."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ Side = Annotated[int, Field(strict=True, ge=1)]
 
 
 class FolderSettings(BaseModel):
-    """How the files of one folder are encoded; codec settings beyond these two are the writer's."""
+    """How the files of one folder are encoded. Further codec settings depend on the writer."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -31,7 +31,7 @@ class FolderSettings(BaseModel):
 
 
 class Metadata(BaseModel):
-    """The content of dataset.yaml. `recipe`, `assets`, `package` and `import` are passed on unread."""
+    """The content of dataset.yaml. `recipe`, `assets`, `package` and `import` are not validated here."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,25 +45,25 @@ class Metadata(BaseModel):
     recipe: dict[StrictStr, Any] = {}
     assets: dict[StrictStr, Any] = {}
     source: dict[StrictStr, Any] = Field({}, alias="import")
-    """Of an imported dataset: where it comes from."""
+    """Where an imported dataset comes from."""
 
 
 def read_metadata(path: Path) -> Metadata:
-    """Return the checked content of a dataset.yaml; QumadeError naming the file and the first wrong key."""
+    """Return the validated content of a dataset.yaml. Raises QumadeError naming the file and the first wrong key."""
     return parse_model(Metadata, read_yaml(path, METADATA, at_most=DATASET_BYTES), str(path), what=METADATA)
 
 
 def write_metadata(root: Path, content: dict[str, Any]) -> None:
-    """Writes dataset.yaml, whole or not at all, and safe on the disk."""
+    """Write dataset.yaml atomically and sync it to disk."""
     text = yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, default_flow_style=None)
     write_bytes(root / METADATA, text.encode(), durable=True)
 
 
 def begun_metadata(root: Path, expected: dict[str, Any], command: str) -> dict[str, Any] | None:
-    """The content of the dataset.yaml in `root`, None where the folder is empty or missing.
+    """Return the content of the dataset.yaml in `root`, or None if the folder is empty or missing.
 
-    Raises QumadeError where `root` holds something else, or a dataset that is made of something else than `expected`;
-    `complete` and `samples` may differ. `command` is what writes such datasets, for the message.
+    Raises QumadeError if `root` holds anything else, or a dataset that differs from `expected` in more than `complete`
+    and `samples`. `command`, which writes such datasets, is named in the message.
     """
     path = root / METADATA
     if not path.exists():
@@ -84,13 +84,13 @@ def begun_metadata(root: Path, expected: dict[str, Any], command: str) -> dict[s
             where, there, here = _first_difference(key, found.get(key), expected[key])
             raise QumadeError(
                 f"Invalid --out: {printable(root)} holds a dataset with {where} {there!r}, this one has {here!r}; must "
-                "be made of the same, or use another folder"
+                "be equal, or use another folder"
             )
     return found
 
 
 def _first_difference(where: str, there: Any, here: Any) -> tuple[str, Any, Any]:
-    """The innermost place at which two parsed values differ, and what is there in each."""
+    """Return the innermost key at which two parsed values differ, and both values there."""
     if isinstance(there, dict) and isinstance(here, dict):
         keys: Any = [*here, *(key for key in there if key not in here)]
         pairs = [(f"{where}.{key}", there.get(key), here.get(key)) for key in keys]
@@ -102,7 +102,7 @@ def _first_difference(where: str, there: Any, here: Any) -> tuple[str, Any, Any]
 
 
 def _name(value: Any, number: int) -> Any:
-    """Names an asset by its file, anything else by its number."""
+    """Return the file name of an asset, or the number of any other entry."""
     return value.get("name", number) if isinstance(value, dict) else number
 
 

@@ -1,4 +1,4 @@
-"""Several datasets in every batch: which samples batch k holds, as a pure function of (seed, k)."""
+"""Mixes several datasets in every batch. The samples of batch k are a pure function of (seed, k)."""
 
 import functools
 import math
@@ -24,7 +24,7 @@ _SHARE = re.compile(r"(?P<path>.+?):(?P<share>[0-9.eE+-]+)(?::(?P<parts>mask|dep
 
 
 class Key(NamedTuple):
-    """One sample of one batch: which ingredient, the position in its dataset, and how often it was shown before."""
+    """One sample of one batch: its ingredient, its position in that dataset, and how often it was shown before."""
 
     ingredient: int
     position: int
@@ -33,8 +33,8 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Ingredient:
-    """The samples of a dataset at `positions`, which fill a `share` in (0, 1] of every batch; `parts` says which of
-    their labels count."""
+    """The samples of a dataset at `positions`, which fill a `share` in (0, 1] of every batch. `parts` selects which of
+    their labels are used."""
 
     dataset: SampleDataset
     positions: NDArray[np.int64]
@@ -51,11 +51,10 @@ class Ingredient:
 
 
 class Mixture:
-    """Ingredients whose shares add up to 1. Shares are rounded so that they hold over any run of batches.
+    """Datasets mixed in shares that add up to 1. Rounding never lets a count drift from its share over many batches.
 
-    Each ingredient goes through its positions in an order of its own, another one in each of its epochs; a
-    SyntheticDataset with `resample_placements` draws another placement in each. Raises QumadeError for shares,
-    positions or parts that cannot be.
+    Each ingredient is shuffled independently, in a new order in each of its epochs; a SyntheticDataset with
+    `resample_placements` draws new placements in each. Raises QumadeError for invalid shares, positions or parts.
     """
 
     def __init__(self, ingredients: Sequence[Ingredient]) -> None:
@@ -82,9 +81,9 @@ class Mixture:
 
     @property
     def depth_kind(self) -> DepthKind | None:
-        """The weakest kind of depth among the ingredients, None where there is no depth.
+        """The weakest kind of depth among the ingredients; None without depth.
 
-        Depth of unknown kind, or over each picture's own range, is affine.
+        Depth of unknown kind, or over each image's own range, counts as affine.
         """
         codes = [ingredient.dataset.depth_encoding for ingredient in self.ingredients if ingredient.has_depth]
         kinds = [
@@ -93,12 +92,12 @@ class Mixture:
         return max(kinds, key=DEPTH_KINDS.index) if kinds else None
 
     def epoch_batches(self, batch_size: int) -> int:
-        """Number of batches in which the first ingredient shows each of its samples at least once."""
+        """Return the number of batches in which the first ingredient shows each of its samples at least once."""
         first = self.ingredients[0]
         return max(1, math.ceil(len(first.positions) / (batch_size * first.share) - 1e-6))
 
     def keys(self, batch: int, batch_size: int, seed: int) -> list[Key]:
-        """The samples of batch number `batch`, ingredient by ingredient; a pure function."""
+        """Return the samples of batch number `batch`, ingredient by ingredient. Pure."""
         keys = []
         ends = zip(self._shown(batch * batch_size), self._shown((batch + 1) * batch_size), strict=True)
         for number, (start, stop) in enumerate(ends):
@@ -111,10 +110,10 @@ class Mixture:
         return keys
 
     def _shown(self, samples: int) -> list[int]:
-        """How many of the first `samples` samples of all batches are of each ingredient.
+        """Return how many of the first `samples` samples of all batches belong to each ingredient.
 
-        The first ingredient's share is taken of all, the second's of what is left, and so on: each count grows
-        steadily, they add up to `samples`, and each is its share to within a sample or so.
+        The first ingredient takes its share of all samples, the second takes its share of the rest, and so on. Each
+        count grows monotonically, the counts add up to `samples`, and each matches its share to about one sample.
         """
         counts, left, share_left = [], samples, 1.0
         for ingredient in self.ingredients[:-1]:
@@ -124,23 +123,23 @@ class Mixture:
         return [*counts, left]
 
     def read_many(self, keys: Sequence[Key]) -> list[LabeledSample]:
-        """The samples of these keys; labels that do not count are None."""
-        triples: dict[int, LabeledSample] = {}
+        """Read the samples of these keys; labels that are not used are None."""
+        samples: dict[int, LabeledSample] = {}
         for number, ingredient in enumerate(self.ingredients):
             places = [place for place, key in enumerate(keys) if key.ingredient == number]
             chosen = [keys[place] for place in places]
             read = ingredient.dataset.read_many([key.position for key in chosen], [key.epoch for key in chosen])
             if ingredient.parts == "mask":
-                read = [replace(triple, inverse_depth=None) for triple in read]
+                read = [replace(sample, inverse_depth=None) for sample in read]
             elif ingredient.parts == "depth":
-                read = [replace(triple, mask=None) for triple in read]
-            triples |= dict(zip(places, read, strict=True))
-        return [triples[place] for place in range(len(keys))]
+                read = [replace(sample, mask=None) for sample in read]
+            samples |= dict(zip(places, read, strict=True))
+        return [samples[place] for place in range(len(keys))]
 
 
 @functools.lru_cache(maxsize=16)
 def _order(seed: int, ingredient: int, epoch: int, samples: int) -> NDArray[np.int64]:
-    """The order of an ingredient's samples in one of its epochs: Philox words, sorted."""
+    """Return the order of an ingredient's samples in one of its epochs: the argsort of Philox words."""
     random = np.random.Philox(key=seed + (int(Stream.EPOCH) << 64), counter=(epoch << 64) + (ingredient << 128))
     order: NDArray[np.int64] = np.argsort(random.random_raw(samples), kind="stable")
     order.flags.writeable = False
@@ -148,7 +147,7 @@ def _order(seed: int, ingredient: int, epoch: int, samples: int) -> NDArray[np.i
 
 
 class Share(NamedTuple):
-    """What `--with` names: a dataset or recipe, its share of every batch, and which of its labels count."""
+    """A value of `--with`: a dataset or recipe, its share of every batch, and which of its labels are used."""
 
     path: Path
     share: float
@@ -156,7 +155,7 @@ class Share(NamedTuple):
 
 
 def parse_share(text: str) -> Share:
-    """The share that "PATH:0.1", "PATH:0.1:mask" or "PATH:0.1:depth" names; QumadeError where it is none."""
+    """Parse "PATH:0.1", "PATH:0.1:mask" or "PATH:0.1:depth". Raises QumadeError for any other text."""
     found = _SHARE.fullmatch(text)
     try:
         share = float(found["share"]) if found else math.nan

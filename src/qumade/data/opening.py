@@ -1,4 +1,4 @@
-"""One way to open whatever holds samples."""
+"""Opens a dataset from the path of a folder or a recipe."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ __all__ = ["open_dataset"]
 def open_dataset(
     path: Path | str, *, resample_placements: bool = False, limit: int | None = None
 ) -> FolderDataset | SyntheticDataset:
-    """The dataset in a folder, or that of a recipe file, whose samples are drawn when they are read.
+    """Open the dataset in a folder, or that of a recipe file, whose samples are drawn when they are read.
 
-    `resample_placements` and `limit` are for recipes, see SyntheticDataset. Raises QumadeError naming what is wrong.
+    `resample_placements` and `limit` apply to recipes, see SyntheticDataset. Raises QumadeError naming what is wrong.
     """
     path = Path(path)
     if path.is_dir():

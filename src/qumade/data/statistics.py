@@ -1,6 +1,6 @@
-"""Mean and standard deviation of images, masks and depth over a dataset, exact whatever the number of workers.
+"""Mean and standard deviation of images, masks and depth over a dataset, independent of the number of workers.
 
-Workers count how often each code occurs; whole numbers add up to the same in any order. Mean and standard deviation
+Workers count how often each code occurs; sums of integers do not depend on the order. Mean and standard deviation
 (of the population) then come from the counts by exact or correctly rounded sums.
 """
 
@@ -40,13 +40,13 @@ __all__ = [
     "write_statistics",
 ]
 
-CHUNK = 128  # samples a task: short enough to stop at once, long enough to hide what a task costs
-OBJECT_CODE = 128  # a pixel belongs to the object from half coverage on
+CHUNK = 128  # samples per task: short enough to stop quickly, long enough to hide the overhead of a task
+OBJECT_CODE = 128  # a pixel with at least half coverage belongs to the object
 
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """R, G, B in [0, 1]."""
+    """Mean and standard deviation of R, G, B in [0, 1]."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -65,9 +65,9 @@ class MaskStatistics:
 
 @dataclass(frozen=True)
 class DepthStatistics:
-    """Inverse depth over the known pixels, in 1/m for kind metric, and their stored codes as share of the largest code.
+    """Inverse depth of the known pixels, in 1/m for metric depth, and their stored codes divided by the largest code.
 
-    None where no pixel is known. `kind` is None where pictures do not share a range.
+    Mean and standard deviation are None if no pixel is known. `kind` is None if images do not share a range.
     """
 
     kind: str | None
@@ -82,7 +82,7 @@ class DepthStatistics:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What `statistics` found in `samples` of the dataset's `samples_in_dataset`; pixels to be ignored count too."""
+    """Statistics of `samples` of the dataset's `samples_in_dataset` samples. Ignored pixels are included."""
 
     samples: int
     samples_in_dataset: int
@@ -101,9 +101,9 @@ Counts = dict[str, NDArray[np.int64]]  # folder -> [channels, codes]
 def statistics(
     dataset: FolderDataset, *, fraction: float = 1.0, workers: int | None = None, progress: bool = True
 ) -> Statistics:
-    """Return the statistics of a dataset, or of a `fraction` (0, 1] of its samples spread evenly over it.
+    """Return the statistics of a dataset, or of a stratified `fraction` in (0, 1] of its samples.
 
-    All cores by default. QumadeError names the first picture that is torn or of another size than its image.
+    Uses all cores by default. Raises QumadeError naming the first file that is torn or differs from its image in size.
     """
     if not 0 < fraction <= 1:
         raise QumadeError(f"Invalid fraction: got {fraction}; must be above 0 and at most 1")
@@ -132,14 +132,14 @@ def statistics(
 
 
 def write_statistics(dataset: FolderDataset, result: Statistics) -> Path:
-    """Write statistics.json into the dataset, whole or not at all, and return its path."""
+    """Write statistics.json into the dataset atomically and return its path."""
     path = dataset.root / "statistics.json"
     write_bytes(path, (json.dumps(result.as_json(), indent=2, allow_nan=False) + "\n").encode())
     return path
 
 
 def format_statistics(result: Statistics) -> str:
-    """Return the statistics as a table for people."""
+    """Return the statistics as a plain-text table."""
     images = result.images
     lines = [f"{result.samples:,} of {result.samples_in_dataset:,} samples", f"{'':14}{'mean':>10}{'std':>10}"]
     channels = zip(("red", "green", "blue"), images.mean, images.std, strict=True)
@@ -152,7 +152,7 @@ def format_statistics(result: Statistics) -> str:
     if result.depth is not None and result.depth.mean is not None:
         depth = result.depth
         unit = {"metric": "1/m", "scaled": "up to one factor", "affine": "up to factor and shift"}.get(depth.kind or "")
-        note = f"inverse depth, {unit or 'each picture over its own range'}; {depth.unknown_share:.2%} unknown"
+        note = f"inverse depth, {unit or 'each image over its own range'}; {depth.unknown_share:.2%} unknown"
         lines.append(f"{'depth':14}{depth.mean:10.6f}{depth.std:10.6f}   {note}")
     return "\n".join(lines)
 
@@ -163,14 +163,14 @@ def _mapped(chunks: list[FolderDataset], workers: int) -> Iterator[Iterator[Coun
         yield map(_count, chunks)
         return
     executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-    # Workers start while Ctrl-C is held back and inherit that: only this process hears it, and drops tasks not begun.
+    # Workers start while Ctrl-C is blocked and inherit that: only this process receives it, and drops pending tasks.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         results = executor.map(_count, chunks)
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
         yield results
     except BrokenProcessPool as error:
-        raise QumadeError("Invalid run: a worker process was killed, by want of memory perhaps; run again") from error
+        raise QumadeError("Invalid run: a worker process was killed, perhaps for lack of memory; run again") from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
         executor.shutdown(cancel_futures=True)
@@ -181,7 +181,7 @@ def _cores() -> int:
 
 
 def _count(dataset: FolderDataset) -> Counts:
-    """Count the codes of all pictures in a dataset, int64 [3 or 1, codes] for each folder."""
+    """Count the codes of all images, masks and depth maps in a dataset, int64 [3 or 1, codes] for each folder."""
     counts = {"images": np.zeros((3, 256), np.int64)}
     if dataset.has_masks:
         counts["masks"] = np.zeros((1, 256), np.int64)
@@ -206,7 +206,7 @@ def _histogram(codes: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.int6
 
 
 def _code_moments(counts: NDArray[np.int64]) -> tuple[float, float]:
-    """Return mean and standard deviation of code / max_code, exact but for the last rounding."""
+    """Return mean and standard deviation of code / max_code, exact up to the final rounding."""
     occurrences = [int(count) for count in counts]
     total = sum(occurrences)
     first = sum(code * count for code, count in enumerate(occurrences))

@@ -1,4 +1,4 @@
-"""A recipe as a dataset: sample i is drawn when it is asked for, and nothing lies on disk."""
+"""Recipes as datasets: a sample is drawn when it is read, and nothing is written to disk."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,19 +16,20 @@ from qumade.synth.synthesizer import Synthesizer
 
 __all__ = ["SyntheticDataset"]
 
-_CACHE_BYTES = 2**30  # reading in random order pays for every asset that is dropped
+_CACHE_BYTES = 2**30  # in random order, every asset that is evicted has to be decoded again
 
 
 class SyntheticDataset:
     """The samples of a recipe: those that `generate(recipe, DATA_PATH, limit=limit)` would write, in the same order.
 
-    A sample equals what FolderDataset reads of a lossless dataset: inverse depth is rounded to the recipe's code and
-    back; image and mask are as drawn, also for JPEG recipes. With `resample_placements`, `read(i, draw)` with draw > 0
-    places the same pair of background and cut-out again: a pure function of (recipe, i, draw) that leaves splits alone.
-    Depth that a teacher would predict from composites (`depth: composite`) is missing. Pickles: a process that gets it
-    decodes its own assets.
+    A sample equals that of a lossless dataset read by FolderDataset: inverse depth is rounded to the recipe's code;
+    image and mask are as drawn, also for JPEG recipes. With `resample_placements`, `read(i, draw)` with draw > 0 places
+    the same pair of background and cut-out again: a pure function of (recipe, i, draw) that does not change splits.
+    Depth that a teacher would predict from composites (`depth: composite`) is missing. The dataset can be pickled; the
+    process that receives it decodes its own assets.
 
-    Raises QumadeError where the recipe's assets cannot be used; `findings` holds what was found of them.
+    Raises QumadeError if the recipe's assets cannot be used;
+    `synthesizer.findings` lists problems of single assets.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class SyntheticDataset:
 
     @property
     def indices(self) -> NDArray[np.int64]:
-        """The number of each sample in the recipe's triple loop, ascending."""
+        """The number of each sample in the recipe, ascending."""
         return self.synthesizer.indices() if self._indices is None else self._indices
 
     @property
@@ -81,19 +82,19 @@ class SyntheticDataset:
 
     @property
     def depth_encoding(self) -> DepthEncoding | None:
-        """What inverse depth means; None where there is none."""
+        """Kind and code of inverse depth; None without depth."""
         return self.synthesizer.depth_encoding
 
     def positions(self, *names: str) -> NDArray[np.int64]:
-        """The positions of the samples of these splits, ascending; see SPLIT_NAMES."""
+        """Return the positions of the samples in these splits, ascending; see SPLIT_NAMES."""
         return positions_of(self._split_codes(), names)
 
     def read(self, position: int, draw: int = 0) -> LabeledSample:
-        """The sample at a position; with `resample_placements` and draw > 0, another placement of the same pair."""
+        """Return the sample at a position; with `resample_placements` and draw > 0, another placement of the pair."""
         return self.read_many([position], [draw])[0]
 
     def read_many(self, positions: Sequence[int], draws: Sequence[int] | None = None) -> list[LabeledSample]:
-        """The same as `read` of each; quicker, for samples are planned together."""
+        """Return the samples at these positions. Faster than `read` of each, since samples are planned together."""
         for position in positions:
             if not -len(self) <= position < len(self):
                 raise IndexError(f"no sample {position} in {self.name}, which has {len(self)}")

@@ -1,1 +1,1 @@
-"""The engine: workers, writers, resume, audit."""
+"""Generates datasets: the engine with its workers and writers, resuming, and the audit."""

@@ -1,4 +1,4 @@
-"""Audits a dataset: are all files there and whole, and are their samples what the recipe says?"""
+"""Audits a dataset: are all files present and complete, and do the samples match the recipe?"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: the sample's stem, the file, and what it is."""
+    """One problem of a dataset: the stem of the sample, the path of the file, and what is wrong with it."""
 
     stem: str
     path: str
@@ -41,8 +41,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit looked at and found. `same_codecs`: bytes were compared, else decoded pixels. `depth_compared`:
-    depth/ was compared too, not having been predicted from the composites."""
+    """The result of an audit. `same_codecs`: bytes were compared, otherwise decoded pixels. `depth_compared`: depth/
+    was compared too, which is skipped for depth that was predicted from the composites."""
 
     root: Path
     samples: int
@@ -54,13 +54,13 @@ class Audit:
 
 
 def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit:
-    """Looks for missing, empty, torn and strange files; redraws a `fraction` of the samples (0 to 1, at least one where
-    above 0) from the manifest and compares.
+    """Finds missing, empty, truncated and unexpected files; redraws a `fraction` of the samples from the manifest and
+    compares them. `fraction` is from 0 to 1; above 0, at least one sample is redrawn.
 
-    Redrawn files are compared byte by byte with the recorded settings; where the codec is of another version, decoded
-    pixels must agree within 2 levels. Depth that was predicted from the composites is looked at, not compared: no
-    network promises equal bytes. Raises QumadeError where there is nothing to audit: no finished dataset of this
-    package, or its assets are not what they were.
+    Redrawn files must be equal byte by byte; if the codec has another version than the recorded one, decoded pixels
+    must agree within 2 levels. Depth that was predicted from the composites is checked for missing and truncated files
+    but not compared: networks do not guarantee equal bytes.
+    Raises QumadeError if `root` is not a finished dataset of this package, or if its assets have changed.
     """
     root = Path(os.path.abspath(root))
     if not 0 <= fraction <= 1:
@@ -94,9 +94,9 @@ def _finished(root: Path) -> Metadata:
         raise QumadeError(f"Invalid dataset: got no {path}; must be a dataset that `qumade generate` made")
     meta = read_metadata(path)
     if not meta.complete:
-        raise QumadeError(f"Invalid dataset: got complete: false in {path}; finish it with the command that began it")
+        raise QumadeError(f"Invalid dataset: got complete: false in {path}; finish it with the command that started it")
     if not meta.folders or not meta.recipe:
-        raise QumadeError(f"Invalid dataset: got no recipe or no folders in {path}; only what they made can be redrawn")
+        raise QumadeError(f"Invalid dataset: got no recipe or no folders in {path}; must have both to be audited")
     return meta
 
 
@@ -105,18 +105,18 @@ def _read_rows(root: Path) -> pa.Table:
     groups = list(read_manifest(path))
     table = pa.concat_tables(groups) if groups else MANIFEST_SCHEMA.empty_table()
     if not table.schema.equals(MANIFEST_SCHEMA):
-        raise QumadeError(f"Invalid manifest: {path} has other columns than this version writes")
+        raise QumadeError(f"Invalid manifest: {path} has other columns; must have those that this version writes")
     return table.unify_dictionaries()
 
 
 def _chosen(samples: int, fraction: float) -> list[int]:
-    """Rows to redraw: a random choice that is the same at each audit."""
+    """Returns the rows to redraw: a random choice that is the same in every audit."""
     keys = np.array([uniforms(0, int(Stream.AUDIT), row, 0, 0)[0] for row in range(samples)])
     return sorted(np.argsort(keys)[: int(np.ceil(samples * fraction))].tolist())
 
 
 def _files(root: Path, suffixes: Mapping[str, str], stems: list[str], progress: bool) -> Iterator[Problem]:
-    """Missing, empty, torn and strange files. Torn: without the mark that ends its format."""
+    """Yields missing, empty, truncated and unexpected files. A truncated file lacks the end marker of its format."""
     for folder, suffix in suffixes.items():
         names = {stem + suffix for stem in stems}
         try:
@@ -130,14 +130,14 @@ def _files(root: Path, suffixes: Mapping[str, str], stems: list[str], progress: 
             yield Problem(Path(name).stem, str(root / folder / name), "belongs to no sample of the manifest")
         present = [root / folder / name for name in sorted(names & there)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = pool.map(_torn, present, chunksize=_BATCH)
+            found = pool.map(_file_problem, present, chunksize=_BATCH)
             bar = tqdm(found, folder, len(present), unit="file", disable=not progress, leave=False)
             for path, problem in zip(present, bar, strict=True):
                 if problem is not None:
                     yield Problem(path.stem, str(path), problem)
 
 
-def _torn(path: Path) -> str | None:
+def _file_problem(path: Path) -> str | None:
     end = _END[path.suffix]
     try:
         with path.open("rb", buffering=0) as file:
@@ -145,13 +145,13 @@ def _torn(path: Path) -> str | None:
             if size == 0:
                 return "is empty"
             file.seek(max(0, size - len(end)))
-            return None if file.read(len(end)) == end else "is torn: it does not end as its format does"
+            return None if file.read(len(end)) == end else "is truncated: it lacks the end marker of its format"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
 
 
 def _synthesizer(root: Path, meta: Metadata) -> tuple[Synthesizer, bool]:
-    """What draws the dataset's samples again, and whether its codecs are those that drew it."""
+    """Returns a synthesizer of the dataset's recipe, and whether the codecs are those that wrote the dataset."""
     recipe = recipe_from_dict(dict(meta.recipe), str(root / METADATA), root)
     synthesizer = Synthesizer.from_recipe(recipe)
     depth = synthesizer.depth_encoding or meta.depth
@@ -159,7 +159,7 @@ def _synthesizer(root: Path, meta: Metadata) -> tuple[Synthesizer, bool]:
         raise QumadeError(f"Invalid dataset.yaml: key depth is missing in {root / METADATA}; must be given")
     expected = describe(synthesizer, root, meta.samples or 0, depth)
     before = {folder: settings.model_dump() for folder, settings in (meta.folders or {}).items()}
-    # Versions may differ here, unlike when a dataset is resumed; what it is made of may not.
+    # Versions may differ here, unlike when a dataset is resumed; recipe and assets may not.
     expected["package"], expected["folders"] = dict(meta.package), before
     begun_metadata(root, expected, "qumade generate")
     return synthesizer, before == folder_settings(recipe)
@@ -185,7 +185,7 @@ def _redraw(
         clipped = np.array([clipped_px], np.int32)
         row = manifest_table(synthesizer, planned.at(slice(n, n + 1)), visible, clipped)
         if row.to_pylist() != rows.slice(n, 1).to_pylist():
-            yield Problem(stem, str(root / MANIFEST), "its row is not what the recipe plans and drawing gives")
+            yield Problem(stem, str(root / MANIFEST), "its row differs from the sample drawn again")
 
 
 def _difference(path: Path, redrawn: bytes, same_codecs: bool) -> str | None:
@@ -202,6 +202,6 @@ def _difference(path: Path, redrawn: bytes, same_codecs: bool) -> str | None:
     if ours.shape != theirs.shape:
         return f"has {theirs.shape[1]}x{theirs.shape[0]} pixels; must have {ours.shape[1]}x{ours.shape[0]}"
     furthest = int(np.abs(ours - theirs).max())
-    return (
-        None if furthest <= _LEVELS else f"differs by {furthest} levels from the sample drawn again; at most {_LEVELS}"
-    )
+    if furthest <= _LEVELS:
+        return None
+    return f"differs by {furthest} levels from the sample drawn again; must be at most {_LEVELS}"

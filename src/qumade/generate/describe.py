@@ -1,4 +1,4 @@
-"""The content of dataset.yaml for a dataset that this package draws."""
+"""Builds the content of dataset.yaml for a generated dataset."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ _PACKAGES = ("qumade", "numba", "numpy", "pillow", "simplejpeg")
 
 
 def describe(synthesizer: Synthesizer, out: Path, samples: int, depth: DepthEncoding) -> dict[str, Any]:
-    """What a finished dataset of that many samples in `out` is made of, and how its files are encoded."""
+    """Returns the content of dataset.yaml for a finished dataset of `samples` samples in `out`."""
     recipe = synthesizer.recipe
     return {
         "format": "qumade-dataset/1",
@@ -33,8 +33,10 @@ def describe(synthesizer: Synthesizer, out: Path, samples: int, depth: DepthEnco
 
 
 def describe_assets(synthesizer: Synthesizer) -> dict[str, Any]:
-    """Every file that a sample is made of, by name and hash, with identities and splits. Folders are left out: a
-    dataset stays the same where its assets are moved."""
+    """Returns the name and hash of every asset file, with identities and splits.
+
+    Folders are left out: a dataset stays the same if its assets are moved.
+    """
     recipe, catalog = synthesizer.recipe, synthesizer.catalog
     backgrounds = [
         _present(
@@ -60,7 +62,7 @@ def describe_assets(synthesizer: Synthesizer) -> dict[str, Any]:
         | {"flip": f.flip, "identity": f.identity, "split": f.split}
         for f in catalog.foregrounds
     ]
-    # A file of class names decides where things stand, as the pictures do.
+    # A file of class names affects where objects stand, just like the label maps.
     names = {"label_names_sha256": content_hash(recipe.label_names)} if isinstance(recipe.label_names, Path) else {}
     return {"backgrounds": backgrounds, "foregrounds": foregrounds} | names
 

@@ -1,9 +1,9 @@
 """generate(recipe, DATA_PATH): draws a dataset, or resumes one that was interrupted.
 
-State of an unfinished dataset: dataset.yaml with `complete: false`, and `.qumade/journal` with what is drawn and safe;
-`.qumade/depth` is the same for depth that is predicted from the composites. At the end, in this order: everything
-synced, manifest.parquet, the journals removed, dataset.yaml `complete: true`. Each step can be the last before a power
-cut, and the same command goes on from it.
+The state of an unfinished dataset is dataset.yaml with `complete: false`, and `.qumade/journal`, which lists the
+samples that are drawn and synced to disk. `.qumade/depth` does the same for depth that is predicted from the
+composites. The last steps are, in this order: sync everything, write manifest.parquet, remove the journals, and set
+`complete: true` in dataset.yaml. After a power cut at any step, the same command resumes from there.
 """
 
 import os
@@ -42,10 +42,10 @@ _ROW_COLUMNS = ["index", "depth_clipped_px", "objects"]
 
 @dataclass(frozen=True)
 class Summary:
-    """What `generate` did: samples in the dataset, how many were drawn now, and what the placements met.
+    """The result of `generate`: samples in the dataset, how many of them this call drew, and counts of the placements.
 
-    `fallbacks` objects found no place by the recipe's rules, `left_out` further objects none at all; `rejected` draws
-    were made anew, by reason; `depth_clipped_px` depth pixels were nearer than the nearest code.
+    `fallbacks`: objects that found no place by the recipe's rules; `left_out`: further objects that found no place at
+    all; `rejected`: repeated draws, by reason; `depth_clipped_px`: depth pixels nearer than the nearest code.
     """
 
     root: Path
@@ -58,13 +58,13 @@ class Summary:
 
 
 class DepthPredictor(Protocol):
-    """Predicts the depth of drawn images, for recipes with `depth: composite`, and how its files are encoded."""
+    """Predicts the depth of drawn images, for recipes with `depth: composite`; `encoding` describes its files."""
 
     @property
     def encoding(self) -> DepthEncoding: ...
 
     def work(self, synthesizer: Synthesizer, root: Path, suffixes: Mapping[str, str]) -> Work:
-        """The work that reads the images of its chunks in `root` and writes their depth."""
+        """Returns the work that reads the images of its chunks in `root` and writes their depth."""
 
 
 def generate(
@@ -79,13 +79,13 @@ def generate(
     sync_interval_s: float = 10.0,
     progress: bool = True,
 ) -> Summary | None:
-    """Draws the samples of a recipe into `out`, or those that an interrupted run left; None where all were there.
+    """Draws the samples of a recipe into `out`, or those that an interrupted run left. Returns None if none is missing.
 
-    `limit` takes that many samples, spread over all assets. `executor` runs the work: by default in `workers` processes
-    of this machine (default: all cores). `writer(out, suffixes)` stores the files. Bytes are equal whatever runs where
-    and however often it was interrupted; the exception is depth of a recipe with `depth: composite`, which
-    `depth_predictor` adds once the images are there. Raises QumadeError where `out` holds anything else than a dataset
-    of this recipe over these assets.
+    `limit` draws only that many samples, distributed over all assets. `executor` runs the work; by default it runs in
+    `workers` processes of this machine (default: all cores). `writer(out, suffixes)` stores the files. The bytes depend
+    neither on the executor nor on interruptions, except for the depth of a recipe with `depth: composite`, which
+    `depth_predictor` adds after the images. Raises QumadeError if `out` holds anything but a dataset of this recipe
+    with these assets.
     """
     synthesizer = recipe if isinstance(recipe, Synthesizer) else Synthesizer.from_recipe(recipe, progress=progress)
     if (synthesizer.depth_encoding is None) != (depth_predictor is not None):
@@ -110,8 +110,8 @@ def generate(
             return None
         if before is not None and before["samples"] > len(indices):
             raise QumadeError(
-                f"Invalid limit: got {len(indices)} for {out}, which was begun with {before['samples']} samples; must "
-                "be at least as many, or use another folder"
+                f"Invalid limit: got {len(indices)} for {out}, which was started with {before['samples']} samples; "
+                "must be at least as many, or use another folder"
             )
         write_metadata(out, {**metadata, "complete": False})
         for folder in (out, *(out / name for name in suffixes)):
@@ -143,8 +143,10 @@ def _run(
     sync_interval_s: float,
     progress_bar: Callable[..., Any],
 ) -> tuple[Results, int]:
-    """Runs the work on the samples that neither `done` nor the journal knows. Returns the results of all samples in the
-    order of `indices`, and how many are new. Everything is synced to the disk."""
+    """Runs the work on the samples that are neither in `done` nor in the journal, and syncs everything to disk.
+
+    Returns the results of all samples in the order of `indices`, and how many of them are new.
+    """
     most = work.objects
     results = [*done, *read_journal(journal_path, most)]
     rest = np.setdiff1d(indices, concatenate(results, most).indices, assume_unique=True)
@@ -169,7 +171,7 @@ def _run(
 
 
 def _results_of_manifest(out: Path, most_objects: int) -> Iterator[Results]:
-    """The results of samples that a smaller limit has drawn, from its manifest."""
+    """Yields the results of samples that a run with a smaller limit has drawn, from its manifest."""
     if not (out / MANIFEST).exists():
         return
     for rows in read_manifest(out / MANIFEST, _ROW_COLUMNS):
@@ -183,7 +185,7 @@ def _results_of_manifest(out: Path, most_objects: int) -> Iterator[Results]:
 
 
 def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn: int) -> Summary:
-    """Plans all samples again, which is quick, and writes their rows in index order in row groups of fixed length."""
+    """Plans all samples again, which is fast, and writes their rows in index order, in row groups of fixed length."""
     fallbacks, left_out = 0, 0
     rejected = {"crop": 0}
     with (

@@ -1,4 +1,4 @@
-"""Executors run work on ranges of indices. Only they know where it runs."""
+"""Executors run work on chunks of indices, in this process or in several."""
 
 import multiprocessing
 import os
@@ -22,18 +22,18 @@ from qumade.generate.worker import Stopped, Work
 
 __all__ = ["Executor", "local_processes", "this_process"]
 
-_GRACE_S = 0.3  # for workers to end by themselves
+_GRACE_S = 0.3  # time for workers to stop on their own
 
 
 class Executor(Protocol):
-    """Runs the work on each chunk of indices and yields its results, chunk by chunk, in any order. Closing the iterator
-    stops the work after the sample at hand. Errors of the work are raised here."""
+    """Runs the work on each chunk of indices and yields the results of the chunks, in any order. Closing the iterator
+    stops the work after the current sample. Errors of the work are raised here."""
 
     def __call__(self, work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]: ...
 
 
 def this_process(work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]:
-    """Runs chunks one after the other, here."""
+    """Runs chunks one after the other in this process."""
     work.open()
     try:
         for chunk in chunks:
@@ -43,16 +43,16 @@ def this_process(work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Re
 
 
 def local_processes(work: Work, chunks: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Results]:
-    """Runs chunks in `workers` processes of this machine, in this one where `workers` is 1."""
+    """Runs chunks in `workers` processes of this machine, or in this process if `workers` is 1."""
     if workers == 1:
         yield from this_process(work, chunks)
         return
-    # Spawned, not forked: a fork copies threads' locks, and a parent that is killed could leave forks waiting for ever.
+    # Spawned, not forked: a fork copies the locks of threads, and forks of a killed parent could wait forever.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     stop = context.Event()
     pickled = pickle.dumps(work)
-    # In shared memory: through a pipe, as arguments go, each worker would be waited for until it reads, one by one.
+    # In shared memory: arguments go through a pipe, and the parent would wait for each worker in turn to read it.
     shared = context.RawArray("c", len(pickled))
     shared.raw = pickled
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(shared, stop))
@@ -60,7 +60,7 @@ def local_processes(work: Work, chunks: Iterable[NDArray[np.int64]], *, workers:
     running: set[Future[Results]] = set()
     try:
         for chunk in remaining:
-            with _interrupts_held():  # the first one starts the workers
+            with _interrupts_held():  # the first submit starts the workers
                 running.add(pool.submit(_run, chunk))
             if len(running) >= 3 * workers:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -71,13 +71,13 @@ def local_processes(work: Work, chunks: Iterable[NDArray[np.int64]], *, workers:
     except BrokenProcessPool:
         raise QumadeError(
             "A worker process ended unexpectedly (killed, or out of memory); the same command resumes from here, "
-            "with fewer --workers where memory was short"
+            "with fewer --workers if it ran out of memory"
         ) from None
     finally:
         stop.set()
         deadline = time.monotonic() + _GRACE_S
         for worker in set(multiprocessing.active_children()) - others if running else ():
-            # One that has not come to its first sample hears no wish to stop. What a kill tears, the next run mends.
+            # A worker before its first sample does not see the stop event. The next run repairs files torn by the kill.
             worker.join(max(0.0, deadline - time.monotonic()))
             worker.kill()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -85,7 +85,7 @@ def local_processes(work: Work, chunks: Iterable[NDArray[np.int64]], *, workers:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C is the parent's business: it reaches no process started meanwhile, and this one afterwards."""
+    """Delays Ctrl-C in this process. Processes started in the meantime ignore it: the parent handles it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -97,7 +97,7 @@ _state: dict[str, Any] = {}
 
 
 def _start(shared: Any, stop: Any) -> None:
-    """Readies a worker process; one whose parent has gone ends."""
+    """Initialises a worker process, which exits as soon as its parent is gone."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _state["pickled"], _state["stop"] = shared.raw, stop
 
@@ -110,7 +110,7 @@ def _end_with_parent() -> None:
 
 
 def _run(chunk: NDArray[np.int64]) -> Results:
-    if "work" not in _state:  # not in _start, whose errors nobody hears
+    if "work" not in _state:  # not in _start, whose errors are lost
         work = pickle.loads(_state.pop("pickled"))
         work.open()
         _state["work"] = work

@@ -1,7 +1,7 @@
-"""What has been drawn and is safe on the disk, and what drawing told: the memory of an unfinished dataset.
+"""The journal of an unfinished dataset: which samples are drawn and synced to disk, with their results.
 
-An append-only file of records, each with its checksum: a torn last one is passed over. Records are appended only after
-the files they speak of have been synced, so that not even a power cut makes it promise what is not there.
+It is an append-only file of records with checksums; a torn last record is skipped. A record is appended only after the
+files that it lists have been synced, so even after a power cut the journal lists no file that is missing.
 """
 
 import ctypes
@@ -18,33 +18,33 @@ from numpy.typing import NDArray
 
 __all__ = ["Journal", "Results", "concatenate", "read_journal", "sync_filesystem"]
 
-_HEADER = struct.Struct("<4sIII")  # magic, samples, objects a sample, CRC-32 of the body
+_HEADER = struct.Struct("<4sIII")  # magic, samples, objects per sample, CRC-32 of the body
 _MAGIC = b"QMJ1"
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What only drawing could tell of samples: indices int64 [N], visible_fraction float32 [N, most objects], NaN
-    where there is no such object, depth_clipped_px int32 [N]."""
+    """Results that are known only after drawing: indices int64 [N]; visible_fraction float32 [N, most objects], NaN
+    for objects that a sample does not have; depth_clipped_px int32 [N]."""
 
     indices: NDArray[np.int64]
     visible_fraction: NDArray[np.float32]
     depth_clipped_px: NDArray[np.int32]
 
     def at(self, where: NDArray[np.integer] | slice) -> "Results":
-        """The results at these positions."""
+        """Returns the results at these positions."""
         return Results(self.indices[where], self.visible_fraction[where], self.depth_clipped_px[where])
 
     @staticmethod
     def empty(samples: int, objects: int) -> "Results":
-        """Results of that many samples, yet to be filled."""
+        """Returns uninitialised results of that many samples."""
         return Results(
             np.zeros(samples, np.int64), np.full((samples, objects), np.nan, np.float32), np.zeros(samples, np.int32)
         )
 
 
 def concatenate(parts: list[Results], objects: int) -> Results:
-    """All results, ascending by index; of a sample drawn twice the first."""
+    """Returns all results, ascending by index; the first result of a sample that was drawn twice."""
     parts = [Results.empty(0, objects), *parts]
     joined = Results(
         np.concatenate([part.indices for part in parts]),
@@ -55,7 +55,7 @@ def concatenate(parts: list[Results], objects: int) -> Results:
 
 
 def read_journal(path: Path, objects: int) -> list[Results]:
-    """The whole records of a journal, up to the first that is torn; none where there is no journal."""
+    """Returns the complete records of a journal, up to the first torn one; none if there is no journal."""
     data = path.read_bytes() if path.exists() else b""
     found, at = [], 0
     while at + _HEADER.size <= len(data):
@@ -78,7 +78,7 @@ def read_journal(path: Path, objects: int) -> list[Results]:
 
 
 class Journal:
-    """Takes results as they come, syncs now and then in a thread of its own, and only then records them."""
+    """Collects results; a thread syncs the files at intervals and then records the results."""
 
     def __init__(self, path: Path, objects: int, interval_s: float = 10.0) -> None:
         self._interval_s = interval_s
@@ -89,19 +89,19 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = sum(_HEADER.size + _body_bytes(r.indices.size, objects) for r in read_journal(path, objects))
         self._file = path.open("ab", buffering=0)
-        self._file.truncate(whole)  # what follows a torn record could never be read
+        self._file.truncate(whole)  # records after a torn one could never be read
         self._thread = threading.Thread(target=self._run, name="qumade-journal", daemon=True)
         self._thread.start()
 
     def add(self, results: Results) -> None:
-        """Takes results of samples whose files are written. Raises what a sync or a record failed with."""
+        """Adds results of samples whose files are written. Raises the error of an earlier sync or record."""
         if self._failure is not None:
             raise self._failure
         with self._lock:
             self._pending.append(results)
 
     def close(self, *, sync: bool) -> None:
-        """Ends; with `sync` everything taken is safe and recorded first, without it what is not yet is forgotten."""
+        """Closes the journal. `sync` first syncs and records all results; otherwise pending ones are lost."""
         self._stop.set()
         if sync:
             self._thread.join()
@@ -143,7 +143,7 @@ def _body_bytes(samples: int, objects: int) -> int:
 
 
 def sync_filesystem(file: int) -> None:
-    """Waits until everything written to the file system of an open file is on its disk. Raises OSError."""
+    """Waits until all data written to the file system of an open file is on disk. Raises OSError."""
     try:
         syncfs = ctypes.CDLL(None, use_errno=True).syncfs
     except (AttributeError, OSError):  # not Linux

@@ -1,4 +1,4 @@
-"""The work that executors run: samples of a range of indices are planned, drawn, encoded and written."""
+"""The work that executors run: it plans, draws, encodes and writes the samples of a chunk of indices."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,29 +16,29 @@ __all__ = ["DrawSamples", "Stopped", "Work"]
 
 
 class Stopped(Exception):
-    """The work was asked to stop between two samples."""
+    """Raised when the work is asked to stop between two samples."""
 
 
 class Work(Protocol):
-    """What an executor does with each chunk of indices. It pickles; each process opens its own copy."""
+    """The work on each chunk of indices. It can be pickled; each process opens its own copy."""
 
     @property
     def objects(self) -> int:
-        """The columns of visible_fraction: the most objects in a sample, 0 where the work sees none."""
+        """The number of columns of visible_fraction: the most objects in a sample; 0 if the work draws none."""
 
     def open(self) -> None:
-        """Called once in each process, before the first chunk."""
+        """Is called once in each process, before the first chunk."""
 
     def close(self) -> None:
-        """Called once in each process that ends in order."""
+        """Is called once in each process that exits normally."""
 
     def __call__(self, indices: NDArray[np.int64], stopped: Callable[[], bool]) -> Results:
-        """Processes one chunk. Raises Stopped where `stopped()` becomes true between two samples."""
+        """Processes one chunk. Raises Stopped if `stopped()` returns true between two samples."""
 
 
 @dataclass
 class DrawSamples:
-    """Draws samples and hands their files to a writer."""
+    """Draws samples and passes their files to a writer."""
 
     synthesizer: Synthesizer
     writer: Writer

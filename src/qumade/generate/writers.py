@@ -1,4 +1,4 @@
-"""Writers take the files of drawn samples. Nothing else knows where samples go."""
+"""Writers store the files of drawn samples."""
 
 import os
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ __all__ = ["FolderWriter", "Writer"]
 
 
 class Writer(Protocol):
-    """Takes drawn samples, in one process at a time: it pickles while it is closed. A sample that has been written is
-    there whole, or not at all."""
+    """Stores drawn samples, in one process at a time; it can be pickled while it is closed. A sample is stored
+    completely or not at all."""
 
     def open(self) -> None: ...
 
@@ -23,10 +23,10 @@ class Writer(Protocol):
 
 
 class FolderWriter:
-    """One file per sample in each folder. A file gets its name only when it is whole."""
+    """Writes one file per sample in each folder. A file gets its name only when it is complete."""
 
     def __init__(self, root: Path, suffixes: Mapping[str, str]) -> None:
-        """`suffixes` of the files by folder; `open` creates folders that are missing."""
+        """`suffixes` are the file suffixes by folder; `open` creates missing folders."""
         self.root = root
         self.suffixes = dict(suffixes)
         self._folders: dict[str, int] = {}
@@ -35,6 +35,7 @@ class FolderWriter:
         """Opens the folders. Raises OSError."""
         for folder in self.suffixes:
             (self.root / folder).mkdir(exist_ok=True)
+            # With names relative to an open folder the kernel need not resolve the path, three times per sample.
             self._folders[folder] = os.open(self.root / folder, os.O_RDONLY)
 
     def close(self) -> None:
@@ -42,7 +43,7 @@ class FolderWriter:
             os.close(self._folders.popitem()[1])
 
     def write(self, stem: str, encoded: Encoded) -> None:
-        """Writes a sample's files, over older ones. OSError names the file."""
+        """Writes a sample's files and replaces older ones. Raises OSError naming the file."""
         for folder, content in encoded.files.items():
             name = stem + self.suffixes[folder]
             try:

@@ -1,4 +1,4 @@
-"""A sheet of backgrounds with what their maps tell of the ground, for a person to see which of them are unusable."""
+"""A sheet of backgrounds that shows the ground as their maps describe it: unusable backgrounds are easy to spot."""
 
 import colorsys
 from collections import Counter
@@ -23,8 +23,8 @@ from qumade.viz.sheets import coloured_depth, fitted_text
 
 __all__ = ["GroundRow", "ground_row", "ground_sheet"]
 
-CELL = (192, 144)  # box that each picture is fitted into: width, height
-MOST_ROWS = 150  # a larger picture is more than viewers open
+CELL = (192, 144)  # largest width and height of each image
+MOST_ROWS = 150  # viewers fail to open a larger image
 MARGIN, GAP, CAPTION, HEADING, LEGEND_LINE, STRIPE = 16, 4, 38, 20, 22, 6
 PAPER, INK, FAINT = (250, 250, 248), (32, 32, 36), (110, 110, 114)
 VERDICT_INK = {"error": (200, 20, 30), "warning": (176, 104, 0), "info": (20, 128, 60)}
@@ -33,7 +33,7 @@ HORIZON, STANDABLE = (255, 225, 0), (0, 230, 110)
 ON_PLANE, NEARER, FARTHER = (60, 190, 90), (240, 120, 30), (60, 120, 240)
 OTHER, MOST_CLASSES = (128, 128, 128), 24
 
-# The colours that Cityscapes gave its classes, which people know; other classes get the colours of a wheel.
+# The well-known colours of the Cityscapes classes; other classes get colours from a colour wheel.
 _COLOURS: Mapping[str, tuple[int, int, int]] = {
     "road": (128, 64, 128), "sidewalk": (244, 35, 232), "pavement": (244, 35, 232), "building": (70, 70, 70),
     "wall": (102, 102, 156), "fence": (190, 153, 153), "pole": (153, 153, 153), "traffic light": (250, 170, 30),
@@ -50,10 +50,10 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True, eq=False)
 class GroundRow:
-    """One background at the size of a cell [h, w]: what is known of it, None where it is not.
+    """One background at the size of a cell [h, w]. Maps that do not exist are None.
 
-    `agreement` uint8 is 0 off the ground, else 1 where the depth is the plane's, 2 where nearer, 3 where farther.
-    `horizon` has the rows where the horizon meets the left and the right edge, as shares of the height.
+    `agreement` uint8 is 0 off the ground, 1 where the depth is that of the plane, 2 where it is nearer, 3 where it is
+    farther. `horizon` holds the rows where the horizon meets the left and right edges, as shares of the height.
     """
 
     name: str
@@ -70,13 +70,13 @@ class GroundRow:
 
 
 def ground_row(recipe: Recipe, surveyed: SurveyedBackground) -> GroundRow:
-    """What the sheet shows of a surveyed background: its worst findings as a verdict, figures, and small pictures."""
+    """Computes the row of a surveyed background: its worst findings as a verdict, key figures, and small images."""
     scheme, survey = label_scheme(recipe), surveyed.survey
     width, height = surveyed.scan.width, surveyed.scan.height
     factor = min(CELL[0] / width, CELL[1] / height)
     size = max(1, round(width * factor)), max(1, round(height * factor))
     photo = Image.fromarray(read_rgb(surveyed.scan.path)).resize(size, Image.Resampling.LANCZOS)
-    # Labels and depth are sampled: a mean of two classes, or over a depth edge, is nowhere in the map.
+    # Labels and depth are sampled: a mean of two classes, or across a depth edge, occurs nowhere in the map.
     rows = ((np.arange(size[1]) + 0.5) * height / size[1]).astype(np.intp)
     columns = ((np.arange(size[0]) + 0.5) * width / size[0]).astype(np.intp)
     picked = np.ix_(rows, columns)
@@ -100,11 +100,11 @@ def ground_row(recipe: Recipe, surveyed: SurveyedBackground) -> GroundRow:
 
 
 def ground_sheet(recipe: Recipe, rows: Sequence[GroundRow]) -> Image.Image:
-    """An RGB sheet of backgrounds, unusable ones first and on red, then those with a warning, then the rest, those
-    with the least room to stand first.
+    """Draws an RGB sheet of backgrounds: unusable ones first and on red, then those with a warning, then the rest. Each
+    group is sorted by the area where objects may stand, smallest first.
 
-    Each is a line of pictures: photo, labels, inverse depth, how the ground's depth agrees with its plane, where
-    objects may stand. Pictures that the recipe has no maps for are left out; so are all backgrounds after the 150th.
+    Each background is a row of images: photo, labels, inverse depth, agreement of the ground's depth with its plane,
+    and where objects may stand. Images without maps in the recipe are left out, and so are backgrounds after the 150th.
     """
     if not rows:
         raise QumadeError("Invalid sheet: got no background; must be at least one")
@@ -162,18 +162,18 @@ def _verdict(surveyed: SurveyedBackground) -> tuple[Severity, str]:
 
 
 def _figures(recipe: Recipe, surveyed: SurveyedBackground, survey: Survey, scheme: LabelScheme | None) -> str:
-    """One line of numbers: ground, plane, horizon, and what is there already."""
+    """Formats the key figures of a background: ground, plane, horizon, and objects that it already shows."""
     parts = []
     if surveyed.labels is not None and scheme is not None and survey.standable is not None:
         ground = target_pixels(surveyed.labels, scheme.ground).mean()
-        parts.append(f"ground {ground:.1%} of the picture, to stand on {survey.standable.mean():.1%}")
+        parts.append(f"ground {ground:.1%} of the photo, {survey.standable.mean():.1%} to stand on")
     if survey.fit is not None:
         fit = survey.fit
         parts.append(f"plane: inliers {fit.inlier_share:.0%}, median residual {fit.median_relative_residual:.1%}")
     horizon = _horizon(survey, surveyed.scan.width, surveyed.scan.height)
     if horizon is not None:
         assumed = recipe.depths is None and for_file(surveyed.scan.name, recipe.horizon) is None
-        how = "taken to be at" if assumed else "at"
+        how = "assumed at" if assumed else "at"
         parts.append(f"horizon {how} {sum(horizon) / 2:.2f} of the height")
     if survey.present_share >= 0.001:
         parts.append(f"shows {', '.join(recipe.target)} on {survey.present_share:.1%}")
@@ -181,7 +181,7 @@ def _figures(recipe: Recipe, surveyed: SurveyedBackground, survey: Survey, schem
 
 
 def _span(inverse_depth: NDArray[np.float32]) -> tuple[float, float] | None:
-    """From the farthest to all but the nearest hundredth, which would leave the rest of the picture black."""
+    """Returns the range of inverse depth without the nearest 1 %, which would leave the rest of the image black."""
     known = inverse_depth[np.isfinite(inverse_depth)]
     return (float(known.min()), float(np.percentile(known, 99))) if known.size else None
 
@@ -213,7 +213,7 @@ def _horizon(survey: Survey | None, width: int, height: int) -> tuple[float, flo
 
 
 def _label_colours(recipe: Recipe, rows: Iterable[GroundRow]) -> tuple[dict[int, Colour], list[tuple[str, Colour]]]:
-    """A colour for each id of the commonest classes that occur, and the legend of their names."""
+    """Returns a colour for each id of the most common classes, and the legend with their names."""
     seen: Counter[int] = Counter()
     for row in rows:
         if row.labels is not None:
@@ -233,13 +233,13 @@ def _label_colours(recipe: Recipe, rows: Iterable[GroundRow]) -> tuple[dict[int,
 
 
 def _marks(recipe: Recipe) -> list[tuple[str, Colour]]:
-    """The legend of what is drawn over the photo."""
+    """Returns the legend of the marks that are drawn over the photo."""
     if recipe.labels is None:
         return []
     marks = [("horizon", HORIZON), ("objects may stand", STANDABLE)]
     if recipe.depths is not None:
         on_plane = f"ground on the plane within {INLIER_TOLERANCE:.0%}"
-        marks += [(on_plane, ON_PLANE), ("ground nearer than it", NEARER), ("farther", FARTHER)]
+        marks += [(on_plane, ON_PLANE), ("ground nearer than the plane", NEARER), ("farther", FARTHER)]
     return marks
 
 
@@ -260,7 +260,7 @@ def _cell_titles(recipe: Recipe) -> list[str]:
 
 
 def _cells(recipe: Recipe, row: GroundRow, colours: Mapping[int, Colour]) -> list[Image.Image | None]:
-    """The pictures of one background in the order of the titles."""
+    """Returns the images of one background in the order of the titles."""
     cells: list[Image.Image | None] = [Image.fromarray(row.photo)]
     if recipe.labels is not None:
         cells.append(None if row.labels is None else Image.fromarray(_coloured_labels(row.labels, colours)))
@@ -282,7 +282,7 @@ def _coloured_labels(labels: NDArray[np.int32], colours: Mapping[int, Colour]) -
 
 
 def _painted(row: GroundRow, masks: Iterable[tuple[NDArray[np.bool_], Colour]], strength: float) -> Image.Image:
-    """The photo in grey with areas in colour, and the horizon."""
+    """Draws coloured areas and the horizon over the photo in greyscale."""
     grey = np.asarray(Image.fromarray(row.photo).convert("L"))
     pixels = np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
     for where, colour in masks:
@@ -305,7 +305,7 @@ def _title(rows: Sequence[GroundRow], shown: Sequence[GroundRow]) -> str:
 def _draw_legend(
     draw: ImageDraw.ImageDraw | None, legend: Iterable[tuple[str, Colour]], width: int, top: int, font: Font
 ) -> int:
-    """Draws swatches with names from the left, in as many lines as it takes, and returns their height in pixels."""
+    """Draws swatches with names from the left, in as many lines as needed, and returns their height in pixels."""
     left, line = MARGIN, -1
     for name, colour in legend:
         needed = 20 + round(font.getlength(name)) + 18

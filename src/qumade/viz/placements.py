@@ -1,6 +1,6 @@
-"""How the placements of a dataset came out, on one picture: sizes, positions, visibility, rejections, splits.
+"""Plots the placements of a dataset in one figure: sizes, positions, visibility, rejections, splits.
 
-Counted from manifest.parquet in bounded memory; a dataset without one is judged by its masks.
+They are counted from manifest.parquet in bounded memory. For a dataset without a manifest, the masks are plotted.
 """
 
 from collections import Counter
@@ -34,11 +34,11 @@ __all__ = [
     "write_placements",
 ]
 
-ROWS = 16384  # of the manifest in memory at once
+ROWS = 16384  # rows of the manifest in memory at once
 BINS = 50
-REACH = 0.25  # how far beyond the picture's edges positions are counted, as share of its sides
+REACH = 0.25  # positions are counted this far beyond the edges of the image, as a share of its sides
 GRID = 60  # cells along each side of a heat map
-MASKS = 2000  # read at most where there is no manifest
+MASKS = 2000  # the most masks to read if there is no manifest
 BARS = 8
 NUMBERS = ("left", "top", "width", "height", "contact_u", "contact_v", "visible_fraction")
 BLUE, COLOURS = "#33638d", "viridis"
@@ -46,7 +46,7 @@ BLUE, COLOURS = "#33638d", "viridis"
 
 @dataclass
 class PlacementCounts:
-    """Counts over all objects; heat maps [row, column] reach a quarter of a side beyond each edge of the picture."""
+    """Counts over all objects; heat maps [row, column] extend a quarter of a side beyond each edge of the image."""
 
     size: tuple[int, int]  # width, height of a sample
     samples: int = 0
@@ -54,7 +54,7 @@ class PlacementCounts:
     fallbacks: int = 0
     scale: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(BINS, np.int64)
-    )  # over [0, 1], larger in the last
+    )  # over [0, 1]; the last bin holds larger values too
     visible: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))  # over [0, 1]
     centres: NDArray[np.int64] = field(default_factory=lambda: np.zeros((GRID, GRID), np.int64))
     contacts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((GRID, GRID), np.int64))
@@ -65,7 +65,7 @@ class PlacementCounts:
 
 @dataclass
 class MaskCounts:
-    """Of `samples` masks: the share of object pixels of each, and the mean mask [GRID, GRID] in [0, 1]."""
+    """The share of object pixels in each of `samples` masks, and the mean mask [GRID, GRID] in [0, 1]."""
 
     samples: int
     area_share: NDArray[np.float64]
@@ -73,12 +73,12 @@ class MaskCounts:
 
 
 def has_placements(dataset: FolderDataset) -> bool:
-    """Return whether there is anything to draw: imported datasets of depth alone place nothing and have no masks."""
-    return dataset.has_masks or _tells_objects(dataset.manifest_path)
+    """Return whether there is anything to plot: imported datasets with only depth have neither placements nor masks."""
+    return dataset.has_masks or _lists_objects(dataset.manifest_path)
 
 
-def _tells_objects(manifest: Path | None) -> bool:
-    """Return whether a manifest is one of placements; a torn one is, so that reading it says what is wrong."""
+def _lists_objects(manifest: Path | None) -> bool:
+    """Return whether a manifest lists placements. True also for a torn one: reading it then reports the error."""
     if manifest is None:
         return False
     try:
@@ -88,11 +88,11 @@ def _tells_objects(manifest: Path | None) -> bool:
 
 
 def write_placements(dataset: FolderDataset, path: Path) -> None:
-    """Write a PNG of the placements in the manifest, or of the masks where a dataset has no manifest of them.
+    """Write a PNG of the placements in the manifest, or of the masks if no manifest lists placements.
 
-    Raises QumadeError where it has neither, or the manifest is torn or of other columns.
+    Raises QumadeError if the dataset has neither, or if the manifest is torn or has other columns.
     """
-    if _tells_objects(dataset.manifest_path):
+    if _lists_objects(dataset.manifest_path):
         figure = draw_placements(count_placements(dataset))
     else:
         figure = draw_masks(count_masks(dataset))
@@ -118,16 +118,16 @@ def count_placements(dataset: FolderDataset) -> PlacementCounts:
                 _count_rows(counts, batch)
     except (pa.ArrowException, KeyError, ValueError, TypeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise QumadeError(f"Invalid manifest: got a torn or foreign one in {path} ({reason})") from error
+        raise QumadeError(f"Invalid manifest: got a damaged or unknown one in {path} ({reason})") from error
     if dataset.metadata is not None and dataset.metadata.complete and counts.samples != len(dataset):
         raise QumadeError(
-            f"Invalid manifest: got {counts.samples} rows in {path}; must be {len(dataset)}, one a sample"
+            f"Invalid manifest: got {counts.samples} rows in {path}; must be {len(dataset)}, one per sample"
         )
     return counts
 
 
 def count_masks(dataset: FolderDataset) -> MaskCounts:
-    """Measure the masks of a dataset, at most 2000 spread evenly over it."""
+    """Measure the masks of a dataset, at most a stratified selection of 2000."""
     if not dataset.has_masks:
         raise QumadeError(f"Invalid dataset: got neither manifest.parquet nor masks/ in {dataset.root}; must have one")
     positions = stratified_indices(len(dataset), MASKS).tolist()
@@ -143,7 +143,7 @@ def count_masks(dataset: FolderDataset) -> MaskCounts:
 
 
 def draw_placements(counts: PlacementCounts) -> Figure:
-    """Draw the counts as one figure."""
+    """Draw the counts in one figure."""
     figure = Figure((14, 8), dpi=110, layout="constrained")
     axes = figure.subplots(2, 3)
     figure.suptitle(f"Placements: {counts.objects:,} objects in {counts.samples:,} samples")
@@ -155,17 +155,17 @@ def draw_placements(counts: PlacementCounts) -> Figure:
     drawn = {f"placed: {name}": number for name, number in counts.policies.items()}
     drawn["fell back"] = counts.fallbacks
     drawn |= {f"rejected: {name}": number for name, number in counts.rejections.items()}
-    _draw_shares(axes[1, 2], drawn, counts.objects, "policies and rejections", "number an object")
+    _draw_shares(axes[1, 2], drawn, counts.objects, "policies and rejections", "number per object")
     return figure
 
 
 def draw_masks(counts: MaskCounts) -> Figure:
-    """Draw the area of masks and their mean as one figure."""
+    """Draw the distribution of mask areas and the mean mask in one figure."""
     figure = Figure((10, 4.5), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2)
     figure.suptitle(f"Masks of {counts.samples:,} samples (no manifest)")
     shares, _ = np.histogram(counts.area_share, BINS, (0.0, 1.0))
-    _draw_histogram(left, shares / counts.samples, "share of the picture that is object", "samples")
+    _draw_histogram(left, shares / counts.samples, "object share of the image", "samples")
     drawn = right.imshow(counts.mean_mask, COLOURS, extent=(0, 1, 1, 0), vmin=0)
     right.set_title("mean mask, over width and height")
     figure.colorbar(drawn, ax=right, shrink=0.8)
@@ -208,10 +208,10 @@ def _draw_histogram(axes: Axes, shares: NDArray[np.float64], what: str, of_what:
 
 
 def _draw_sizes(axes: Axes, shares: NDArray[np.float64]) -> None:
-    _draw_histogram(axes, shares, "scale: square root of (box area / picture area)", "objects")
+    _draw_histogram(axes, shares, "scale: square root of (box area / image area)", "objects")
     area = axes.secondary_xaxis("top", functions=(np.square, lambda share: np.sqrt(np.maximum(share, 0))))
     area.set_xticks([0.01, 0.1, 0.25, 0.5, 1], ["1 %", "10 %", "25 %", "50 %", "100 %"])
-    area.set_xlabel("box area / picture area")
+    area.set_xlabel("box area / image area")
 
 
 def _draw_heat(figure: Figure, axes: Axes, grid: NDArray[np.int64], size: tuple[int, int], title: str) -> None:
@@ -220,12 +220,12 @@ def _draw_heat(figure: Figure, axes: Axes, grid: NDArray[np.int64], size: tuple[
     drawn = axes.imshow(grid, COLOURS, extent=edges, vmin=0, interpolation="nearest")
     axes.plot([0, width, width, 0, 0], [0, 0, height, height, 0], color="white", linewidth=1.2)
     left_out = "" if grid.any() else " (none in reach)"
-    axes.set(title=f"{title}{left_out}", xlabel="u, pixels (white: the picture's edge)", ylabel="v, pixels")
-    figure.colorbar(drawn, ax=axes, shrink=0.8, label="objects a cell")
+    axes.set(title=f"{title}{left_out}", xlabel="u, pixels (white: edge of the image)", ylabel="v, pixels")
+    figure.colorbar(drawn, ax=axes, shrink=0.8, label="objects per cell")
 
 
 def _draw_shares(axes: Axes, counts: dict[str, int] | Counter[str], whole: int, title: str, what: str) -> None:
-    """Draw a bar a name: its number, and its number for each of the whole."""
+    """Draw one bar per name, labelled with its count and its count divided by `whole`."""
     entries = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:BARS]
     ratios = [number / max(whole, 1) for _, number in entries]
     bars = axes.barh(range(len(entries)), ratios, color=BLUE)

@@ -9,7 +9,7 @@ __all__ = ["preview_recipe"]
 
 
 def preview_recipe(synthesizer: Synthesizer, count: int = 24) -> Image.Image:
-    """The `count` samples that a limit takes, as drawn: image, mask and layered depth."""
+    """Draw a sheet of the samples that a limit of `count` selects: image, mask and layered depth."""
     indices = synthesizer.indices(count)
     plans = synthesizer.plan(indices)
     catalog, depth = synthesizer.catalog, synthesizer.depth_encoding

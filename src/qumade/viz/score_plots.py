@@ -23,11 +23,11 @@ SETTINGS: Any = {
     "axes.spines.right": False,
 }
 BINS = 25
-MOST_POINTS = 5000  # of a plot of points: more make pages heavy and show nothing more
+MOST_POINTS = 5000  # points in a scatter plot: more only make pages larger
 
 
 def plot_histogram(scores: NDArray[np.float64], title: str) -> bytes:
-    """Return the share of pictures with each score in [0, 1] and their mean; NaN is left out."""
+    """Return a histogram of the scores of images in [0, 1] with their mean, as SVG; NaN is left out."""
     known = scores[~np.isnan(scores)]
     figure, axes = _figure()
     counts, edges = np.histogram(known, BINS, (0.0, 1.0))
@@ -35,12 +35,12 @@ def plot_histogram(scores: NDArray[np.float64], title: str) -> bytes:
     if known.size:
         axes.axvline(float(known.mean()), color=ORANGE, label=f"mean {known.mean():.3f}")
         axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 0.98))
-    axes.set(xlim=(0, 1), xlabel=f"{title} of a picture", ylabel="% of pictures")
+    axes.set(xlim=(0, 1), xlabel=f"{title} of an image", ylabel="% of images")
     return _svg(figure)
 
 
 def plot_sizes(object_share: NDArray[np.float64], scores: NDArray[np.float64], title: str) -> bytes:
-    """Return scores over the share of the picture that is object: median and quartiles in equal parts of pictures."""
+    """Return scores over the object's share of the image, as SVG: median and quartiles of equally large groups."""
     known = ~np.isnan(scores) & (object_share > 0)
     share, known_scores = object_share[known], scores[known]
     figure, axes = _figure()
@@ -56,12 +56,12 @@ def plot_sizes(object_share: NDArray[np.float64], scores: NDArray[np.float64], t
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
         axes.legend(frameon=False, loc="lower right")
-    axes.set(ylim=(0, 1.02), xlabel="object, % of the picture", ylabel=title)
+    axes.set(ylim=(0, 1.02), xlabel="object, % of the image", ylabel=title)
     return _svg(figure)
 
 
 def plot_intervals(intervals: dict[str, Interval], title: str) -> bytes:
-    """Return means with their 95 % intervals, a line each; an open point has no interval."""
+    """Return means with their 95 % intervals, one line each, as SVG; an open point has no interval."""
     figure, axes = _figure(0.6 + 0.42 * max(len(intervals), 2))
     _draw_intervals(axes, intervals)
     axes.set(xlabel=f"{title}, mean and 95 % interval")
@@ -70,7 +70,7 @@ def plot_intervals(intervals: dict[str, Interval], title: str) -> bytes:
 
 
 def plot_pairs(first: NDArray[np.float64], second: NDArray[np.float64], title: str, names: tuple[str, str]) -> bytes:
-    """Return the scores of each picture by two networks against each other; below the line the first is better."""
+    """Return a scatter plot of the scores of two networks per image, as SVG; the first is better below the line."""
     known = ~(np.isnan(first) | np.isnan(second))
     a, b = first[known], second[known]
     step = max(1, -(-a.size // MOST_POINTS))
@@ -83,7 +83,7 @@ def plot_pairs(first: NDArray[np.float64], second: NDArray[np.float64], title: s
 
 
 def plot_differences(intervals: dict[str, Interval], names: tuple[str, str]) -> bytes:
-    """Return differences with their 95 % intervals around zero, a line each."""
+    """Return differences with their 95 % intervals around zero, one line each, as SVG."""
     figure, axes = _figure(0.9 + 0.42 * max(len(intervals), 2))
     axes.axvline(0, color=GREY, linewidth=1)
     _draw_intervals(axes, intervals)

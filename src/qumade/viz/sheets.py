@@ -1,4 +1,4 @@
-"""Contact sheets: image, mask and depth of many samples on one picture, for people to look at before they compute."""
+"""Contact sheets: image, mask and depth of many samples on one page, to look at before training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from qumade.errors import QumadeError
 
 __all__ = ["SheetRow", "coloured_depth", "contact_sheet", "depth_legend", "fitted_text", "preview_dataset"]
 
-CELL = 192  # side of the square that each picture is fitted into
+CELL = 192  # side of the square that each image is fitted into, in pixels
 SHEET_WIDTH = 1840
 MARGIN, GAP, CAPTION, HEADER = 16, 4, 24, 52
 PAPER, INK, FAINT = (250, 250, 248), (32, 32, 36), (120, 120, 124)
@@ -24,8 +24,8 @@ COLOURS = "inferno"
 
 @dataclass(frozen=True, eq=False)
 class SheetRow:
-    """One sample: image uint8 [H, W, 3], mask uint8 [H, W] (255 the object), inverse depth float32 [H, W] (NaN
-    unknown), and a line of text below them. Mask and depth may be None."""
+    """One sample: image uint8 [H, W, 3], mask uint8 [H, W] (255 is the object), inverse depth float32 [H, W] (NaN
+    unknown), and a caption below them. Mask and depth may be None."""
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8] | None
@@ -41,14 +41,14 @@ def contact_sheet(
     inverse_depth_limits: tuple[float, float] | None = None,
     outline: bool = True,
 ) -> Image.Image:
-    """Return an RGB sheet of the samples, several a line, each as image | mask | depth over its caption.
+    """Return an RGB sheet of the samples, several per line, each as image | mask | depth above its caption.
 
-    Pictures of any size and shape are shrunk, or enlarged by a whole factor, into a 192 px square. Depth is coloured
-    from black (far) to bright (near) over `inverse_depth_limits` (far, near), or each picture over its own range
-    where that is None; unknown depth is slate. `outline` draws the boundary of the mask into the image.
+    Images of any size are shrunk, or enlarged by an integer factor, into a 192 px square. Depth is coloured from black
+    (far) to bright (near) over `inverse_depth_limits` (far, near), or each image over its own range if that is None;
+    unknown depth is slate. `outline` draws the boundary of the mask into the image.
     """
     if not rows:
-        raise QumadeError("Invalid preview: got no sample; must be at least one")
+        raise QumadeError("Invalid preview: got no samples; must have at least one")
     strips = [_strip(row, inverse_depth_limits, outline) for row in rows]
     strip_width = max(strip.width for strip in strips)
     strip_height = max(strip.height for strip in strips)
@@ -76,7 +76,8 @@ def contact_sheet(
 
 
 def preview_dataset(dataset: FolderDataset, count: int = 24, *, seed: int = 0) -> Image.Image:
-    """Return a contact sheet of `count` samples, one drawn at random from each of as many parts of the dataset."""
+    """Return a contact sheet of `count` samples: the dataset is divided into `count` parts, and one sample is drawn
+    from each."""
     if count < 1:
         raise QumadeError(f"Invalid preview: got {count} samples; must be at least one")
     count = min(count, len(dataset))
@@ -84,11 +85,11 @@ def preview_dataset(dataset: FolderDataset, count: int = 24, *, seed: int = 0) -
     positions = np.random.Generator(np.random.Philox(seed)).integers(edges[:-1], edges[1:])
     rows = []
     for position in positions:
-        triple = dataset.read(int(position))
+        sample = dataset.read(int(position))
         caption = str(dataset.stems[position])
-        if triple.mask is not None:
-            caption += f"   object {100 * np.mean(triple.mask >= 128):.1f} %"
-        rows.append(SheetRow(triple.image, triple.mask, triple.inverse_depth, caption))
+        if sample.mask is not None:
+            caption += f"   object {100 * np.mean(sample.mask >= 128):.1f} %"
+        rows.append(SheetRow(sample.image, sample.mask, sample.inverse_depth, caption))
     title = f"{dataset.name}: {count} of {len(dataset)} samples"
     encoding = dataset.depth_encoding
     if encoding is None:
@@ -99,12 +100,12 @@ def preview_dataset(dataset: FolderDataset, count: int = 24, *, seed: int = 0) -
 
 
 def depth_legend(kind: str | None, source: str | None = None) -> str:
-    """Return what a legend says of depth of this kind (metric, scaled, affine or None) and source."""
+    """Return the legend text for depth of this kind (metric, scaled, affine or None) and source."""
     text = {
         "metric": "inverse depth in 1/m",
         "scaled": "inverse depth up to one factor (scaled)",
         "affine": "inverse depth up to factor and shift (affine)",
-    }.get(kind or "", "inverse depth of each picture, unit unknown")
+    }.get(kind or "", "inverse depth of each image, unit unknown")
     return f"{text}, {source}" if source else text
 
 
@@ -113,7 +114,7 @@ def _strip(row: SheetRow, inverse_depth_limits: tuple[float, float] | None, outl
     height, width = row.image.shape[:2]
     factor = CELL / max(height, width)
     if factor > 1:
-        factor = float(int(factor))  # whole pixels stay whole
+        factor = float(int(factor))  # an integer factor keeps pixels square
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     nearest = Image.Resampling.NEAREST
     image = Image.fromarray(row.image).resize(size, nearest if factor > 1 else Image.Resampling.LANCZOS)
@@ -121,10 +122,10 @@ def _strip(row: SheetRow, inverse_depth_limits: tuple[float, float] | None, outl
     if row.mask is not None:
         mask = Image.fromarray(row.mask).resize(size, nearest if factor > 1 else Image.Resampling.BOX)
         if outline:
-            image.paste(OUTLINE, mask=Image.fromarray(_rim(np.asarray(mask) >= 128)))
+            image.paste(OUTLINE, mask=Image.fromarray(_boundary(np.asarray(mask) >= 128)))
         cells.append(mask.convert("RGB"))
     if row.inverse_depth is not None:
-        # nearest: a mean over a depth edge is a depth that is nowhere
+        # nearest: a mean across a depth edge is a depth that occurs nowhere
         cells.append(Image.fromarray(coloured_depth(row.inverse_depth, inverse_depth_limits)).resize(size, nearest))
     strip = Image.new("RGB", (len(cells) * (size[0] + GAP) - GAP, size[1]), PAPER)
     for position, cell in enumerate(cells):
@@ -132,8 +133,8 @@ def _strip(row: SheetRow, inverse_depth_limits: tuple[float, float] | None, outl
     return strip
 
 
-def _rim(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the pixels inside that touch one outside; the picture's own edge is no rim."""
+def _boundary(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the inside pixels next to an outside one; the edge of the image is no boundary."""
     padded = np.pad(inside, 1, mode="edge")
     core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return inside & ~core
@@ -142,8 +143,8 @@ def _rim(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def coloured_depth(
     inverse_depth: NDArray[np.float32], inverse_depth_limits: tuple[float, float] | None
 ) -> NDArray[np.uint8]:
-    """Return inverse depth [H, W] in colours, uint8 [H, W, 3]: black at the far end of the range, or of the values,
-    bright at the near end, slate where unknown."""
+    """Return inverse depth [H, W] in colours, uint8 [H, W, 3], over `inverse_depth_limits` or over the range of the
+    values: black at the far end, bright at the near end, slate where unknown."""
     known = np.isfinite(inverse_depth)
     far, near = inverse_depth_limits or (0.0, 1.0)
     if inverse_depth_limits is None and known.any():
@@ -155,7 +156,7 @@ def coloured_depth(
 
 
 def _range_of(rows: Sequence[SheetRow]) -> tuple[float, float]:
-    """Return 0 and the inverse depth that all but the nearest half percent of the known pixels stay below."""
+    """Return 0 and the 99.5th percentile of the known inverse depth."""
     depths = [row.inverse_depth[np.isfinite(row.inverse_depth)] for row in rows if row.inverse_depth is not None]
     known = np.concatenate(depths) if depths else np.zeros(0)
     near = float(np.percentile(known, 99.5)) if known.size else 0.0
@@ -165,7 +166,7 @@ def _range_of(rows: Sequence[SheetRow]) -> tuple[float, float]:
 def _draw_legend(
     draw: ImageDraw.ImageDraw, right: int, title: str, inverse_depth_limits: tuple[float, float] | None
 ) -> int:
-    """Draw the colour bar with its two ends, right-aligned, and return where it begins."""
+    """Draw the colour bar with its two ends, right-aligned, and return its left edge."""
     font = ImageFont.load_default(13)
     far, near = (
         ("far", "near")
@@ -193,7 +194,7 @@ def _draw_legend(
 
 
 def fitted_text(text: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Return text cut off with dots where it is wider than `width` pixels."""
+    """Return the text, cut off with dots if it is wider than `width` pixels."""
     text = " ".join(text.split(" ")) if text.isprintable() else ascii(text)[1:-1]
     if font.getlength(text) <= width:
         return text

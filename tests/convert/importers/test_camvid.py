@@ -15,7 +15,7 @@ IDS = np.array([[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]], np.uint8)
 
 @pytest.fixture(params=["segnet", "nested"])
 def root(request: pytest.FixtureRequest, tmp_path: Path, save_picture: SavePicture) -> Path:
-    """Two frames of train, one of val, none of test, in either layout."""
+    """Writes two frames of train, one of val and none of test, in each layout."""
     for split, stems in (("train", ["0001TP_006690", "0001TP_006720"]), ("val", ["0016E5_07959"])):
         nested = request.param == "nested"
         images = tmp_path / split / "images" if nested else tmp_path / split
@@ -40,7 +40,7 @@ def test_ids_become_mask_and_ignore_and_splits_are_kept(root: Path) -> None:
     np.testing.assert_array_equal(labels.in_front > 0, np.isin(IDS, [2, 6, 9, 10]))
 
 
-def test_several_classes_may_make_the_mask(root: Path) -> None:
+def test_several_classes_may_form_the_mask(root: Path) -> None:
     labels = read_camvid(root, ("car", "pedestrian")).records[0].read_labels((2, 6))
     assert labels.mask is not None and labels.in_front is not None
     np.testing.assert_array_equal(labels.mask == 255, np.isin(IDS, [8, 9]))
@@ -48,12 +48,12 @@ def test_several_classes_may_make_the_mask(root: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["lorry", "unlabelled", "terrain"])
-def test_a_wrong_class_is_refused_with_those_that_exist(root: Path, wrong: str) -> None:
+def test_an_unknown_class_is_refused_naming_the_known_ones(root: Path, wrong: str) -> None:
     with pytest.raises(QumadeError, match=rf"--class: got '{wrong}' .*must be one of sky, building, .*car"):
         read_camvid(root, (wrong,))
 
 
-def test_an_image_without_its_map_is_named(root: Path, save_picture: SavePicture) -> None:
+def test_an_image_without_label_map_is_named(root: Path, save_picture: SavePicture) -> None:
     folder = root / "train" / "images"
     folder = folder if folder.is_dir() else root / "train"
     save_picture(folder / "extra.png", np.zeros((2, 6, 3), np.uint8))
@@ -61,7 +61,7 @@ def test_an_image_without_its_map_is_named(root: Path, save_picture: SavePicture
         read_camvid(root)
 
 
-def test_a_map_of_another_size_is_named(root: Path) -> None:
+def test_a_label_map_of_another_size_is_named(root: Path) -> None:
     with pytest.raises(QumadeError, match=r"got 6x2 in .*0001TP_006690.png; must be 6x3"):
         read_camvid(root).records[0].read_labels((3, 6))
 
@@ -71,7 +71,7 @@ def test_an_empty_folder_names_the_layout(tmp_path: Path) -> None:
         read_camvid(tmp_path)
 
 
-def test_equal_stems_of_two_splits_are_told_apart(tmp_path: Path, save_picture: SavePicture) -> None:
+def test_equal_stems_of_two_splits_are_prefixed(tmp_path: Path, save_picture: SavePicture) -> None:
     for split in ("train", "val"):
         save_picture(tmp_path / split / "a.png", np.zeros((2, 6, 3), np.uint8))
         save_picture(tmp_path / f"{split}annot" / "a.png", IDS)
@@ -86,9 +86,9 @@ def test_the_real_frames(real_data: Path, tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path / "out")
     assert dataset.metadata is not None and dataset.metadata.size == (480, 360)
     for number, record in enumerate(few.records):
-        triple = dataset.read(number)
+        sample = dataset.read(number)
         assert isinstance(record.image, Path)
         assert dataset.path("images", number).read_bytes() == record.image.read_bytes()
-        np.testing.assert_array_equal(triple.image, read_image(record))
-        assert triple.mask is not None and triple.ignore is not None
-        assert not (triple.ignore & (triple.mask > 0)).any()
+        np.testing.assert_array_equal(sample.image, read_image(record))
+        assert sample.mask is not None and sample.ignore is not None
+        assert not (sample.ignore & (sample.mask > 0)).any()

@@ -51,7 +51,7 @@ def test_labels_instances_and_depth(root: Path) -> None:
     np.testing.assert_allclose(labels.inverse_depth, wanted, rtol=1e-6)
 
 
-def test_train_ids_serve_where_label_ids_are_missing(root: Path) -> None:
+def test_train_ids_are_used_without_label_ids(root: Path) -> None:
     (root / "gtFine" / "train" / "aachen" / f"{STEM}_gtFine_labelIds.png").unlink()
     labels = read_cityscapes(root).records[0].read_labels((2, 4))
     assert labels.mask is not None and labels.ignore is not None
@@ -62,13 +62,13 @@ def test_train_ids_serve_where_label_ids_are_missing(root: Path) -> None:
 def test_it_is_read_back_with_depth_in_metres(root: Path, tmp_path: Path) -> None:
     write_import(read_cityscapes(root), tmp_path / "out", workers=1, progress=False)
     dataset = open_dataset(tmp_path / "out")
-    # 500 m is beyond the code, hence infinitely far
+    # 500 m is farther than the code can store, so it becomes infinitely far
     wanted = [[0, 65535, 65535, 50 * 256], [0, 0, 0, round(256 * 500 * 256 / 65534)]]
     np.testing.assert_array_equal(dataset.read_depth_levels(0), wanted)
     assert dataset.has_masks and dataset.has_ignore
 
 
-def test_without_disparity_it_is_a_dataset_of_masks(root: Path, tmp_path: Path) -> None:
+def test_without_disparity_the_dataset_has_only_masks(root: Path, tmp_path: Path) -> None:
     (root / "disparity").rename(tmp_path / "elsewhere")
     source = read_cityscapes(root)
     assert source.folders == ("masks", "ignore") and source.depth is None
@@ -85,7 +85,7 @@ def test_a_wrong_camera_is_named(root: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("baseline", [0, -0.2, float("nan"), float("inf")])
-def test_a_baseline_that_is_none_is_named(root: Path, baseline: float) -> None:
+def test_an_invalid_baseline_is_named(root: Path, baseline: float) -> None:
     camera = {**CAMERA, "extrinsic": {"baseline": baseline}}
     (root / "camera" / "train" / "aachen" / f"{STEM}_camera.json").write_text(json.dumps(camera))
     with pytest.raises(QumadeError, match="must be finite and above 0"):

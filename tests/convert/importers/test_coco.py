@@ -19,7 +19,7 @@ HEIGHT, WIDTH = 12, 16
 
 
 def runs_of(mask: np.ndarray) -> list[int]:
-    """Lengths of runs down the columns, beginning with a run of 0."""
+    """Returns the run lengths in column-major order, starting with a run of 0."""
     flat = mask.T.ravel().astype(np.int8)
     edges = np.flatnonzero(np.diff(flat, prepend=0, append=-1))
     return np.diff(edges, prepend=0).tolist() if flat[0] == 0 or len(edges) else [len(flat)]
@@ -118,7 +118,7 @@ def test_wrong_segmentations_are_named(tmp_path: Path, save_picture: SavePicture
         read_coco(tmp_path).records[0].read_labels((HEIGHT, WIDTH))
 
 
-def test_corners_far_out_take_no_memory() -> None:
+def test_far_corners_take_no_memory() -> None:
     mask = decode_segmentation([[-1e300, -1e300, 1e300, -1e300, 1e300, 1e300, -1e300, 1e300]], (HEIGHT, WIDTH))
     assert mask.all()
 

@@ -17,7 +17,7 @@ DRIVE = "2011_09_26_drive_0001_sync"
 
 
 def make_drives(root: Path, save_picture: SavePicture) -> None:
-    """Photos as of the raw data, depth as of data_depth_annotated: frames begin at 5, and differ between drives."""
+    """Writes photos as in the raw data and depth as in data_depth_annotated: frames start at 5 and differ per drive."""
     for date, drive, part in (
         ("2011_09_26", DRIVE, "train"),
         ("2011_10_03", "2011_10_03_drive_0047_sync", "val"),
@@ -43,7 +43,7 @@ def test_drives_keep_their_split_and_their_name(tmp_path: Path, save_picture: Sa
     np.testing.assert_allclose(inverse, INVERSE, rtol=1e-6)
 
 
-def test_depth_beside_the_photos_of_a_drive_is_found(tmp_path: Path, save_picture: SavePicture) -> None:
+def test_depth_next_to_the_photos_of_a_drive_is_found(tmp_path: Path, save_picture: SavePicture) -> None:
     drive = tmp_path / "2011_09_26" / DRIVE
     save_picture(drive / "image_02" / "data" / "0000000005.png", PHOTO)
     save_picture(drive / "proj_depth" / "groundtruth" / "image_02" / "0000000005.png", CODES)
@@ -77,7 +77,9 @@ def test_drives_without_photos_are_left_out_and_counted(tmp_path: Path, save_pic
     make_drives(tmp_path, save_picture)
     other = tmp_path / "train" / "2011_09_28_drive_0002_sync" / "proj_depth" / "groundtruth" / "image_02"
     save_picture(other / "0000000005.png", CODES)
-    with pytest.warns(UserWarning, match="1 drives have depth but no photos: 2011_09_28_drive_0002_sync/image_02"):
+    with pytest.warns(
+        UserWarning, match="left out 1 drives with depth but no photos, first 2011_09_28_drive_0002_sync/image_02"
+    ):
         assert len(read_kitti(tmp_path).records) == 3
 
 
@@ -95,7 +97,7 @@ def test_8_bit_depth_is_named(tmp_path: Path, save_picture: SavePicture) -> None
         read_kitti(tmp_path).records[0].read_labels((2, 3))
 
 
-def test_classes_are_refused_for_there_are_no_masks(tmp_path: Path) -> None:
+def test_classes_are_refused_without_masks(tmp_path: Path) -> None:
     with pytest.raises(QumadeError, match="KITTI depth has no masks"):
         read_kitti(tmp_path, ("car",))
 

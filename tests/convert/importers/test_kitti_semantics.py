@@ -31,7 +31,7 @@ def test_ids_and_instances(tmp_path: Path, save_picture: SavePicture, above: str
     np.testing.assert_array_equal(labels.instances, [[6657, 6658, 0, 0], [0, 0, 0, 0]])
 
 
-def test_a_map_without_its_photo_is_named(tmp_path: Path, save_picture: SavePicture) -> None:
+def test_a_label_map_without_its_photo_is_named(tmp_path: Path, save_picture: SavePicture) -> None:
     save_picture(tmp_path / "training" / "semantic" / "000000_10.png", IDS)
     with pytest.raises(QumadeError, match=r"semantic/000000_10.png without its photo"):
         read_kitti_semantics(tmp_path)

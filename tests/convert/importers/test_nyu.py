@@ -21,7 +21,7 @@ NAMES = ["book", "chair", "night stand"]
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A file as MATLAB 7.3 writes it: the order of the indices reversed, a cell array of references to UTF-16 text."""
+    """Writes a file like MATLAB 7.3: reversed order of indices, and a cell array of references to UTF-16 text."""
     with h5py.File(tmp_path / FILE, "w") as file:
         file["images"], file["depths"], file["labels"] = IMAGES.T, DEPTHS.T, LABELS.T
         cells = file.create_dataset("names", (1, len(NAMES)), h5py.ref_dtype)
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_frames_are_turned_upright_and_depth_is_in_metres(root: Path, tmp_path: Path) -> None:
+def test_frames_are_upright_and_depth_is_in_metres(root: Path, tmp_path: Path) -> None:
     source = read_nyu(root)
     assert [each.stem for each in source.records] == ["nyu_0001", "nyu_0002"]
     assert source.folders == ("depth",)
@@ -54,7 +54,7 @@ def test_classes_by_name(root: Path) -> None:
         read_nyu(root, ("car",))
 
 
-def test_splits_of_the_matlab_file_beside_it(root: Path) -> None:
+def test_splits_come_from_the_matlab_file_next_to_it(root: Path) -> None:
     assert [each.split for each in read_nyu(root).records] == ["", ""]
     savemat(root / "splits.mat", {"trainNdxs": np.array([[2]]), "testNdxs": np.array([[1]])})
     assert [each.split for each in read_nyu(root).records] == ["test", "train"]
@@ -70,7 +70,7 @@ def test_unknown_depth_stays_unknown(root: Path) -> None:
     assert inverse is not None and np.isnan(inverse).sum() == 2
 
 
-def test_foreign_and_torn_files_are_named(root: Path, tmp_path: Path) -> None:
+def test_unknown_and_damaged_files_are_named(root: Path, tmp_path: Path) -> None:
     path = root / FILE
     data = path.read_bytes()
     for content in (b"", b"MATLAB 5.0 MAT-file", data[: len(data) // 2]):
@@ -82,7 +82,7 @@ def test_foreign_and_torn_files_are_named(root: Path, tmp_path: Path) -> None:
         read_nyu(root)
 
 
-def test_data_in_another_file_is_not_followed(root: Path) -> None:
+def test_links_to_other_files_are_not_followed(root: Path) -> None:
     with h5py.File(root / "other.h5", "w") as other:
         other["secret"] = DEPTHS.T
     with h5py.File(root / FILE, "r+") as file:

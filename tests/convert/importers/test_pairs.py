@@ -63,12 +63,12 @@ def test_label_maps_with_names(root: Path) -> None:
         ({"masks": "no_ground"}, "found no labelled image"),
     ],
 )
-def test_wrong_arguments(root: Path, arguments: dict, message: str) -> None:
+def test_wrong_arguments_are_refused(root: Path, arguments: dict, message: str) -> None:
     with pytest.raises(QumadeError, match=message):
         read_pairs(root, Path("photos"), **arguments)
 
 
-def test_class_numbers_are_no_mask(root: Path, save_picture: SavePicture) -> None:
+def test_class_ids_are_refused_as_a_mask(root: Path, save_picture: SavePicture) -> None:
     save_picture(root / "masks" / "a.png", np.eye(2, 3, dtype=np.uint8))
     source = read_pairs(root, Path("photos"), Path("masks"))
     with pytest.raises(QumadeError, match=r"got only levels 0 and 1 in .*masks/a.png"):

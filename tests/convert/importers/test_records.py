@@ -23,7 +23,7 @@ def record(stem: str, split: str = "") -> Record:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["train", "val"])), unique=True))
-def test_stems_become_unique_and_stay_where_they_are(names: list[tuple[str, str]]) -> None:
+def test_stems_become_unique_and_unique_ones_stay(names: list[tuple[str, str]]) -> None:
     stems = [each.stem for each in unique_stems(record(*name) for name in names)]
     assert len(set(stems)) == len(names)
     if len({stem for stem, _ in names}) == len(names):
@@ -35,14 +35,14 @@ def test_the_same_stem_twice_in_a_split_is_refused() -> None:
         unique_stems([record("a", "train"), record("a", "train")])
 
 
-def test_two_files_of_one_stem_are_refused(tmp_path: Path) -> None:
+def test_two_files_with_the_same_stem_are_refused(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg"):
         Image.new("RGB", (2, 2)).save(tmp_path / name)
-    with pytest.raises(QumadeError, match=r"a.jpg and a.png; must be one a stem"):
+    with pytest.raises(QumadeError, match=r"a.jpg and a.png; must be one per stem"):
         pictures_by_stem(tmp_path)
 
 
-def test_other_files_are_no_pictures(tmp_path: Path) -> None:
+def test_other_files_are_skipped(tmp_path: Path) -> None:
     for name in ("._a.png", "readme.txt", "b.PNG"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "c.png").mkdir()
@@ -58,7 +58,7 @@ def test_classes_must_exist() -> None:
             choose_classes(table, names, Path("x"))
 
 
-def test_what_is_chosen_is_not_in_front_of_itself() -> None:
+def test_chosen_classes_are_not_in_front() -> None:
     ids = np.array([[0, 1, 2, 3]])
     labels = labels_of_ids(ids, ClassIds(frozenset({1}), frozenset({3}), frozenset({0, 1})))
     assert labels.mask is not None and labels.mask.tolist() == [[0, 255, 0, 0]]

@@ -23,7 +23,7 @@ def test_label_ids() -> None:
     assert found.in_front == {POLE, 18, LIGHT, SIGN, PERSON, RIDER, MOTORCYCLE, BICYCLE}
 
 
-def test_train_ids_are_others() -> None:
+def test_train_ids() -> None:
     found = street_classes(["car", "person"], Path("city"), train_ids=True)
     assert found.chosen == {13, 11}
     assert 255 in found.unlabelled and not found.unlabelled & set(range(19))
@@ -40,7 +40,7 @@ def test_train_ids_are_others() -> None:
         ([], False, "got none for"),
     ],
 )
-def test_classes_that_are_not_there_are_named(classes: list[str], train_ids: bool, message: str) -> None:
+def test_unknown_classes_are_named(classes: list[str], train_ids: bool, message: str) -> None:
     with pytest.raises(QumadeError, match=message):
         street_classes(classes, Path("city"), train_ids=train_ids)
 

@@ -50,10 +50,12 @@ def test_colours_centimetres_and_instances(tmp_path: Path, save_picture: SavePic
     np.testing.assert_allclose(labels.inverse_depth, [[1, 1 / 25.5, 100], [np.nan, 0, 1 / 400]], rtol=1e-6)
     write_import(source, tmp_path / "out", workers=1, progress=False)
     codes = open_dataset(tmp_path / "out").read_depth_levels(0)
-    np.testing.assert_array_equal(codes, [[256, 6528, 3], [0, 65535, 65535]])  # 400 m is farther than the code reaches
+    np.testing.assert_array_equal(
+        codes, [[256, 6528, 3], [0, 65535, 65535]]
+    )  # 400 m is farther than the code can store
 
 
-def test_van_may_be_named_in_any_case(tmp_path: Path, save_picture: SavePicture) -> None:
+def test_class_names_are_case_insensitive(tmp_path: Path, save_picture: SavePicture) -> None:
     make(tmp_path, save_picture, "classSegmentation")
     labels = read_virtual_kitti(tmp_path, ("Car", "van")).records[0].read_labels((2, 3))
     np.testing.assert_array_equal(labels.mask, [[255, 255, 0], [0, 0, 0]])
@@ -62,7 +64,7 @@ def test_van_may_be_named_in_any_case(tmp_path: Path, save_picture: SavePicture)
 
 
 @pytest.mark.parametrize(("part", "folders"), [("depth", ("depth",)), ("classSegmentation", ("masks", "ignore"))])
-def test_what_was_not_fetched_is_left_out(
+def test_missing_parts_are_left_out(
     tmp_path: Path, save_picture: SavePicture, part: str, folders: tuple[str, ...]
 ) -> None:
     make(tmp_path, save_picture, part)
@@ -83,7 +85,7 @@ def test_colours_come_from_the_scene(tmp_path: Path, save_picture: SavePicture) 
         read_virtual_kitti(tmp_path)
 
 
-def test_photos_alone_are_no_dataset(tmp_path: Path, save_picture: SavePicture) -> None:
+def test_photos_without_labels_are_refused(tmp_path: Path, save_picture: SavePicture) -> None:
     make(tmp_path, save_picture)
     with pytest.raises(QumadeError, match="found no labelled image"):
         read_virtual_kitti(tmp_path)

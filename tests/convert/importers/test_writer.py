@@ -29,7 +29,7 @@ def labels_of(shape: tuple[int, int]) -> Labels:
 
 
 def make_source(root: Path, names: tuple[str, ...] = ("a.jpg", "b.png", "c.bmp"), **fields: Any) -> Source:
-    """Images of different sizes in several formats."""
+    """Returns a source of images in different sizes and formats."""
     root.mkdir(exist_ok=True)
     records = []
     for number, name in enumerate(names):
@@ -52,19 +52,19 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path / "out")
     assert dataset.metadata is not None and dataset.metadata.size is None and dataset.metadata.samples == 3
     for number, record in enumerate(source.records):
-        triple, truth = dataset.read(number), labels_of((8 + number, 10))
-        np.testing.assert_array_equal(triple.mask, truth.mask)
-        np.testing.assert_array_equal(triple.ignore, truth.ignore)
-        np.testing.assert_allclose(triple.inverse_depth, truth.inverse_depth, rtol=0.04, atol=0)
+        sample, truth = dataset.read(number), labels_of((8 + number, 10))
+        np.testing.assert_array_equal(sample.mask, truth.mask)
+        np.testing.assert_array_equal(sample.ignore, truth.ignore)
+        np.testing.assert_allclose(sample.inverse_depth, truth.inverse_depth, rtol=0.04, atol=0)
         assert isinstance(record.image, Path)
         with Image.open(record.image) as picture:
-            np.testing.assert_array_equal(triple.image, np.asarray(picture)) if number else None
+            np.testing.assert_array_equal(sample.image, np.asarray(picture)) if number else None
     for name in ("a.jpg", "b.png"):
         assert (tmp_path / "out" / "images" / name).read_bytes() == (tmp_path / "in" / name).read_bytes()
     assert (tmp_path / "out" / "images" / "c.png").is_file()
 
 
-def test_the_manifest_has_a_row_a_sample_and_splits_are_kept(tmp_path: Path) -> None:
+def test_the_manifest_has_one_row_per_sample_and_keeps_splits(tmp_path: Path) -> None:
     write(make_source(tmp_path / "in"), tmp_path / "out")
     rows = pq.read_table(tmp_path / "out" / "manifest.parquet").to_pydict()
     assert rows == {
@@ -76,7 +76,7 @@ def test_the_manifest_has_a_row_a_sample_and_splits_are_kept(tmp_path: Path) -> 
     assert FolderDataset(tmp_path / "out").splits.tolist() == ["train", "val", ""]
 
 
-def test_equal_sizes_and_suffixes_are_stated(tmp_path: Path) -> None:
+def test_common_size_and_suffix_are_recorded(tmp_path: Path) -> None:
     source = make_source(tmp_path / "in", ("a.jpg",))
     write(source, tmp_path / "out")
     text = (tmp_path / "out" / "dataset.yaml").read_text()
@@ -88,7 +88,7 @@ def test_equal_sizes_and_suffixes_are_stated(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folders", [("masks",), ("depth",), ("masks", "ignore"), ("masks", "depth")])
-def test_what_a_dataset_lacks_is_left_out(tmp_path: Path, folders: tuple[str, ...]) -> None:
+def test_missing_labels_of_a_dataset_have_no_folder(tmp_path: Path, folders: tuple[str, ...]) -> None:
     depth = METRES if "depth" in folders else None
     write(make_source(tmp_path / "in", folders=folders, depth=depth), tmp_path / "out")
     dataset = open_dataset(tmp_path / "out")
@@ -100,12 +100,12 @@ def test_what_a_dataset_lacks_is_left_out(tmp_path: Path, folders: tuple[str, ..
         write_placements(dataset, tmp_path / "placements.png")
 
 
-def test_what_one_sample_lacks_is_unknown_in_it(tmp_path: Path) -> None:
+def test_missing_labels_of_one_sample_are_unknown(tmp_path: Path) -> None:
     source = make_source(tmp_path / "in", ("a.jpg",))
     source = replace(source, records=(replace(source.records[0], read_labels=lambda shape: Labels()),))
     write(source, tmp_path / "out")
-    triple = open_dataset(tmp_path / "out").read(0)
-    assert triple.inverse_depth is not None and np.isnan(triple.inverse_depth).all()
+    sample = open_dataset(tmp_path / "out").read(0)
+    assert sample.inverse_depth is not None and np.isnan(sample.inverse_depth).all()
 
 
 def test_an_interrupted_import_is_refused_and_finished_by_the_same_call(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, worker
         assert path.read_bytes() == (tmp_path / "more" / path.relative_to(tmp_path / "one")).read_bytes()
 
 
-def test_another_dataset_is_not_written_over(tmp_path: Path) -> None:
+def test_another_dataset_is_not_overwritten(tmp_path: Path) -> None:
     source = make_source(tmp_path / "in")
     write(source, tmp_path / "out")
     with pytest.raises(QumadeError, match=r"Invalid --out: .*out holds a dataset with"):

@@ -1,4 +1,4 @@
-"""Standard datasets into the layout of this package: a reader for each, and one writer."""
+"""Imports standard datasets into the layout of this package: one reader per dataset, and a common writer."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -16,10 +16,10 @@ DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
 
 
 def read_dataset(name: DatasetName, root: Path, classes: Collection[str] | None = None) -> "Source":
-    """Return what a standard dataset below `root` holds; labels are read when asked for.
+    """Return the records of a standard dataset below `root`; labels are read on demand.
 
-    `classes` make the mask: by default the car, for nyu no mask. QumadeError names a class that does not exist, with
-    those that do, and the layout that was looked for where nothing is found.
+    `classes` make up the mask: by default car, for nyu none. Raises QumadeError for an unknown class, naming the known
+    ones, and if nothing is found, naming the expected layout.
     """
     from qumade.convert.importers import camvid, cityscapes, coco, kitti, kitti_semantics, nyu, virtual_kitti
     from qumade.io.pictures import printable

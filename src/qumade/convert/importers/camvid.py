@@ -1,4 +1,4 @@
-"""CamVid in the eleven classes of the SegNet tutorial: frames and label maps of 0-10, 11 where nothing is labelled.
+"""CamVid in the eleven classes of the SegNet tutorial: frames and label maps of ids 0 to 10, 11 for unlabelled pixels.
 
 G. Brostow, J. Fauqueur, R. Cipolla, "Semantic object classes in video: a high-definition ground truth database",
 Pattern Recognition Letters 30 (2009).
@@ -32,7 +32,7 @@ IN_FRONT = ("pole", "sign", "pedestrian", "bicyclist")
 def read_camvid(root: Path, classes: Collection[str] = ("car",)) -> Source:
     """Return the splits train, val and test under `root`: SPLIT/ with SPLITannot/, or SPLIT/images with SPLIT/labels.
 
-    A split without label maps is left out; within a split every image must have its map.
+    A split without label maps is left out; within a split every image must have a label map.
     """
     table = {name: ids for name, ids in LABEL_TABLES["camvid"].items() if name != "unlabelled"}
     in_front = frozenset(number for name in IN_FRONT for number in table[name])

@@ -1,6 +1,6 @@
-"""Cityscapes: leftImg8bit/ with gtFine/ (label ids or train ids, instances) and, where fetched, disparity/ and camera/.
+"""Cityscapes: leftImg8bit/ with gtFine/ (label ids or train ids, instances) and optionally disparity/ and camera/.
 
-Depth is baseline x focal length / disparity, with disparity (p - 1) / 256 of a 16-bit PNG, p = 0 unknown.
+Depth is baseline x focal length / disparity; disparity is (p - 1) / 256 in a 16-bit PNG, p = 0 is unknown.
 
 M. Cordts et al., "The Cityscapes dataset for semantic urban scene understanding", CVPR 2016.
 """
@@ -39,9 +39,10 @@ MAX_CAMERA_BYTES = 1 << 16
 
 
 def read_cityscapes(root: Path, classes: Collection[str] = ("car",)) -> Source:
-    """Return the labelled frames of train, val and test; depth too where disparity/ is there.
+    """Return the labelled frames of train, val and test, with depth if disparity/ exists.
 
-    Labels are *_labelIds.png, else *_labelTrainIds.png. What is unlabelled, the own car and the borders go to ignore.
+    Labels are *_labelIds.png, or else *_labelTrainIds.png. Unlabelled pixels, the ego vehicle and the borders are
+    ignored.
     """
     has_depth = (root / "disparity").is_dir()
     records = []
@@ -75,7 +76,7 @@ def _read(
 ) -> Labels:
     labels = labels_of_ids(read_ids(labels_path, shape), classes)
     if instance_path is not None and not labels_path.stem.endswith("TrainIds"):
-        numbers = read_ids(instance_path, shape)  # id x 1000 + number; the id alone where objects are not told apart
+        numbers = read_ids(instance_path, shape)  # id x 1000 + number; only the id for a group of objects
         labels = replace(labels, instances=instances_of(numbers, 1000, classes, numbers < 1000))
     if disparity_path is not None:
         labels = replace(labels, inverse_depth=_inverse_depth(disparity_path, camera_path, shape))

@@ -1,7 +1,7 @@
-"""COCO instances: annotations/instances_*.json, polygons and run lengths; photos in a folder of the split's name.
+"""COCO instances: annotations/instances_*.json with polygons and run lengths; photos in a folder named like the split.
 
-T.-Y. Lin et al., "Microsoft COCO: common objects in context", ECCV 2014. An annotation with iscrowd 1 is a group of
-objects, roughly outlined: its pixels go to ignore.
+T.-Y. Lin et al., "Microsoft COCO: common objects in context", ECCV 2014. An annotation with iscrowd 1 is a roughly
+outlined group of objects: its pixels are ignored.
 """
 
 import json
@@ -28,9 +28,9 @@ LAYOUT = "annotations/instances_SPLIT.json, or one instances*.json, and the phot
 
 
 def read_coco(root: Path, classes: Collection[str] = ("car",)) -> Source:
-    """Return every image of every instances*.json in `root` or its annotations/, with those objects or without."""
+    """Return every image of every instances*.json in `root` or its annotations/, also images without such objects."""
     with needs("imports", "this dataset"):
-        import pycocotools.mask  # noqa: F401 - early, before hours of work
+        import pycocotools.mask  # noqa: F401 - fails now, not after hours of work
     files = sorted([*root.glob("annotations/instances*.json"), *root.glob("instances*.json")])
     records: list[Record] = []
     for path in files:
@@ -67,7 +67,7 @@ def _records(root: Path, path: Path, classes: Collection[str]) -> list[Record]:
 
 
 def _image_of(folders: list[Path], root: Path, file_name: str, path: Path) -> Path:
-    """Return the file that a file_name means, in the first folder that has it; never one outside of the root."""
+    """Return the path of a file_name in the first folder that has it; never a path outside of the root."""
     parts = Path(file_name).parts
     safe = bool(parts) and not Path(file_name).is_absolute() and ".." not in parts and file_name.isprintable()
     if not safe or "\\" in file_name:
@@ -113,7 +113,7 @@ def _read(annotations: list[Any], chosen: frozenset[int], path: Path, shape: tup
 
 
 def decode_segmentation(segmentation: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return bool [H, W] of a COCO segmentation; ValueError, TypeError or KeyError for a wrong one."""
+    """Decode a COCO segmentation to bool [H, W]. Raises ValueError, TypeError or KeyError for an invalid one."""
     import pycocotools.mask as coco_mask
 
     height, width = shape
@@ -124,8 +124,8 @@ def decode_segmentation(segmentation: Any, shape: tuple[int, int]) -> NDArray[np
             if corners.ndim != 1 or len(corners) % 2 or not 6 <= len(corners) <= MAX_CORNERS:
                 raise ValueError(f"a polygon of {corners.shape} numbers")
             if not np.isfinite(corners).all():
-                raise ValueError("a corner that is no number")
-            # what lies far out draws nothing, but takes memory in the decoder
+                raise ValueError("a non-finite corner")
+            # corners far outside draw nothing, but cost the decoder memory
             polygons.append(np.clip(corners, -max(shape), 2 * max(shape)).tolist())
         if not polygons:
             return np.zeros(shape, bool)
@@ -141,7 +141,7 @@ def decode_segmentation(segmentation: Any, shape: tuple[int, int]) -> NDArray[np
         if int(lengths.sum()) != height * width:
             raise ValueError(f"run lengths of {int(lengths.sum())} pixels")
         values = np.arange(len(lengths)) % 2 == 1
-        return np.repeat(values, lengths).reshape(width, height).T  # runs go down the columns
+        return np.repeat(values, lengths).reshape(width, height).T  # COCO runs are in column-major order
     if not isinstance(counts, str) or len(counts) > 4 * height * width + 8:
         raise ValueError("wrong run lengths")
     return np.asarray(coco_mask.decode({"size": [height, width], "counts": counts.encode("ascii")}), bool)

@@ -1,4 +1,4 @@
-"""KITTI depth: 16-bit PNG of metres x 256, 0 where the laser measured nothing (four pixels of five).
+"""KITTI depth: 16-bit PNG of metres x 256, 0 where the laser has no measurement (four out of five pixels).
 
 J. Uhrig et al., "Sparsity invariant CNNs", 3DV 2017; layout as in the readme of its development kit.
 """
@@ -22,7 +22,7 @@ from qumade.io.pictures import printable
 
 __all__ = ["read_kitti"]
 
-CAMERAS = ("image_02", "image_03")  # the two that take colour
+CAMERAS = ("image_02", "image_03")  # the two colour cameras
 SPLITS = {"train": "train", "training": "train", "val": "val", "test": "test"}
 LAYOUT = (
     "DATE/DRIVE/image_02/data with DRIVE/proj_depth/groundtruth/image_02, val_selection_cropped/image with "
@@ -31,13 +31,13 @@ LAYOUT = (
 
 
 def read_kitti(root: Path, classes: Collection[str] = ()) -> Source:
-    """Return every frame of annotated depth below `root`, whose folders may be in any order, with its photo.
+    """Return every photo with annotated depth below `root`; its folders may be nested in any order.
 
-    The split of a drive is that of the folder (train, val) its depth lies in, of `val_selection_cropped` val.
-    Drives without photos are left out, with a warning.
+    The split of a drive is the folder (train, val) of its depth; `val_selection_cropped` is val. Drives without photos
+    are left out with a warning.
     """
     if classes:
-        raise QumadeError(f"Invalid --class: got {', '.join(classes)}; must not be given, for KITTI depth has no masks")
+        raise QumadeError(f"Invalid --class: got {', '.join(classes)}; must not be given: KITTI depth has no masks")
     records = [*_drives(root), *_selection(root), *_plain(root)]
     return Source("kitti", root, require_records(records, root, LAYOUT), ("depth",), depth=METRES)
 
@@ -58,8 +58,8 @@ def _drives(root: Path) -> Iterator[Record]:
             for frame, depth in depths.items():
                 stem = f"{drive_folder.name}_{frame}" + ("" if camera == "image_02" else f"_{camera}")
                 yield _record(root, stem, split, images.get(frame), depth)
-    if missing:  # the depth of all drives is one file to fetch, their photos are many
-        warnings.warn(f"{len(missing)} drives have depth but no photos: {missing[0]} is left out first", stacklevel=2)
+    if missing:  # the depth of all drives is one download; the photos are many
+        warnings.warn(f"left out {len(missing)} drives with depth but no photos, first {missing[0]}", stacklevel=2)
 
 
 def _selection(root: Path) -> Iterator[Record]:
@@ -78,7 +78,7 @@ def _plain(root: Path) -> Iterator[Record]:
 
 
 def _folders(root: Path, ending: str) -> list[Path]:
-    """Return the folders at or below `root` whose path ends so."""
+    """Return the folders at or below `root` whose path ends with `ending`."""
     parts = Path(ending).parts
     found = [path for path in root.rglob(ending) if path.is_dir()]
     return sorted([*found, *([root] if root.parts[-len(parts) :] == parts else [])])

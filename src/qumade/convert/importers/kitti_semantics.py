@@ -1,5 +1,5 @@
 """KITTI 2015 semantics: training/image_2 with semantic/ (ids of Cityscapes) and instance/ (16 bits: id x 256 + number,
-number 0 where objects are not told apart). Its test images come without labels and are left out.
+number 0 for objects without an instance). The test images have no labels and are left out.
 
 H. Alhaija et al., "Augmented reality meets computer vision", IJCV 2018.
 """
@@ -27,7 +27,7 @@ __all__ = ["read_kitti_semantics"]
 
 
 def read_kitti_semantics(root: Path, classes: Collection[str] = ("car",)) -> Source:
-    """Return the training frames below `root`, or below its folder data_semantics."""
+    """Return the training frames below `root` or its folder data_semantics."""
     ids = street_classes(classes, root)
     base = next((folder for folder in (root, root / "data_semantics") if (folder / "training").is_dir()), root)
     training = base / "training"

@@ -1,7 +1,7 @@
-"""NYU Depth v2, the labelled frames: one MATLAB 7.3 file (HDF5) of images, depths in metres, labels and their names.
+"""NYU Depth v2, labelled frames: one MATLAB 7.3 file (HDF5) of images, depths in metres, labels and their names.
 
 N. Silberman, P. Kohli, D. Hoiem, R. Fergus, "Indoor segmentation and support inference from RGBD images", ECCV 2012.
-MATLAB stores the first index fastest, so that HDF5 shows its H x W x 3 x N as [N, 3, W, H].
+MATLAB is column-major, so its H x W x 3 x N array is [N, 3, W, H] in HDF5.
 """
 
 import io
@@ -42,9 +42,9 @@ MAX_SPLITS_BYTES = 1 << 20
 
 
 def read_nyu(root: Path, classes: Collection[str] = ()) -> Source:
-    """Return the frames of `root`, that .mat file or the folder with it; masks only where classes are named.
+    """Return the frames of `root`, the .mat file or its folder; masks only if `classes` are given.
 
-    splits.mat beside it tells train from test. Label 0 is unlabelled; depth of 0 is unknown.
+    splits.mat in the same folder lists train and test. Label 0 is unlabelled; depth 0 is unknown.
     """
     path = root / FILE if root.is_dir() else root
     if not path.is_file():
@@ -84,15 +84,15 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise QumadeError(f"Invalid dataset: got a torn or foreign HDF5 file {printable(path)} ({reason})") from error
+        raise QumadeError(f"Invalid dataset: got an unreadable HDF5 file {printable(path)} ({reason})") from error
 
 
 def _field(file: Any, path: Path, name: str, kind: Any, shape: tuple[int | None, ...]) -> Any:
-    """Return a data set of the file itself, of that type and shape (None: any); nothing is read yet."""
+    """Return an HDF5 dataset of the file with this type and shape (None: any) without reading its values."""
     import h5py
 
     link = file.get(name, getlink=True)
-    found: Any = file.get(name) if isinstance(link, h5py.HardLink) else None  # a link may lead to another file
+    found: Any = file.get(name) if isinstance(link, h5py.HardLink) else None  # links may point to other files
     fits = isinstance(found, h5py.Dataset) and found.ndim == len(shape) and np.issubdtype(found.dtype, kind)
     if not fits or not all(a in (None, b) for a, b in zip(shape, found.shape, strict=True)) or found.external:
         got = f"{found.dtype} {found.shape}" if isinstance(found, h5py.Dataset) else "nothing"
@@ -102,7 +102,7 @@ def _field(file: Any, path: Path, name: str, kind: Any, shape: tuple[int | None,
 
 
 def _names(file: Any, path: Path) -> list[str]:
-    """Return the class names, of labels 1, 2, ...: a cell array, each cell a reference to an array of characters."""
+    """Return the class names of labels 1, 2, ... from a cell array: each cell refers to an array of characters."""
     import h5py
 
     cells = _field(file, path, "names", np.object_, (None, None))
@@ -112,13 +112,13 @@ def _names(file: Any, path: Path) -> list[str]:
     for reference in cells[()].ravel():
         characters = file[reference]
         if not isinstance(characters, h5py.Dataset) or not 0 < characters.size <= MAX_NAME:
-            raise QumadeError(f"Invalid dataset: got a wrong name in {printable(path)}; must be text")
+            raise QumadeError(f"Invalid dataset: got an invalid name in {printable(path)}; must be text")
         names.append("".join(map(chr, np.asarray(characters[()], np.uint16).ravel())))
     return names
 
 
 def _splits(path: Path) -> dict[int, str]:
-    """Return the split of each frame, numbered from 1; none without the file."""
+    """Return the split of each frame by its number from 1; empty if the file does not exist."""
     if not path.is_file():
         return {}
     data = read_bytes(path, MAX_SPLITS_BYTES)
@@ -126,7 +126,7 @@ def _splits(path: Path) -> dict[int, str]:
         content = loadmat(io.BytesIO(data), variable_names=["trainNdxs", "testNdxs"])
         parts = {"train": content["trainNdxs"], "test": content["testNdxs"]}
         return {int(number): split for split, numbers in parts.items() for number in np.ravel(numbers)}
-    except Exception as error:  # a torn file fails in many ways
+    except Exception as error:  # a damaged file fails in many ways
         wanted = "a MATLAB file of trainNdxs and testNdxs"
         raise QumadeError(
             f"Invalid splits: got {type(error).__name__} in {printable(path)}; must be {wanted}"

@@ -1,4 +1,4 @@
-"""Any dataset whose images, masks and depth lie in folders with equal file stems."""
+"""Any dataset with images, masks and depth in folders with equal file stems."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -45,17 +45,17 @@ def read_pairs(
     depth_kind: Kind = "metric",
     depth_scale: float = 256.0,
 ) -> Source:
-    """Return the images of a folder that have a mask and depth of equal stem, wherever those folders are given.
+    """Return the images of a folder that have a mask and depth of equal stem, as far as these folders are given.
 
-    Folders are relative to `root`. `masks` holds coverage (255 the object), or with `classes` label maps whose ids
-    `label_names` explains: a built-in table or a YAML file; ids of the name "unlabelled", and ids without a name, are
+    Folders are relative to `root`. `masks` holds coverage (255 is the object), or with `classes` label maps; their ids
+    are named by `label_names`, a built-in table or a YAML file. Ids named "unlabelled" and ids without a name are
     ignored. Metric depth is 16-bit PNG of metres x `depth_scale`, 0 unknown; other kinds are inverse depth in 8 or 16
-    bits, 0 the far end and the largest code the near one. Splits are unknown.
+    bits, from 0 (far) to the largest code (near). Splits are unknown.
     """
     if masks is None and depth is None:
         raise QumadeError("Invalid pairs: got neither --masks nor --depth; must be one of them or both")
     if bool(classes) != (label_names is not None) or (classes and masks is None):
-        raise QumadeError("Invalid --class: must be given together with --masks and --label-names, or none of the two")
+        raise QumadeError("Invalid --class: must be given together with --masks and --label-names, or not at all")
     if not 0 < depth_scale < float("inf"):
         raise QumadeError(f"Invalid --depth-scale: got {depth_scale}; must be above 0")
     ids = None

@@ -1,4 +1,4 @@
-"""What a reader of a standard dataset gives: samples in the order of their stems, each with labels read on demand."""
+"""The output of a reader of a standard dataset: records in the order of their stems, with labels read on demand."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -35,19 +35,19 @@ __all__ = [
 COPIED_SUFFIXES = (".jpg", ".jpeg", ".png")
 IMAGE_SUFFIXES = (*COPIED_SUFFIXES, ".bmp", ".ppm", ".webp")  # the others become PNG
 METRES = DepthEncoding(kind="metric", source="dataset", code="metres", bits=16, depth_scale=256.0)
-"""Code of metric depth: metres x 256 in 16 bits, the KITTI convention."""
+"""Code of metric depth: metres x 256 in 16 bits, the convention of KITTI."""
 
 Table = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """What is known of one image; None where the dataset has no such label.
+    """The labels of one image. A label that the dataset does not have is None.
 
-    `mask` uint8 [H, W] coverage (255 the object), `inverse_depth` float32 [H, W] (0 infinitely far, NaN unknown),
-    `ignore` bool [H, W] (unlabelled). For cutting out: `instances` int32 [H, W], one number above 0 for each object of
-    the mask, 0 where there is none or objects are not told apart; `in_front` int32 [H, W], a number above 0 for each
-    kind of thing that may stand before an object (pole, sign, person).
+    `mask` uint8 [H, W] coverage (255 is the object), `inverse_depth` float32 [H, W] (0 infinitely far, NaN unknown),
+    `ignore` bool [H, W] (unlabelled). For cut-outs: `instances` int32 [H, W], a number above 0 for each object of the
+    mask, 0 for no object or objects without instances; `in_front` int32 [H, W], a number above 0 for each kind of thing
+    that may occlude an object (pole, sign, person).
     """
 
     mask: NDArray[np.uint8] | None = None
@@ -71,15 +71,15 @@ class Record:
 
     @property
     def suffix(self) -> str:
-        """Of the imported image: the file's own where it is copied, else .png."""
+        """The suffix of the imported image: that of the file if it is copied, otherwise .png."""
         suffix = self.image.suffix.lower() if isinstance(self.image, Path) else ".png"
         return suffix if suffix in COPIED_SUFFIXES else ".png"
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A dataset as found under `root`. `folders`: which of masks, depth and ignore it has; `classes`: those of the
-    mask; `depth`: the code to write depth in; `options`: what else was chosen, for dataset.yaml."""
+    """A dataset found under `root`. `folders`: which of masks, depth and ignore it has; `classes`: the classes of the
+    mask; `depth`: the code to write depth in; `options`: further settings, for dataset.yaml."""
 
     name: str
     root: Path
@@ -92,7 +92,7 @@ class Source:
 
 @dataclass(frozen=True)
 class ClassIds:
-    """Ids of a label map: of the mask, of what is unlabelled, and of what may stand in front of an object."""
+    """Ids of a label map: of the mask, of unlabelled pixels, and of things that may occlude an object."""
 
     chosen: frozenset[int]
     unlabelled: frozenset[int]
@@ -100,7 +100,7 @@ class ClassIds:
 
 
 def choose_classes(table: Table, names: Collection[str], where: Path) -> frozenset[int]:
-    """Return the ids of the classes named; QumadeError naming those that exist for a wrong name, or for none."""
+    """Return the ids of these classes. Raises QumadeError naming the known classes for an unknown name, or for none."""
     known = [name for name, ids in table.items() if ids]
     wanted = f"must be one of {', '.join(known)}"
     for name in names:
@@ -112,22 +112,22 @@ def choose_classes(table: Table, names: Collection[str], where: Path) -> frozens
 
 
 def labels_of_ids(ids: NDArray[np.integer], classes: ClassIds) -> Labels:
-    """Return mask, ignore and what may be in front, of a label map [H, W]."""
+    """Return mask, ignore and the things that may occlude an object, from a label map [H, W]."""
     chosen = np.isin(ids, list(classes.chosen))
     mask = np.where(chosen, np.uint8(255), np.uint8(0))
-    # ids may be 0, which is "nothing" in `in_front`
+    # an id may be 0, which means "nothing" in `in_front`
     in_front = np.where(np.isin(ids, list(classes.in_front - classes.chosen)), ids.astype(np.int32) + 1, np.int32(0))
     ignore = np.isin(ids, list(classes.unlabelled))
     return Labels(mask=mask, ignore=ignore, in_front=in_front)
 
 
 def read_ids(path: Path, shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Return a label map as `qumade.assets.labels` reads it, int32 [H, W], that must have the shape of its image."""
+    """Return a label map as `qumade.assets.labels` reads it, int32 [H, W]; it must have the size of its image."""
     return read_label_map(path, (shape[1], shape[0]))
 
 
 def metric_depth(path: Path, shape: tuple[int, int], scale: float) -> NDArray[np.float32]:
-    """Return inverse depth in 1/m, float32 [H, W], of a 16-bit PNG of metres x `scale`: NaN where that is 0."""
+    """Return inverse depth in 1/m, float32 [H, W], of a 16-bit PNG of metres x `scale`: NaN where the PNG is 0."""
     codes = decode_grey(read_picture(path), path)
     require_size(codes.shape, shape, path)
     if codes.dtype != np.uint16:
@@ -138,14 +138,14 @@ def metric_depth(path: Path, shape: tuple[int, int], scale: float) -> NDArray[np
 
 
 def require_size(found: tuple[int, ...], shape: tuple[int, int], path: Path) -> None:
-    """Raise QumadeError where a label has not the height and width of its image."""
+    """Raise QumadeError if a label differs from its image in height or width."""
     if found[:2] != shape:
         got = f"{found[1]}x{found[0]} pixels in {printable(path)}"
         raise QumadeError(f"Invalid size: got {got}; must be {shape[1]}x{shape[0]} as its image")
 
 
 def pictures_by_stem(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> dict[str, Path]:
-    """Return the picture files in a folder by stem, sorted; empty where there is no such folder."""
+    """Return the image files in a folder by stem, sorted; empty if the folder does not exist."""
     if not folder.is_dir():
         return {}
     found: dict[str, Path] = {}
@@ -154,12 +154,14 @@ def pictures_by_stem(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -
             continue
         other = found.setdefault(path.stem, path)
         if other != path:
-            raise QumadeError(f"Invalid dataset: got both {printable(other)} and {path.name}; must be one a stem")
+            raise QumadeError(
+                f"Invalid dataset: got both {printable(other)} and {path.name}; must be one file per stem"
+            )
     return found
 
 
 def require_records(records: Iterable[Record], root: Path, layout: str) -> tuple[Record, ...]:
-    """Return the records in the order of their stems; QumadeError with the layout looked for if there are none."""
+    """Return the records in the order of their stems. Raises QumadeError naming the expected layout if none exist."""
     found = tuple(sorted(unique_stems(records), key=lambda record: record.stem))
     if not found:
         raise QumadeError(f"Invalid dataset: found no labelled image in {printable(root)}; must have {layout}")
@@ -167,9 +169,9 @@ def require_records(records: Iterable[Record], root: Path, layout: str) -> tuple
 
 
 def unique_stems(records: Iterable[Record]) -> list[Record]:
-    """Return the records, every stem preceded by its split where two splits share a stem.
+    """Return the records; if two splits share a stem, every stem is prefixed with its split.
 
-    QumadeError where two are the same even so.
+    Raises QumadeError if two stems are still equal.
     """
     found = list(records)
     if _repeated(found) is not None:
@@ -177,7 +179,7 @@ def unique_stems(records: Iterable[Record]) -> list[Record]:
     twice = _repeated(found)
     if twice is not None:
         both = " and ".join(each.source for each in found if each.stem == twice)
-        raise QumadeError(f"Invalid dataset: got {both} of the stem {twice!r}; must be one image a stem")
+        raise QumadeError(f"Invalid dataset: got {both} of the stem {twice!r}; must be one image per stem")
     return found
 
 

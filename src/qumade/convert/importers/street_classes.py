@@ -1,4 +1,4 @@
-"""The classes of Cityscapes by the ids of its label maps, which KITTI's semantic maps use too.
+"""The classes of Cityscapes and the ids of its label maps, which the semantic maps of KITTI share.
 
 M. Cordts et al., "The Cityscapes dataset for semantic urban scene understanding", CVPR 2016.
 """
@@ -26,7 +26,7 @@ IN_FRONT = ("pole", "polegroup", "traffic light", "traffic sign", "person", "rid
 
 
 def street_classes(classes: Collection[str], where: Path, *, train_ids: bool = False) -> ClassIds:
-    """Return the ids of the classes named; in `train_ids` 255 stands for all that is not trained on, hence unknown."""
+    """Return the ids of these classes. With `train_ids`, id 255 covers all classes left out of training: unknown."""
     if train_ids:
         table = {name: ids for name, ids in LABEL_TABLES["cityscapes"].items() if name != "unlabelled"}
         unlabelled = frozenset(LABEL_TABLES["cityscapes"]["unlabelled"])
@@ -39,7 +39,7 @@ def street_classes(classes: Collection[str], where: Path, *, train_ids: bool = F
 def instances_of(
     numbers: NDArray[np.int32], each: int, classes: ClassIds, groups: NDArray[np.bool_]
 ) -> NDArray[np.int32]:
-    """Return the instance numbers that are of the chosen classes, 0 elsewhere: `numbers` int32 [H, W] are id x `each` +
-    instance; where `groups` says so there is none."""
+    """Return the instance numbers of the chosen classes, 0 elsewhere. `numbers` int32 [H, W] are id x `each` +
+    instance; pixels in `groups` belong to no single instance."""
     chosen = np.isin(numbers // each, list(classes.chosen)) & ~groups
     return np.where(chosen, numbers, np.int32(0))

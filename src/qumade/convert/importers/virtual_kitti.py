@@ -1,7 +1,7 @@
 """Virtual KITTI 2: SceneNN/VARIATION/frames/{rgb,depth,classSegmentation,instanceSegmentation}/Camera_N.
 
-Depth is 16-bit PNG of centimetres, 65535 the sky and all beyond; classes are colours, named by
-SceneNN/VARIATION/colors.txt.
+Depth is 16-bit PNG of centimetres; 65535 is the sky and anything farther. Class maps are coloured;
+SceneNN/VARIATION/colors.txt lists the colours.
 
 Y. Cabon, N. Murray, M. Humenberger, "Virtual KITTI 2", arXiv:2001.10773.
 """
@@ -35,7 +35,7 @@ from qumade.io.pictures import printable, read_picture
 
 __all__ = ["read_virtual_kitti"]
 
-# What colors.txt says in every scene; used where textgt was not fetched.
+# The content of colors.txt in every scene, used if the textgt archive is missing.
 COLOURS = {
     "Terrain": (210, 0, 200),
     "Sky": (90, 200, 255),
@@ -60,9 +60,9 @@ FARTHEST = 65535
 
 
 def read_virtual_kitti(root: Path, classes: Collection[str] = ("car",)) -> Source:
-    """Return the frames of both cameras that have a depth map or a class map, whatever was fetched of the two.
+    """Return the frames of both cameras with their depth maps and class maps, or only one of the two if one is missing.
 
-    The dataset has no official split. Names of classes are taken in any case.
+    The dataset has no official split. Class names are case-insensitive.
     """
     frames = sorted(root.glob("Scene*/*/frames"))
     has_masks = any((folder / "classSegmentation").is_dir() for folder in frames)
@@ -98,7 +98,8 @@ def _class_ids(colours: dict[str, tuple[int, int, int]], classes: Collection[str
 
 
 def _colours(path: Path) -> dict[str, tuple[int, int, int]]:
-    """Return the colour of each class, as "Category r g b" and a line each say, or the published ones."""
+    """Return the colour of each class from a file: a header "Category r g b", then one class per line. Without the
+    file, return the published colours."""
     if not path.is_file():
         return COLOURS
     lines = read_bytes(path, MAX_COLOURS_BYTES).decode("utf-8", "replace").split("\n")
@@ -129,7 +130,7 @@ def _read(
         ids = _ids_of_colours(segmentation, shape, colours)
         labels = labels_of_ids(ids, classes)
         labels = replace(labels, ignore=(ids < 0) | np.isin(ids, list(classes.unlabelled)))
-        if instance is not None:  # palette indices: 0 none, else the number of the track + 1
+        if instance is not None:  # palette indices: 0 for none, otherwise track number + 1
             labels = replace(labels, instances=read_ids(instance, shape))
     if depth is not None:
         inverse = metric_depth(depth, shape, SCALE)
@@ -139,7 +140,7 @@ def _read(
 
 
 def _ids_of_colours(path: Path, shape: tuple[int, int], colours: dict[str, tuple[int, int, int]]) -> NDArray[np.int32]:
-    """Return the class number of each pixel, -1 where its colour is none of a class."""
+    """Return the class number of each pixel, -1 for colours of no class."""
     rgb = decode_rgb(read_picture(path), path).astype(np.int32)
     require_size(rgb.shape, shape, path)
     packed = (rgb[:, :, 0] << 16) | (rgb[:, :, 1] << 8) | rgb[:, :, 2]

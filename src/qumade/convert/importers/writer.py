@@ -1,5 +1,5 @@
-"""Writes an imported dataset. Files appear whole; dataset.yaml says complete last of all; the same call goes on after a
-kill."""
+"""Writes an imported dataset. Files are written atomically, and dataset.yaml is marked complete last, so the same call
+resumes after a kill."""
 
 import io
 import os
@@ -33,7 +33,8 @@ CONVERTED = ("BMP", "PPM", "WEBP")
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """`written` of the `samples` were written now; `splits` counts them by split, "" unknown; `folders` as on disk."""
+    """The result of `write_import`: `written` of the `samples` were written by this call; `splits` counts the samples
+    by split, "" for unknown; `folders` are those on disk."""
 
     root: str
     samples: int
@@ -43,11 +44,11 @@ class ImportSummary:
 
 
 def write_import(source: Source, out: Path, *, workers: int | None = None, progress: bool = True) -> ImportSummary:
-    """Write a dataset into a new or empty folder, or finish what the same call began there.
+    """Write a dataset into a new or empty folder, or finish one that the same call started there.
 
-    Images are copied byte for byte where they are JPEG or 8-bit PNG, else turned into PNG of the same pixels. Raises
-    QumadeError for a folder that holds something else, and for the first picture that is torn or of another size than
-    its labels.
+    JPEG and 8-bit PNG images are copied byte for byte; others are converted to PNG with equal pixels. Raises
+    QumadeError for a folder that holds anything else, and for the first image that is torn or differs in size from its
+    labels.
     """
     out = out.absolute()
     folders = ("images", *source.folders)
@@ -70,7 +71,7 @@ def write_import(source: Source, out: Path, *, workers: int | None = None, progr
 
 
 def read_image(record: Record) -> NDArray[np.uint8]:
-    """Return a record's image, uint8 [H, W, 3]; QumadeError names a file that is torn or of another kind."""
+    """Return a record's image, uint8 [H, W, 3]. Raises QumadeError naming a file that is torn or of another format."""
     if not isinstance(record.image, Path):
         return record.image()
     data = read_picture(record.image)
@@ -96,7 +97,7 @@ def _decode(data: bytes, record: Record) -> NDArray[np.uint8]:
             return np.asarray(picture.convert("RGB"))
     except QumadeError:
         raise
-    except Exception as error:  # whatever a hostile file makes Pillow raise
+    except Exception as error:  # a hostile file can make Pillow raise anything
         wanted = "a whole picture"
         raise QumadeError(
             f"Invalid picture: got {type(error).__name__} in {printable(path)}; must be {wanted}"
@@ -104,7 +105,7 @@ def _decode(data: bytes, record: Record) -> NDArray[np.uint8]:
 
 
 def _write_records(source: Source, out: Path, workers: int, progress: bool) -> tuple[set[tuple[int, int]], int]:
-    """Write what is not there yet; return the sizes (width, height) of all images and the number of samples written."""
+    """Write missing samples; return the sizes (width, height) of all images and the number of samples written."""
     sizes: set[tuple[int, int]] = set()
     written = 0
     pool = ThreadPoolExecutor(workers)
@@ -123,7 +124,7 @@ def _write_record(record: Record, source: Source, out: Path) -> tuple[tuple[int,
     paths = {folder: out / folder / f"{record.stem}.png" for folder in source.folders}
     image_path = out / "images" / f"{record.stem}{record.suffix}"
     if all(path.is_file() for path in (*paths.values(), image_path)):
-        with Image.open(image_path) as picture:  # the header alone
+        with Image.open(image_path) as picture:  # reads only the header
             return picture.size, False
     if isinstance(record.image, Path):
         data = read_picture(record.image)
@@ -135,12 +136,12 @@ def _write_record(record: Record, source: Source, out: Path) -> tuple[tuple[int,
     labels = record.read_labels((shape[0], shape[1]))
     for folder, path in paths.items():
         write_bytes(path, _png(_pixels(folder, labels, source, shape)))
-    write_bytes(image_path, data if copied else _png(image))  # last: it says that the labels are there
+    write_bytes(image_path, data if copied else _png(image))  # last: an existing image implies that its labels exist
     return (shape[1], shape[0]), True
 
 
 def _pixels(folder: str, labels: Labels, source: Source, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return a label as it is stored, [H, W]; where this sample has none, as unknown everywhere."""
+    """Return a label as it is stored, [H, W]; a missing label is unknown everywhere."""
     if folder == "depth":
         inverse = np.full(shape, np.nan, np.float32) if labels.inverse_depth is None else labels.inverse_depth
         if source.depth is None:
@@ -158,14 +159,14 @@ def _png(pixels: NDArray[Any]) -> bytes:
 
 
 def _metadata(source: Source, out: Path, folders: tuple[str, ...]) -> dict[str, Any]:
-    """Return the content of dataset.yaml but for `complete`, `samples` and `size`."""
+    """Return the content of dataset.yaml without `complete`, `samples` and `size`."""
     suffixes = {record.suffix for record in source.records}
     root = Path(os.path.relpath(source.root.absolute(), out)).as_posix()
     made = {"dataset": source.name, "root": root, "classes": list(source.classes), "samples": len(source.records)}
     content: dict[str, Any] = {"format": "qumade-dataset/1", "import": made | source.options}
     if source.depth is not None:
         content["depth"] = source.depth.model_dump(mode="json", exclude_none=True)
-    if len(suffixes) == 1:  # else there is none for the folder
+    if len(suffixes) == 1:  # with several suffixes the folder has no single setting
         (suffix,) = suffixes
         png = {"suffix": ".png", "format": "png"}
         image = png if suffix == ".png" else {"suffix": suffix, "format": "jpeg"}

@@ -23,6 +23,10 @@ class _Grey:
     def __len__(self) -> int:
         return len(self.splits)
 
+    @property
+    def stems(self) -> np.ndarray:
+        return np.array([f"img{n:06d}" for n in range(len(self))])
+
     def read(self, position: int) -> LabeledSample:
         mask = np.zeros((32, 48), np.uint8)
         mask[8:24, 16:32] = 255

@@ -18,7 +18,7 @@ from scipy.ndimage import median_filter
 from tqdm.auto import tqdm
 
 from qumade.data.synthetic import SyntheticDataset
-from qumade.evaluate.targets import choose
+from qumade.evaluation.targets import choose
 from qumade.metrics.ground_truth import ground_truth_of
 
 THRESHOLDS = range(4, 52, 4)

@@ -39,9 +39,9 @@ def main() -> None:
     from qumade.io.pictures import list_pictures
     from qumade.models.config import NetworkConfig
     from qumade.models.network import build_network
-    from qumade.predict.export import export_onnx
-    from qumade.predict.files import predict_files
-    from qumade.predict.predictor import load_predictor, torch_predictor
+    from qumade.prediction.export import export_onnx
+    from qumade.prediction.files import predict_files
+    from qumade.prediction.predictor import load_predictor, torch_predictor
 
     torch.set_num_threads(options.cores)
     network = build_network(NetworkConfig(model=options.model, size=(options.size, options.size)))

@@ -32,7 +32,7 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> None:
     import torch
 
-    from qumade.train.data_setup import MICRO_BATCH
+    from qumade.training.data_setup import MICRO_BATCH
 
     units = bool(torch.cpu.get_capabilities().get("amx_bf16"))
     cases = [
@@ -67,12 +67,12 @@ def stepping(model: str, size: int, threads: int, samples: int, bf16: bool, *, b
     from qumade.data.loader import Batch
     from qumade.models.config import NetworkConfig
     from qumade.models.network import build_network
-    from qumade.train.data_setup import OPTIMIZER
-    from qumade.train.ema import ema_copy, update_ema
-    from qumade.train.gradient import MicroBatches
-    from qumade.train.losses import Objective
-    from qumade.train.optimizers import new_optimizer
-    from qumade.train.trainer import Trainer
+    from qumade.training.data_setup import OPTIMIZER
+    from qumade.training.ema import ema_copy, update_ema
+    from qumade.training.gradient import MicroBatches
+    from qumade.training.losses import Objective
+    from qumade.training.optimizers import new_optimizer
+    from qumade.training.trainer import Trainer
 
     torch.manual_seed(0)
     network = build_network(NetworkConfig(model=model)).to(memory_format=torch.channels_last).train()

@@ -33,7 +33,7 @@ import yaml
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from qumade.train.config import TrainConfig
+    from qumade.training.config import TrainConfig
 
 BATCH = 16
 TENTH = 0.1
@@ -252,7 +252,7 @@ def car_iou(predict: Callable[[list[NDArray[np.uint8]]], Sequence[Any]], exam: S
 
 def arm_config(arm: str, seed: int, out: Path, size: tuple[int, int], steps: int, every: int) -> "TrainConfig":
     """Return what an arm's training is; all but the data and the seed is the same for all."""
-    from qumade.train.config import ExtraDataset, TrainConfig
+    from qumade.training.config import ExtraDataset, TrainConfig
 
     source = ARMS[arm]
     extra_datasets = () if source.real is None else (ExtraDataset(data=out / source.real, share=REAL_SHARE),)
@@ -288,9 +288,9 @@ def train_one(config: "TrainConfig", run: Path, exam: Sequence[Picture]) -> None
     """Train a run, or what is left of it; RUN/camvid.json holds how it did on CamVid val, RUN/camvid_best/ the weights
     that did best there."""
     from qumade.io.files import write_bytes
-    from qumade.predict.predictor import torch_predictor
-    from qumade.train.loop import train
-    from qumade.train.run_folder import RunFolder, load_network
+    from qumade.prediction.predictor import torch_predictor
+    from qumade.training.loop import train
+    from qumade.training.run_folder import RunFolder, load_network
 
     def look(root: Path, rows: Sequence[dict[str, Any]]) -> None:
         row = rows[-1]
@@ -327,13 +327,13 @@ def judge(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
     """Judge the averaged weights after the last step."""
     from qumade.assets.bundled import bundled_folder
     from qumade.data.folder import FolderDataset
-    from qumade.evaluate.evaluation import evaluate
-    from qumade.evaluate.panels import draw_rows, png, sheet, worst
-    from qumade.evaluate.summary import score_names, summarise
+    from qumade.evaluation.evaluation import evaluate
+    from qumade.evaluation.panels import draw_rows, png, sheet, worst
+    from qumade.evaluation.summary import score_names, summarise
     from qumade.io.files import write_bytes
     from qumade.metrics.alignment import Alignment
-    from qumade.predict.predictor import torch_predictor
-    from qumade.train.run_folder import load_network, read_results
+    from qumade.prediction.predictor import torch_predictor
+    from qumade.training.run_folder import load_network, read_results
 
     curve, rows = read_curve(run), read_results(run / "results.csv")
     predict = torch_predictor(load_network(run, "last"))

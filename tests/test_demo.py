@@ -11,7 +11,7 @@ from PIL import Image
 from qumade import demo
 from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
-from qumade.train.checkpoint import latest_checkpoint, read_checkpoint
+from qumade.training.checkpoint import latest_checkpoint, read_checkpoint
 
 KEPT = 4  # backgrounds and cut-outs to keep: with all of them, planning alone takes seconds
 SIZE = 64, 64

@@ -8,8 +8,8 @@ import pytest
 from qumade.data.dataset import LabeledSample
 from qumade.models.config import NetworkConfig
 from qumade.notebook import of_each_split, project_path, run_for, show_pictures, show_results
-from qumade.predict.predictor import Prediction
-from qumade.train.config import TrainConfig, save_config
+from qumade.prediction.predictor import Prediction
+from qumade.training.config import TrainConfig, save_config
 
 
 class _Grey:
@@ -98,7 +98,7 @@ def test_run_for_returns_the_run_of_an_equal_config_or_a_new_one(tmp_path: Path)
 
 
 def test_run_for_skips_a_run_on_other_data(tmp_path: Path) -> None:
-    from qumade.train.checkpoint import write_checkpoint
+    from qumade.training.checkpoint import write_checkpoint
 
     config = TrainConfig(data=tmp_path / "data")
     (tmp_path / "run_1").mkdir()

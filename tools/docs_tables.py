@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from qumade.cli.app import make_app
 from qumade.data.augmentation import Augmentation
 from qumade.recipe import Recipe
-from qumade.train.config import ExtraDataset, TrainConfig
+from qumade.training.config import ExtraDataset, TrainConfig
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FIELD_PAGES = {"Recipe fields": "recipe.md", "Training fields": "train-config.md"}  # groups of flags, and their page

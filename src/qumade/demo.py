@@ -6,8 +6,8 @@ from pathlib import Path
 from qumade.assets.bundled import write_samples
 from qumade.data.folder import FolderDataset
 from qumade.data.statistics import format_statistics, statistics, write_statistics
-from qumade.generate.audit import audit
-from qumade.generate.engine import generate
+from qumade.generation.audit import audit
+from qumade.generation.engine import generate
 from qumade.recipe import load_recipe
 from qumade.synth.check import check_assets, format_report
 from qumade.viz.placements import write_placements
@@ -65,11 +65,11 @@ def _compose(samples: Path, dataset_path: Path, out: Path, workers: int | None) 
 
 def _train_and_evaluate(samples: Path, dataset_path: Path, run: Path, report: Path, minutes: float) -> Path:
     """Trains on the dataset and evaluates on the reference scenes; returns the path of the report."""
-    from qumade.evaluate.folder import evaluate_into
-    from qumade.evaluate.summary import format_summary
-    from qumade.predict.predictor import load_predictor
-    from qumade.train.config import TrainConfig
-    from qumade.train.loop import train
+    from qumade.evaluation.folder import evaluate_into
+    from qumade.evaluation.summary import format_summary
+    from qumade.prediction.predictor import load_predictor
+    from qumade.training.config import TrainConfig
+    from qumade.training.loop import train
 
     _step(f"7. Train a network on it, for {minutes:g} minutes", run)
     train(TrainConfig(data=dataset_path, minutes=minutes), run)
@@ -81,8 +81,8 @@ def _train_and_evaluate(samples: Path, dataset_path: Path, run: Path, report: Pa
 
 
 def _predict(samples: Path, run: Path, out: Path) -> Path:
-    from qumade.predict.files import find_pictures, predict_files
-    from qumade.predict.predictor import load_predictor
+    from qumade.prediction.files import find_pictures, predict_files
+    from qumade.prediction.predictor import load_predictor
 
     _step("9. Predict", out)
     pictures = find_pictures([samples / "reference" / "images"])[:: 64 // _PREDICTED]

@@ -15,19 +15,19 @@ from PIL import Image
 from qumade.assets.bundled import write_samples
 from qumade.data.dataset import SampleDataset
 from qumade.data.metadata import read_metadata
-from qumade.evaluate.evaluation import evaluate
-from qumade.evaluate.panels import draw_rows, sheet
-from qumade.evaluate.targets import choose
-from qumade.generate.engine import generate
+from qumade.evaluation.evaluation import evaluate
+from qumade.evaluation.panels import draw_rows, sheet
+from qumade.evaluation.targets import choose
+from qumade.generation.engine import generate
 from qumade.plan.splits import SAMPLE_SPLITS
 from qumade.recipe import Policy, load_recipe, recipe_from_dict, save_recipe
 from qumade.viz.sheets import coloured_depth
 
 if TYPE_CHECKING:
-    from qumade.predict.predictor import Predictor
-    from qumade.train.config import TrainConfig
-    from qumade.train.data_setup import Setup
-    from qumade.train.report import AfterEpoch
+    from qumade.prediction.predictor import Predictor
+    from qumade.training.config import TrainConfig
+    from qumade.training.data_setup import Setup
+    from qumade.training.report import AfterEpoch
 
 __all__ = [
     "bundled_dataset",
@@ -72,8 +72,8 @@ def bundled_dataset(folder: Path) -> Path:
 def bundled_run(folder: Path, placement: Policy, *, steps: int, size: tuple[int, int]) -> Path:
     """Train briefly on the bundled samples with one placement policy and return the folder of the run: perspective
     places cars on the road at the right size, random places them anywhere. A finished run is reused."""
-    from qumade.train.config import TrainConfig
-    from qumade.train.loop import train
+    from qumade.training.config import TrainConfig
+    from qumade.training.loop import train
 
     fields = load_recipe(bundled_recipe(folder)).model_dump() | {"policy_weights": {placement: 1.0}}
     recipe = folder / f"{placement}.yaml"
@@ -85,9 +85,9 @@ def bundled_run(folder: Path, placement: Policy, *, steps: int, size: tuple[int,
 def run_for(config: "TrainConfig", setup: "Setup", runs: Path) -> Path:
     """Return the folder in `runs` for a training with this config on the data of `setup`: the one that has begun it,
     which then resumes, or has finished it; else the next free one of run_1, run_2 and so on."""
-    from qumade.train.checkpoint import latest_checkpoint, read_checkpoint
-    from qumade.train.config import differences, load_config
-    from qumade.train.run_folder import RunFolder
+    from qumade.training.checkpoint import latest_checkpoint, read_checkpoint
+    from qumade.training.config import differences, load_config
+    from qumade.training.run_folder import RunFolder
 
     for number in itertools.count(1):
         folder = RunFolder(runs / f"run_{number}")
@@ -108,10 +108,13 @@ def of_each_split(dataset: SampleDataset, count: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate(chosen))
 
 
-def show_batch(setup: "Setup", count: int = 12) -> Image.Image:
+def show_batch(training: "TrainConfig | Setup", count: int = 12) -> Image.Image:
     """Return a sheet of the first training batch as the network sees it: augmented images, masks and depth."""
+    from qumade.training.config import TrainConfig
+    from qumade.training.data_setup import open_setup
     from qumade.viz.batch_sheet import batch_sheet
 
+    setup = open_setup(training) if isinstance(training, TrainConfig) else training
     batches = setup.batches(0, 1)
     try:
         batch = next(iter(batches))
@@ -164,7 +167,7 @@ def live_curves(run: Path) -> "AfterEpoch":
     curves of an existing run are shown at once."""
     from IPython import display as ipython
 
-    from qumade.train.run_folder import RunFolder
+    from qumade.training.run_folder import RunFolder
     from qumade.viz.curves import draw_curves
 
     display: Any = ipython  # IPython has no type hints

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from qumade.errors import QumadeError
-from qumade.predict.predictor import Prediction
+from qumade.prediction.predictor import Prediction
 
 Run = Callable[..., SimpleNamespace]
 SPLITS = ["train", "test", "test", "seen background", "seen foreground", "val"]
@@ -50,7 +50,7 @@ def run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
             raise QumadeError(f"Invalid network: got nothing at {path.absolute()}; must be the folder of a run")
         return Fake(128 if path.name == "good" else 40, path.absolute())
 
-    monkeypatch.setattr("qumade.predict.predictor.load_predictor", load)
+    monkeypatch.setattr("qumade.evaluation.runs.load_predictor", load)
     return run
 
 
@@ -175,7 +175,13 @@ def test_wrong_usage(run: Run, arguments: list[str]) -> None:
 
 
 def test_evaluating_needs_no_torch() -> None:
-    modules = ("evaluate.evaluation", "evaluate.compare", "evaluate.report", "evaluate.folder", "metrics.bootstrap")
+    modules = (
+        "evaluation.evaluation",
+        "evaluation.compare",
+        "evaluation.report",
+        "evaluation.runs",
+        "metrics.bootstrap",
+    )
     code = f"import sys, {', '.join(f'qumade.{name}' for name in modules)}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -96,7 +96,7 @@ def test_every_error_is_one_line(
     def stop(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("qumade.generate.engine.generate", stop)
+    monkeypatch.setattr("qumade.generation.engine.generate", stop)
     result = run("generate", *folders(), f"--out={assets / 'data'}")
     assert (result.code, result.out, result.err.splitlines()[-1]) == (code, "", message)
 
@@ -104,7 +104,7 @@ def test_every_error_is_one_line(
 def test_unexpected_errors_are_not_hidden(
     run: Run, folders: Folders, assets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qumade.generate.engine.generate", lambda *_, **__: [][0])
+    monkeypatch.setattr("qumade.generation.engine.generate", lambda *_, **__: [][0])
     with pytest.raises(IndexError):
         run("generate", *folders(), f"--out={assets / 'data'}")
 

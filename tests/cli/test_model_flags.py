@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from qumade.cli.model_flags import flag_of, flag_values, flags_of
 from qumade.errors import QumadeError
 from qumade.recipe import Recipe
-from qumade.train.config import TrainConfig
+from qumade.training.config import TrainConfig
 
 
 class Example(BaseModel):

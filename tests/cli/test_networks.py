@@ -13,7 +13,7 @@ from PIL import Image
 from qumade import cli
 from qumade.models.config import NetworkConfig
 from qumade.models.network import build_network
-from qumade.train.run_folder import RunFolder, write_weights
+from qumade.training.run_folder import RunFolder, write_weights
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from qumade import cli
-from qumade.train.config import load_config
-from qumade.train.report import Report
+from qumade.training.config import load_config
+from qumade.training.report import Report
 
 TINY = ("--size=64", "--batch-size=4", "--steps=2", "--val-limit=4", "--workers=0", "--threads=1")
 

@@ -6,7 +6,7 @@ from qumade.data.folder import FolderDataset
 from qumade.data.opening import open_dataset
 from qumade.data.synthetic import SyntheticDataset
 from qumade.errors import QumadeError
-from qumade.generate.engine import generate
+from qumade.generation.engine import generate
 from qumade.recipe import Recipe, save_recipe
 
 

@@ -13,7 +13,7 @@ from qumade.data.dataset import LabeledSample
 from qumade.data.folder import FolderDataset
 from qumade.data.synthetic import SyntheticDataset
 from qumade.errors import QumadeError
-from qumade.generate.engine import generate
+from qumade.generation.engine import generate
 from qumade.recipe import Recipe
 from qumade.synth.synthesizer import Synthesizer
 

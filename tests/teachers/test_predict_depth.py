@@ -14,9 +14,9 @@ from PIL import Image
 from qumade.assets.catalog import Catalog
 from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
-from qumade.generate.audit import audit
-from qumade.generate.engine import Summary, generate
-from qumade.generate.journal import read_journal
+from qumade.generation.audit import audit
+from qumade.generation.engine import Summary, generate
+from qumade.generation.journal import read_journal
 from qumade.recipe import Recipe, load_recipe, save_recipe
 from qumade.synth.build_catalog import build_catalog
 from qumade.synth.synthesizer import Synthesizer
@@ -29,7 +29,7 @@ from qumade.viz.recipe_sheet import preview_recipe
 _DRIVER = """
 import os, signal, sys
 from pathlib import Path
-from qumade.generate.engine import generate
+from qumade.generation.engine import generate
 from qumade.recipe import load_recipe
 from qumade.teachers import predict_depth as composite
 from qumade.teachers.depth import DepthTeacher

@@ -50,7 +50,7 @@ def generate(
     json
         Print one JSON object as the last line on stdout.
     """
-    from qumade.generate.engine import generate as run
+    from qumade.generation.engine import generate as run
     from qumade.recipe import recipe_from_dict
     from qumade.synth.synthesizer import Synthesizer
 
@@ -128,7 +128,7 @@ def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> 
     json
         Print one JSON object as the last line on stdout.
     """
-    from qumade.generate.audit import audit as run
+    from qumade.generation.audit import audit as run
 
     result = run(data_path, fraction=fraction)
     how = "compared byte by byte" if result.same_codecs else "compared within 2 levels, with codecs of another version"

@@ -1,20 +1,13 @@
 """Verbs that evaluate networks: evaluate, compare."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from qumade.cli.common import Json, finish
 
-if TYPE_CHECKING:
-    from qumade.data.dataset import SampleDataset
-    from qumade.evaluate.compare import Comparison, Run
-    from qumade.evaluate.report import Wins
-
 __all__: list[str] = []
-
-SIDE_BY_SIDE = 8  # pictures where a run wins, of each score
 
 
 def evaluate(
@@ -62,26 +55,21 @@ def evaluate(
     json
         One JSON object as the last line on stdout.
     """
-    from qumade.data.opening import open_dataset
-    from qumade.evaluate.folder import evaluate_into
-    from qumade.evaluate.legacy_notebook import format_legacy
-    from qumade.evaluate.summary import as_json, format_summary
-    from qumade.evaluate.targets import as_text
-    from qumade.predict.predictor import load_predictor
+    from qumade.evaluation.legacy_notebook import format_legacy
+    from qumade.evaluation.runs import evaluate as evaluate_run
+    from qumade.evaluation.summary import as_json, format_summary
+    from qumade.evaluation.targets import as_text
 
-    dataset = open_dataset(data_path)
-    if explain:
-        from qumade.train.run_folder import load_network
-    found = evaluate_into(
-        load_predictor(run, device),
-        dataset,
+    found = evaluate_run(
+        run,
+        data_path,
         out,
         splits=split,
         limit=limit,
         min_object_share=min_object_share,
         legacy=protocol == "legacy_notebook",
-        explain=load_network(run) if explain else None,
-        data_path=data_path,
+        explain=explain,
+        device=device,
     )
     text = format_summary(found.evaluation, found.groups)
     if found.trained:
@@ -131,49 +119,11 @@ def compare(
     json
         One JSON object as the last line on stdout.
     """
-    from qumade.data.opening import open_dataset
-    from qumade.evaluate.compare import Run, comparison_as_json, format_comparison, unique_names
-    from qumade.evaluate.compare import compare as compare_runs
-    from qumade.evaluate.folder import check_folder
-    from qumade.evaluate.report import write_comparison
-    from qumade.evaluate.targets import choose
-    from qumade.predict.predictor import load_predictor
+    from qumade.evaluation.compare import comparison_as_json, format_comparison
+    from qumade.evaluation.runs import compare as compare_runs
 
-    check_folder(out)
-    datasets = [open_dataset(path) for path in on]
-    for dataset, name in zip(datasets, unique_names([dataset.name for dataset in datasets], on), strict=True):
-        dataset.name = name
-        choose(dataset, split, limit)  # refused before the others are evaluated
-    networks = []
-    for path, name in zip(runs, unique_names([path.absolute().name for path in runs], runs), strict=True):
-        predictor = load_predictor(path, device)
-        networks.append(Run(name, predictor, predictor.config.depth_kind, predictor.config.trained_tasks))
-    comparisons, wins = [], []
-    for dataset in datasets:
-        comparison = compare_runs(
-            networks, dataset, splits=split, limit=limit, min_object_share=min_object_share, seed=seed, progress=True
-        )
-        comparisons.append(comparison)
-        wins.append(_wins(comparison, networks, dataset))
-    out.absolute().mkdir(parents=True, exist_ok=True)
-    report = out.absolute() / "comparison.html"
-    write_comparison(report, networks, comparisons, wins)
-    result = comparison_as_json(networks, comparisons) | {"report": str(report)}
-    finish(json, result, f"{format_comparison(networks, comparisons)}\n{report}")
-
-
-def _wins(comparison: "Comparison", networks: "list[Run]", dataset: "SampleDataset") -> "list[Wins]":
-    """Return, for each score and each pair with the first run, where one and where the other wins."""
-    from qumade.evaluate.compare import draw_wins, letter, wins
-    from qumade.evaluate.panels import headline_scores
-    from qumade.evaluate.report import Wins
-
-    found = []
-    for score, (title, _) in enumerate(headline_scores(comparison.evaluations[0])):
-        for other in range(1, len(networks)):
-            for winner, loser in ((0, other), (other, 0)):
-                rows = [row for row, _ in wins(comparison, winner, loser, score, SIDE_BY_SIDE)]
-                pictures = draw_wins(comparison, networks, dataset, (0, other), rows)
-                heading = f"Where {letter(winner)} beats {letter(loser)} in {title}, largest differences first"
-                found.append(Wins(heading, tuple(pictures)))
-    return found
+    found = compare_runs(
+        runs, on, out, splits=split, limit=limit, min_object_share=min_object_share, seed=seed, device=device
+    )
+    result = comparison_as_json(found.runs, found.comparisons) | {"report": str(found.report)}
+    finish(json, result, f"{format_comparison(found.runs, found.comparisons)}\n{found.report}")

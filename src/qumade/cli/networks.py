@@ -40,8 +40,8 @@ def predict(
         Print one JSON object as the last line on stdout.
     """
     from qumade.models.config import TASKS
-    from qumade.predict.files import INDEX, OUTPUTS, OutputName, find_pictures, predict_files
-    from qumade.predict.predictor import load_predictor
+    from qumade.prediction.files import INDEX, OUTPUTS, OutputName, find_pictures, predict_files
+    from qumade.prediction.predictor import load_predictor
 
     names = None if only is None else tuple(only.split(","))
     if names is not None and set(names) - set(OUTPUTS):
@@ -73,10 +73,9 @@ def export(run: Path, /, *, out: Path, json: Json = False) -> None:
     json
         Print one JSON object as the last line on stdout.
     """
-    from qumade.predict.export import export_onnx
-    from qumade.train.run_folder import load_network
+    from qumade.prediction.export import export as export_run
 
-    result = export_onnx(load_network(run), out)
+    result = export_run(run, out)
     finish(
         json,
         result,

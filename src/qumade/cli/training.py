@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from qumade.cli.common import Json, Switch, finish, say
 from qumade.cli.model_flags import flag_of, flag_values, flags_of
 from qumade.errors import QumadeError
-from qumade.train.config import TrainConfig
+from qumade.training.config import TrainConfig
 
 __all__ = ["train"]
 
@@ -76,9 +76,9 @@ def train(
 
     from qumade.data.augmentation import Augmentation
     from qumade.data.mixture import parse_share
-    from qumade.train.config import config_from_dict, left_open, load_config, with_changes
-    from qumade.train.loop import train as run
-    from qumade.train.run_folder import RunFolder, read_weights_note
+    from qumade.training.config import config_from_dict, left_open, load_config, with_changes
+    from qumade.training.loop import train as run
+    from qumade.training.run_folder import RunFolder, read_weights_note
 
     if data is not None:
         given["data"] = data

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from qumade.data.encode import encode_depth_file
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import QumadeError
-from qumade.generate.journal import Results
-from qumade.generate.worker import Stopped
-from qumade.generate.writers import FolderWriter
+from qumade.generation.journal import Results
+from qumade.generation.worker import Stopped
+from qumade.generation.writers import FolderWriter
 from qumade.io.decode import decode_rgb
 from qumade.io.pictures import read_picture
 from qumade.recipe import Recipe

@@ -8,8 +8,9 @@ from qumade.errors import QumadeError
 
 if TYPE_CHECKING:
     from qumade.convert.importers.records import Source
+    from qumade.convert.importers.writer import ImportSummary
 
-__all__ = ["DATASETS", "DatasetName", "read_dataset"]
+__all__ = ["DATASETS", "DatasetName", "import_dataset", "read_dataset"]
 
 DatasetName = Literal["camvid", "kitti", "kitti_semantics", "virtual_kitti", "cityscapes", "nyu", "coco"]
 DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
@@ -39,3 +40,19 @@ def read_dataset(name: DatasetName, root: Path, classes: Collection[str] | None 
     if name not in readers:
         raise QumadeError(f"Invalid dataset: got {name!r}; must be one of {', '.join(readers)}")
     return readers[name](root) if classes is None else readers[name](root, classes)
+
+
+def import_dataset(
+    name: DatasetName,
+    root: Path | str,
+    out: Path | str,
+    *,
+    classes: Collection[str] | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> "ImportSummary":
+    """Write a standard dataset into a new folder `out` in the layout of this package, or finish an import that was
+    interrupted there. `classes` as in `read_dataset`. Raises QumadeError naming the file at fault."""
+    from qumade.convert.importers.writer import write_import
+
+    return write_import(read_dataset(name, Path(root), classes), Path(out), workers=workers, progress=progress)

@@ -1,0 +1,215 @@
+"""Evaluation of a network on a dataset: every picture is predicted once and scored, beside a trivial baseline."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from qumade.data.dataset import LabeledSample, SampleDataset
+from qumade.errors import QumadeError
+from qumade.evaluation.targets import Predict, Predicted, as_text, choose, predict_each
+from qumade.io.files import write_bytes
+from qumade.metrics.alignment import (
+    Aligned,
+    Alignment,
+    Clamp,
+    DepthKind,
+    align,
+    default_alignment,
+    default_clamp,
+    depth_kind,
+)
+from qumade.metrics.ground_truth import GroundTruth, ground_truth_of
+from qumade.metrics.scores import DEPTH_METRICS, MASK_METRICS, THRESHOLD, depth_errors, mask_scores
+from qumade.models.config import TASKS, Task
+
+__all__ = ["DEPTH_REGIONS", "SCORES", "Evaluation", "evaluate", "write_scores"]
+
+DEPTH_REGIONS = {
+    "depth": "known pixels up to the clamp's far end, without sky",
+    "known_depth": "all known pixels, sky as far as the clamp's far end",
+    "object_depth": "pixels of objects up to the clamp's far end",
+}
+SCORES = (
+    *(f"mask_{metric.key}" for metric in MASK_METRICS),
+    *(f"{region}_{metric.key}" for region in DEPTH_REGIONS for metric in DEPTH_METRICS),
+)
+"""Columns of scores in a table of pictures."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Scores of one network on one dataset.
+
+    `scores` has one row per picture: `sample` (position in the dataset), `stem`, `split`, `object_share` (of the
+    picture, true), `predicted_share`, `mask_pixels` and `depth_pixels` that were evaluated, `depth_scale` and
+    `depth_shift` of the alignment, and SCORES, null where undefined. `baselines` has the SCORES of a trivial baseline
+    on the same pictures: all background, at the mean inverse depth. Outputs other than `trained_tasks` are neither
+    scored nor shown.
+    """
+
+    dataset: str
+    scores: pa.Table
+    baselines: pa.Table
+    truth_kind: DepthKind
+    predicted_kind: DepthKind
+    alignment: Alignment | None  # None without depth
+    clamp: Clamp | None
+    trained_tasks: tuple[Task, ...] = TASKS
+
+    @property
+    def has_masks(self) -> bool:
+        return any(self.scores["mask_pixels"].to_pylist())
+
+    @property
+    def has_depth(self) -> bool:
+        return self.clamp is not None
+
+
+def evaluate(
+    predict: Predict,
+    dataset: SampleDataset,
+    *,
+    predicted_kind: DepthKind = None,
+    trained_tasks: Sequence[Task] = TASKS,
+    positions: NDArray[np.integer] | None = None,
+    alignment: Alignment | None = None,
+    clamp: Clamp | None = None,
+    observe: Callable[[LabeledSample, Predicted], None] | None = None,
+    batch_size: int = 8,
+    progress: bool = False,
+) -> Evaluation:
+    """Predict and score the samples at these positions (all).
+
+    Alignment and clamp follow the kinds of the predicted and the true depth where they are not given. Only
+    `trained_tasks` are scored. `observe` receives every sample with its prediction. Raises QumadeError where the
+    dataset lacks labels of all these tasks, and where a prediction does not fit its picture.
+    """
+    positions = choose(dataset) if positions is None else positions
+    encoding = dataset.depth_encoding if "depth" in trained_tasks else None
+    masks = "mask" in trained_tasks
+    if encoding is None and not (masks and dataset.has_masks):
+        needed = " or ".join({"mask": "masks", "depth": "depth"}[task] for task in trained_tasks)
+        raise QumadeError(
+            f"Invalid dataset: got {dataset.name} without {needed}; must have labels of a task that the network was "
+            "trained on"
+        )
+    if encoding is not None:
+        alignment = alignment or default_alignment(predicted_kind, depth_kind(encoding))
+        clamp = clamp or default_clamp(encoding)
+    else:
+        alignment = clamp = None
+    # Any constant is aligned with the ground truth; without alignment it has to be the mean.
+    mean = _mean_inverse_depth(dataset, positions) if alignment == "none" else 1.0
+    stems, splits = dataset.stems, dataset.splits
+    rows: list[dict[str, object]] = []
+    baseline_rows: list[dict[str, float]] = []
+    for position, sample, predicted in predict_each(predict, dataset, positions, batch_size, progress):
+        truth = ground_truth_of(sample, encoding)
+        probability = predicted.mask if masks else None
+        try:
+            scored = _score(probability, predicted.inverse_depth, truth, alignment, clamp)
+        except QumadeError as error:
+            raise QumadeError(f"{error} (sample {position} of {dataset.name})") from error
+        identity = {
+            "sample": position,
+            "stem": as_text(str(stems[position])),
+            "split": str(splits[position]),
+            "predicted_share": math.nan if probability is None else float((probability >= THRESHOLD).mean()),
+        }
+        evaluated = _evaluated_pixels(truth, clamp) | ({} if masks else {"mask_pixels": 0})
+        rows.append(identity | evaluated | scored)
+        background = np.zeros(sample.image.shape[:2])
+        baseline_rows.append(_score(background if masks else None, background + mean, truth, alignment, clamp))
+        if observe is not None:
+            observe(sample, predicted)
+    return Evaluation(
+        dataset=as_text(dataset.name),
+        scores=_table(rows),
+        baselines=_table(baseline_rows),
+        truth_kind=None if encoding is None else depth_kind(encoding),
+        predicted_kind=predicted_kind,
+        alignment=alignment,
+        clamp=clamp,
+        trained_tasks=tuple(trained_tasks),
+    )
+
+
+def write_scores(evaluation: Evaluation, path: Path) -> None:
+    """Write the table of pictures as parquet, with alignment and clamp (nearest and farthest depth) in its metadata."""
+    clamp = evaluation.clamp
+    stated = {
+        "dataset": evaluation.dataset,
+        "alignment": evaluation.alignment,
+        "clamp_depth": clamp and [1 / clamp.near, 1 / clamp.far],
+        "truth_kind": evaluation.truth_kind,
+        "predicted_kind": evaluation.predicted_kind,
+    }
+    sink = pa.BufferOutputStream()
+    pq.write_table(evaluation.scores.replace_schema_metadata({"qumade": json.dumps(stated)}), sink, compression="zstd")
+    write_bytes(path, sink.getvalue().to_pybytes())
+
+
+def _score(
+    probability: NDArray[np.floating] | None,
+    inverse_depth: NDArray[np.floating],
+    truth: GroundTruth,
+    alignment: Alignment | None,
+    clamp: Clamp | None,
+) -> dict[str, float]:
+    scores: dict[str, float] = {}
+    if truth.mask is not None and probability is not None:
+        scores |= {f"mask_{key}": value for key, value in mask_scores(probability, truth.mask).items()}
+    if truth.inverse_depth is None or alignment is None or clamp is None:
+        return scores
+    aligned: Aligned = align(inverse_depth, truth.inverse_depth, alignment, clamp)
+    near_enough = truth.inverse_depth >= clamp.far
+    regions = {"depth": near_enough, "known_depth": np.ones_like(near_enough)}
+    if truth.mask is not None:
+        regions["object_depth"] = near_enough & (truth.mask >= THRESHOLD)
+    found = depth_errors(aligned.inverse_depth, truth.inverse_depth, clamp, list(regions.values()))
+    for name, errors in zip(regions, found, strict=True):
+        scores |= {f"{name}_{key}": value for key, value in errors.items()}
+    return scores | {"depth_scale": aligned.scale, "depth_shift": aligned.shift}
+
+
+def _evaluated_pixels(truth: GroundTruth, clamp: Clamp | None) -> dict[str, object]:
+    """Return how much of a picture is evaluated, and how much of it is object."""
+    evaluated: dict[str, object] = {"object_share": math.nan, "mask_pixels": 0, "depth_pixels": 0}
+    if truth.mask is not None:
+        evaluated["object_share"] = float((truth.mask >= THRESHOLD).mean())
+        evaluated["mask_pixels"] = int(np.count_nonzero(~np.isnan(truth.mask)))
+    if truth.inverse_depth is not None and clamp is not None:
+        evaluated["depth_pixels"] = int(np.count_nonzero(truth.inverse_depth >= clamp.far))
+    return evaluated
+
+
+def _table(rows: Sequence[dict[str, object]] | Sequence[dict[str, float]]) -> pa.Table:
+    """Return rows as a table of fixed columns; NaN and missing values become null, which every reader leaves out."""
+    integers = [name for name in ("sample", "mask_pixels", "depth_pixels") if rows and name in rows[0]]
+    texts = [name for name in ("stem", "split") if rows and name in rows[0]]
+    numbers = ["object_share", "predicted_share"] if texts else []
+    columns: dict[str, pa.Array] = {}
+    for name in integers[:1] + texts + numbers + integers[1:] + ["depth_scale", "depth_shift", *SCORES]:
+        if name in integers or name in texts:
+            columns[name] = pa.array([row[name] for row in rows], pa.int64() if name in integers else pa.string())
+        else:
+            values = np.array([row.get(name, math.nan) for row in rows], np.float64)
+            columns[name] = pa.array(values, pa.float64(), from_pandas=True)
+    return pa.table(columns)
+
+
+def _mean_inverse_depth(dataset: SampleDataset, positions: NDArray[np.integer]) -> float:
+    """Return the mean, over the pictures that have known depth, of their mean inverse depth."""
+    found = []
+    for position in positions:
+        truth = ground_truth_of(dataset.read(int(position)), dataset.depth_encoding).inverse_depth
+        if truth is not None and not np.isnan(truth).all():
+            found.append(float(np.nanmean(truth)))
+    return math.fsum(found) / len(found) if found else 1.0

@@ -1,0 +1,136 @@
+"""An evaluation in one folder: table of scores, sheet of the worst pictures, report."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qumade.data.dataset import SampleDataset
+from qumade.errors import QumadeError
+from qumade.evaluation.evaluation import Evaluation, evaluate, write_scores
+from qumade.evaluation.legacy_notebook import LegacyMetrics, LegacyScores, legacy_section
+from qumade.evaluation.panels import draw_rows, png, sheet, worst
+from qumade.evaluation.report import Section, write_report
+from qumade.evaluation.summary import Group, check_share, selected, summarise
+from qumade.evaluation.targets import as_text, choose
+from qumade.extras import needs
+from qumade.io.files import write_bytes
+from qumade.prediction.predictor import Predictor
+
+if TYPE_CHECKING:
+    from qumade.models.network import MaskDepthNetwork
+
+__all__ = ["Evaluated", "check_folder", "evaluate_into", "trained_elsewhere"]
+
+WORST = 32
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation with its means and the page that shows them.
+
+    `legacy` holds the metrics of the legacy notebook where they were requested, `trained` the warning of
+    `trained_elsewhere` where there are splits.
+    """
+
+    evaluation: Evaluation
+    groups: list[Group]
+    report: Path
+    legacy: LegacyScores | None = None
+    trained: str = ""
+
+
+def evaluate_into(
+    predictor: Predictor,
+    dataset: SampleDataset,
+    folder: Path,
+    *,
+    splits: Sequence[str] = (),
+    limit: int | None = None,
+    min_object_share: float = 0.0,
+    legacy: bool = False,
+    explain: "MaskDepthNetwork | None" = None,
+    data_path: Path | None = None,
+    progress: bool = True,
+) -> Evaluated:
+    """Evaluate a network on a dataset, and write scores.parquet, worst.png and report.html.
+
+    `splits` and `limit` select samples as in `choose`, `min_object_share` as in `summarise`; `legacy` adds the metrics
+    of the legacy notebook. The report explains a few pictures by the gradients of the network `explain`. `data_path` is
+    where the dataset was read from. QumadeError, before anything is written, where something does not fit.
+    """
+    folder = folder.absolute()
+    check_share(min_object_share)
+    check_folder(folder)
+    if explain is not None:
+        with needs("explain", "an explanation"):
+            import captum.attr  # noqa: F401 - reported before the work is done
+        from qumade.evaluation.explained import explained  # needs torch, which evaluating an .onnx file does not
+    config = predictor.config
+    legacy_metrics = LegacyMetrics(dataset.depth_encoding, config.trained_tasks) if legacy else None
+    evaluation = evaluate(
+        predictor,
+        dataset,
+        predicted_kind=config.depth_kind,
+        trained_tasks=config.trained_tasks,
+        positions=choose(dataset, splits, limit),
+        observe=None if legacy_metrics is None else legacy_metrics.add,
+        progress=progress,
+    )
+    groups = summarise(evaluation, min_object_share)
+    rows = draw_rows(evaluation, predictor, dataset, worst(evaluation, WORST, min_object_share))
+    extra: list[Section] = []
+    legacy_scores = None
+    if legacy_metrics is not None:
+        legacy_scores = legacy_metrics.scores(selected(evaluation, min_object_share))
+        extra.append(legacy_section(legacy_scores))
+    if explain is not None:
+        extra.append(explained(explain, evaluation, dataset))
+    name = "network" if predictor.path is None else as_text(predictor.path.name)
+    worst_png = png(sheet(rows, f"{name} on {dataset.name}: the {len(rows)} worst pictures"))
+    trained = ""
+    if predictor.path is not None and data_path is not None and len(groups) > 1:
+        trained = trained_elsewhere(predictor.path, data_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_scores(evaluation, folder / "scores.parquet")
+    write_bytes(folder / "worst.png", worst_png)
+    report = folder / "report.html"
+    write_report(report, name, evaluation, groups, rows, extra, min_object_share, trained)
+    return Evaluated(evaluation, groups, report, legacy_scores, trained)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise QumadeError where a folder cannot be written into or created. Creates nothing."""
+    folder = folder.absolute()
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise QumadeError(
+            f"Invalid --out: got {folder}, and {there} is no folder; must be one, or where one can be made"
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise QumadeError(f"Invalid --out: got {folder}; must be where you may write, which {there} is not")
+
+
+def trained_elsewhere(network: Path, data_path: Path) -> str:
+    """Return a warning where the config.yaml of a run names data that still exists, but not at `data_path`; else "".
+
+    More is not certain: the dataset may be a copy, or generated from the recipe that the network was trained on.
+    """
+    config_path = network / "config.yaml"
+    if not config_path.is_file():
+        return ""
+    from qumade.training.config import load_config
+
+    try:
+        config = load_config(config_path)
+    except QumadeError:  # the network was loaded without it
+        return ""
+    trained = [config.data, *(further.data for further in config.extra_datasets)]
+    if not all(path.exists() for path in trained) or data_path.resolve() in [path.resolve() for path in trained]:
+        return ""
+    paths = " and ".join(map(str, trained))
+    return as_text(
+        f"The network was trained on {paths}, not on {data_path.absolute()}: unless both are the same dataset, "
+        "the splits do not show which pictures it has seen."
+    )

@@ -1,0 +1,302 @@
+"""HTML pages that hold everything in one file: numbers, plots, pictures. Names are untrusted and escaped."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
+
+from qumade import __version__
+from qumade.evaluation.compare import Comparison, Run, letter
+from qumade.evaluation.evaluation import DEPTH_REGIONS, Evaluation
+from qumade.evaluation.panels import MASK_COLOURS, Panel, Row, headline_scores, jpeg
+from qumade.evaluation.summary import (
+    BASELINE,
+    SPLIT_WORDS,
+    SPLITS_NOTE,
+    Group,
+    ScoreName,
+    format_number,
+    how_evaluated,
+    score_names,
+    selected,
+)
+from qumade.evaluation.targets import as_text
+from qumade.io.files import write_bytes
+from qumade.metrics.bootstrap import Interval, means
+from qumade.viz.score_plots import plot_differences, plot_histogram, plot_intervals, plot_pairs, plot_sizes
+
+__all__ = ["Section", "Table", "Wins", "write_comparison", "write_report"]
+
+HEADLINES = ("mask_iou", "depth_delta1")
+SECTIONS = {"mask": "Mask"} | {
+    region.replace("_", " "): f"{region.replace('_', ' ').capitalize()}: {words}"
+    for region, words in DEPTH_REGIONS.items()
+}
+
+
+class Table(NamedTuple):
+    """A table of text: the head of each column, and rows of as many cells, the first one being the row's title."""
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """An additional part of a report: a heading, a paragraph, and a table or pictures with captions."""
+
+    title: str
+    text: str
+    pictures: tuple[Panel, ...] = ()
+    table: Table | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Wins:
+    """Pictures on which one run beats another, under a heading."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+def write_report(
+    path: Path,
+    run: str,
+    evaluation: Evaluation,
+    groups: Sequence[Group],
+    worst: Sequence[Row],
+    extra: Sequence[Section] = (),
+    min_object_share: float = 0.0,
+    trained: str = "",
+) -> None:
+    """Write the report of one network on one dataset: report.html, which needs no other file and no connection.
+
+    `groups` are the means for this `min_object_share`, `worst` the rows of pictures to show, `extra` additional
+    sections, `trained` a sentence on the data that the network was trained on.
+    """
+    names = score_names(evaluation)
+    sections = []
+    for title, section_names in _by_section(names):
+        lines = []
+        for name in section_names:
+            values = [*(group.means[name.column] for group in groups), groups[0].baselines[name.column]]
+            lines.append({"title": _arrowed(name), "cells": [format_number(value) for value in values]})
+        sections.append({"title": title, "lines": lines})
+    headlines = [name for name in names if name.column in HEADLINES]
+    content = {
+        "title": f"{run} on {evaluation.dataset}",
+        "run": run,
+        "dataset": evaluation.dataset,
+        "counted": _counted(groups) + _kept(min_object_share),
+        "how": how_evaluated(evaluation),
+        "masks": evaluation.has_masks,
+        "cards": [
+            {
+                "title": f"{_section_of(name)} {name.title}, {group.name}",
+                "value": format_number(group.means[name.column]),
+                "baseline": format_number(group.baselines[name.column]),
+            }
+            for name in headlines
+            for group in groups
+            if group.name in ("all", "test")
+        ],
+        "baseline": BASELINE,
+        "splits_note": f"{SPLITS_NOTE} {trained}".rstrip(),
+        "groups": [
+            {
+                "name": group.name,
+                "words": SPLIT_WORDS[group.name],
+                "pictures": f"{group.pictures:,}",
+                "no_object": f"{group.no_object:,}",
+            }
+            for group in groups
+        ],
+        "sections": sections,
+        "plots": _plots(evaluation, groups, selected(evaluation, min_object_share)),
+        "extra": [
+            {
+                "title": section.title,
+                "text": section.text,
+                "table": section.table,
+                "pictures": [{"source": _jpeg_source(p.image), "caption": p.title} for p in section.pictures],
+            }
+            for section in extra
+        ],
+        "worst": [_row(row) for row in worst],
+        "worst_by": headline_scores(evaluation)[0][0],
+        "panels_width": _panels_width(worst),
+    }
+    _write(path, "report.html.j2", content)
+
+
+def write_comparison(
+    path: Path,
+    runs: Sequence[Run],
+    comparisons: Sequence[Comparison],
+    wins: Sequence[Sequence[Wins]],
+) -> None:
+    """Write the report of a comparison; `wins` holds the headings with pictures of each dataset."""
+    parts = []
+    for comparison, found in zip(comparisons, wins, strict=True):
+        first = comparison.evaluations[0]
+        sections = [
+            {"title": title, "lines": [_compared(name, comparison) for name in names]}
+            for title, names in _by_section(score_names(first))
+        ]
+        parts.append(
+            {
+                "name": comparison.dataset,
+                "counted": _counted(comparison.groups[:1]) + _kept(comparison.min_object_share),
+                "how": how_evaluated(first, len(runs)),
+                "pairs": [f"A - {letter(number)}" for number in range(1, len(runs))],
+                "sections": sections,
+                "plots": _pair_plots(comparison),
+                "wins": [{"title": part.title, "rows": [_row(row) for row in part.rows]} for part in found],
+            }
+        )
+    content = {
+        "title": f"{len(runs)} networks compared",
+        "runs": [{"letter": letter(number), "name": run.name} for number, run in enumerate(runs)],
+        "overview": _overview(comparisons),
+        "parts": parts,
+        "panels_width": _panels_width([row for part in wins for heading in part for row in heading.rows]),
+    }
+    _write(path, "compare.html.j2", content)
+
+
+def _write(path: Path, template: str, content: dict[str, Any]) -> None:
+    environment = Environment(
+        loader=PackageLoader("qumade.evaluation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    colours = [(name, " ".join(map(str, colour))) for name, colour in MASK_COLOURS.items()]
+    text = environment.get_template(template).render(content, version=__version__, mask_colours=colours)
+    write_bytes(path, as_text(text).encode())
+
+
+def _by_section(names: Sequence[ScoreName]) -> list[tuple[str, list[ScoreName]]]:
+    sections = dict.fromkeys(name.section for name in names)
+    return [(SECTIONS[section], [name for name in names if name.section == section]) for section in sections]
+
+
+def _section_of(name: ScoreName) -> str:
+    return name.section.capitalize()
+
+
+def _arrowed(name: ScoreName) -> str:
+    return f"{name.title} {'↑' if name.higher_is_better else '↓'}"
+
+
+def _counted(groups: Sequence[Group]) -> str:
+    group = groups[0]
+    text = f"{group.pictures:,} pictures evaluated" if group.pictures != 1 else "1 picture evaluated"
+    return f"{text}, {group.no_object:,} of them without an object." if group.no_object else f"{text}."
+
+
+def _kept(min_object_share: float) -> str:
+    if min_object_share == 0:
+        return ""
+    return f" Only pictures count in which the object covers at least {100 * min_object_share:.3g} %."
+
+
+def _plots(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.bool_]) -> list[dict[str, str]]:
+    plots = []
+    shares = evaluation.scores["object_share"].to_numpy()[keep]
+    splits = np.asarray(evaluation.scores["split"].to_pylist(), np.str_)[keep]
+    for column, title in zip(HEADLINES, ("mask IoU", "delta < 1.25"), strict=True):
+        values = evaluation.scores[column].to_numpy()[keep]
+        if np.isnan(values).all():
+            continue
+        plots.append(_plot(plot_histogram(values, title), f"Number of pictures over their {title}."))
+        if evaluation.has_masks:
+            caption = f"{title[0].upper()}{title[1:]} over the size of the object; each point holds equally many."
+            plots.append(_plot(plot_sizes(shares, values, title), caption))
+        rows = {
+            group.name: np.ones(len(splits), bool) if group.name == "all" else splits == group.name for group in groups
+        }
+        intervals = {name: means(values[chosen, None])[0] for name, chosen in rows.items()}
+        intervals = {name: found for name, found in intervals.items() if not np.isnan(found.value)}
+        if len(intervals) > 1:
+            caption = f"Mean {title} of each split; an open point has no interval (fewer than 20 pictures)."
+            plots.append(_plot(plot_intervals(intervals, title), caption))
+    return plots
+
+
+def _compared(name: ScoreName, comparison: Comparison) -> dict[str, Any]:
+    """Return one line of the table: the mean of each run, and each difference with its interval and pictures."""
+    better = [False] * len(comparison.groups)
+    cells = []
+    for number, found in enumerate(comparison.differences, 1):
+        interval = found[name.column]
+        ends = "-"
+        if interval.low is not None and interval.high is not None:
+            ends = f"{interval.low:+.3g} to {interval.high:+.3g}"
+            if interval.low > 0 or interval.high < 0:
+                better[0 if (interval.low > 0) == name.higher_is_better else number] = True
+        value = "-" if np.isnan(interval.value) else f"{interval.value:+.3g}"
+        cells += [{"text": text, "better": False} for text in (value, ends, f"{interval.pictures:,}")]
+    means_ = [format_number(group.means[name.column]) for group in comparison.groups]
+    runs = [{"text": text, "better": wins} for text, wins in zip(means_, better, strict=True)]
+    return {"title": _arrowed(name), "cells": runs + cells}
+
+
+def _pair_plots(comparison: Comparison) -> list[dict[str, str]]:
+    plots = []
+    for number in range(1, len(comparison.evaluations)):
+        pair = (letter(0), letter(number))
+        first, second = comparison.evaluations[0], comparison.evaluations[number]
+        for (title, a), (_, b) in zip(headline_scores(first), headline_scores(second), strict=True):
+            drawn = plot_pairs(a[comparison.keep], b[comparison.keep], title, pair)
+            caption = f"{title} of each picture; below the line {pair[0]} is better, above it {pair[1]}."
+            plots.append(_plot(drawn, caption))
+    return plots
+
+
+def _overview(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
+    """Return a plot for each headline score and pair: its difference on every dataset, numbered in the page's order."""
+    plots = []
+    for column, title in zip(HEADLINES, ("mask IoU", "delta < 1.25"), strict=True):
+        for number in range(len(comparisons[0].differences)):
+            intervals: dict[str, Interval] = {}
+            for place, comparison in enumerate(comparisons, 1):
+                interval = comparison.differences[number][column]
+                if not np.isnan(interval.value):
+                    intervals[f"dataset {place}"] = interval
+            if intervals:
+                names = (f"{title} of A", letter(number + 1))
+                caption = (
+                    f"{title} of A minus that of {names[1]} with 95 % intervals, datasets numbered as on this page."
+                )
+                plots.append(_plot(plot_differences(intervals, names), caption))
+    return plots
+
+
+def _plot(svg: bytes, caption: str) -> dict[str, str]:
+    return {"source": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}", "caption": caption}
+
+
+def _jpeg_source(image: Image.Image) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(image)).decode()}"
+
+
+def _row(row: Row) -> dict[str, Any]:
+    panels = [
+        {
+            "title": panel.title,
+            "source": _jpeg_source(panel.image),
+            "width": panel.image.width,
+            "height": panel.image.height,
+        }
+        for panel in row.panels
+    ]
+    return {"caption": row.caption, "panels": panels}
+
+
+def _panels_width(rows: Sequence[Row]) -> int:
+    """Return the largest width at which a row of panels is shown, in pixels: its own."""
+    return max((sum(panel.image.width + 6 for panel in row.panels) for row in rows), default=600)

@@ -1,0 +1,142 @@
+"""Evaluating and comparing trained runs on datasets, each with its page: the two functions of the public API."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qumade.data.dataset import SampleDataset
+from qumade.data.opening import open_dataset
+from qumade.evaluation.compare import Comparison, Run, draw_wins, letter, unique_names, wins
+from qumade.evaluation.compare import compare as compare_on
+from qumade.evaluation.folder import Evaluated, check_folder, evaluate_into
+from qumade.evaluation.panels import headline_scores
+from qumade.evaluation.report import Wins, write_comparison
+from qumade.evaluation.targets import choose
+from qumade.prediction.predictor import Predictor, load_predictor
+
+if TYPE_CHECKING:
+    from qumade.models.network import MaskDepthNetwork
+
+__all__ = ["ComparedRuns", "compare", "evaluate"]
+
+SIDE_BY_SIDE = 8  # pictures where a run wins, of each score
+
+
+@dataclass(frozen=True)
+class ComparedRuns:
+    """Runs that were compared on one dataset after another, and the page that shows it."""
+
+    runs: tuple[Run, ...]
+    comparisons: tuple[Comparison, ...]
+    report: Path
+
+
+def evaluate(
+    run: Path | str | Predictor,
+    dataset: Path | str | SampleDataset,
+    out: Path | str,
+    *,
+    splits: Sequence[str] = (),
+    limit: int | None = None,
+    min_object_share: float = 0.0,
+    legacy: bool = False,
+    explain: bool = False,
+    device: str | None = None,
+    progress: bool = True,
+) -> Evaluated:
+    """Evaluate a trained run, or an .onnx file, on a dataset: scores by split beside those of two trivial baselines.
+
+    Writes scores.parquet, worst.png and report.html into the folder `out`. Only samples of `splits` are used (all where
+    none is named), at most `limit` of them; means are over pictures of which the object covers at least
+    `min_object_share`. `legacy` adds the metrics of the original notebooks, `explain` Grad-CAM of a few pictures, which
+    needs a run. Raises QumadeError where something does not fit, before anything is written.
+    """
+    data_path = Path(dataset) if isinstance(dataset, Path | str) else None
+    network = _network(run) if explain else None
+    return evaluate_into(
+        _predictor(run, device),
+        open_dataset(dataset) if isinstance(dataset, Path | str) else dataset,
+        Path(out),
+        splits=splits,
+        limit=limit,
+        min_object_share=min_object_share,
+        legacy=legacy,
+        explain=network,
+        data_path=data_path,
+        progress=progress,
+    )
+
+
+def compare(
+    runs: Sequence[Path | str],
+    datasets: Sequence[Path | str],
+    out: Path | str,
+    *,
+    splits: Sequence[str] = (),
+    limit: int | None = None,
+    min_object_share: float = 0.0,
+    seed: int = 0,
+    device: str | None = None,
+    progress: bool = True,
+) -> ComparedRuns:
+    """Compare runs, or .onnx files, with the first of them on each dataset: all scores, differences with 95 %
+    intervals of the bootstrap with this `seed`, and the pictures where each one wins.
+
+    Writes comparison.html into the folder `out`. Samples are chosen as in `evaluate`. Raises QumadeError where
+    something does not fit, before the first prediction.
+    """
+    out = Path(out).absolute()
+    check_folder(out)
+    run_paths, data_paths = [Path(run) for run in runs], [Path(path) for path in datasets]
+    opened = [open_dataset(path) for path in data_paths]
+    for dataset, name in zip(opened, unique_names([dataset.name for dataset in opened], data_paths), strict=True):
+        dataset.name = name
+        choose(dataset, splits, limit)  # refused before the others are evaluated
+    networks = []
+    for path, name in zip(run_paths, unique_names([p.absolute().name for p in run_paths], run_paths), strict=True):
+        predictor = load_predictor(path, device)
+        networks.append(Run(name, predictor, predictor.config.depth_kind, predictor.config.trained_tasks))
+    comparisons, won = [], []
+    for dataset in opened:
+        comparison = compare_on(
+            networks,
+            dataset,
+            splits=splits,
+            limit=limit,
+            min_object_share=min_object_share,
+            seed=seed,
+            progress=progress,
+        )
+        comparisons.append(comparison)
+        won.append(_wins(comparison, networks, dataset))
+    out.mkdir(parents=True, exist_ok=True)
+    report = out / "comparison.html"
+    write_comparison(report, networks, comparisons, won)
+    return ComparedRuns(tuple(networks), tuple(comparisons), report)
+
+
+def _predictor(run: Path | str | Predictor, device: str | None) -> Predictor:
+    return run if isinstance(run, Predictor) else load_predictor(Path(run), device)
+
+
+def _network(run: Path | str | Predictor) -> "MaskDepthNetwork":
+    from qumade.training.run_folder import load_network  # needs torch, which evaluating an .onnx file does not
+
+    path = run.path if isinstance(run, Predictor) else Path(run)
+    if path is None:
+        raise ValueError("explain needs a predictor that was read from a run")
+    return load_network(path)
+
+
+def _wins(comparison: Comparison, networks: Sequence[Run], dataset: SampleDataset) -> list[Wins]:
+    """For each score and each pair with the first run, the pictures where one and where the other wins."""
+    found = []
+    for score, (title, _) in enumerate(headline_scores(comparison.evaluations[0])):
+        for other in range(1, len(networks)):
+            for winner, loser in ((0, other), (other, 0)):
+                rows = [row for row, _ in wins(comparison, winner, loser, score, SIDE_BY_SIDE)]
+                pictures = draw_wins(comparison, networks, dataset, (0, other), rows)
+                heading = f"Where {letter(winner)} beats {letter(loser)} in {title}, largest differences first"
+                found.append(Wins(heading, tuple(pictures)))
+    return found

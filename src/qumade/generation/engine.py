@@ -1,0 +1,208 @@
+"""generate(recipe, DATA_PATH): draws a dataset, or resumes one that was interrupted.
+
+The state of an unfinished dataset is dataset.yaml with `complete: false`, and `.qumade/journal`, which lists the
+samples that are drawn and synced to disk. `.qumade/depth` does the same for depth that is predicted from the
+composites. The last steps are, in this order: sync everything, write manifest.parquet, remove the journals, and set
+`complete: true` in dataset.yaml. After a power cut at any step, the same command resumes from there.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, read_manifest
+from qumade.data.metadata import begun_metadata, write_metadata
+from qumade.depth.encoding import DepthEncoding
+from qumade.errors import QumadeError
+from qumade.generation.describe import describe
+from qumade.generation.executors import Executor, local_processes, this_process
+from qumade.generation.journal import Journal, Results, concatenate, read_journal
+from qumade.generation.worker import DrawSamples, Work
+from qumade.generation.writers import FolderWriter, Writer
+from qumade.io.files import new_file, only_one, remove_temporary_files
+from qumade.recipe import Recipe
+from qumade.synth.synthesizer import Synthesizer
+
+__all__ = ["STATE", "DepthPredictor", "Summary", "generate"]
+
+STATE = ".qumade"
+_ROW_GROUP = 10_000
+_CHUNK = 128
+_ROW_COLUMNS = ["index", "depth_clipped_px", "objects"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of `generate`: samples in the dataset, how many of them this call drew, and counts of the placements.
+
+    `fallbacks`: objects that found no place by the recipe's rules; `left_out`: further objects that found no place at
+    all; `rejected`: repeated draws, by reason; `depth_clipped_px`: depth pixels nearer than the nearest code.
+    """
+
+    root: Path
+    samples: int
+    drawn: int
+    fallbacks: int
+    left_out: int
+    rejected: dict[str, int]
+    depth_clipped_px: int
+
+
+class DepthPredictor(Protocol):
+    """Predicts the depth of drawn images, for recipes with `depth: composite`; `encoding` describes its files."""
+
+    @property
+    def encoding(self) -> DepthEncoding: ...
+
+    def work(self, synthesizer: Synthesizer, root: Path, suffixes: Mapping[str, str]) -> Work:
+        """Returns the work that reads the images of its chunks in `root` and writes their depth."""
+
+
+def generate(
+    recipe: Synthesizer | Recipe | Path | str,
+    out: Path | str,
+    *,
+    limit: int | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    writer: Callable[[Path, Mapping[str, str]], Writer] = FolderWriter,
+    depth_predictor: DepthPredictor | None = None,
+    sync_interval_s: float = 10.0,
+    progress: bool = True,
+) -> Summary | None:
+    """Draws the samples of a recipe into `out`, or those that an interrupted run left. Returns None if none is missing.
+
+    `limit` draws only that many samples, distributed over all assets. `executor` runs the work; by default it runs in
+    `workers` processes of this machine (default: all cores). `writer(out, suffixes)` stores the files. The bytes depend
+    neither on the executor nor on interruptions, except for the depth of a recipe with `depth: composite`, which
+    `depth_predictor` adds after the images. Raises QumadeError if `out` holds anything but a dataset of this recipe
+    with these assets.
+    """
+    synthesizer = recipe if isinstance(recipe, Synthesizer) else Synthesizer.from_recipe(recipe, progress=progress)
+    if (synthesizer.depth_encoding is None) != (depth_predictor is not None):
+        raise QumadeError(
+            f"Invalid depth: got {synthesizer.recipe.depth!r} in the recipe; must be 'composite' where a depth "
+            "predictor is given, and only there"
+        )
+    depth = synthesizer.depth_encoding if depth_predictor is None else depth_predictor.encoding
+    if depth is None:
+        raise ValueError("a recipe without depth")
+    out = Path(os.path.abspath(out))
+    indices = synthesizer.indices(limit)
+    metadata = describe(synthesizer, out, len(indices), depth)
+    suffixes = {folder: settings["suffix"] for folder, settings in metadata["folders"].items()}
+    workers = max(1, min(workers or os.cpu_count() or 1, -(-len(indices) // _CHUNK)))
+    executor = executor or partial(local_processes, workers=workers)
+    out.mkdir(parents=True, exist_ok=True)
+    with only_one(out, "generating"):
+        before = begun_metadata(out, metadata, "qumade generate")
+        if before is not None and before["complete"] and before["samples"] >= len(indices):
+            shutil.rmtree(out / STATE, ignore_errors=True)
+            return None
+        if before is not None and before["samples"] > len(indices):
+            raise QumadeError(
+                f"Invalid limit: got {len(indices)} for {out}, which was started with {before['samples']} samples; "
+                "must be at least as many, or use another folder"
+            )
+        write_metadata(out, {**metadata, "complete": False})
+        for folder in (out, *(out / name for name in suffixes)):
+            remove_temporary_files(folder)
+        synthesizer.plan(indices[:1])  # compiles once, here; workers read the cache
+        progress_bar = partial(tqdm, total=len(indices), unit="sample", disable=not progress, smoothing=0.05)
+        drawn = [*_results_of_manifest(out, synthesizer.recipe.objects[1])]
+        work: Work = DrawSamples(synthesizer, writer(out, suffixes))
+        results, count = _run(work, indices, drawn, out / STATE / "journal", executor, sync_interval_s, progress_bar)
+        if depth_predictor is not None:
+            work = depth_predictor.work(synthesizer, out, suffixes)
+            known = [replace(part, visible_fraction=part.visible_fraction[:, :0]) for part in drawn]
+            journal = out / STATE / "depth"
+            bar = partial(progress_bar, desc="depth")
+            predicted, _ = _run(work, indices, known, journal, this_process, sync_interval_s, bar)
+            results = replace(results, depth_clipped_px=predicted.depth_clipped_px)
+        summary = _write_manifest(synthesizer, out, results, count)
+        shutil.rmtree(out / STATE)
+        write_metadata(out, metadata)
+    return summary
+
+
+def _run(
+    work: Work,
+    indices: NDArray[np.int64],
+    done: Sequence[Results],
+    journal_path: Path,
+    executor: Executor,
+    sync_interval_s: float,
+    progress_bar: Callable[..., Any],
+) -> tuple[Results, int]:
+    """Runs the work on the samples that are neither in `done` nor in the journal, and syncs everything to disk.
+
+    Returns the results of all samples in the order of `indices`, and how many of them are new.
+    """
+    most = work.objects
+    results = [*done, *read_journal(journal_path, most)]
+    rest = np.setdiff1d(indices, concatenate(results, most).indices, assume_unique=True)
+    journal = Journal(journal_path, most, sync_interval_s)
+    chunks = (rest[at : at + _CHUNK] for at in range(0, len(rest), _CHUNK))
+    bar = progress_bar(initial=len(indices) - len(rest))
+    running = executor(work, chunks)
+    try:
+        for part in running:
+            journal.add(part)
+            results.append(part)
+            bar.update(len(part.indices))
+    except BaseException:
+        running.close()  # type: ignore[attr-defined]
+        journal.close(sync=False)
+        raise
+    finally:
+        bar.close()
+    journal.close(sync=True)
+    joined = concatenate(results, most)
+    return joined.at(np.searchsorted(joined.indices, indices)), len(rest)
+
+
+def _results_of_manifest(out: Path, most_objects: int) -> Iterator[Results]:
+    """Yields the results of samples that a run with a smaller limit has drawn, from its manifest."""
+    if not (out / MANIFEST).exists():
+        return
+    for rows in read_manifest(out / MANIFEST, _ROW_COLUMNS):
+        objects = rows["objects"].combine_chunks()
+        results = Results.empty(len(rows), most_objects)
+        results.indices[:] = rows["index"].to_numpy()
+        results.depth_clipped_px[:] = rows["depth_clipped_px"].to_numpy()
+        holds = np.arange(most_objects) < np.diff(np.asarray(objects.offsets))[:, None]
+        results.visible_fraction[holds] = objects.flatten().field("visible_fraction").to_numpy()
+        yield results
+
+
+def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn: int) -> Summary:
+    """Plans all samples again, which is fast, and writes their rows in index order, in row groups of fixed length."""
+    fallbacks, left_out = 0, 0
+    rejected = {"crop": 0}
+    with (
+        new_file(out / MANIFEST, durable=True) as file,
+        pq.ParquetWriter(file, MANIFEST_SCHEMA, compression="zstd") as writer,
+    ):
+        for at in range(0, len(results.indices), _ROW_GROUP):
+            part = results.at(slice(at, at + _ROW_GROUP))
+            plans = synthesizer.plan(part.indices)
+            table = manifest_table(synthesizer, plans, part.visible_fraction, part.depth_clipped_px)
+            writer.write_table(table, row_group_size=_ROW_GROUP)
+            fallbacks += int(plans.objects["fallback"].sum())
+            left_out += int((plans.samples["wanted"] - plans.samples["count"]).sum())
+            rejected["crop"] += int(plans.samples["crops_rejected"].sum())
+            for name in plans.objects.dtype.names or ():
+                if name.startswith("rejected_"):
+                    reason = name.removeprefix("rejected_")
+                    rejected[reason] = rejected.get(reason, 0) + int(plans.objects[name].sum())
+    clipped = int(results.depth_clipped_px.sum())
+    return Summary(out, len(results.indices), drawn, fallbacks, left_out, rejected, clipped)

@@ -1,0 +1,121 @@
+"""Executors run work on chunks of indices, in this process or in several."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for_connection
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qumade.errors import QumadeError
+from qumade.generation.journal import Results
+from qumade.generation.worker import Stopped, Work
+
+__all__ = ["Executor", "local_processes", "this_process"]
+
+_GRACE_S = 0.3  # time for workers to stop on their own
+
+
+class Executor(Protocol):
+    """Runs the work on each chunk of indices and yields the results of the chunks, in any order. Closing the iterator
+    stops the work after the current sample. Errors of the work are raised here."""
+
+    def __call__(self, work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]: ...
+
+
+def this_process(work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]:
+    """Runs chunks one after the other in this process."""
+    work.open()
+    try:
+        for chunk in chunks:
+            yield work(chunk, lambda: False)
+    finally:
+        work.close()
+
+
+def local_processes(work: Work, chunks: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Results]:
+    """Runs chunks in `workers` processes of this machine, or in this process if `workers` is 1."""
+    if workers == 1:
+        yield from this_process(work, chunks)
+        return
+    # Spawned, not forked: a fork copies the locks of threads, and forks of a killed parent could wait forever.
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    stop = context.Event()
+    pickled = pickle.dumps(work)
+    # In shared memory: arguments go through a pipe, and the parent would wait for each worker in turn to read it.
+    shared = context.RawArray("c", len(pickled))
+    shared.raw = pickled
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(shared, stop))
+    remaining = iter(chunks)
+    running: set[Future[Results]] = set()
+    try:
+        for chunk in remaining:
+            with _interrupts_held():  # the first submit starts the workers
+                running.add(pool.submit(_run, chunk))
+            if len(running) >= 3 * workers:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    except BrokenProcessPool:
+        raise QumadeError(
+            "A worker process ended unexpectedly (killed, or out of memory); the same command resumes from here, "
+            "with fewer --workers if it ran out of memory"
+        ) from None
+    finally:
+        stop.set()
+        deadline = time.monotonic() + _GRACE_S
+        for worker in set(multiprocessing.active_children()) - others if running else ():
+            # A worker before its first sample does not see the stop event. The next run repairs files torn by the kill.
+            worker.join(max(0.0, deadline - time.monotonic()))
+            worker.kill()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Delays Ctrl-C in this process. Processes started in the meantime ignore it: the parent handles it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_state: dict[str, Any] = {}
+
+
+def _start(shared: Any, stop: Any) -> None:
+    """Initialises a worker process, which exits as soon as its parent is gone."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _state["pickled"], _state["stop"] = shared.raw, stop
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for_connection([parent.sentinel])
+        os._exit(1)
+
+
+def _run(chunk: NDArray[np.int64]) -> Results:
+    if "work" not in _state:  # not in _start, whose errors are lost
+        work = pickle.loads(_state.pop("pickled"))
+        work.open()
+        _state["work"] = work
+    try:
+        results: Results = _state["work"](chunk, _state["stop"].is_set)
+    except Stopped:
+        raise QumadeError("stopped") from None
+    return results

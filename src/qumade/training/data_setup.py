@@ -1,0 +1,319 @@
+"""From a config to its data: opens the datasets and finds every field that the config leaves open."""
+
+import hashlib
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from numpy.typing import NDArray
+
+from qumade.data.dataset import SampleDataset
+from qumade.data.folder import FolderDataset
+from qumade.data.loader import Batches, training_batches
+from qumade.data.mixture import Ingredient, Mixture
+from qumade.data.opening import open_dataset
+from qumade.data.synthetic import SyntheticDataset
+from qumade.errors import QumadeError
+from qumade.generation.describe import describe_assets
+from qumade.io.files import read_bytes
+from qumade.models.config import ModelName, NetworkConfig, Task
+from qumade.plan.indices import stratified_indices
+from qumade.training.config import TrainConfig, left_open
+from qumade.training.losses import Objective
+from qumade.training.optimizers import OptimizerName
+from qumade.training.runtime import default_workers, has_bf16_units, new_accelerator
+
+__all__ = ["Setup", "open_setup", "with_steps"]
+
+STRIDE = 32
+AREA = {"tiny": 128 * 128, "small": 224 * 224, "base": 224 * 224}  # pixels
+# Muon was measured on tiny only; the others keep AdamW until it is measured on them too.
+OPTIMIZER: dict[ModelName, OptimizerName] = {"tiny": "muon", "small": "adamw", "base": "adamw"}
+PEAK_RATE: dict[tuple[ModelName, OptimizerName], float] = {
+    ("tiny", "muon"): 2.4e-2,
+    ("tiny", "adamw"): 8e-3,
+    ("small", "adamw"): 1e-3,
+    ("base", "adamw"): 3e-4,
+}
+MICRO_BATCH = 16  # samples that a CPU computes together
+MEASURED_PICTURES = 128
+METRIC_NEAR = 0.5  # 1/m, the default of recipes
+# Pixels beyond this share may be wrong: in 16 bits one level above 0 m is 256/m, and all others would be almost 0.
+NEAR_SHARE = 0.999
+NEAR_MARGIN = 1.25  # for nearer pixels that these samples do not show
+MEASURED_DEPTHS = 4096  # of a picture
+LEAST_SPREAD = 1e-3
+VALIDATIONS = 20  # in a training whose budget is in steps or minutes
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MAX_STATISTICS_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """An open config: its data, and where it is computed.
+
+    `config` is complete but for steps and lr, where the clock or the learning-rate finder decides them. `validation`
+    holds positions in the dataset `main`. `fingerprint` identifies the data: a run resumes on the same data only.
+    `notes` are lines for the user. `workers` processes read training batches ahead.
+    """
+
+    config: TrainConfig
+    mixture: Mixture
+    main: SampleDataset
+    validation: NDArray[np.int64]
+    fingerprint: str
+    notes: tuple[str, ...]
+    accelerator: Accelerator
+    workers: int
+
+    def batches(self, start: int, stop: int) -> Batches:
+        """Return the training batches `start` to `stop - 1`, this process's share of each."""
+        config, accelerator = self.config, self.accelerator
+        return training_batches(
+            self.mixture,
+            size=config.size or (0, 0),
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start=start,
+            stop=stop,
+            augmentation=config.augmentation,
+            workers=self.workers,
+            device=accelerator.device,
+            rank=accelerator.process_index,
+            world_size=accelerator.num_processes,
+        )
+
+    def network_config(self) -> NetworkConfig:
+        """Return the config of the network to train."""
+        fields = {name: getattr(self.config, name) for name in ("model", "mean", "std", "inverse_depth_limits", "size")}
+        labels: dict[Task, bool] = {"mask": self.mixture.has_masks, "depth": self.mixture.has_depth}
+        trained_tasks = tuple(task for task, there in labels.items() if there)
+        return NetworkConfig(**fields, depth_kind=self.mixture.depth_kind, trained_tasks=trained_tasks)
+
+    def objective(self) -> Objective:
+        """Return the loss to minimise."""
+        config = self.config
+        return Objective(
+            config.mask_loss,
+            config.depth_loss or "silog_ssi",
+            span=config.inverse_depth_limits or (0.0, 1.0),
+            weights=(config.mask_weight, 1.0),
+            task_weights=config.task_weights,
+        )
+
+
+def open_setup(config: TrainConfig, accelerator: Accelerator | None = None, *, workers: int | None = None) -> Setup:
+    """Open the data of a config and find the fields that it leaves open; QumadeError where it cannot be trained on.
+
+    `accelerator` and `workers` are found too where they are None.
+    """
+    accelerator = accelerator or new_accelerator()
+    main = open_dataset(config.data, resample_placements=config.resample_placements)
+    positions = _stratified(_training_positions(main), config.limit)
+    ingredients = [Ingredient(main, positions, 1 - sum(further.share for further in config.extra_datasets))]
+    for further in config.extra_datasets:
+        dataset = open_dataset(further.data, resample_placements=config.resample_placements)
+        ingredients.append(Ingredient(dataset, _training_positions(dataset), further.share, further.parts))
+    mixture = Mixture(ingredients)
+    validation = _stratified(main.positions("val"), config.val_limit)
+    notes, found = [], _found_budget(config, mixture.epoch_batches(config.batch_size))
+    found["found"] = config.found | left_open(config)
+    found |= _device_fields(config, accelerator)
+    if not len(validation):
+        notes.append(
+            f"{main.name} has no validation samples: training does not stop early, and the best weights are the last"
+        )
+    if config.size is None:
+        height, width = main.read(int(positions[0])).image.shape[:2]
+        found["size"] = _training_size(width, height, AREA[config.model])
+    if config.mean is None:
+        found["mean"], found["std"], source = _colours(config, main, positions)
+        notes.append(f"Mean and standard deviation of the pictures: {source}")
+    if config.inverse_depth_limits is None:
+        found["inverse_depth_limits"], note = _depth_range(ingredients)
+        notes += [note] if note else []
+    if config.depth_loss is None:
+        found["depth_loss"] = "silog_ssi" if mixture.depth_kind in ("metric", "scaled") else "ssi"
+    found["optimizer"] = config.optimizer or OPTIMIZER[config.model]
+    if config.lr is None:
+        found["lr"] = _peak_rate(config.model, found["optimizer"])
+    labels = [name for name, there in (("masks", mixture.has_masks), ("depth", mixture.has_depth)) if there]
+    if (
+        config.inverse_depth_limits is not None
+        and mixture.depth_kind in ("metric", "scaled")
+        and config.inverse_depth_limits[0] < 0
+    ):
+        raise QumadeError(
+            f"Invalid inverse_depth_limits: got {config.inverse_depth_limits} for {mixture.depth_kind} depth; must "
+            "begin at 0 or above"
+        )
+    if len(labels) == 1:
+        notes.append(f"The data has {labels[0]} only: the other output of the network is not trained")
+    return Setup(
+        config=config.model_copy(update=found),
+        mixture=mixture,
+        main=main,
+        validation=validation,
+        fingerprint=_fingerprint(ingredients, validation),
+        notes=tuple(notes),
+        accelerator=accelerator,
+        workers=default_workers(accelerator.device) if workers is None else workers,
+    )
+
+
+def with_steps(config: TrainConfig, steps: int, validations: int = VALIDATIONS) -> TrainConfig:
+    """Return the config with a number of steps, and with so many validations where it leaves them open."""
+    epoch_steps = config.epoch_steps or math.ceil(steps / validations)
+    return config.model_copy(update={"steps": steps, "epoch_steps": epoch_steps})
+
+
+def _found_budget(config: TrainConfig, a_pass: int) -> dict[str, Any]:
+    if config.steps is not None:
+        complete = with_steps(config, config.steps)
+        return {"epoch_steps": a_pass if config.epoch_steps is None and config.epochs else complete.epoch_steps}
+    if config.epochs is not None:
+        return {"steps": config.epochs * a_pass, "epoch_steps": config.epoch_steps or a_pass}
+    return {}
+
+
+def _device_fields(config: TrainConfig, accelerator: Accelerator) -> dict[str, Any]:
+    """Return the fields that depend on the device: the precision, and how many samples are computed together."""
+    found: dict[str, Any] = {}
+    if config.precision == "auto":
+        found["precision"] = "bf16" if has_bf16_units(accelerator.device) else "fp32"
+    if config.micro_batch is None:
+        share = config.batch_size // accelerator.num_processes
+        alone_on_cpu = accelerator.num_processes == 1 and accelerator.device.type == "cpu"
+        found["micro_batch"] = min(MICRO_BATCH, share) if alone_on_cpu else share
+    return found
+
+
+def _peak_rate(model: ModelName, optimizer: OptimizerName) -> float:
+    rate = PEAK_RATE.get((model, optimizer))
+    if rate is None:
+        raise QumadeError(f"Invalid lr: got none for {model} with {optimizer}; must be a number, or find")
+    return rate
+
+
+def _training_positions(dataset: SampleDataset) -> NDArray[np.int64]:
+    positions = dataset.positions("train")
+    if not len(positions):
+        positions = dataset.positions("")
+    if not len(positions):
+        raise QumadeError(f"Invalid dataset: got no training sample in {dataset.name}; must have split train, or none")
+    return positions
+
+
+def _stratified(positions: NDArray[np.int64], limit: int | None) -> NDArray[np.int64]:
+    return positions if limit is None else positions[stratified_indices(len(positions), limit)]
+
+
+def _training_size(width: int, height: int, area: int) -> tuple[int, int]:
+    """Return width and height in multiples of the stride, with at most about this area."""
+    factor = min(1.0, math.sqrt(area / (width * height)))
+    sides = [max(STRIDE, round(side * factor / STRIDE) * STRIDE) for side in (width, height)]
+    return sides[0], sides[1]
+
+
+def _colours(config: TrainConfig, dataset: SampleDataset, positions: NDArray[np.int64]) -> tuple[Any, Any, str]:
+    if config.pretrained:
+        return *IMAGENET, "those of ImageNet, on which the encoder was trained"
+    path = dataset.root / "statistics.json" if isinstance(dataset, FolderDataset) else None
+    if path is not None and path.is_file():
+        try:
+            images = json.loads(read_bytes(path, MAX_STATISTICS_BYTES))["images"]
+            mean, std = (tuple(float(value) for value in images[name]) for name in ("mean", "std"))
+            if len(mean) != 3 or len(std) != 3 or not all(0 <= value <= 1 for value in (*mean, *std)):
+                raise ValueError
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise QumadeError(
+                f"Invalid statistics: cannot read images.mean and .std in {path}; must be what `qumade stats` writes"
+            ) from None
+        source = f"from {path}"
+    else:
+        chosen = _stratified(positions, MEASURED_PICTURES)
+        # sums of 64-bit integers do not depend on the order
+        sums, squares, pixels = np.zeros(3, np.int64), np.zeros(3, np.int64), 0
+        for position in chosen.tolist():
+            image = dataset.read(position).image.reshape(-1, 3).astype(np.int64)
+            sums, squares, pixels = sums + image.sum(0), squares + (image * image).sum(0), pixels + len(image)
+        average = sums / pixels
+        spread = np.sqrt(np.maximum(squares / pixels - average * average, 0.0))
+        mean, std = tuple((average / 255).tolist()), tuple((spread / 255).tolist())
+        source = f"measured on {len(chosen)} training samples (`qumade stats` measures all of a dataset)"
+    return mean, tuple(max(value, LEAST_SPREAD) for value in std), source
+
+
+def _depth_range(ingredients: list[Ingredient]) -> tuple[tuple[float, float], str | None]:
+    """Return (far, near) inverse depth of the first dataset with depth, and a line for the user if it was measured."""
+    part = next((part for part in ingredients if part.has_depth), None)
+    code = None if part is None else part.dataset.depth_encoding
+    if part is None or code is None or code.code != "metres":
+        return code.range if code is not None and isinstance(code.range, tuple) else (0.0, 1.0), None
+    recipe: Any = {}
+    if isinstance(part.dataset, SyntheticDataset):
+        recipe = part.dataset.recipe.model_dump()
+    elif isinstance(part.dataset, FolderDataset) and part.dataset.metadata is not None:
+        recipe = part.dataset.metadata.recipe
+    if recipe:
+        near = recipe.get("depth_near")
+        return (0.0, float(near) if isinstance(near, float | int) and near > 0 else METRIC_NEAR), None
+    near = _measured_near(part)
+    if not near > 0:
+        return (0.0, METRIC_NEAR), (
+            f"Nearest depth of {part.dataset.name}: {1 / METRIC_NEAR:g} m, since none of the measured training samples "
+            "has known depth; --inverse-depth-limits overrides it"
+        )
+    return (0.0, near), (
+        f"Nearest depth of {part.dataset.name}: {1 / near:.2g} m (inverse depth {near:.3g}), measured on "
+        f"{min(MEASURED_PICTURES, len(part.positions))} training samples; --inverse-depth-limits overrides it"
+    )
+
+
+def _measured_near(part: Ingredient) -> float:
+    """Return the largest inverse depth that the network has to predict, 0 where none is known."""
+    depths = [np.zeros(0, np.float32)]
+    for position in _stratified(part.positions, MEASURED_PICTURES).tolist():
+        triple = part.dataset.read(position)
+        if triple.inverse_depth is not None:
+            counts = np.isfinite(triple.inverse_depth)
+            known = triple.inverse_depth[counts if triple.ignore is None else counts & ~triple.ignore]
+            # An odd step visits all columns of images that are 2^n wide.
+            depths.append(known[:: len(known) // MEASURED_DEPTHS | 1])
+    pixels = np.concatenate(depths)
+    return NEAR_MARGIN * float(np.quantile(pixels, NEAR_SHARE)) if len(pixels) else 0.0
+
+
+def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -> str:
+    digest = hashlib.sha256(validation.tobytes())
+    for part in ingredients:
+        dataset, code = part.dataset, part.dataset.depth_encoding
+        source = ""
+        if isinstance(dataset, SyntheticDataset):
+            recipe = dataset.recipe
+            # Files count by name and hash: a run resumes after its folders have moved.
+            folders = {name for name, value in recipe if isinstance(value, Path)}
+            source = recipe.model_dump_json(exclude=folders) + json.dumps(describe_assets(dataset.synthesizer))
+        elif isinstance(dataset, FolderDataset):
+            meta = dataset.metadata
+            source = ("" if meta is None else meta.model_dump_json()) + _listing(dataset)
+        digest.update(part.positions.tobytes())
+        digest.update(f"{len(dataset)} {code and code.model_dump_json()} {source}".encode())
+    return digest.hexdigest()
+
+
+def _listing(files: FolderDataset) -> str:
+    """Return a hash of the names and sizes of a dataset's pictures: reading them all would take too long."""
+    digest = hashlib.sha256()
+    for folder, suffixes in files.suffixes.items():
+        with os.scandir(files.root / folder) as entries:
+            sizes = {entry.name: entry.stat().st_size for entry in entries}
+        names = np.strings.add(files.stems, suffixes).tolist()
+        digest.update(f"{folder}\n".encode())
+        digest.update("".join(f"{name} {sizes.get(name)}\n" for name in names).encode())
+    return digest.hexdigest()

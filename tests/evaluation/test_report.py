@@ -1,0 +1,119 @@
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qumade.data.dataset import LabeledSample
+from qumade.evaluation.compare import Run, compare, draw_wins, wins
+from qumade.evaluation.evaluation import evaluate
+from qumade.evaluation.panels import Panel, draw_rows, worst
+from qumade.evaluation.report import Section, Table, Wins, write_comparison, write_report
+from qumade.evaluation.summary import SPLITS_NOTE, summarise
+
+HOSTILE = "<script>alert('x')</script>\"&$x^2$\n{{ 7 * 7 }}\udcff"
+
+
+class Page(HTMLParser):
+    """Tags and addresses of a page, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags, self.sources, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        assert not any(name.startswith("on") for name, _ in attrs)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def read(path):
+    text = path.read_text("utf-8")
+    page = Page(text)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert page.sources and all(source.startswith("data:image/") for source in page.sources)
+    assert "default-src 'none'" in text and "http-equiv" in text
+    return page
+
+
+@pytest.fixture
+def hostile(make_samples):
+    samples = make_samples(6, empty=1, splits=np.array(["train", "test"] * 3), name=HOSTILE)
+    samples.stems = np.array([HOSTILE] * 6)
+    return samples
+
+
+def test_the_report_holds_everything_and_escapes_names(hostile, oracle, tmp_path):
+    predict = oracle(hostile, shift=2)
+    found = evaluate(predict, hostile, predicted_kind="metric")
+    groups = summarise(found)
+    rows = draw_rows(found, predict, hostile, worst(found))
+    extra = [
+        Section(HOSTILE, HOSTILE, (Panel(HOSTILE, Image.new("RGB", (4, 4))),), Table(("", "a1"), ((HOSTILE, "0.725"),)))
+    ]
+    write_report(tmp_path / "report.html", HOSTILE, found, groups, rows, extra)
+    page = read(tmp_path / "report.html")
+    assert len(page.sources) == 6 * 5 + 6 + 1  # panels, plots, the further picture
+    texts = (
+        "boundary IoU",
+        "trivial baseline, all",
+        "Alignment: none",
+        "The 6 worst pictures",
+    )
+    for text in (*texts, "neither is in the training part", SPLITS_NOTE):
+        assert text in page.text
+    assert not any(source.startswith("data:image/png") for source in page.sources)  # photos as PNG are too large
+    assert f"{groups[0].means['mask_iou']:.3f}" in page.text and "{{ 7 * 7 }}" in page.text and "0.725" in page.text
+
+
+@pytest.mark.parametrize("kept", ["masks", "depth"])
+def test_reports_of_datasets_with_masks_or_depth_only(hostile, oracle, tmp_path, kept):
+    predict = oracle(hostile)
+    masks = kept == "masks"
+    hostile.triples = [
+        LabeledSample(t.image, t.mask if masks else None, None if masks else t.inverse_depth, None)
+        for t in hostile.triples
+    ]
+    hostile.depth_encoding = None if masks else hostile.depth_encoding
+    found = evaluate(predict, hostile)
+    rows = draw_rows(found, predict, hostile, worst(found, 3))
+    write_report(tmp_path / "report.html", "run", found, summarise(found), rows)
+    page = read(tmp_path / "report.html")
+    assert ("IoU" in page.text) == masks and ("AbsRel" in page.text) != masks
+    assert f"The {len(rows)} worst" in page.text
+
+
+def test_left_out_pictures_are_stated(make_samples, oracle, tmp_path):
+    samples = make_samples(4, empty=2)
+    found = evaluate(oracle(samples), samples)
+    write_report(tmp_path / "r.html", "run", found, summarise(found, 0.01), [], min_object_share=0.01)
+    page = read(tmp_path / "r.html")
+    assert SPLITS_NOTE not in page.text
+    assert "2 pictures evaluated. Only pictures count in which the object covers at least 1 %." in page.text
+
+
+def test_the_comparison_holds_everything_and_escapes_names(hostile, oracle, tmp_path):
+    networks = [Run(HOSTILE, oracle(hostile), "metric"), Run("b", oracle(hostile, shift=3), "metric")]
+    found = [compare(networks, hostile), compare(networks, hostile, limit=2)]
+    pictures = draw_wins(found[0], networks, hostile, (0, 1), [row for row, _ in wins(found[0], 0, 1)])
+    heading = Wins(HOSTILE, tuple(pictures))
+    write_comparison(tmp_path / "c.html", networks, found, [[heading, Wins("none", ())], [heading]])
+    page = read(tmp_path / "c.html")
+    for text in ("2 networks compared", "A - B", "95 % interval", "On no picture.", "{{ 7 * 7 }}"):
+        assert text in page.text
+
+
+def test_significantly_better_values_are_bold(make_samples, oracle, tmp_path):
+    samples = make_samples(30)
+    networks = [Run("bad", oracle(samples, shift=4), "metric"), Run("good", oracle(samples), "metric")]
+    write_comparison(tmp_path / "c.html", networks, [compare(networks, samples)], [[]])
+    text = (tmp_path / "c.html").read_text()
+    line = re.search(r"<tr><td>MAE ↓</td>(.*?)</tr>", text).group(1)
+    assert line.count('class="better"') == 1 and line.index("better") > line.index("<td>")
+    line = re.search(r"<tr><td>delta &lt; 1.25 ↑</td>(.*?)</tr>", text).group(1)
+    assert "better" not in line

@@ -1,0 +1,73 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qumade.data.folder import FolderDataset
+from qumade.errors import QumadeError
+from qumade.evaluation.runs import compare, evaluate
+from qumade.prediction.predictor import Prediction
+
+
+class Bright:
+    """A network that takes what is brighter than its threshold for the object."""
+
+    config = SimpleNamespace(depth_kind=None, trained_tasks=("mask",))
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.threshold = path, 128 if path.name == "good" else 30
+
+    def __call__(self, images: Any) -> list[Prediction]:
+        return [
+            Prediction((image[..., 0] > self.threshold).astype(np.float32), np.zeros(image.shape[:2], np.float32))
+            for image in images
+        ]
+
+
+@pytest.fixture(autouse=True)
+def runs_are_fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qumade.evaluation.runs.load_predictor", lambda path, device=None: Bright(Path(path)))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four images of a bright square on dim noise, and their masks."""
+    root, rng = tmp_path / "data", np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for number in range(4):
+        image = rng.integers(0, 60, (32, 32, 3), np.uint8)
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8:24, 4 + number : 20 + number] = 255
+        image[mask > 0] = 200
+        Image.fromarray(image).save(root / "images" / f"{number}.png")
+        Image.fromarray(mask).save(root / "masks" / f"{number}.png")
+    return root
+
+
+def test_a_run_is_evaluated_on_a_folder_or_an_open_dataset(data: Path, tmp_path: Path) -> None:
+    for dataset in (data, str(data), FolderDataset(data)):
+        found = evaluate(tmp_path / "good", dataset, tmp_path / "report", progress=False)
+        assert found.report == tmp_path / "report" / "report.html" and found.report.is_file()
+        assert found.evaluation.scores["mask_iou"].to_pylist() == [1.0] * 4
+    few = evaluate(str(tmp_path / "bad"), data, tmp_path / "report", limit=2, progress=False)
+    assert len(few.evaluation.scores) == 2 and max(few.evaluation.scores["mask_iou"].to_pylist()) < 1
+
+
+def test_runs_are_compared_on_every_dataset(data: Path, tmp_path: Path) -> None:
+    found = compare([tmp_path / "good", tmp_path / "bad"], [data, data], tmp_path / "out", progress=False)
+    assert found.report.is_file() and [run.name for run in found.runs] == ["good", "bad"]
+    assert len(found.comparisons) == 2
+    for comparison in found.comparisons:
+        assert abs(comparison.differences[0]["mask_iou"].value) > 0.05
+
+
+def test_what_cannot_be_read_is_refused_before_the_first_prediction(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(QumadeError, match="got nothing at"):
+        compare([tmp_path / "good", tmp_path / "bad"], [data, tmp_path / "gone"], tmp_path / "out")
+    with pytest.raises(QumadeError, match="at least 2"):
+        compare([tmp_path / "good"], [data], tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,10 +1,11 @@
-"""How good ten minutes of training are: the tiny network, from scratch, on cars pasted on roads, judged on unseen ones.
+"""Measure accuracy after ten minutes of training: the tiny network, from scratch, on cars pasted on roads.
 
     python benchmarks/bench_accuracy.py --data DATA --out DIR [--minutes 10] [--size 128] [--placement P] [--train ...]
 
-DATA holds bgImages, fgImages and bgLabels. Judged are 300 samples of the test quadrant, of them those in which the
-object is at least 1 % of the picture, and as many of the train quadrant. The label maps of the road photos are noisy:
-where they do not tell the horizon, road_horizons.yaml does; with `--horizons labels` these photos are left out.
+DATA holds bgImages, fgImages and bgLabels. The evaluation uses 300 samples of the test quadrant, restricted to those in
+which the object is at least 1 % of the image, and as many of the train quadrant. The label maps of the road photos are
+noisy. Where they do not determine the horizon, road_horizons.yaml gives it; with `--horizons labels` these photos are
+left out.
 """
 
 import argparse
@@ -33,12 +34,12 @@ def main() -> None:
     budget = [] if {"--steps", "--epochs"} & set(options.train) else ["--minutes", str(options.minutes)]
     qumade("train", recipe, "--out", run, *budget, "--size", str(options.size), *options.train)
     for split in ("test", "train"):
-        judged = ["--split", split, "--limit", "300", "--min-object-share", "0.01"]
-        qumade("evaluate", run, recipe, *judged, "--out", options.out / split)
+        flags = ["--split", split, "--limit", "300", "--min-object-share", "0.01"]
+        qumade("evaluate", run, recipe, *flags, "--out", options.out / split)
 
 
 def recipe_of(options: argparse.Namespace) -> dict[str, object]:
-    """The recipe, as YAML has it."""
+    """Return the recipe as a mapping for YAML."""
     data = options.data.resolve()
     return {
         "backgrounds": str(data / "bgImages"),
@@ -51,7 +52,7 @@ def recipe_of(options: argparse.Namespace) -> dict[str, object]:
 
 
 def qumade(*arguments: object) -> None:
-    """Run the command of this installation."""
+    """Run the qumade command of this installation."""
     subprocess.run([sys.executable, "-m", "qumade", *map(str, arguments)], check=True)
 
 

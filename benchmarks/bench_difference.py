@@ -1,10 +1,11 @@
-"""What a second picture, the empty background, tells of the mask without any network: the difference of the two.
+"""Measure how well the difference to the empty background predicts the mask, without any network.
 
     python benchmarks/bench_difference.py RECIPE [--limit 300]
 
-A pixel is object where most of the 5x5 around it differ by more than a threshold in some channel. The threshold is the
-best of the train quadrant, the score that of the test quadrant, both means over pictures of which the object is at
-least 1 %: as drawn, and with both pictures kept as JPEG, at the quality of a dataset (90) and of most programs (75).
+A pixel belongs to the object if most of the 5x5 pixels around it differ by more than a threshold in some channel. The
+threshold is the best one on the train quadrant, and the score is measured on the test quadrant. Both are means over
+images in which the object covers at least 1 %: as drawn, and with both images saved as JPEG, at the quality of a
+dataset (90) and of most programs (75).
 """
 
 import argparse
@@ -28,7 +29,7 @@ QUALITIES = (None, 90, 75)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--limit", type=int, default=300, help="pictures of each quadrant")
+    parser.add_argument("--limit", type=int, default=300, help="images per quadrant")
     options = parser.parse_args()
     dataset = SyntheticDataset(options.recipe)
     train, test = (mean_iou(dataset, split, options.limit) for split in ("train", "test"))
@@ -39,7 +40,7 @@ def main() -> None:
 
 
 def mean_iou(dataset: SyntheticDataset, split: str, limit: int) -> NDArray[np.float64]:
-    """Mean IoU of each of QUALITIES (rows) at each of THRESHOLDS (columns)."""
+    """Return the mean IoU of each of QUALITIES (rows) at each of THRESHOLDS (columns)."""
     synthesizer = dataset.synthesizer
     scores = []
     for position in tqdm(choose(dataset, [split], limit), unit="pictures", desc=split):
@@ -55,7 +56,7 @@ def mean_iou(dataset: SyntheticDataset, split: str, limit: int) -> NDArray[np.fl
 
 
 def ious(image: NDArray[np.uint8], empty: NDArray[np.uint8], truth: NDArray[np.float32]) -> list[float]:
-    """IoU of the difference of two pictures with the truth, at each of THRESHOLDS."""
+    """Return the IoU of the thresholded difference with the ground truth, at each of THRESHOLDS."""
     difference = np.abs(image.astype(np.int16) - empty).max(axis=2)
     known, true = np.isfinite(truth), truth >= 0.5
     masks = (median_filter(difference > threshold, 5) & known for threshold in THRESHOLDS)
@@ -63,7 +64,7 @@ def ious(image: NDArray[np.uint8], empty: NDArray[np.uint8], truth: NDArray[np.f
 
 
 def kept(image: NDArray[np.uint8], quality: int | None) -> NDArray[np.uint8]:
-    """The picture as it comes back from a file: lossless where `quality` is None."""
+    """Return the image after saving and reading it: unchanged if `quality` is None."""
     if quality is None:
         return image
     coded: NDArray[np.uint8] = simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(image, quality, "RGB", "420"), "RGB")

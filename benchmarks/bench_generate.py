@@ -1,16 +1,16 @@
-"""How fast `qumade generate` is, beside two yardsticks measured in the same minutes.
+"""Measure the speed of `qumade generate` next to two baselines measured at the same time.
 
     python benchmarks/bench_generate.py --backgrounds D --foregrounds D --out SCRATCH
 
-The floor: as many processes encode ready arrays with the same encoder and settings and write the same files. The Pillow
-loop: what a notebook does for a sample (mirror, resize to twice the size, crop, paste, resize, save image and mask) on
-one core. Disks and neighbours are noisy, so generate and the yardsticks alternate and medians are printed; the time of
-the cores, which neighbours change less, stands beside that of the clock. These runs take a few of the backgrounds only,
-so that each is drawn on as often as in the whole job. `--out` in memory (/dev/shm) leaves out the disk. Everything
-written is removed again.
+The floor: the same number of processes encode prepared arrays with the same encoder and settings and write the same
+files. The Pillow loop: the steps of a typical notebook for one sample (mirror, resize to twice the size, crop, paste,
+resize, save image and mask) on one core. Disks and other processes are noisy, so generate and the baselines alternate
+and medians are printed. CPU time, which other processes affect less, is printed beside wall-clock time. These runs use
+only a few of the backgrounds, so each is used as often as in the full dataset. `--out` in memory (/dev/shm) excludes
+the disk. All written files are removed.
 
---profile tells where one core's time goes, --threads compares two threads with two processes; --long N
-makes one run of N samples of all backgrounds (0: the whole job) and tells its time and peak memory.
+--profile shows how one core spends its time, --threads compares two threads with two processes; --long N
+makes one run of N samples over all backgrounds (0: the full dataset) and reports its time and peak memory.
 """
 
 import argparse
@@ -47,11 +47,11 @@ from qumade.synth.synthesizer import Synthesizer
 CHUNK = 128
 READY_SAMPLES = 32
 FEW_BACKGROUNDS = 6
-START_SAMPLES = 4000  # a run after which every worker has met every asset
+START_SAMPLES = 4000  # a run after which every worker has read every asset
 
 
 class Run(NamedTuple):
-    """`cpu_s`: seconds of all cores, which neighbours on the machine hardly change."""
+    """One measurement. `cpu_s`: CPU seconds over all cores, which other processes hardly affect."""
 
     seconds: float
     cpu_s: float
@@ -59,7 +59,7 @@ class Run(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One way to generate, with the assets read."""
+    """One configuration of generate, with the assets already read."""
 
     synthesizer: Synthesizer
     scratch: Path
@@ -78,7 +78,7 @@ class Job(NamedTuple):
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """A new folder on a disk that has nothing left to do, so that no run pays for what was written before it."""
+    """Make a new folder after the disk has finished pending writes, so no run pays for earlier ones."""
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=parent))
     os.sync()
     try:
@@ -93,11 +93,11 @@ def wait_for_disk(folder: Path) -> None:
     os.close(file)
 
 
-# What is measured
+# Measurements
 
 
 def run_generate(job: Job, limit: int | None, workers: int) -> Run:
-    """The whole process, start to exit, and the most memory that it and its workers held together."""
+    """Time the whole process from start to exit, and measure the peak memory of it and its workers together."""
     with scratch_folder(job.scratch) as folder:
         begin, cpu_before_s = time.perf_counter(), children_cpu_s()
         process = subprocess.Popen(
@@ -112,12 +112,12 @@ def run_generate(job: Job, limit: int | None, workers: int) -> Run:
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        _, told = process.communicate()
+        _, errors = process.communicate()
         seconds = time.perf_counter() - begin
         ended.set()
         watcher.join()
         if process.returncode:
-            raise SystemExit(told.decode())
+            raise SystemExit(errors.decode())
         return Run(seconds, children_cpu_s() - cpu_before_s, peak[0])
 
 
@@ -127,7 +127,7 @@ def children_cpu_s() -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """Proportional set size of a process and its children: pages shared by several count once."""
+    """Return the proportional set size of a process and its children: shared pages count once."""
     total = 0
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -135,13 +135,13 @@ def resident_bytes(pid: int) -> int:
                 total += 1024 * int(line.split()[1])
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             total += resident_bytes(int(child))
-    except OSError:  # it has ended
+    except OSError:  # the process has ended
         pass
     return total
 
 
 def run_floor(job: Job, ready: list[Sample], depth: DepthEncoding, samples: int, workers: int) -> Run:
-    """From ready processes with ready arrays to the last file synced."""
+    """Time the floor, from started processes with prepared arrays to the last synced file."""
     suffixes = {folder: code["suffix"] for folder, code in folder_settings(job.recipe).items()}
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(workers + 1)
@@ -175,7 +175,7 @@ def floor_worker(
     samples: int,
     workers: int,
 ) -> None:
-    """Encodes ready samples in turn and writes their files under plain names."""
+    """Encode prepared samples in turn and write their files under plain names."""
     folders = {folder: os.open(root / folder, os.O_RDONLY) for folder in suffixes}
     encode_sample(ready[0], depth, encoding)
     barrier.wait()
@@ -193,7 +193,7 @@ def floor_worker(
 
 
 def run_pillow(job: Job, seconds: float) -> float:
-    """CPU seconds a sample of the plain loop, assets decoded before."""
+    """Return the CPU seconds per sample of the Pillow loop, with assets decoded in advance."""
     draw = random.Random(0)
     names = [background.name for background in job.synthesizer.catalog.backgrounds]
     photos = [
@@ -232,11 +232,11 @@ def run_pillow(job: Job, seconds: float) -> float:
         return (time.process_time() - begin) / done
 
 
-# What is told
+# Output
 
 
 def compare(job: Job, samples: int, workers: int, rounds: int, pillow_s: float) -> None:
-    """Alternates start-up runs, generate, floor and the Pillow loop, and prints medians."""
+    """Alternate start-up runs, generate, the floor and the Pillow loop, and print medians."""
     ready, code = ready_samples(job)
     more = samples - START_SAMPLES
     rows = []
@@ -279,7 +279,7 @@ def compare(job: Job, samples: int, workers: int, rounds: int, pillow_s: float) 
 
 
 def run_long(job: Job, limit: int | None, workers: int) -> None:
-    """One long run beside its floor, and the memory of a short one."""
+    """Compare one long run with its floor, and with the memory of a short run."""
     ready, code = ready_samples(job)
     samples = len(all_indices(job, limit))
     short, run = run_generate(job, 4000, workers), run_generate(job, limit, workers)
@@ -290,7 +290,7 @@ def run_long(job: Job, limit: int | None, workers: int) -> None:
 
 
 def profile(job: Job, samples: int) -> None:
-    """Where one core's time goes in the middle of a long job: all cut-outs seen before, samples in index order."""
+    """Profile one core in the middle of a long run: all cut-outs are cached, and samples are in index order."""
     synthesizer = job.synthesizer
     begin = time.process_time()
     for indices in np.array_split(np.arange(len(job.synthesizer.catalog.foregrounds)) * job.recipe.per_pair, 8):
@@ -332,7 +332,7 @@ def profile(job: Job, samples: int) -> None:
 
 
 def threads_or_processes(job: Job, samples: int) -> None:
-    """Two threads of one process against two processes, each with a Synthesizer and a writer of its own."""
+    """Compare two threads of one process with two processes, each with its own Synthesizer and writer."""
     halves = np.array_split(all_indices(job, samples), 2)
     suffixes = {folder: code["suffix"] for folder, code in folder_settings(job.recipe).items()}
     for kind in ("threads", "processes", "threads", "processes", "threads", "processes"):
@@ -373,7 +373,7 @@ def all_indices(job: Job, limit: int | None) -> NDArray[np.int64]:
 
 
 def ready_samples(job: Job) -> tuple[list[Sample], DepthEncoding]:
-    """Drawn samples of several assets, for the floor to encode."""
+    """Return drawn samples of several assets for the floor to encode."""
     synthesizer = job.synthesizer
     plans = synthesizer.plan(all_indices(job, READY_SAMPLES))
     if synthesizer.depth_encoding is None:
@@ -385,17 +385,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backgrounds", type=Path, required=True)
     parser.add_argument("--foregrounds", type=Path, required=True)
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder to work in; where the files are written matters"
-    )
-    parser.add_argument("--limit", type=int, default=24_000, help="samples of a run (24000)")
+    parser.add_argument("--out", type=Path, required=True, help="working folder; its disk affects the result")
+    parser.add_argument("--limit", type=int, default=24_000, help="samples per run (24000)")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each kind (5)")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--encoding", choices=["jpeg", "lossless"], default="jpeg")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--variants", action="store_true", help="also 512x512, and lossless, in shorter runs")
-    parser.add_argument("--long", type=int, metavar="N", help="only this: one run of N samples, 0: the whole job")
-    parser.add_argument("--profile", action="store_true", help="only this: where one core's time goes")
+    parser.add_argument("--long", type=int, metavar="N", help="only this: one run of N samples, 0: the full dataset")
+    parser.add_argument("--profile", action="store_true", help="only this: profile one core")
     parser.add_argument("--threads", action="store_true", help="only this: two threads against two processes")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,10 @@
-"""How fast samples come to training: drawn or decoded, augmented, batched, handed over by worker processes.
+"""Measure the speed of data loading: samples drawn or decoded, augmented, batched, and sent by worker processes.
 
     python benchmarks/bench_loading.py RECIPE_or_DATA_PATH [--size 224] [--batch-size 32] [--workers 2]
 
-Microseconds of one core for each step of a sample, as CPU time, the least of several runs, since neighbours on the
-machine can only add to it; then what the loader hands over with workers, by the clock. The first pass, in which
-assets are decoded, is told apart.
+Each step of a sample is measured in microseconds of CPU time on one core. The minimum of several runs is printed,
+because other processes can only slow them down. The throughput of the loader with workers is measured in wall-clock
+time. The first pass, which decodes the assets, is reported separately.
 """
 
 import argparse
@@ -26,7 +26,7 @@ RUNS = 7
 
 
 def least_us(work: Callable[[], object], samples: int) -> float:
-    """CPU microseconds a sample of the quickest run."""
+    """Return the CPU microseconds per sample of the fastest run."""
     seconds = []
     for _ in range(RUNS):
         begin_s = time.process_time()

@@ -1,12 +1,12 @@
-"""How many pictures a second a network predicts, from uint8 pictures in memory to masks and depth at their size.
+"""Measure the prediction speed of a network, from uint8 images in memory to masks and depth at their size.
 
     python benchmarks/bench_predict.py [--model tiny] [--size 224] [--cores 2] [--seconds 10]
 
-Through PyTorch and through ONNX Runtime on the CPU, one picture at a time and 32 at a time: of the network's own size
-(224x224), and photos of 960x640, which are resized to it and back. The weights are random, which costs the same. Rounds
-of all cases alternate, and the median and the best are printed, for neighbours on a machine only ever slow down: by the
-clock, and the best by the time of the cores (`cores` times pictures a second of core time: what idle cores would give;
-threads that wait for each other count as time). `--files N` also measures what `qumade predict` does with N photos.
+PyTorch and ONNX Runtime predict on the CPU, with batches of 1 and 32: images of the network's own size (224x224), and
+960x640 photos, which are resized to it and back. The weights are random, which costs the same. Rounds of all cases
+alternate. The median and the best are printed in images per second of wall-clock time, because other processes can only
+slow a run down. The best is also printed by CPU time (`cores` times images per second of CPU time, the speed on idle
+cores; threads that wait for each other count as time). `--files N` also measures `qumade predict` on N photos.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--model", default="tiny", choices=("tiny", "small", "base"))
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each case, in all rounds together")
+    parser.add_argument("--seconds", type=float, default=10.0, help="per case, over all rounds")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--files", type=int, default=0)
     options = parser.parse_args()

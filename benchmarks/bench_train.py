@@ -1,11 +1,11 @@
-"""How many samples a second a network learns from: steps of training, from a batch in memory to changed weights.
+"""Measure training speed in samples per second: steps from a batch in memory to updated weights.
 
     python benchmarks/bench_train.py [--model tiny] [--sizes 96 128 224] [--batch-size 32] [--cores 2] [--seconds 10]
 
-A step is what `qumade train` takes: forward, losses of mask and depth, backward, clipping, Muon, averaged weights. What
-reading costs, bench_loading.py measures. With --cores threads, a batch is computed in micro-batches of 16 side by side,
-as by default, and at once; in fp32 and, where the processor has units for it, in bf16. All cases take turns, and the
-median and the best of the rounds are printed, for neighbours on a machine only ever slow down.
+A step is that of `qumade train`: forward, mask and depth losses, backward, clipping, Muon, averaged weights.
+bench_loading.py measures the cost of reading. With --cores threads, a batch is computed in parallel micro-batches of
+16, which is the default, and as a whole; in fp32 and, if the processor supports it, in bf16. The cases alternate, and
+the median and the best of the rounds are printed, because other processes can only slow a run down.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from collections.abc import Callable
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", choices=("tiny", "small", "base"))
-    parser.add_argument("--sizes", type=int, nargs="+", default=[96, 128, 224], help="sides of square pictures")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[96, 128, 224], help="sides of square images")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each case, in all rounds together")
+    parser.add_argument("--seconds", type=float, default=10.0, help="per case, over all rounds")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):  # libraries count the cores when they are imported
@@ -52,7 +52,7 @@ def measure(options: argparse.Namespace) -> None:
             while (seconds := time.perf_counter() - begin_s) < options.seconds / options.rounds:
                 steps[case]()
                 taken += 1
-            if number:  # memory is laid out in the first one
+            if number:  # the first step allocates memory
                 rates[case].append(taken * options.batch_size / seconds)
     print(f"{options.model}, batches of {options.batch_size}: samples/s, median of {options.rounds} rounds and best")
     for (size, threads, samples, bf16), measured in rates.items():
@@ -61,7 +61,7 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def stepping(model: str, size: int, threads: int, samples: int, bf16: bool, *, batch_size: int) -> Callable[[], object]:
-    """Return a function that takes one step on a batch of random pictures."""
+    """Return a function that takes one step on a batch of random images."""
     import torch
 
     from qumade.data.loader import Batch

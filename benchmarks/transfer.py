@@ -3,16 +3,16 @@
     python benchmarks/transfer.py [--arms abcdef] [--seeds 3] [--steps 1000] [--size 256x192] [--out out/transfer]
     python benchmarks/transfer.py ... --report docs/transfer.md
 
-Every arm (see ARMS) trains `tiny` with the same size, batches and number of steps, and is judged by car IoU on CamVid
-val at the photos' own 480x360, unlabelled pixels left out: averaged weights after the last step, and after every
---every steps for the curve. Depth is judged on three KITTI frames, mask and depth on the bundled scenes. As many
-trainings run at once as --cores says, each on one core: a network as small as this one gains little from a second.
+Every arm (see ARMS) trains `tiny` with the same size, batches and number of steps. It is evaluated by car IoU on CamVid
+val at the photos' own 480x360, without unlabelled pixels: the averaged weights after the last step, and after every
+--every steps for the curve. Depth is evaluated on three KITTI frames, mask and depth on the bundled scenes. --cores
+training runs are active at once, each on one core: a network as small as this one gains little from a second.
 
 --pictures is a folder with qumade/{bgImages,fgImages,bgLabels}, camvid/ and kitti_demo/: $QUMADE_TEST_DATA, or
-../shared/data. Run the same command again after a kill: finished trainings are left alone, one that was broken off goes
-on. Written below --out: runs/ARM-SEED (a run folder each), results.json, table.md, curves.png, and pictures/ to look
-at, which are made from the photos and must not be given away. Of the page that --report writes, all from the heading
-"What the failures show" on is kept as it stands.
+../shared/data. After an interruption, run the same command again: finished runs are kept, and an interrupted run
+resumes. Output in --out: runs/ARM-SEED (a run folder each), results.json, table.md, curves.png, and pictures/ for
+inspection, which are made from the photos and must not be redistributed. On the page that --report writes, the section
+"What the failures show" and everything after it are preserved.
 """
 
 import argparse
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
 
 BATCH = 16
 TENTH = 0.1
-REAL_SHARE = 0.5  # of every batch, where real frames are mixed in
+REAL_SHARE = 0.5  # share of every batch in arms with real frames
 THRESHOLD = 0.5
-SHOWN = 24  # pictures on a sheet
-JUDGED = "judged.json"
+SHOWN = 24  # images on a sheet
+SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What is trained on: `data`, and mixed with it `real`, both relative to --out."""
+    """The training data of an arm: `data`, and `real` mixed with it, both relative to --out."""
 
     title: str
     data: str
@@ -59,7 +59,7 @@ ARMS = {
     "d": Arm("composites of b + 10 % of CamVid train", "recipes/perspective.yaml", "data/camvid_tenth"),
     "e": Arm("composites made of 10 % of CamVid train + that 10 %", "recipes/camvid.yaml", "data/camvid_tenth"),
     "f": Arm("composites of b + CamVid train", "recipes/perspective.yaml", "data/camvid_train"),
-    # Controls: what is (d) without composites, and what is (a) without calling the photos' own cars background?
+    # Controls: (d) without composites, and (a) without labelling the photos' own cars as background.
     "g": Arm("10 % of CamVid train alone", "data/camvid_tenth"),
     "h": Arm("as a, cars that photos show already ignored", "recipes/random_ignoring.yaml"),
 }
@@ -70,15 +70,17 @@ def main() -> None:
     parser.add_argument("--arms", default="abcdef", help="any of abcdefgh; g and h are controls (abcdef)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--every", type=int, help="steps between two looks at CamVid val (a twentieth of --steps)")
-    parser.add_argument("--size", type=sides, default=(256, 192), help="what the network sees: WIDTHxHEIGHT")
-    parser.add_argument("--cores", type=int, default=2, help="trainings at once, one core each")
+    parser.add_argument(
+        "--every", type=int, help="steps between two evaluations on CamVid val (a twentieth of --steps)"
+    )
+    parser.add_argument("--size", type=sides, default=(256, 192), help="input size of the network: WIDTHxHEIGHT")
+    parser.add_argument("--cores", type=int, default=2, help="concurrent training runs, one core each")
     parser.add_argument("--pictures", type=Path, default=Path(os.environ.get("QUMADE_TEST_DATA", "../shared/data")))
     parser.add_argument("--out", type=Path, default=Path("out/transfer"))
     parser.add_argument("--report", type=Path, help="write the page of the results there")
     parser.add_argument(
         "--run", help=argparse.SUPPRESS
-    )  # ARM-SEED: the parent asks for one training, of data that is there
+    )  # ARM-SEED: the parent process requests one training run on existing data
     options = parser.parse_args()
     if not options.arms or set(options.arms) - set(ARMS) or len(set(options.arms)) < len(options.arms):
         parser.error(f"--arms must be different ones of {''.join(ARMS)}, got {options.arms!r}")
@@ -94,7 +96,7 @@ def main() -> None:
     except QumadeError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        print("Stopped. The same command resumes from here.", file=sys.stderr)
         sys.exit(130)
 
 
@@ -107,14 +109,14 @@ def sides(text: str) -> tuple[int, int]:
 
 
 def run_all(options: argparse.Namespace) -> None:
-    """Make the data, train and judge what is not there yet, and write down the results."""
+    """Make missing data, run missing training and evaluation, and write the results."""
     from qumade.errors import QumadeError
     from qumade.io.files import write_bytes
     from transfer_page import draw_curves, tables, write_page
 
     out: Path = options.out.absolute()
     sources = prepare(options.pictures.absolute(), out, options.size)
-    plan = [(arm, seed) for seed in range(options.seeds) for arm in options.arms]  # every arm soon has a first number
+    plan = [(arm, seed) for seed in range(options.seeds) for arm in options.arms]  # every arm gets a first result early
     begun = time.monotonic()
     with ThreadPoolExecutor(options.cores) as pool:
         command = [sys.executable, *sys.argv, "--run"]
@@ -129,8 +131,8 @@ def run_all(options: argparse.Namespace) -> None:
                 print(f"{done} of {len(plan)} trainings, {left_min // 60} h {left_min % 60:02d} min left", flush=True)
         finally:
             pool.shutdown(cancel_futures=True)
-    judged = {
-        arm: [json.loads((out / "runs" / f"{arm}-{seed}" / JUDGED).read_text()) for seed in range(options.seeds)]
+    scores = {
+        arm: [json.loads((out / "runs" / f"{arm}-{seed}" / SCORES).read_text()) for seed in range(options.seeds)]
         for arm in options.arms
     }
     results = {
@@ -141,7 +143,7 @@ def run_all(options: argparse.Namespace) -> None:
             "seeds": options.seeds, "cores": options.cores, "real_share": REAL_SHARE,
         },
         "sources": sources,
-        "arms": {arm: {"title": ARMS[arm].title, "runs": runs} for arm, runs in judged.items()},
+        "arms": {arm: {"title": ARMS[arm].title, "runs": runs} for arm, runs in scores.items()},
     }  # fmt: skip
     write_bytes(out / "results.json", (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
     draw_curves(results, out / "curves.png")
@@ -154,7 +156,7 @@ def run_all(options: argparse.Namespace) -> None:
 
 
 def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
-    """Write the datasets and recipes of all arms below `out`, as far as they are not there; return what they hold."""
+    """Write the datasets and recipes of all arms below `out`, unless they exist; return their contents."""
     from qumade.assets.bundled import bundled_folder
     from qumade.convert.cutout_folders import write_cutouts
     from qumade.convert.importers import read_dataset
@@ -179,8 +181,8 @@ def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
     original = pictures / "qumade"
     common: dict[str, Any] = {
         "size": size,
-        "per_pair": 1,  # each pass places every pair anew
-        "split": (1.0, 0.0, 0.0),  # composites judge nothing here, so all of them train
+        "per_pair": 1,  # each epoch places every pair again
+        "split": (1.0, 0.0, 0.0),  # composites are not used for evaluation here, so all of them train
         "backgrounds": original / "bgImages",
         "foregrounds": original / "fgImages",
     }
@@ -192,7 +194,7 @@ def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
         "labels": pictures / "camvid" / "train" / "labels",
         "label_names": "camvid",
         "horizon": "labels",
-        "flip": True,  # as the original's folder holds the mirror image of every car
+        "flip": True,  # because the original folder contains the mirror image of every car
         "present": "mask",  # these labels are right, and nearly every frame shows cars
     }
     recipes.mkdir(parents=True, exist_ok=True)
@@ -210,7 +212,7 @@ def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
 
 
 def evenly(items: Sequence[Any], count: int) -> list[Any]:
-    """Return `count` of the items, each from the middle of one of `count` equal stretches."""
+    """Return `count` of the items, each from the middle of one of `count` equal intervals."""
     return [items[(2 * n + 1) * len(items) // (2 * count)] for n in range(count)]
 
 
@@ -233,8 +235,8 @@ def read_exam(folder: Path) -> list[Picture]:
 
 
 def car_iou(predict: Callable[[list[NDArray[np.uint8]]], Sequence[Any]], exam: Sequence[Picture]) -> dict[str, float]:
-    """Return `iou`, the mean over the pictures in which there is a car or one is seen, and `pooled_iou`, that of the
-    pixels of all pictures together."""
+    """Return `iou`, the mean over images that show a car or in which one is predicted, and `pooled_iou`, over the
+    pixels of all images together."""
     counts = []
     for start in range(0, len(exam), BATCH):
         some = exam[start : start + BATCH]
@@ -251,7 +253,7 @@ def car_iou(predict: Callable[[list[NDArray[np.uint8]]], Sequence[Any]], exam: S
 
 
 def arm_config(arm: str, seed: int, out: Path, size: tuple[int, int], steps: int, every: int) -> "TrainConfig":
-    """Return what an arm's training is; all but the data and the seed is the same for all."""
+    """Return the settings of an arm's training; only the data and the seed differ between arms."""
     from qumade.training.config import ExtraDataset, TrainConfig
 
     source = ARMS[arm]
@@ -264,12 +266,12 @@ def arm_config(arm: str, seed: int, out: Path, size: tuple[int, int], steps: int
 
 
 def one_thread() -> dict[str, str]:
-    """Return the environment of a training that shares the machine with others."""
+    """Return the environment of a training run that shares the machine with others."""
     return os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 def run_one(options: argparse.Namespace) -> None:
-    """Train one arm from one seed, or what is left of it, and judge it."""
+    """Train one arm from one seed, or resume it, and evaluate it."""
     out: Path = options.out.absolute()
     arm, seed = options.run.split("-")
     run = out / "runs" / options.run
@@ -279,20 +281,19 @@ def run_one(options: argparse.Namespace) -> None:
 
 
 def every_of(options: argparse.Namespace) -> int:
-    """Return how many steps lie between two looks."""
+    """Return the number of steps between two evaluations."""
     every: int = options.every or -(-options.steps // 20)
     return every
 
 
 def train_one(config: "TrainConfig", run: Path, exam: Sequence[Picture]) -> None:
-    """Train a run, or what is left of it; RUN/camvid.json holds how it did on CamVid val, RUN/camvid_best/ the weights
-    that did best there."""
+    """Train or resume a run. RUN/camvid.json holds its scores on CamVid val, RUN/camvid_best/ the best weights."""
     from qumade.io.files import write_bytes
     from qumade.prediction.predictor import torch_predictor
     from qumade.training.loop import train
     from qumade.training.run_folder import RunFolder, load_network
 
-    def look(root: Path, rows: Sequence[dict[str, Any]]) -> None:
+    def evaluate_epoch(root: Path, rows: Sequence[dict[str, Any]]) -> None:
         row = rows[-1]
         curve = [point for point in read_curve(root) if point["step"] < row["step"]]
         point = {"step": row["step"], "loss": row["loss"], **car_iou(torch_predictor(load_network(root, "last")), exam)}
@@ -305,26 +306,28 @@ def train_one(config: "TrainConfig", run: Path, exam: Sequence[Picture]) -> None
         scores = f"loss {row['loss']:.3f}   IoU {point['iou']:.3f}, pooled {point['pooled_iou']:.3f}"
         print(f"{root.name}   step {row['step']}/{config.steps}   {scores}", flush=True)
 
-    train(config, run, threads=1, progress=False, after_epoch=look)
+    train(config, run, threads=1, progress=False, after_epoch=evaluate_epoch)
 
 
 def read_curve(run: Path) -> list[dict[str, Any]]:
-    """Return how a run did on CamVid val so far, a point a look."""
+    """Return the scores of a run on CamVid val so far, one point per evaluation."""
     path = run / "camvid.json"
     curve: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
     return curve
 
 
 def judge_once(arm: str, seed: int, run: Path, out: Path) -> None:
-    """Keep everything about a finished run in RUN/judged.json; pictures are drawn of the first seed."""
+    """Save the evaluation of a finished run in RUN/scores.json; draw images for the first seed."""
     from qumade.io.files import write_bytes
 
-    if not (run / JUDGED).is_file():
-        write_bytes(run / JUDGED, (json.dumps(judge(arm, seed, run, out), indent=1, allow_nan=False) + "\n").encode())
+    if not (run / SCORES).is_file():
+        write_bytes(
+            run / SCORES, (json.dumps(evaluate_run(arm, seed, run, out), indent=1, allow_nan=False) + "\n").encode()
+        )
 
 
-def judge(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
-    """Judge the averaged weights after the last step."""
+def evaluate_run(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
+    """Evaluate the averaged weights after the last step."""
     from qumade.assets.bundled import bundled_folder
     from qumade.data.folder import FolderDataset
     from qumade.evaluation.evaluation import evaluate
@@ -337,7 +340,7 @@ def judge(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
 
     curve, rows = read_curve(run), read_results(run / "results.csv")
     predict = torch_predictor(load_network(run, "last"))
-    judged: dict[str, Any] = {
+    scores: dict[str, Any] = {
         "seed": seed,
         "minutes": (rows[-1]["seconds"] or 0.0) / 60,
         "curve": curve,
@@ -352,22 +355,22 @@ def judge(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
     }
     for name, folder in folders.items():
         dataset = FolderDataset(folder)
-        # The same for all arms, for two of three kinds of labels know depth only up to scale and shift.
+        # The same for all arms, because two of the three kinds of labels give depth only up to scale and shift.
         alignment: Alignment | None = "scale and shift" if dataset.has_depth else None
         config = predict.config
         evaluation = evaluate(
             predict, dataset, predicted_kind=config.depth_kind, trained_tasks=config.trained_tasks, alignment=alignment
         )
         group, columns = summarise(evaluation)[0], [score.column for score in score_names(evaluation)]
-        judged[name] = {column: group.means[column] for column in columns}
-        judged["baselines"][name] = {column: group.baselines[column] for column in columns}
+        scores[name] = {column: group.means[column] for column in columns}
+        scores["baselines"][name] = {column: group.baselines[column] for column in columns}
         if seed == 0 and columns:
             typical = evenly(range(len(dataset)), min(SHOWN, len(dataset)))
             for what, chosen in (("worst", worst(evaluation, SHOWN)), ("typical", typical)):
                 (out / "pictures").mkdir(exist_ok=True)
                 drawn = sheet(draw_rows(evaluation, predict, dataset, chosen), f"({arm}) on {name}: {what}")
                 write_bytes(out / "pictures" / f"{name}-{arm}-{what}.png", png(drawn))
-    return judged
+    return scores
 
 
 if __name__ == "__main__":

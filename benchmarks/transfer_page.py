@@ -1,4 +1,4 @@
-"""What `transfer.py` found, as curves, tables and a page. Everything is computed from its results."""
+"""Write the results of `transfer.py` as curves, tables and a page."""
 
 import io
 import textwrap
@@ -21,7 +21,7 @@ COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#c
 
 
 def draw_curves(results: Results, path: Path) -> None:
-    """Write a picture of IoU on CamVid val and of the training loss over the steps: means, and ranges over seeds."""
+    """Write an image of IoU on CamVid val and of the training loss over the steps: means, and ranges over seeds."""
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     panels = {
         "iou": "car IoU on CamVid val, mean of images",
@@ -48,7 +48,7 @@ def draw_curves(results: Results, path: Path) -> None:
 
 
 def mean_and_range(values: Sequence[float | None], digits: int = 3) -> str:
-    """Return the mean of the values of the seeds, and their range where there are several; "-" where there is none."""
+    """Return the mean over seeds, with the range if there are several; "-" without values."""
     known = [value for value in values if value is not None]
     if not known:
         return "-"
@@ -76,7 +76,9 @@ def tables(results: Results) -> str:
         steps = ", ".join(str(run["best"]["step"]) for run in runs)
         masks.append(f"| ({arm}) | {entry['title']} | {' | '.join(cells)} | {steps} |")
         others.append(f"| ({arm}) | {' | '.join(_others(runs, lambda run: run))} |")
-    runs = [run for entry in results["arms"].values() for run in entry["runs"]]  # arms without depth have none of it
+    runs = [
+        run for entry in results["arms"].values() for run in entry["runs"]
+    ]  # arms without depth have no depth scores
     others.append(f"| trivial baseline | {' | '.join(_others(runs, lambda run: run['baselines']))} |")
     return "\n".join([*masks, "", *others, ""])
 
@@ -90,7 +92,7 @@ def _others(runs: Sequence[Results], scores: Callable[[Results], Results]) -> li
 
 
 def write_page(results: Results, page: Path) -> None:
-    """Write the page, and its curves into images/ beside it. What the page already says of failures is kept."""
+    """Write the page, and its curves into images/ beside it. The existing section on failures is preserved."""
     image = page.parent / "images" / f"{page.stem}_curves.png"
     image.parent.mkdir(parents=True, exist_ok=True)
     draw_curves(results, image)

@@ -32,7 +32,7 @@ def camera_plane(focal_px: float, height_m: float, cx: float, horizon: float, ro
     return GroundPlane(a, b, -a * cx - b * horizon)
 
 
-def test_inverse_depth_is_that_of_a_projected_ground_point() -> None:
+def test_inverse_depth_matches_a_projected_ground_point() -> None:
     focal_px, height_m, cx, cy = 300.0, 1.5, 160.0, 90.0
     plane = camera_plane(focal_px, height_m, cx, cy, 0.0)
     for x, z in [(-3.0, 4.0), (0.0, 10.0), (2.0, 77.0)]:
@@ -58,7 +58,7 @@ def test_transforms_move_the_ground_with_the_pixels(
 
 
 @pytest.mark.parametrize("bad", [(0, 0, 0), (0, -1e-3, 1), (np.nan, 1, 0), (0, np.inf, 0)])
-def test_plane_refuses_ground_that_does_not_come_nearer_downwards(bad: tuple[float, float, float]) -> None:
+def test_plane_rejects_ground_that_does_not_come_nearer_downwards(bad: tuple[float, float, float]) -> None:
     with pytest.raises(QumadeError, match="ground plane"):
         GroundPlane(*bad)
 
@@ -71,7 +71,7 @@ def test_prior_is_one_at_the_lower_edge_and_zero_at_the_horizon() -> None:
 
 
 @pytest.mark.parametrize("horizon", [400, 500, np.nan])
-def test_prior_refuses_a_horizon_below_the_picture(horizon: float) -> None:
+def test_prior_rejects_a_horizon_below_the_image(horizon: float) -> None:
     with pytest.raises(QumadeError, match="horizon"):
         flat_ground_prior(horizon, 400)
 
@@ -84,14 +84,14 @@ def test_map_is_the_plane_at_pixel_centres_and_zero_above_the_horizon() -> None:
     assert drawn[0].max() == 0 and drawn.min() == 0
 
 
-def test_object_height_is_that_of_the_projected_object() -> None:
+def test_object_height_matches_the_projected_object() -> None:
     focal_px, camera_m, object_m, z, cy = 400.0, 1.6, 2.4, 12.0, 100.0
     foot, head = cy + focal_px * camera_m / z, cy + focal_px * (camera_m - object_m) / z
     assert object_height_px(foot, cy, object_m / camera_m) == pytest.approx(foot - head)
 
 
 @pytest.mark.parametrize("row", [100, 99, np.nan])
-def test_object_height_refuses_a_contact_on_or_above_the_horizon(row: float) -> None:
+def test_object_height_rejects_a_contact_on_or_above_the_horizon(row: float) -> None:
     with pytest.raises(QumadeError, match="contact"):
         object_height_px(row, 100, 1)
 
@@ -137,7 +137,7 @@ def test_fit_finds_the_plane_under_noise_outliers_and_holes(
         assert fit.inlier_share == pytest.approx(1 - outliers, abs=0.1)
 
 
-def test_fit_of_an_exact_plane_is_exact_and_the_same_again() -> None:
+def test_fit_of_an_exact_plane_is_exact_and_repeatable() -> None:
     truth = camera_plane(320, 1.5, 160, 100, 0.02)
     depth = inverse_depth_map(truth, 320, 240)
     ground = depth > 0
@@ -163,13 +163,13 @@ def ground_of(rows: slice, columns: slice) -> np.ndarray:
         (np.ones((60, 81), bool), "shape"),
     ],
 )
-def test_fit_refuses_too_little_ground(ground: np.ndarray, message: str) -> None:
+def test_fit_rejects_too_little_ground(ground: np.ndarray, message: str) -> None:
     depth = inverse_depth_map(flat_ground_prior(-5, 60), 80, 60)
     with pytest.raises(QumadeError, match=message):
         fit_ground_plane(depth, ground)
 
 
-def test_fit_refuses_unknown_and_upside_down_depth() -> None:
+def test_fit_rejects_unknown_and_upside_down_depth() -> None:
     depth = inverse_depth_map(flat_ground_prior(-5, 60), 80, 60)
     everywhere = np.ones(depth.shape, bool)
     with pytest.raises(QumadeError, match="got 0 pixels"):
@@ -193,7 +193,7 @@ def test_both_shifts_undo_an_affine_map(scale: float, shift: float) -> None:
     assert shift_from_horizon(affine, ground, 40) == pytest.approx(shift, abs=tolerance)
 
 
-def test_shift_refuses_too_little_sky() -> None:
+def test_shift_rejects_too_little_sky() -> None:
     depth = np.zeros((20, 20), np.float32)
     sky = np.zeros((20, 20), bool)
     sky[:2] = True
@@ -266,7 +266,7 @@ def test_horizon_between_sky_and_a_plain_that_fills_the_width() -> None:
         (np.abs(np.arange(320) - 160)[None, :].repeat(240, 0) < 40, sky_map(0)),  # seen from above: never converges
     ],
 )
-def test_no_horizon_where_the_map_does_not_tell(road: np.ndarray, sky: np.ndarray) -> None:
+def test_no_horizon_from_an_ambiguous_map(road: np.ndarray, sky: np.ndarray) -> None:
     assert estimate_horizon(road, sky) is None
 
 

@@ -1,4 +1,4 @@
-"""Packages that only some verbs need: where one is missing, the line that says how to install it."""
+"""Optional packages: report how to install the one that is missing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +11,10 @@ __all__ = ["needs"]
 
 @contextmanager
 def needs(extra: Literal["teachers", "onnx", "explain", "imports"], what: str = "the teacher") -> Iterator[None]:
-    """Around imports of packages of an extra that `what` needs. Raises QumadeError, with the command that installs it,
-    where one is missing."""
+    """Wrap the imports of optional packages that `what` needs.
+
+    Raises QumadeError with the command that installs the extra if a package is missing.
+    """
     try:
         yield
     except ModuleNotFoundError as error:

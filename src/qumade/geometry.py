@@ -1,8 +1,8 @@
 """Horizon, ground plane and perspective scale: pure functions over numbers and arrays.
 
-Pixel coordinates are continuous: (0, 0) is the top left corner of the picture, the pixel in column x and row y has its
-centre at (u, v) = (x + 0.5, y + 0.5). Depth is inverse depth: larger is nearer, 0 infinitely far, NaN unknown. Nothing
-here knows of files: a caller that has a file adds its name to the error.
+Pixel coordinates are continuous: (0, 0) is the top left corner of the image, and the pixel in column x and row y has
+its centre at (u, v) = (x + 0.5, y + 0.5). Depth is inverse depth: larger is nearer, 0 infinitely far, NaN unknown.
+Nothing here reads files; a caller that has a file adds its name to the error.
 """
 
 from dataclasses import dataclass
@@ -32,12 +32,13 @@ Floats = NDArray[np.float64]
 Number = TypeVar("Number", float, Floats)
 
 BEHIND = 1.03
-"""Something is hidden where what stands before it is nearer by more than this factor in inverse depth."""
+"""An object is hidden where something in front of it is nearer by more than this factor in inverse depth."""
 
 INLIER_TOLERANCE = 0.05
 """A pixel agrees with a plane when its inverse depth is within this relative distance of the plane's."""
 
-# Shares of the picture, of a row, of the width: less is no road, is no row of sky; an edge nearer the side is cut off.
+# Smallest road as a share of the image; least sky in a row of sky as a share of the row; a road edge nearer to the side
+# than this share of the width is cut off.
 _MIN_ROAD_SHARE = 0.02
 _MIN_SKY_ROW_SHARE = 0.02
 _CLIPPED_SHARE = 0.01
@@ -47,19 +48,19 @@ _MIN_SPREAD_PX = 1.0
 _FIT_PIXELS = 40_000
 _LMEDS_PIXELS = 2_000
 _LMEDS_TRIPLETS = 400
-# Near the horizon inverse depth is all noise in relative terms: below this share of the near ground's it counts
-# absolutely.
+# Near the horizon the relative error of inverse depth is all noise. Below this share of the near ground's inverse depth
+# the absolute error counts instead.
 _FAR_SHARE = 0.05
 
 
 @dataclass(frozen=True)
 class GroundPlane:
-    """The ground as inverse depth that is linear in pixel coordinates: 1/Z = a u + b v + c.
+    """A ground plane, whose inverse depth is linear in pixel coordinates: 1/Z = a u + b v + c.
 
     Over flat ground at height h (metres), with focal length f (pixels) and small pitch,
     (a, b) = (sin, cos)(roll) / (f h).
-    The unit is that of the inverse depth: 1/m for metric depth. `b` must be positive: ground comes nearer towards the
-    bottom of a picture.
+    The unit is that of the inverse depth: 1/m for metric depth. `b` must be positive because ground comes nearer
+    towards the bottom of an image.
     """
 
     a: float
@@ -70,36 +71,37 @@ class GroundPlane:
         if not (np.isfinite([self.a, self.b, self.c]).all() and self.b > 0):
             raise QumadeError(
                 f"Invalid ground plane: got 1/Z = {self.a:.6g} u + {self.b:.6g} v + {self.c:.6g}; "
-                "must be finite and come nearer towards the bottom of the picture (positive factor of v)"
+                "must be finite and come nearer towards the bottom of the image (positive factor of v)"
             )
 
     def inverse_depth(self, u: Number, v: Number) -> Number:
-        """Inverse depth at points; negative above the horizon."""
+        """Return the inverse depth at points; negative above the horizon."""
         return self.a * u + self.b * v + self.c
 
     def horizon_row(self, u: Number) -> Number:
-        """The row v0 at which column u meets the horizon (may lie outside the picture)."""
+        """Return the row v0 at which column u meets the horizon (may lie outside the image)."""
         return -(self.a * u + self.c) / self.b
 
     def cropped(self, left: float, top: float) -> "GroundPlane":
-        """The same ground in a crop whose top left corner was at (left, top)."""
+        """Return the same ground in a crop whose top left corner is at (left, top)."""
         return GroundPlane(self.a, self.b, self.c + self.a * left + self.b * top)
 
     def resized(self, sx: float, sy: float) -> "GroundPlane":
-        """The same ground after columns are multiplied by sx and rows by sy."""
+        """Return the same ground after scaling columns by sx and rows by sy."""
         return GroundPlane(self.a / sx, self.b / sy, self.c)
 
     def mirrored(self, width: float) -> "GroundPlane":
-        """The same ground in the mirror image of a picture of that width."""
+        """Return the same ground after mirroring an image of that width."""
         return GroundPlane(-self.a, self.b, self.c + self.a * width)
 
 
 @dataclass(frozen=True)
 class GroundFit:
-    """A fitted plane and how far to believe it.
+    """A fitted plane and the quality of the fit.
 
     `inlier_share` is the share of the ground pixels whose inverse depth is within `INLIER_TOLERANCE` of the plane's,
-    `median_relative_residual` the median of |d - plane| / plane over all of them, `pixels` how many have known depth.
+    `median_relative_residual` is the median of |d - plane| / plane over all of them, and `pixels` the number of ground
+    pixels with known depth.
     """
 
     plane: GroundPlane
@@ -109,9 +111,9 @@ class GroundFit:
 
 
 def flat_ground_prior(horizon_row_px: float, height_px: float) -> GroundPlane:
-    """Flat ground below a level horizon, with inverse depth 1 at the lower edge of a photo `height_px` high.
+    """Return flat ground below a level horizon, with inverse depth 1 at the lower edge of a photo `height_px` high.
 
-    The unit is unknown: depth of kind `scaled`. Raises QumadeError when the horizon is not above the lower edge.
+    The unit is unknown: the depth is of kind `scaled`. Raises QumadeError if the horizon is not above the lower edge.
     """
     if not (np.isfinite(horizon_row_px) and horizon_row_px < height_px):
         raise QumadeError(
@@ -122,17 +124,18 @@ def flat_ground_prior(horizon_row_px: float, height_px: float) -> GroundPlane:
 
 
 def inverse_depth_map(plane: GroundPlane, width: int, height: int) -> NDArray[np.float32]:
-    """The plane at every pixel centre, float32 [H, W]; 0 on and above the horizon."""
+    """Return the plane's inverse depth at every pixel centre, float32 [H, W]; 0 on and above the horizon."""
     row = plane.a * (np.arange(width) + 0.5)
     column = plane.b * (np.arange(height) + 0.5) + plane.c
     return np.maximum(row[None, :] + column[:, None], 0.0).astype(np.float32)
 
 
 def object_height_px(contact_v: float, horizon_v: float, height_ratio: float) -> float:
-    """Height in pixels of an upright object that stands at row `contact_v`: (v - v0) H / h.
+    """Return the height in pixels of an upright object that stands at row `contact_v`: (v - v0) H / h.
 
-    `horizon_v` is the horizon at the contact's column, `height_ratio` the object's height over the camera's. For small
-    pitch (Hoiem, Efros, Hebert 2008, "Putting objects in perspective"). Raises QumadeError on and above the horizon.
+    `horizon_v` is the horizon at the contact's column, `height_ratio` the object's height over the camera's. Valid for
+    small pitch (Hoiem, Efros, Hebert 2008, "Putting objects in perspective"). Raises QumadeError on and above the
+    horizon.
     """
     if not contact_v > horizon_v:
         raise QumadeError(f"Invalid contact: got row {contact_v:g}; must be below the horizon, row {horizon_v:g}")
@@ -140,15 +143,15 @@ def object_height_px(contact_v: float, horizon_v: float, height_ratio: float) ->
 
 
 def fit_ground_plane(inverse_depth: NDArray[np.floating], ground: Bools) -> GroundFit:
-    """Fit 1/Z = a u + b v + c to the ground pixels [H, W] of an inverse depth map [H, W], minding outliers.
+    """Fit 1/Z = a u + b v + c robustly to the ground pixels [H, W] of an inverse depth map [H, W].
 
-    Residuals are relative to the plane, so that far ground counts as much as near ground. Least median of squares over
-    fixed random triplets (Rousseeuw 1984) finds the plane of the majority, reweighted least squares with Tukey's
-    biweight refines it. The same input always gives the same plane. Pixels of unknown depth are left out, and those
-    infinitely far: sky is no ground.
+    Residuals are relative to the plane, so far ground counts as much as near ground. Least median of squares over
+    fixed random triplets (Rousseeuw 1984) finds the plane of the majority, and reweighted least squares with
+    Tukey's biweight refines it. The same input always gives the same plane. Pixels that are of unknown depth or
+    infinitely far are left out: sky is not ground.
 
-    Raises QumadeError with fewer than 100 ground pixels of known depth, when they lie in a line, or when they do not
-    come nearer downwards.
+    Raises QumadeError if fewer than 100 ground pixels have known depth, if they lie in a line, or if they do not come
+    nearer towards the bottom.
     """
     u, v, depth, pixels = _ground_points(inverse_depth, ground, positive=True)
     coefficients, residual = _robust_plane(u, v, depth, relative=True)
@@ -157,9 +160,9 @@ def fit_ground_plane(inverse_depth: NDArray[np.floating], ground: Bools) -> Grou
 
 
 def shift_from_sky(inverse_depth: NDArray[np.floating], sky: Bools) -> float:
-    """What to subtract from affine inverse depth [H, W] so that the sky [H, W] is infinitely far: the sky's median.
+    """Return the shift to subtract from affine inverse depth [H, W] to put the sky [H, W] at infinity: its median.
 
-    Raises QumadeError with fewer than 100 sky pixels of known depth.
+    Raises QumadeError if fewer than 100 sky pixels have known depth.
     """
     _same_shape(inverse_depth, sky, "sky")
     values = inverse_depth[sky]
@@ -170,7 +173,7 @@ def shift_from_sky(inverse_depth: NDArray[np.floating], sky: Bools) -> float:
 
 
 def shift_from_horizon(inverse_depth: NDArray[np.floating], ground: Bools, horizon_row_px: float) -> float:
-    """What to subtract from affine inverse depth [H, W] so that its ground [H, W] meets a given horizon.
+    """Return the shift to subtract from affine inverse depth [H, W] so that its ground [H, W] meets a given horizon.
 
     `horizon_row_px` is the horizon in the middle column. Raises QumadeError as `fit_ground_plane` does.
     """
@@ -180,14 +183,16 @@ def shift_from_horizon(inverse_depth: NDArray[np.floating], ground: Bools, horiz
 
 
 def estimate_horizon(road: Bools, sky: Bools) -> float | None:
-    """The horizon's row in the middle of the road, from the road [H, W] and sky [H, W] of a label map alone.
+    """Estimate the horizon's row in the middle of the road from the road [H, W] and sky [H, W] of a label map.
 
-    The edges of a road are parallel, so that its width on flat ground grows linearly from nothing at the horizon, in
-    bends and under roll too: a robust line through the widths gives the row, where both edges are in the picture, else
-    the crossing of lines through the edges. It must lie between the lowest sky and the highest road, give or take 2 %
-    of the height, and at most 10 % above the highest road. Failing that, the middle between the lowest sky and the
-    highest road where they are within 6 %. None where the map does not tell: no road to speak of that comes from the
-    lower quarter, or nothing that agrees.
+    The edges of a road are parallel. On flat ground its width therefore grows linearly from zero at the horizon, even
+    in bends and under roll. Where both edges are in the image, a robust line through the widths gives the row;
+    otherwise lines through the edges cross there. It must lie between the lowest sky and the highest road, within a
+    tolerance of 2 % of the height, and at most 10 % above the highest road. If neither method succeeds, the row is
+    halfway between the lowest sky and the highest road, provided they are within 6 % of the height.
+
+    Returns None if the map does not determine the horizon: no large road reaches the lower quarter, or no method
+    succeeds.
     """
     _same_shape(road, sky, "sky", of="road mask")
     height, width = road.shape
@@ -228,13 +233,16 @@ def _crossing_row(
 ) -> float | None:
     one = _robust_line(rows[left_seen], left[left_seen], height)
     other = _robust_line(rows[right_seen], right[right_seen], height)
-    if one is None or other is None or other[0] - one[0] < 0.3:  # nearly parallel lines cross anywhere
+    if one is None or other is None or other[0] - one[0] < 0.3:  # the crossing of nearly parallel lines is unreliable
         return None
     return (one[1] - other[1]) / (other[0] - one[0])
 
 
 def _robust_line(x: Floats, y: Floats, height: int) -> tuple[float, float] | None:
-    """Slope and offset by medians over pairs half the points apart (Theil 1950); None when few points or a bad fit."""
+    """Fit slope and offset by medians over pairs half the points apart (Theil 1950).
+
+    Returns None if there are too few points or the fit is bad.
+    """
     half = len(x) // 2
     if len(x) < 0.06 * height or half < 3:
         return None
@@ -252,7 +260,7 @@ def _same_shape(one: NDArray[Any], mask: Bools, name: str, of: str = "depth map"
 def _ground_points(
     inverse_depth: NDArray[np.floating], ground: Bools, *, positive: bool
 ) -> tuple[Floats, Floats, Floats, int]:
-    """Centres u, v and inverse depth of ground pixels, evenly thinned, and how many there were."""
+    """Return centres u, v and inverse depth of ground pixels, evenly thinned, and their number before thinning."""
     _same_shape(inverse_depth, ground, "ground")
     known = ground & np.isfinite(inverse_depth)
     if positive:
@@ -275,7 +283,7 @@ def _ground_points(
 
 
 def _robust_plane(u: Floats, v: Floats, depth: Floats, *, relative: bool) -> tuple[tuple[float, float, float], Floats]:
-    """Coefficients (a, b, c) and the absolute residual of each point (relative to the plane where asked)."""
+    """Return (a, b, c) and the absolute residual of each point, divided by the plane's value if `relative`."""
     # Centred and scaled coordinates and depth keep the normal equations well conditioned at any size and unit.
     centre = np.array([u.mean(), v.mean()])
     size = np.array([u.std(), v.std()])
@@ -306,13 +314,13 @@ def _robust_plane(u: Floats, v: Floats, depth: Floats, *, relative: bool) -> tup
 
 
 def _least_median_plane(design: Floats, target: Floats, scale: Floats) -> Floats:
-    """The plane through three points, out of a fixed set of triplets, whose median residual is least."""
+    """Return the plane with the least median residual, out of the planes through a fixed set of point triplets."""
     pick = np.random.default_rng(0)
     some = np.arange(min(len(target), _LMEDS_PIXELS)) * len(target) // min(len(target), _LMEDS_PIXELS)
     points, values = design[some], target[some]
     triplets = pick.integers(len(some), size=(_LMEDS_TRIPLETS, 3))
     systems = points[triplets]
-    wide = np.abs(np.linalg.det(systems)) > 1e-2  # slivers extrapolate noise
+    wide = np.abs(np.linalg.det(systems)) > 1e-2  # narrow triangles extrapolate noise
     candidates = np.linalg.solve(systems[wide], values[triplets[wide]][..., None])[..., 0]
     if not len(candidates):
         return _least_squares(design, target)

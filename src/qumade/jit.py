@@ -1,4 +1,4 @@
-"""Functions compiled to machine code by numba, without fast-math, cached on disk."""
+"""Compile functions to machine code with numba, without fast-math, and cache them on disk."""
 
 import hashlib
 import os
@@ -12,21 +12,21 @@ from numba import njit
 __all__ = ["compiled"]
 
 _PACKAGE = Path(__file__).parent
-# Where compiled functions and the constants that they hold are defined; tests/test_jit.py finds any that is missing.
+# The modules that define compiled functions and the constants they use; tests/test_jit.py reports missing ones.
 _SOURCES = ("plan/*.py", "compose/*.py", "depth/codec.py", "assets/catalog.py", "geometry.py", "jit.py")
 
 
 def _cache_folder() -> str:
-    """A folder named by the content of all sources of compiled code.
+    """Return the cache folder, named by the content of all sources of compiled code.
 
-    Numba itself looks at the file of the function alone: a change in a function or a constant that it takes from
-    another file would go unnoticed, and old code would go on planning and drawing.
+    Numba itself checks only the file of the function. A change to a function or a constant from another file would go
+    unnoticed, and outdated code would keep planning and drawing samples.
     """
     digest = hashlib.sha256()
     for pattern in _SOURCES:
         paths = sorted(_PACKAGE.glob(pattern))
         if not paths:
-            raise RuntimeError(f"no source of compiled code at {_PACKAGE / pattern}: it has moved, correct _SOURCES")
+            raise RuntimeError(f"Invalid _SOURCES: got no file at {_PACKAGE / pattern}; must match compiled sources")
         for path in paths:
             digest.update(path.read_bytes())
     name = f"compiled-{digest.hexdigest()[:16]}"
@@ -40,11 +40,11 @@ _FOLDER = _cache_folder()
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Decorates a function to be compiled at its first call; `options` as of numba.njit."""
+    """Decorate a function so that numba compiles it on its first call; `options` are those of numba.njit."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
-        # Read when the function is decorated, and put back for other packages.
+        # Numba reads the setting when it decorates a function. It is restored for other packages.
         numba.config.CACHE_DIR = _FOLDER  # type: ignore[attr-defined]
         try:
             return njit(cache=True, **options)(function)

@@ -28,7 +28,7 @@ def street(width: int, height: int) -> np.ndarray:
 
 
 def metres(width: int, height: int) -> np.ndarray:
-    """16-bit metres x 256 of the street."""
+    """The street's depth as 16-bit metres x 256."""
     inverse_depth = inverse_depth_map(PLANE, width, height)
     inverse_depth[25:36] = PLANE.inverse_depth(0.0, 36.0)
     codes = np.full((height, width), 65535.0)
@@ -39,7 +39,7 @@ def metres(width: int, height: int) -> np.ndarray:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three unlike photos a, b, c with label maps and metric depth maps."""
+    """Three different photos a, b, c with label maps and metric depth maps."""
     rng = np.random.default_rng(5)
     for name in ("backgrounds", "foregrounds", "labels", "depths"):
         (tmp_path / name).mkdir()
@@ -69,7 +69,7 @@ def change(folder: Path, what: str, name: str, *, top: int, bottom: int, value: 
     Image.fromarray(pixels).save(path)
 
 
-def test_backgrounds_have_what_their_maps_tell(folder: Path) -> None:
+def test_backgrounds_have_the_facts_of_their_maps(folder: Path) -> None:
     recipe = recipe_of(folder, camera_height_m={"b.png": 1.7})
     backgrounds, kind, findings = catalog_of(recipe)
     assert (kind, findings) == ("metric", [])
@@ -88,7 +88,7 @@ def test_backgrounds_have_what_their_maps_tell(folder: Path) -> None:
         assert background.labels_sha256 == content_hash(folder / "labels" / background.name)
 
 
-def test_without_maps_there_is_the_prior(folder: Path) -> None:
+def test_backgrounds_without_maps_get_the_prior(folder: Path) -> None:
     backgrounds, kind, findings = catalog_of(recipe_of(folder, labels=None, depths=None, horizon=0.5))
     assert (kind, findings) == ("scaled", [])
     for background in backgrounds:
@@ -118,7 +118,7 @@ def test_maps_are_matched_by_stem(folder: Path) -> None:
 
 
 class TestUnusable:
-    """Each bad map leaves out its own background, by name; the others stay."""
+    """Each bad map leaves out only its own background, by name."""
 
     def only_b_is_out(self, recipe: Recipe, reason: str, words: str) -> None:
         backgrounds, _, findings = catalog_of(recipe)
@@ -127,11 +127,11 @@ class TestUnusable:
         assert [(finding.reason, finding.path) for finding in errors] == [(reason, str(recipe.backgrounds / "b.png"))]
         assert words in errors[0].detail and "\n" not in str(errors[0])
 
-    def test_no_label_map(self, folder: Path) -> None:
+    def test_missing_label_map(self, folder: Path) -> None:
         (folder / "labels" / "b.png").unlink()
         self.only_b_is_out(recipe_of(folder), "no-labels", str(folder / "labels"))
 
-    def test_no_depth_map(self, folder: Path) -> None:
+    def test_missing_depth_map(self, folder: Path) -> None:
         (folder / "depths" / "b.png").unlink()
         self.only_b_is_out(recipe_of(folder), "no-depth", str(folder / "depths"))
 
@@ -160,19 +160,19 @@ class TestUnusable:
         backgrounds, kind, _ = catalog_of(recipe_of(folder, placement="semantic"))
         assert (len(backgrounds), kind) == (3, "affine")
 
-    def test_a_label_map_that_does_not_tell_the_horizon(self, folder: Path) -> None:
+    def test_a_label_map_without_a_horizon(self, folder: Path) -> None:
         shutil.rmtree(folder / "depths")
-        told = {"horizon": {"default": "labels", "a.*": 0.4, "c.*": 0.4}, "depths": None}
+        fields: dict[str, Any] = {"horizon": {"default": "labels", "a.*": 0.4, "c.*": 0.4}, "depths": None}
         change(folder, "labels", "b", top=0, bottom=60, value=255)
-        recipe = recipe_of(folder, placement="perspective", **told)
-        self.only_b_is_out(recipe, "no_ground", "give it one, as horizon: {b.png: 0.5, default: labels}")
-        assert len(catalog_of(recipe)[2]) == 1  # nothing more is said of what is left out
+        recipe = recipe_of(folder, placement="perspective", **fields)
+        self.only_b_is_out(recipe, "no_ground", "give it one, such as horizon: {b.png: 0.5, default: labels}")
+        assert len(catalog_of(recipe)[2]) == 1  # a photo that is left out has no other findings
         for placement in ("semantic", "random"):
-            backgrounds, _, findings = catalog_of(recipe_of(folder, placement=placement, **told))
+            backgrounds, _, findings = catalog_of(recipe_of(folder, placement=placement, **fields))
             assert len(backgrounds) == 3
-            assert any("tells no horizon" in finding.detail for finding in findings)
+            assert any("does not determine a horizon" in finding.detail for finding in findings)
 
-    def test_shows_the_target_already(self, folder: Path) -> None:
+    def test_a_photo_that_shows_the_target(self, folder: Path) -> None:
         change(folder, "labels", "b", top=40, bottom=50, right=12, value=CAR)
         self.only_b_is_out(recipe_of(folder, present="skip"), "present", "shows car on 1.3% of its pixels")
         for present in ("ignore", "mask"):
@@ -194,7 +194,7 @@ def test_random_placement_needs_no_ground(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["jpeg", "lossless"])
-def test_unknown_depth_needs_a_code(folder: Path, encoding: str) -> None:
+def test_unknown_depth_needs_a_lossless_encoding(folder: Path, encoding: str) -> None:
     change(folder, "depths", "b", top=70, bottom=75, value=0)
     recipe = recipe_of(folder, encoding=encoding)
     if encoding == "lossless":

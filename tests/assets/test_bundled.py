@@ -1,4 +1,4 @@
-"""The bundled files are what their README says: measured on the files themselves."""
+"""The bundled files match their README; everything is measured on the files."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def stands_at(alpha: np.ndarray) -> tuple[int, int]:
     return int(row), int((columns[0] + columns[-1] + 1) // 2)
 
 
-def test_everything_is_there_and_small() -> None:
+def test_bundled_files_are_complete_and_small() -> None:
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) <= 12_000_000
     for kind, suffix in (("backgrounds", "jpg"), ("depths", "png"), ("labels", "png")):
         assert sorted(path.name for path in (FOLDER / kind).iterdir()) == [f"{name}.{suffix}" for name in BACKGROUNDS]
@@ -69,7 +69,7 @@ def test_everything_is_there_and_small() -> None:
 
 @pytest.mark.parametrize("name", BACKGROUNDS)
 class TestBackground:
-    def test_has_its_size_and_kinds(self, name: str) -> None:
+    def test_background_has_its_size_and_kinds(self, name: str) -> None:
         photo, depth, labels = (
             read("backgrounds", f"{name}.jpg"),
             read("depths", f"{name}.png"),
@@ -81,7 +81,7 @@ class TestBackground:
         assert set(np.unique(labels)) <= LABELS
         assert depth.min() > 0
 
-    def test_is_exposed(self, name: str) -> None:
+    def test_background_is_well_exposed(self, name: str) -> None:
         photo = read("backgrounds", f"{name}.jpg").astype(float)
         assert 70 < photo.mean() < 190
         assert (photo.min(axis=-1) >= 253).mean() < 0.12
@@ -128,19 +128,19 @@ class TestBackground:
 
 @pytest.mark.parametrize("name", sorted(FOREGROUNDS))
 class TestForeground:
-    def test_is_a_clean_cutout(self, name: str) -> None:
+    def test_cutout_is_clean(self, name: str) -> None:
         pixels = read("foregrounds", f"{name}.png")
         height, width, channels = pixels.shape
         alpha = pixels[..., 3]
         assert channels == 4
         assert 130 <= width <= 345
-        for rim in (alpha[:2], alpha[-2:], alpha[:, :2], alpha[:, -2:]):
-            assert not rim.any()
+        for margin in (alpha[:2], alpha[-2:], alpha[:, :2], alpha[:, -2:]):
+            assert not margin.any()
         assert alpha[2].any() and alpha[-3].any() and alpha[:, 2].any() and alpha[:, -3].any()
         assert (alpha == 255).sum() > 0.35 * height * width
         soft = (alpha > 0) & (alpha < 255)
         assert 0 < soft.sum() < 0.2 * (alpha > 0).sum()
-        # what is soft is rim: everything well inside is opaque
+        # soft alpha is boundary only: everything well inside is opaque
         solid = alpha == 255
         inner = solid[1:-1, 1:-1] & solid[:-2, 1:-1] & solid[2:, 1:-1] & solid[1:-1, :-2] & solid[1:-1, 2:]
         assert inner.sum() > 0.7 * (alpha > 0).sum()
@@ -155,7 +155,7 @@ class TestForeground:
         assert relief.min() > -4.0
         assert 0.3 < relief.max() - relief.min() < 13.0
 
-    def test_stands_on_the_ground(self, name: str) -> None:
+    def test_cutout_stands_on_the_ground(self, name: str) -> None:
         entry = FOREGROUNDS[name]
         alpha = read("foregrounds", f"{name}.png")[..., 3]
         row, _ = stands_at(alpha)
@@ -166,7 +166,7 @@ class TestForeground:
         ground = 1 / (a * (entry["contact"][0] + left) + b * (entry["contact"][1] + top) + c)
         assert entry["contact_depth_m"] == pytest.approx(ground, rel=0.02)
 
-    def test_is_as_tall_as_it_says(self, name: str) -> None:
+    def test_cutout_has_its_stated_height(self, name: str) -> None:
         """The highest point over the ground, from alpha, relief and the camera alone."""
         entry = FOREGROUNDS[name]
         alpha, codes = read("foregrounds", f"{name}.png")[..., 3], read("reliefs", f"{name}.png")
@@ -247,8 +247,8 @@ class TestPair:
         assert np.abs(whole - mask).max() <= 80  # the same silhouette, sampled twice
         assert np.abs(whole - mask).mean() < 0.5
 
-    def test_parts_composed_are_the_whole(self, name: str) -> None:
-        """Over the car, straight-alpha composing of the parts gives the rendered whole but for haze and noise."""
+    def test_composed_parts_match_the_rendered_scene(self, name: str) -> None:
+        """Over the car, composing the parts with straight alpha gives the rendered scene except for haze and noise."""
         entry = facts(f"pairs/{name}/pair.json")
         left, top, right, bottom = entry["box"]
         with_car, without = (read("pairs", name, f"{k}.png").astype(float) for k in ("with", "without"))
@@ -288,7 +288,7 @@ class TestPair:
 
 
 class TestWriteSamples:
-    def test_copies_all_and_adds_a_recipe(self, tmp_path: Path) -> None:
+    def test_write_samples_copies_all_and_adds_a_recipe(self, tmp_path: Path) -> None:
         write_samples(tmp_path / "new" / "samples")
         written = {p.relative_to(tmp_path / "new" / "samples"): p for p in (tmp_path / "new").rglob("*") if p.is_file()}
         source = {p.relative_to(FOLDER): p for p in FOLDER.rglob("*") if p.is_file()}
@@ -299,7 +299,7 @@ class TestWriteSamples:
         for key in ("backgrounds", "foregrounds", "depths"):
             assert (tmp_path / "new" / "samples" / recipe[key]).is_dir()
 
-    def test_again_mends_what_a_kill_left(self, tmp_path: Path) -> None:
+    def test_second_run_completes_an_interrupted_copy(self, tmp_path: Path) -> None:
         write_samples(tmp_path)
         (tmp_path / "backgrounds" / "road_01.jpg").write_bytes(b"torn")
         (tmp_path / "cameras.json").unlink()
@@ -309,13 +309,13 @@ class TestWriteSamples:
             assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
         assert not list(tmp_path.rglob(".tmp-*"))
 
-    def test_refuses_other_content(self, tmp_path: Path) -> None:
+    def test_folder_with_other_content_is_rejected(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("years of work")
         with pytest.raises(QumadeError, match=r"thesis\.txt"):
             write_samples(tmp_path)
         assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
-    def test_refuses_a_file(self, tmp_path: Path) -> None:
+    def test_a_file_is_rejected(self, tmp_path: Path) -> None:
         (tmp_path / "taken").write_text("")
         with pytest.raises(QumadeError, match="folder"):
             write_samples(tmp_path / "taken")

@@ -17,7 +17,7 @@ MakeRecipe = Callable[..., Recipe]
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two catalogs, or parts of them, hold the same, also where that is NaN or an array."""
+    """Whether two catalogs, or parts of them, are equal, including NaN and arrays."""
     if is_dataclass(one):
         return type(one) is type(other) and all(same(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
     if isinstance(one, tuple):
@@ -29,7 +29,7 @@ def same(one: Any, other: Any) -> bool:
 
 @pytest.fixture
 def catalog(asset_folders: Path, make_recipe: MakeRecipe) -> Catalog:
-    """Of photos with label maps and affine depth, so that every kind of table is there."""
+    """A catalog of photos with label maps and affine depth, which has every kind of table."""
     for folder in ("depths", "labels"):
         (asset_folders / folder).mkdir()
     for number, (width, height) in enumerate([(60, 45), (80, 50), (45, 60)]):
@@ -49,15 +49,15 @@ def test_silhouettes_have_the_catalog_s_size(catalog: Catalog, alphas: dict[str,
         assert foreground.silhouette.dtype == np.float32
 
 
-def test_it_comes_whole_into_another_process(catalog: Catalog) -> None:
+def test_catalog_survives_pickling(catalog: Catalog) -> None:
     assert all(b.standing is not None and b.coarse_depth is not None for b in catalog.backgrounds)
     again = pickle.loads(pickle.dumps(catalog))
     assert same(catalog, again)
     assert not same(catalog.backgrounds[0], again.backgrounds[1])
 
 
-def test_it_holds_no_pixels(tmp_path: Path, make_recipe: MakeRecipe) -> None:
-    """A photo and a cut-out of megabytes are kilobytes in a catalog."""
+def test_catalog_contains_no_pixels(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    """A photo and a cut-out of several megabytes take kilobytes in a catalog."""
     rng = np.random.default_rng(0)
     for folder, channels in (("backgrounds", 3), ("foregrounds", 4)):
         (tmp_path / folder).mkdir()
@@ -69,14 +69,14 @@ def test_it_holds_no_pixels(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     assert len(pickle.dumps(catalog)) < 10_000
 
 
-def test_what_was_surveyed_is_not_changed(catalog: Catalog) -> None:
+def test_catalog_parts_are_immutable(catalog: Catalog) -> None:
     for part, field in ((catalog, "depth_kind"), (catalog.backgrounds[0], "width"), (catalog.foregrounds[0], "flip")):
         with pytest.raises(FrozenInstanceError):
             setattr(part, field, None)
 
 
-def test_a_background_of_which_nothing_is_known() -> None:
+def test_defaults_of_a_background() -> None:
     background = Background("a.png", "", 8, 6, identity=0, split=None, plane=None)
-    assert background.horizon_level == 0  # infinitely far, as it is for all but affine depth
+    assert background.horizon_level == 0  # the level at infinity, for all kinds except affine depth
     unknown = ("coarse_depth", "coarse_occluder", "standing", "camera_height_m", "depth_name", "labels_name")
     assert [getattr(background, name) for name in unknown] == [None] * 6

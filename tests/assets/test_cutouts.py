@@ -47,10 +47,10 @@ def rgba(alpha: np.ndarray) -> np.ndarray:
         (["car.png", "bus.png"], ["bus.png"], {"bus.png": "bus.png"}),
         (["car.png"], ["truck.png"], {}),
         (["car_1.png"], ["car_2.png"], {}),
-        # The stem goes before the number, and takes the mask with it.
+        # A match by stem comes first and uses up the mask.
         (["a_1.png", "b_1.png"], ["a_1.jpg", "mask_1.jpg"], {"a_1.png": "a_1.jpg", "b_1.png": "mask_1.jpg"}),
         (["a_1.png", "b_1.png"], ["a_1.jpg"], {"a_1.png": "a_1.jpg"}),
-        # Several of a number harm nobody where there is no mask of that number.
+        # Several cut-outs may share a number if no mask has that number.
         (["a_1.png", "b_1.png", "c_2.png"], ["m_2.png"], {"c_2.png": "m_2.png"}),
     ],
 )
@@ -71,7 +71,7 @@ def test_match_masks(tmp_path: Path, foregrounds: list[str], masks: list[str], e
         (["a_1.png", "b_1.png"], ["mask_1.png"]),
     ],
 )
-def test_ambiguous_masks_are_refused(tmp_path: Path, foregrounds: list[str], masks: list[str]) -> None:
+def test_ambiguous_masks_are_rejected(tmp_path: Path, foregrounds: list[str], masks: list[str]) -> None:
     paths = touch(tmp_path / "fg", *foregrounds)
     candidates = [*paths, *touch(tmp_path / "masks", *masks)]
     with pytest.raises(QumadeError) as caught:
@@ -117,7 +117,7 @@ def test_alpha_from_a_lossless_mask(tmp_path: Path) -> None:
     cutout = read_cutout(path, save(tmp_path / "m.png", mask))
     assert cutout.alpha_from == "mask"
     np.testing.assert_array_equal(cutout.rgba, np.dstack([colour, mask])[10:22, 20:45])
-    # An alpha channel that says nothing counts as none.
+    # A fully opaque alpha channel counts as none.
     path = save(tmp_path / "b.png", rgba(np.full_like(mask, 255)))
     assert read_cutout(path, tmp_path / "m.png").alpha_from == "mask"
 
@@ -140,7 +140,7 @@ def test_jpeg_masks_leave_no_haze_and_no_holes(tmp_path: Path, quality: int) -> 
     assert wrong <= 0.004 * far.sum() and 5 * wrong < np.count_nonzero(stored[far] != mask[far])
 
 
-def test_alpha_wins_and_a_mask_that_differs_is_noted(tmp_path: Path) -> None:
+def test_alpha_takes_precedence_and_a_different_mask_is_noted(tmp_path: Path) -> None:
     alpha = rectangle(10, 10, 40, 20)
     path = save(tmp_path / "a.png", rgba(alpha))
     for name, mask, agrees in [
@@ -155,7 +155,7 @@ def test_alpha_wins_and_a_mask_that_differs_is_noted(tmp_path: Path) -> None:
     assert f"{32 / 48:.2f}" in cutout.notes[0].detail
 
 
-def test_alpha_wins_over_an_unusable_mask(tmp_path: Path) -> None:
+def test_alpha_takes_precedence_over_an_unusable_mask(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", rgba(rectangle(10, 10, 40, 20)))
     (tmp_path / "torn.png").touch()
     assert read_cutout(path, tmp_path / "torn.png").notes[0].reason == "mask-unusable"
@@ -272,7 +272,7 @@ def test_silhouette_of_a_full_box_is_one() -> None:
 
 
 def test_real_cutouts(real_data: Path) -> None:
-    """Both sources of alpha agree, but for a car whose mask holds its shadow too, and its mirror image."""
+    """Both sources of alpha agree, except for a car whose mask includes its shadow, and its mirror image."""
     paths = list_pictures(real_data / "qumade" / "fgImages")
     masks = match_masks(paths, real_data / "qumade" / "masks")
     assert [masks[path].stem[-3:] for path in paths] == [path.stem[-3:] for path in paths] and len(paths) == 200

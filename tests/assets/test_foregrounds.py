@@ -31,7 +31,7 @@ def reliefs(asset_folders: Path) -> Path:
     return asset_folders
 
 
-def test_cutouts_have_what_the_recipe_says_of_each(asset_folders: Path) -> None:
+def test_cutouts_have_their_settings_from_the_recipe(asset_folders: Path) -> None:
     made, findings = catalog_of(
         asset_folders, labels="labels", scale={"block.png": (0.2, 0.3)}, height_m={"*l*.png": 1.5, "disc.png": 2.0},
         place={"d*": ("road",), "ell.png": ("sidewalk",)},
@@ -70,7 +70,7 @@ def test_flip_adds_mirror_images_after_all_others(asset_folders: Path) -> None:
         assert mirror.silhouette.flags.c_contiguous
 
 
-def test_flip_leaves_out_what_is_there_mirrored(asset_folders: Path) -> None:
+def test_flip_leaves_out_existing_mirror_images(asset_folders: Path) -> None:
     with Image.open(asset_folders / "foregrounds" / "ell.png") as picture:
         picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(asset_folders / "foregrounds" / "lle.png")
     made, _ = catalog_of(asset_folders, flip=True)
@@ -91,7 +91,7 @@ def test_reliefs_are_found_by_stem(reliefs: Path) -> None:
     assert made[0].relief_sha256 == content_hash(reliefs / "reliefs" / "block.png")
 
 
-def test_a_relief_that_cannot_be_used_is_said_and_its_object_is_flat(reliefs: Path) -> None:
+def test_an_unusable_relief_is_a_finding_and_the_object_is_flat(reliefs: Path) -> None:
     Image.fromarray(np.full((10, 10), 32768, np.uint16)).save(reliefs / "reliefs" / "disc.png")
     (reliefs / "reliefs" / "ell.png").write_bytes(b"torn")
     made, findings = catalog_of(reliefs, reliefs=reliefs / "reliefs")
@@ -100,4 +100,4 @@ def test_a_relief_that_cannot_be_used_is_said_and_its_object_is_flat(reliefs: Pa
         ("warning", "relief", "disc.png"),
         ("warning", "relief", "ell.png"),
     ]
-    assert "10x10" in findings[0].detail and "the object is flat" in findings[0].detail
+    assert "10x10" in findings[0].detail and "the object is drawn flat" in findings[0].detail

@@ -63,10 +63,10 @@ class TestPlane:
         assert found.notes == ()
 
     @pytest.mark.parametrize("given", [False, True])
-    def test_affine_depth_counts_from_the_sky_or_a_given_horizon(self, make_recipe: MakeRecipe, given: bool) -> None:
+    def test_affine_depth_is_relative_to_the_sky_or_a_given_horizon(self, make_recipe: MakeRecipe, given: bool) -> None:
         labels = street()
         depth = np.float32(0.25) + np.float32(2) * metric(labels)
-        if given:  # no sky to be seen
+        if given:  # no visible sky
             labels[labels == SKY] = BUILDING
         recipe = make_recipe(labels="labels", horizon=HORIZON / HEIGHT if given else {})
         found = survey(recipe, labels, depth, "affine")
@@ -84,9 +84,9 @@ class TestPlane:
         found = survey(make_recipe(labels="labels"), labels, np.float32(0.25) + metric(labels), "affine")
         assert found.plane is None and np.isnan(found.horizon_level)
         assert any("affine depth needs sky" in note for note in found.notes)
-        assert found.standing is not None and found.standing[0].pixels.size  # places by label are there still
+        assert found.standing is not None and found.standing[0].pixels.size  # places from labels remain
 
-    def test_ground_that_is_no_plane_is_said(self, make_recipe: MakeRecipe) -> None:
+    def test_ground_that_is_not_flat_is_noted(self, make_recipe: MakeRecipe) -> None:
         labels = street()
         depth = metric(labels)
         v, u = np.mgrid[:HEIGHT, :WIDTH]
@@ -95,7 +95,7 @@ class TestPlane:
         assert found.plane is None
         assert any("no ground plane" in note for note in found.notes)
 
-    def test_no_ground_is_said(self, make_recipe: MakeRecipe) -> None:
+    def test_missing_ground_is_noted(self, make_recipe: MakeRecipe) -> None:
         labels = np.full((HEIGHT, WIDTH), BUILDING, np.int32)
         found = survey(make_recipe(labels="labels"), labels, metric(street()))
         assert found.plane is None
@@ -128,7 +128,7 @@ class TestPlane:
         assert found.plane.horizon_row(0.0) == pytest.approx(HORIZON, abs=1)
         assert found.notes == ()
 
-    def test_horizon_from_labels_that_only_end_is_said(self, make_recipe: MakeRecipe) -> None:
+    def test_horizon_from_the_end_of_the_ground_is_noted(self, make_recipe: MakeRecipe) -> None:
         recipe = make_recipe(labels="labels", horizon="labels")
         square = street()
         square[40:] = ROAD
@@ -140,7 +140,7 @@ class TestPlane:
         nothing = survey(recipe, np.full_like(square, BUILDING), None)
         assert nothing.plane is not None
         assert nothing.plane.horizon_row(0.0) == pytest.approx(PRIOR_HORIZON * HEIGHT)
-        assert any("tells no horizon" in note for note in nothing.notes)
+        assert any("does not determine a horizon" in note for note in nothing.notes)
         assert found.horizon_told and not nothing.horizon_told
 
 
@@ -157,24 +157,24 @@ class TestStanding:
         assert found.standable is not None
         np.testing.assert_array_equal(found.standable, np.isin(labels, (ROAD, SIDEWALK)))
 
-    def test_only_below_the_horizon(self, make_recipe: MakeRecipe) -> None:
+    def test_standing_pixels_are_below_the_horizon(self, make_recipe: MakeRecipe) -> None:
         labels = street()
         found = survey(make_recipe(labels="labels", horizon=0.6), labels, None)
         rows, _ = stands_at(found)
         assert rows.min() + 0.5 > 0.6 * HEIGHT and rows.min() - 0.5 <= 0.6 * HEIGHT
 
-    def test_band_of_rows(self, make_recipe: MakeRecipe) -> None:
+    def test_contact_rows_limit_the_standing_pixels(self, make_recipe: MakeRecipe) -> None:
         labels = street()
         rows, _ = stands_at(survey(make_recipe(labels="labels", contact_rows=(0.6, 0.8)), labels, metric(labels)))
         assert (rows.min(), rows.max()) == (54, 71)
 
-    def test_band_of_metres(self, make_recipe: MakeRecipe) -> None:
+    def test_contact_distance_limits_the_standing_pixels(self, make_recipe: MakeRecipe) -> None:
         labels = street()
         rows, _ = stands_at(survey(make_recipe(labels="labels", contact_distance=(3.0, 6.0)), labels, metric(labels)))
         metres = 150 / (np.array([rows.max(), rows.min()]) + 0.5 - HORIZON)
         assert 3.0 <= metres[0] < 3.1 and 5.7 < metres[1] <= 6.0
 
-    def test_law_over_distance_wants_depth(self, make_recipe: MakeRecipe) -> None:
+    def test_distance_sampling_needs_depth(self, make_recipe: MakeRecipe) -> None:
         labels = street()
         for law, has in (("picture", False), ("distance", True)):
             found = survey(make_recipe(labels="labels", contact_sampling=law), labels, metric(labels))
@@ -200,7 +200,7 @@ class TestWhatIsThere:
         np.testing.assert_array_equal(occluder[~ground], depth[~ground])
         np.testing.assert_allclose(occluding(depth + np.float32(0.5), 0.5, None, None), depth, atol=1e-6)
 
-    def test_coarse_grids_know_the_wall(self, make_recipe: MakeRecipe) -> None:
+    def test_coarse_grids_show_the_wall(self, make_recipe: MakeRecipe) -> None:
         labels = street()
         found = survey(make_recipe(labels="labels"), labels, metric(labels))
         assert found.coarse_depth is not None and found.coarse_occluder is not None
@@ -211,8 +211,8 @@ class TestWhatIsThere:
         assert found.coarse_occluder[rows - 2, columns // 4] == 0
 
 
-def test_bundled_planes_are_the_cameras(make_recipe: MakeRecipe) -> None:
-    """Planes that a survey finds on all ground classes together, against the cameras that the scenes were seen with."""
+def test_bundled_planes_match_the_cameras(make_recipe: MakeRecipe) -> None:
+    """Planes that a survey finds on all ground classes together, against the cameras that rendered the scenes."""
     folder = bundled_folder()
     cameras = json.loads((folder / "cameras.json").read_text())["backgrounds"]
     recipe = make_recipe(labels="labels", depths="depths")

@@ -36,7 +36,7 @@ def test_edges_of_a_road_meet_at_the_horizon(horizon: float) -> None:
     assert estimate.row == pytest.approx(horizon, abs=1)
 
 
-def test_a_square_tells_only_where_it_ends() -> None:
+def test_a_square_gives_only_the_row_where_it_ends() -> None:
     labels = street(80)
     labels[labels == ROAD] = BUILDING
     labels[120:] = ROAD
@@ -52,7 +52,7 @@ def test_specks_of_road_in_the_sky_do_not_count() -> None:
     assert horizon_of(labels) == (120.0, False)
 
 
-def test_pavements_tell_where_the_ground_ends_too() -> None:
+def test_pavements_also_show_where_the_ground_ends() -> None:
     labels = street(80)
     labels[labels == ROAD] = BUILDING
     labels[120:, :150], labels[100:, 150:] = ROAD, SIDEWALK
@@ -60,33 +60,33 @@ def test_pavements_tell_where_the_ground_ends_too() -> None:
 
 
 @pytest.mark.parametrize(("top", "converges"), [(85, False), (95, True)])
-def test_flat_ground_far_above_the_meeting_of_the_edges_contradicts_it(top: int, converges: bool) -> None:
+def test_flat_ground_far_above_the_meeting_row_contradicts_it(top: int, converges: bool) -> None:
     labels = street(100)
     beside = labels[top:, 150:]
     beside[beside == BUILDING] = SIDEWALK
     assert horizon_of(labels) == (pytest.approx(100 if converges else top, abs=1), converges)
 
 
-@pytest.mark.parametrize(("share", "told"), [(0.4, False), (0.6, True)])
-def test_where_most_below_is_no_ground_the_map_has_not_found_the_road(share: float, told: bool) -> None:
+@pytest.mark.parametrize(("share", "estimated"), [(0.4, False), (0.6, True)])
+def test_no_horizon_if_most_pixels_below_are_not_ground(share: float, estimated: bool) -> None:
     labels = street(80)
     labels[labels == ROAD] = BUILDING
     labels[120:, : round(share * 300)] = ROAD
-    assert horizon_of(labels) == ((120.0, False) if told else None)
+    assert horizon_of(labels) == ((120.0, False) if estimated else None)
 
 
-@pytest.mark.parametrize(("share", "told"), [(0.5, True), (0.7, False)])
+@pytest.mark.parametrize(("share", "estimated"), [(0.5, True), (0.7, False)])
 @pytest.mark.parametrize("unknown", [UNLABELLED, 200])
-def test_where_the_ground_borders_on_nothing_known_it_may_go_on(share: float, told: bool, unknown: int) -> None:
+def test_no_horizon_if_the_ground_borders_on_unknown_labels(share: float, estimated: bool, unknown: int) -> None:
     labels = street(80)
     labels[labels == ROAD] = BUILDING
     labels[120:] = ROAD
     labels[110:120, : round(share * 300)] = unknown
-    assert horizon_of(labels) == ((120.0, False) if told else None)
+    assert horizon_of(labels) == ((120.0, False) if estimated else None)
 
 
 @pytest.mark.parametrize("what", ["nothing", "speck", "cloud", "fog", "strip"])
-def test_no_road_tells_nothing(what: str) -> None:
+def test_no_horizon_without_a_road(what: str) -> None:
     labels = street(80)
     labels[labels == ROAD] = BUILDING
     if what == "speck":
@@ -114,14 +114,14 @@ def test_bundled_horizons() -> None:
     assert np.median(errors) < 0.0003 * 384 and max(errors) < 0.0012 * 384
 
 
-def test_horizons_of_cameras_that_drive(real_data: Path) -> None:
+def test_camvid_horizons_agree_within_a_drive(real_data: Path) -> None:
     """Frames of one drive agree on the horizon where edges meet, and roads end below it elsewhere."""
     drives: dict[str, list[tuple[float, bool]]] = {}
-    frames = told = 0
+    frames = estimated = 0
     for file in sorted((real_data / "camvid").glob("*/labels/*.png"))[::3]:
         labels = np.asarray(Image.open(file)).astype(np.int32)
         estimate = horizon_of(labels, "camvid")
-        frames, told = frames + 1, told + (estimate is not None)
+        frames, estimated = frames + 1, estimated + (estimate is not None)
         if estimate is not None:
             drives.setdefault(file.name[:6], []).append((estimate.row / labels.shape[0], estimate.converges))
     if not drives:
@@ -135,4 +135,4 @@ def test_horizons_of_cameras_that_drive(real_data: Path) -> None:
     assert len(meeting) > len(ending)
     assert np.median(np.abs(meeting)) < 0.02
     assert 0.005 < np.median(ending) < 0.03
-    assert told > 0.95 * frames
+    assert estimated > 0.95 * frames

@@ -30,7 +30,7 @@ def resized(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def scene(seed: int) -> np.ndarray:
-    """A picture of its own: smooth noise over a gradient, uint8 [120, 160, 3]."""
+    """An image of its own: smooth noise over a gradient, uint8 [120, 160, 3]."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((160, 120), Image.Resampling.BICUBIC)
     return np.asarray(coarse)
@@ -44,7 +44,7 @@ def test_signature_is_the_mean_of_each_cell() -> None:
     assert (got[..., 3] == 255).all()
 
 
-def test_signature_does_not_see_the_colour_of_clear_pixels(disc: np.ndarray) -> None:
+def test_signature_ignores_the_colour_of_transparent_pixels(disc: np.ndarray) -> None:
     other = disc.copy()
     other[other[..., 3] == 0, :3] = [0, 255, 90]
     np.testing.assert_array_equal(signature(disc), signature(other))
@@ -71,14 +71,14 @@ def test_changed_copies_are_one_identity(change: Callable[[np.ndarray], np.ndarr
     assert found == Identities([0, 1, 0], [2, None, 0], [None] * 3)
 
 
-def test_different_pictures_are_different() -> None:
+def test_different_images_are_different() -> None:
     count = 60
     found = identities(*map(scene, range(count)))
     assert found == Identities(list(range(count)), [None] * count, [None] * count)
 
 
-def test_low_contrast_pictures_are_told_apart() -> None:
-    """Fog: two scenes at a tenth of the contrast differ by less than the limit, and are two all the same."""
+def test_low_contrast_images_are_distinguished() -> None:
+    """Fog: two scenes at a tenth of the contrast differ by less than the limit but are different."""
     foggy = [(190 + scene(seed) * 0.1).astype(np.uint8) for seed in range(20)]
     first, second = (signature(p).astype(float) for p in foggy[:2])
     assert np.sqrt(((first - second) ** 2).mean()) < NEAR_LEVELS
@@ -86,7 +86,7 @@ def test_low_contrast_pictures_are_told_apart() -> None:
     assert identities(foggy[0], jpeg(foggy[0], 60)).identity == [0, 0]
 
 
-def test_the_shape_of_the_picture_counts() -> None:
+def test_aspect_ratio_is_compared() -> None:
     picture = scene(0)
     assert identities(picture, resized(picture, 160, 60)).identity == [0, 1]
     assert identities(resized(picture, 160, 60), picture).identity == [0, 1]
@@ -100,7 +100,7 @@ def test_groups_are_transitive() -> None:
     assert set(identities(*frames).identity) == {0}
 
 
-def test_a_symmetric_object_counts_as_what_it_is_closer_to() -> None:
+def test_a_symmetric_object_counts_as_its_closer_match() -> None:
     half = scene(3)[:, :80]
     symmetric = np.concatenate([half, half[:, ::-1]], axis=1)
     marked = symmetric.copy()
@@ -115,7 +115,7 @@ def test_closest_partner_wins() -> None:
     assert found == Identities([0, 0, 0, 0], [2, 2, 1, 2], [None, 0, None, 1])
 
 
-def test_no_pictures() -> None:
+def test_group_identities_of_no_images() -> None:
     assert group_identities([], []) == Identities([], [], [])
     with pytest.raises(ValueError, match="must be one each"):
         group_identities([signature(scene(0))], [])

@@ -16,7 +16,7 @@ def test_classes_by_name(make_recipe: MakeRecipe) -> None:
     assert scheme is not None
     assert (scheme.ground, scheme.road, scheme.flat) == ({0, 1, 9}, {0}, {0, 1})
     assert (scheme.sky, scheme.target, scheme.level) == ({10}, {13}, {0, 1, 9})
-    assert scheme.named == set(range(19))  # 19 and 255 say that nobody knows
+    assert scheme.named == set(range(19))  # 19 and 255 mean unknown
     assert scheme.places == (("road", "sidewalk", "terrain"), ("road",), ("sidewalk",))
     names = ["other.png", "a1.png", "b.png", "c.png"]
     assert [scheme.place_of(recipe.place, name) for name in names] == [0, 1, 2, 1]
@@ -27,7 +27,7 @@ def test_none_without_label_maps(make_recipe: MakeRecipe) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"ground": ("raod",)}, {"place": {"*": ("raod",)}}, {"target": ("raod",)}], ids=str)
-def test_unknown_names_are_refused(make_recipe: MakeRecipe, fields: dict[str, Any]) -> None:
+def test_unknown_names_are_rejected(make_recipe: MakeRecipe, fields: dict[str, Any]) -> None:
     with pytest.raises(QumadeError, match=r"got 'raod' \(did you mean 'road'\?\)"):
         label_scheme(make_recipe(labels="labels", **fields))
 

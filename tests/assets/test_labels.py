@@ -55,13 +55,13 @@ def test_palette_of_few_bits_is_read_as_indices(tmp_path: Path) -> None:
     assert read_labels(tmp_path / "map.png").tolist() == [[2, 1, 0, 2]]
 
 
-def test_another_size_names_both_files_and_sizes(tmp_path: Path) -> None:
+def test_a_wrong_size_names_both_files_and_sizes(tmp_path: Path) -> None:
     Image.fromarray(IDS).save(tmp_path / "map.png")
     with pytest.raises(QumadeError, match=r"got 4x3 in .*map\.png; must be 40x30 of .*photo\.jpg"):
         read_labels(tmp_path / "map.png", (40, 30), tmp_path / "photo.jpg")
 
 
-def test_what_is_no_label_map_is_refused_by_name(tmp_path: Path) -> None:
+def test_invalid_label_maps_are_rejected_by_name(tmp_path: Path) -> None:
     bad = tmp_path / "bad"
     bad.mkdir()
     Image.fromarray(IDS).convert("RGB").save(bad / "rgb.png")
@@ -152,7 +152,7 @@ def test_sky_that_is_all_road_is_dropped_without_a_horizon() -> None:
     labels = street()
     labels[2:80] = ROAD
     assert not standable(labels, [ROAD], [SKY], None)[:110].any()
-    labels[80:110, 140:160] = ROAD  # connected with the ground: cannot be told apart, so nothing may stand there
+    labels[80:110, 140:160] = ROAD  # connected to the ground and indistinguishable, so all of it is removed
     assert not standable(labels, [ROAD], [SKY], None).any()
     assert standable(labels, [ROAD], [SKY], 95.0)[110:].all()
 
@@ -219,7 +219,7 @@ def test_table_holds_every_pixel_of_a_small_ground() -> None:
     np.testing.assert_array_equal(np.bincount(drawn), np.full(100, 10))
 
 
-def test_table_of_nothing_is_empty() -> None:
+def test_table_of_no_pixels_is_empty() -> None:
     table = standing_table(np.zeros((5, 5), bool), np.ones((5, 5), np.float32))
     assert table.pixels.size == table.uniform.size == 0 and table.distance is None
 
@@ -237,7 +237,7 @@ def test_large_ground_is_thinned_evenly() -> None:
 
 @pytest.mark.parametrize("roll", [0.0, 0.03, -0.2])
 @pytest.mark.parametrize("shape", ["rectangle", "triangle"])
-def test_law_over_distance_makes_distance_uniform(roll: float, shape: str) -> None:
+def test_distance_sampling_makes_distance_uniform(roll: float, shape: str) -> None:
     height, width = 300, 400
     plane = GroundPlane(roll / 500, 1 / 500, -100 / 500 - roll * 200 / 500)
     depth = inverse_depth_map(plane, width, height)
@@ -259,7 +259,7 @@ def test_law_over_distance_makes_distance_uniform(roll: float, shape: str) -> No
     assert stats.kstest(picture_law, stats.uniform(metres.min(), np.ptp(metres)).cdf).statistic > 0.3
 
 
-def test_law_over_distance_leaves_out_what_has_none() -> None:
+def test_distance_sampling_leaves_out_unknown_depth() -> None:
     where = np.ones((10, 10), bool)
     depth = np.full((10, 10), 0.5, np.float32)
     depth[:4] = 0

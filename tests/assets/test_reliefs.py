@@ -11,7 +11,7 @@ from qumade.assets.reliefs import read_relief
 from qumade.io.pictures import UnusablePicture
 
 
-def test_codes_are_metres_behind_the_contact(tmp_path: Path) -> None:
+def test_levels_are_metres_behind_the_contact(tmp_path: Path) -> None:
     codes = np.array([[0, 1, 32768 - 1024], [32768, 32768 + 512, 65535]], np.uint16)
     Image.fromarray(codes).save(tmp_path / "relief.png")
     relief = read_relief(tmp_path / "relief.png", (3, 2))
@@ -19,9 +19,7 @@ def test_codes_are_metres_behind_the_contact(tmp_path: Path) -> None:
     np.testing.assert_allclose(relief, [[0, -32767 / 1024, -1], [0, 0.5, 32767 / 1024]], rtol=1e-6)
 
 
-def test_what_is_no_relief_of_that_size_is_refused_by_name(
-    tmp_path: Path, png_claiming: Callable[[int, int], bytes]
-) -> None:
+def test_invalid_reliefs_are_rejected_by_name(tmp_path: Path, png_claiming: Callable[[int, int], bytes]) -> None:
     codes = np.full((20, 30), 32768, np.uint16)
     Image.fromarray(codes).save(tmp_path / "other_size.png")
     Image.fromarray(codes[:10].repeat(2, 0)).save(tmp_path / "whole.png")

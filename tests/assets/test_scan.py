@@ -70,7 +70,7 @@ def test_damaged_cutouts_are_named_and_the_good_one_is_used(damaged_folder: Path
 
 
 def test_damaged_backgrounds(damaged_folder: Path, damaged: dict[str, str]) -> None:
-    """What only a cut-out must have is no fault of a background, but transparency is suspicious."""
+    """Requirements of cut-outs do not apply to backgrounds, but transparency is suspicious."""
     scanned, findings = scan_backgrounds(damaged_folder)
     only_cutouts = {name for name, reason in damaged.items() if reason in {"no-alpha", "clear", "full", "small"}}
     assert {each.name for each in scanned} == only_cutouts | {"good.png"}
@@ -95,7 +95,7 @@ def test_progress_goes_to_stderr(tmp_path: Path, photo: np.ndarray, capsys: pyte
     assert captured.out == "" and "backgrounds" in captured.err
 
 
-def test_no_folder(tmp_path: Path) -> None:
+def test_missing_folder(tmp_path: Path) -> None:
     for scan in (scan_backgrounds, scan_foregrounds):
         with pytest.raises(QumadeError, match="missing"):
             scan(tmp_path / "missing")

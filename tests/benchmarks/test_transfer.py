@@ -49,7 +49,7 @@ def test_car_iou_is_that_of_evaluate_and_that_of_all_pixels():
     assert scores["pooled_iou"] == pytest.approx(together["iou"])
 
 
-def test_pictures_rightly_called_empty_are_left_out():
+def test_images_correctly_predicted_as_empty_are_left_out():
     exam = [(np.full((4, 4, 3), n, np.uint8), np.full((4, 4), float(n), np.float32)) for n in (0, 1)]
     assert transfer.car_iou(lambda images: [SimpleNamespace(mask=i[..., 0]) for i in images], exam)["iou"] == 1
     assert transfer.car_iou(lambda images: [SimpleNamespace(mask=0 * i[..., 0]) for i in images], exam[:1]) == {
@@ -58,7 +58,7 @@ def test_pictures_rightly_called_empty_are_left_out():
     }
 
 
-def test_a_training_has_a_core_of_its_own_and_twenty_looks(monkeypatch):
+def test_a_training_run_uses_one_core_and_twenty_evaluations(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     monkeypatch.setenv("KEPT", "as it was")
     environment = transfer.one_thread()
@@ -117,7 +117,7 @@ def test_tables_have_the_last_step_then_the_best_and_no_depth_where_none_was_lea
     assert "| trivial baseline | 0.750 | 0.750 | 0.750 | 0.750 | 0.750 |" in lines
 
 
-def test_the_page_is_written_anew_but_for_what_failures_show(tmp_path):
+def test_the_page_is_rewritten_except_for_the_section_on_failures(tmp_path):
     target = tmp_path / "transfer.md"
     page.write_page(_results(), target)
     first = target.read_text()

@@ -9,7 +9,7 @@ from qumade.compose.pyramid import build_pyramid
 
 
 class Canvas(NamedTuple):
-    """What `paste` writes into, and room for `objects` objects."""
+    """The arrays that `paste` writes to, for up to `objects` objects."""
 
     image: np.ndarray
     mask: np.ndarray

@@ -28,7 +28,7 @@ def centres(left, top, width, height, shape):
 
 @pytest.fixture(scope="module")
 def disc():
-    """The disc as straight-alpha uint8 [512, 512, 4]; magenta where it is wholly clear."""
+    """The disc as straight-alpha uint8 [512, 512, 4]; magenta where it is fully transparent."""
     coverage = disc_coverage(*centres(0, 0, SOURCE_PX, SOURCE_PX, (SOURCE_PX, SOURCE_PX)))
     rgba = np.empty((SOURCE_PX, SOURCE_PX, 4), np.uint8)
     rgba[..., :3] = np.where((coverage > 0)[..., None], COLOUR, [255, 0, 255])
@@ -63,7 +63,7 @@ def test_soft_disc_has_the_analytic_coverage_and_colour(canvas, disc, width, str
 
 @pytest.mark.parametrize("width", [8.0, 12.3, 21.0, 45.7, 300.0])
 @pytest.mark.parametrize(("left", "top"), [(20.0, 30.0), (20.25, 29.5), (19.9, 30.7)])
-def test_disc_keeps_its_area_and_its_place_at_every_scale(canvas, disc, width, left, top):
+def test_disc_keeps_its_area_and_position_at_every_scale(canvas, disc, width, left, top):
     drawn = canvas(0, 360, 360)
     drawn.paste(disc, (left, top, width, width))
     r = (np.arange(100_000) + 0.5) / 200_000
@@ -85,7 +85,7 @@ def test_white_on_white_stays_white(canvas, disc, width, aspect, left, top):
 
 
 @given(width=st.floats(0.3, 300), left=POSITION, top=POSITION)
-def test_colour_under_clear_pixels_never_leaks(canvas, width, left, top):
+def test_colour_under_transparent_pixels_never_bleeds(canvas, width, left, top):
     rgba = np.full((64, 64, 4), (255, 0, 255, 0), np.uint8)
     rgba[20:40, 25:45] = (0, 255, 0, 255)
     drawn = canvas((0, 255, 0), 96, 64)
@@ -94,7 +94,7 @@ def test_colour_under_clear_pixels_never_leaks(canvas, width, left, top):
 
 
 @given(left=st.integers(-70, 100), top=st.integers(-50, 70), seed=st.integers(0, 100))
-def test_at_its_own_size_a_cut_out_is_blended_pixel_by_pixel(canvas, noise, left, top, seed):
+def test_a_cut_out_at_original_size_is_blended_pixel_by_pixel(canvas, noise, left, top, seed):
     rgba = np.random.default_rng(seed).integers(0, 256, (40, 60, 4), np.uint8)
     drawn = canvas(noise)
     drawn.paste(rgba, (left, top, 60, 40))
@@ -110,7 +110,7 @@ def test_at_its_own_size_a_cut_out_is_blended_pixel_by_pixel(canvas, noise, left
 
 
 @pytest.mark.parametrize(("width", "height"), [(90, 60), (75, 50), (64, 43), (45, 30), (31, 20)])
-def test_agrees_with_pillow_resizing_premultiplied_colour(canvas, noise, width, height):
+def test_paste_agrees_with_pillow_on_premultiplied_colour(canvas, noise, width, height):
     v, u = np.mgrid[:120, :180] + 0.5
     rgba = np.empty((120, 180, 4), np.uint8)
     rgba[..., 0], rgba[..., 1] = 255 * u / 180, 255 - 255 * u / 180
@@ -123,7 +123,7 @@ def test_agrees_with_pillow_resizing_premultiplied_colour(canvas, noise, width, 
     placed[2 : 2 + height, 3 : 3 + width] = np.asarray(shrunk, np.float64)[: 64 - 2, : 96 - 3]
     expected = placed[..., :3] + noise * (1 - placed[..., 3:] / 255)
     inside = placed[..., 3] > 0
-    # Two filters, of which Pillow's has the exact footprint: near in the mean, apart at most at the rim.
+    # Only Pillow's filter has the exact footprint: the two are close in the mean and differ most at the boundary.
     assert np.abs(drawn.image - expected)[inside].mean() < 2
     assert np.abs(drawn.mask - placed[..., 3])[inside].mean() < 2
     assert np.abs(drawn.mask - placed[..., 3]).max() < 20
@@ -137,7 +137,7 @@ def test_agrees_with_pillow_resizing_premultiplied_colour(canvas, noise, width, 
     left=st.floats(-500, 500),
     top=st.floats(-500, 500),
 )
-def test_nothing_outside_of_the_box_is_touched(canvas, noise, columns, rows, width, height, left, top):
+def test_pixels_outside_the_box_are_unchanged(canvas, noise, columns, rows, width, height, left, top):
     rgba = np.full((rows, columns, 4), 255, np.uint8)
     drawn = canvas(noise)
     drawn.paste(rgba, (left, top, width, height))
@@ -152,8 +152,8 @@ def test_nothing_outside_of_the_box_is_touched(canvas, noise, columns, rows, wid
     assert not drawn.mask[outside].any() and not drawn.owner[outside].any() and not drawn.inverse_depth[outside].any()
 
 
-def test_a_pixel_centre_on_the_very_rim_shows_nothing(canvas):
-    # Where rounding decides whether a pixel still belongs to the clear border, it must show the border.
+def test_a_pixel_centre_on_the_boundary_is_transparent(canvas):
+    # A pixel on the edge of the transparent border must be transparent, however it is rounded.
     rng = np.random.default_rng(0)
     for case in range(300):
         source, length, pixel = int(rng.integers(1, 60)), rng.uniform(1, 90), int(rng.integers(0, 64))
@@ -169,7 +169,7 @@ def test_a_pixel_centre_on_the_very_rim_shows_nothing(canvas):
 
 
 def block(width, height, colour=(255, 0, 0)):
-    """An opaque block with a clear column on either side."""
+    """An opaque block with a transparent column on either side."""
     rgba = np.full((height, width + 2, 4), (*colour, 255), np.uint8)
     rgba[:, 0, 3] = rgba[:, -1, 3] = 0
     return rgba
@@ -179,7 +179,7 @@ def block(width, height, colour=(255, 0, 0)):
     ("behind", "hidden"),
     [(0.5 * 1.031, True), (0.5 * 1.029, False), (0.5, False), (0.4, False), (0.0, False), (np.nan, False), (9, True)],
 )
-def test_only_what_is_nearer_by_more_than_three_percent_hides(canvas, behind, hidden):
+def test_only_surfaces_more_than_three_percent_nearer_hide(canvas, behind, hidden):
     assert BEHIND == 1.03
     drawn = canvas((10, 20, 30), 20, 10)
     occluder = np.zeros((10, 20), np.float32)
@@ -200,7 +200,7 @@ def test_only_what_is_nearer_by_more_than_three_percent_hides(canvas, behind, hi
 
 @given(width=st.floats(10, 200), left=POSITION, top=POSITION)
 @settings(max_examples=30)
-def test_depth_is_hard_at_half_coverage(canvas, disc, width, left, top):
+def test_depth_edge_is_at_half_coverage(canvas, disc, width, left, top):
     drawn = canvas(0, 96, 64)
     drawn.inverse_depth[:] = 0.25
     drawn.paste(disc, (left, top, width, width), depth=0.75)
@@ -211,7 +211,7 @@ def test_depth_is_hard_at_half_coverage(canvas, disc, width, left, top):
 
 
 @pytest.mark.parametrize("horizon_level", [0.0, 0.3, -0.2])
-def test_nearness_counts_from_the_horizon(canvas, horizon_level):
+def test_occlusion_is_relative_to_the_horizon_level(canvas, horizon_level):
     occluder = np.full((10, 20), 0.5 * 1.02, np.float32)
     occluder[:, 10:] = 0.5 * 1.04
     drawn = canvas(0, 20, 10)
@@ -219,7 +219,7 @@ def test_nearness_counts_from_the_horizon(canvas, horizon_level):
     assert drawn.owner[2:8, 5:10].all() and not drawn.owner[:, 10:].any()
 
 
-def test_relief_gives_each_pixel_its_own_distance(canvas):
+def test_relief_sets_the_depth_of_each_pixel(canvas):
     # An object 4 m away at its contact; its left half reaches 1 m nearer, its right half 2 m farther.
     relief = np.where(np.arange(12) < 6, -1.0, 2.0).astype(np.float32) * np.ones((6, 1), np.float32)
     drawn = canvas(0, 20, 10)
@@ -240,16 +240,16 @@ def test_relief_behind_the_camera_stays_finite_and_near(canvas):
     assert np.isfinite(inside).all() and (inside > 0.5).all()
 
 
-def test_objects_partly_outside_and_overlapping_are_counted_exactly(canvas):
+def test_pixel_counts_are_exact_for_cropped_and_overlapping_objects(canvas):
     drawn = canvas(0, 30, 20, objects=3)
-    # 12 x 8 of which columns -4..7 and rows 15..22: 8 x 5 in the picture.
+    # 12 x 8 of which columns -4..7 and rows 15..22: 8 x 5 in the image.
     assert drawn.paste(block(12, 8), (-5, 15, 14, 8), number=1) == 96
     assert drawn.visible[1:].tolist() == [40, 0, 0]
     # Columns 4..13, rows 10..17: 4 x 3 of the first are behind it.
     assert drawn.paste(block(10, 8, (0, 255, 0)), (3, 10, 12, 8), number=2, depth=0.6) == 80
     assert drawn.visible[1:].tolist() == [28, 80, 0]
     assert (drawn.owner == 1).sum() == 28 and (drawn.owner == 2).sum() == 80
-    # Wholly outside: nothing to see, yet it has its size.
+    # Fully outside: no pixel is visible, but the object keeps its size.
     assert drawn.paste(block(6, 5), (40, 3, 8, 5), number=3, depth=0.7) == 30
     assert drawn.visible[1:].tolist() == [28, 80, 0]
     assert (drawn.mask == 255).sum() == 108 and (drawn.mask == 0).sum() == 600 - 108
@@ -257,7 +257,7 @@ def test_objects_partly_outside_and_overlapping_are_counted_exactly(canvas):
     np.testing.assert_array_equal(drawn.image[19, 0], (255, 0, 0))
 
 
-def test_coverage_of_two_objects_is_of_either(canvas):
+def test_mask_is_the_union_of_two_objects(canvas):
     drawn = canvas(0, 20, 10, objects=2)
     half = block(6, 6)
     half[..., 3] = np.where(half[..., 3] > 0, 100, 0)
@@ -268,7 +268,7 @@ def test_coverage_of_two_objects_is_of_either(canvas):
 
 
 @given(width=st.floats(9, 120), left=st.floats(5, 6), top=st.floats(5, 6))
-def test_a_checkerboard_shrunk_below_its_frequency_is_grey(canvas, width, left, top):
+def test_a_shrunk_checkerboard_is_grey(canvas, width, left, top):
     v, u = np.mgrid[:256, :256]
     rgba = np.full((256, 256, 4), 255, np.uint8)
     rgba[..., :3] = (255 * ((u + v) % 2))[..., None]
@@ -280,8 +280,8 @@ def test_a_checkerboard_shrunk_below_its_frequency_is_grey(canvas, width, left, 
 
 @given(width=st.floats(0.2, 130), left=POSITION)
 @settings(max_examples=15)
-def test_sampling_never_needs_a_level_that_was_left_out(canvas, disc, width, left):
-    # Levels above the largest drawn size are dropped: the picture must not change.
+def test_omitted_levels_are_never_needed(canvas, disc, width, left):
+    # Levels above the largest drawn size are dropped: the image must not change.
     cropped, full = canvas(50, 96, 64), canvas(50, 96, 64)
     box = (left, 3.3, width, width * 0.7)
     cropped.paste(disc, box, largest_px=130)

@@ -1,4 +1,4 @@
-"""Layers against the truth: scenes that were rendered once with and once without a car, from the same camera."""
+"""Layered composition against ground truth: scenes rendered with and without a car from the same camera."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ RECIPE = Recipe(backgrounds="backgrounds", foregrounds="foregrounds", labels="la
 
 def make_plan(boxes: list[tuple[float, float, float, float]], depths: list[float], crop: tuple[int, int] = (0, 0),
               flip: bool = False) -> Plan:  # fmt: skip
-    """A plan of cut-outs 0, 1, ... in boxes (left, top, width, height), at inverse depths that do not fall."""
+    """A plan of cut-outs 0, 1, ... in boxes (left, top, width, height), at non-decreasing inverse depths."""
     sample, objects = np.zeros(1, SAMPLE_ROW), np.zeros(len(boxes), OBJECT_ROW)
     sample["scale_x"] = sample["scale_y"] = 1.0
     sample["crop_x"], sample["crop_y"], sample["flip"] = *crop, flip
@@ -47,7 +47,7 @@ def draw(plan: Plan, prepared: PreparedBackground, cutouts: list[Pyramid], **opt
 
 
 class Composed(NamedTuple):
-    """A pair's parts put together with and without relief, and the truth."""
+    """A pair composed with and without relief, and the ground truth."""
 
     solid: Sample
     flat: Sample
@@ -101,13 +101,13 @@ def _abs_rel(inverse_depth: np.ndarray, truth: np.ndarray, where: np.ndarray) ->
     return float(np.mean(np.abs(truth[where] / inverse_depth[where] - 1)))
 
 
-def test_masks_agree_with_the_rendered_whole(composed: Composed) -> None:
+def test_masks_agree_with_the_rendered_scene(composed: Composed) -> None:
     drawn, truth = composed.solid.mask >= 128, composed.true_mask >= 128
     assert (drawn & truth).sum() / (drawn | truth).sum() > 0.99
     assert np.abs(composed.solid.mask.astype(int) - composed.true_mask).mean() < 0.5
 
 
-def test_object_s_depth_agrees_with_relief(composed: Composed) -> None:
+def test_depth_with_relief_agrees_with_the_ground_truth(composed: Composed) -> None:
     both = (composed.solid.owner == 1) & (composed.true_mask >= 128)
     assert both.sum() > 10_000
     solid, flat = (_abs_rel(s.inverse_depth, composed.true_depth, both) for s in (composed.solid, composed.flat))
@@ -116,7 +116,7 @@ def test_object_s_depth_agrees_with_relief(composed: Composed) -> None:
     assert solid < flat / 3
 
 
-def test_whole_picture_below_the_horizon_agrees(composed: Composed) -> None:
+def test_depth_below_the_horizon_agrees_with_the_ground_truth(composed: Composed) -> None:
     height, width = composed.true_depth.shape
     below = inverse_depth_map(composed.plane, width, height) > 0
     error = _abs_rel(composed.solid.inverse_depth, composed.true_depth, below)
@@ -124,13 +124,13 @@ def test_whole_picture_below_the_horizon_agrees(composed: Composed) -> None:
     assert error < 0.005
 
 
-def test_ground_hides_nothing_of_what_stands_on_it(composed: Composed) -> None:
+def test_ground_never_hides_objects_standing_on_it(composed: Composed) -> None:
     assert ((composed.solid.owner == 1) == composed.opaque).all()
     assert composed.solid.visible_fraction == pytest.approx([1.0])
 
 
 def test_depth_edges_stay_hard(composed: Composed) -> None:
-    """Beside the object depth is the background's to the bit; on it, it is the relief's."""
+    """Depth equals the background's exactly beside the object, and the relief's on the object."""
     outside = composed.solid.owner == 0
     np.testing.assert_array_equal(composed.solid.inverse_depth[outside], composed.flat.inverse_depth[outside])
     on = composed.flat.inverse_depth[composed.flat.owner == 1]
@@ -183,7 +183,7 @@ def test_ground_in_front_of_a_contact_beyond_the_edge_never_hides() -> None:
 
 
 def test_half_of_a_long_object_lies_behind_a_pole_in_its_middle() -> None:
-    """The contact is nearer than the pole, but the right half reaches beyond it: the pole hides that half only."""
+    """The contact is nearer than the pole but the right half is farther: the pole hides that half only."""
     relief = np.zeros((20, 20), np.float32)
     relief[:, 10:] = 3.0
     sample = draw(make_plan([(20, 10, 20, 20)], [1 / 3]), street(1 / 4), [block(20, 20, 200, relief)])
@@ -193,7 +193,7 @@ def test_half_of_a_long_object_lies_behind_a_pole_in_its_middle() -> None:
     assert sample.inverse_depth[12, 35] == pytest.approx(1 / 6)
 
 
-def test_two_objects_the_nearer_in_front() -> None:
+def test_the_nearer_of_two_objects_is_in_front() -> None:
     plain = street(0.0)
     sample = draw(make_plan([(10, 5, 20, 20), (20, 15, 20, 20)], [0.2, 0.4]), plain, [block(20, 20, 200)] * 2)
     assert (sample.owner[20, 15], sample.owner[20, 25], sample.owner[30, 35]) == (1, 2, 2)
@@ -202,7 +202,7 @@ def test_two_objects_the_nearer_in_front() -> None:
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_what_is_there_already_is_ignored_where_no_object_hides_it(flip: bool) -> None:
+def test_visible_target_pixels_of_the_background_are_ignored(flip: bool) -> None:
     present = np.zeros((40, 60), bool)
     present[10:25, 30:50] = True
     prepared = street(0.0)._replace(present=present)
@@ -223,7 +223,7 @@ def test_what_is_there_already_is_ignored_where_no_object_hides_it(flip: bool) -
     np.testing.assert_array_equal(counted.inverse_depth, sample.inverse_depth)
 
 
-def test_soft_rims_leave_the_background_s_depth() -> None:
+def test_soft_boundaries_keep_the_background_depth() -> None:
     """A disc with a wide soft edge: depth changes exactly where alpha reaches one half, and is one of two values."""
     v, u = np.mgrid[:40, :40] + 0.5
     distance = np.hypot(u - 20, v - 20)

@@ -19,7 +19,7 @@ def rgba():
     return np.random.default_rng(2).integers(0, 256, (32, 64, 4), np.uint8)
 
 
-def test_first_level_is_the_premultiplied_cut_out_in_sixteen_bits(rgba):
+def test_first_level_is_the_premultiplied_cut_out_in_16_bits(rgba):
     pyramid = build_pyramid(rgba, 64)
     straight = rgba.astype(np.float64) / 255
     expected = np.concatenate([straight[..., :3] * straight[..., 3:], straight[..., 3:]], -1) * 65535
@@ -28,7 +28,7 @@ def test_first_level_is_the_premultiplied_cut_out_in_sixteen_bits(rgba):
 
 
 def test_levels_do_not_shift():
-    # A ramp tells where a pixel's colour comes from.
+    # On a ramp, the colour of a pixel shows its source position.
     side = 211
     rgba = np.full((side, side, 4), 255, np.uint8)
     rgba[..., 0] = np.arange(side)
@@ -55,7 +55,7 @@ def test_relief_is_kept_and_flat_by_default(rgba):
 
 
 @given(st.integers(1, 200), st.integers(1, 200), st.floats(1, 400))
-def test_levels_fall_by_steps_inside_a_clear_border(width, height, largest_px):
+def test_levels_shrink_by_the_step_inside_a_transparent_border(width, height, largest_px):
     pyramid = build_pyramid(np.full((height, width, 4), 255, np.uint8), largest_px)
     longest = pyramid.levels[:, 1:].max(axis=1)
     # The first is the smallest that is not below the largest drawn size; the last one is a pixel or two.
@@ -71,6 +71,6 @@ def test_levels_fall_by_steps_inside_a_clear_border(width, height, largest_px):
     assert len(pyramid.pixels) == ((pyramid.levels[:, 1] + 2) * (pyramid.levels[:, 2] + 2)).sum()
 
 
-def test_memory_follows_the_drawn_size():
+def test_memory_depends_on_the_drawn_size():
     rgba = np.full((1000, 1000, 4), 255, np.uint8)
     assert build_pyramid(rgba, 60).pixels.nbytes < 150_000 < build_pyramid(rgba, 1000).pixels.nbytes

@@ -22,7 +22,7 @@ def make_plan(*objects, crop=(0, 0), flip=False, step=0):
 
 
 def block(width, height, colour):
-    """The pyramid of an opaque block with a clear column on either side."""
+    """The pyramid of an opaque block with a transparent column on either side."""
     rgba = np.full((height, width + 2, 4), (*colour, 255), np.uint8)
     rgba[:, 0, 3] = rgba[:, -1, 3] = 0
     return build_pyramid(rgba, width + 2)
@@ -30,7 +30,7 @@ def block(width, height, colour):
 
 @pytest.fixture
 def photo():
-    """A photo of 60 x 50 whose colour and depth tell where a pixel is."""
+    """A photo of 60 x 50 pixels whose colour and depth encode the position of each pixel."""
     v, u = np.mgrid[:50, :60]
     image = np.stack([u, v, 0 * u], -1).astype(np.uint8)
     return PreparedBackground(image, (v * 100 + u).astype(np.float32), None)
@@ -44,7 +44,7 @@ def mirrored(prepared):
     return PreparedBackground(prepared.image[:, ::-1], prepared.inverse_depth[:, ::-1], None)
 
 
-def test_without_objects_a_sample_is_a_window_of_the_background(photo):
+def test_a_sample_without_objects_is_a_window_of_the_background(photo):
     sample = draw(make_plan(crop=(7, 11)), photo)
     np.testing.assert_array_equal(sample.image, photo.image[11:41, 7:47])
     np.testing.assert_array_equal(sample.inverse_depth, photo.inverse_depth[11:41, 7:47])
@@ -60,7 +60,7 @@ def test_a_mirrored_sample_is_the_mirror_image_of_the_same_crop(photo):
     np.testing.assert_array_equal(flipped.inverse_depth, plain.inverse_depth[:, ::-1])
 
 
-def test_assets_are_asked_for_by_their_numbers(photo):
+def test_assets_are_requested_by_number(photo):
     asked = []
     plan = make_plan((4, 5, 5, 8, 6, 0.5), step=3, flip=True)
     plan.sample["background"] = 9
@@ -77,8 +77,8 @@ def test_assets_are_asked_for_by_their_numbers(photo):
     assert asked == [(9, 3, True), 4]
 
 
-def test_later_objects_are_in_front_and_fractions_are_exact(photo):
-    # Red: 12 x 8 of which columns 0..7 and rows 0..7 are in the picture, 4 x 3 behind green.
+def test_later_objects_are_in_front_and_visible_fractions_are_exact(photo):
+    # Red: 12 x 8 of which columns 0..7 and rows 0..7 are in the image, 4 x 3 behind green.
     plan = make_plan((0, -5, 0, 14, 8, 0.5), (1, 3, 5, 12, 6, 0.6))
     sample = draw(plan, photo, block(12, 8, RED), block(10, 6, GREEN))
     assert sample.visible_fraction.tolist() == [np.float32((64 - 4 * 3) / 96), 1.0]
@@ -97,7 +97,7 @@ def test_later_objects_are_in_front_and_fractions_are_exact(photo):
     )
 
 
-def test_what_is_nearer_in_the_background_hides(photo):
+def test_a_nearer_part_of_the_background_hides_the_object(photo):
     occluder = np.zeros((50, 60), np.float32)
     occluder[:, 20:] = 0.7
     sample = draw(make_plan((0, 11, 5, 18, 6, 0.5), crop=(4, 0)), photo._replace(occluder=occluder), block(16, 6, RED))
@@ -106,7 +106,7 @@ def test_what_is_nearer_in_the_background_hides(photo):
     assert (sample.owner[5:11, 12:16] == 1).all() and sample.owner.sum() == 24
 
 
-def test_nothing_of_an_object_outside_of_the_picture_is_visible(photo):
+def test_an_object_outside_the_image_has_no_visible_pixels(photo):
     sample = draw(make_plan((0, 100, 5, 8, 6, 0.5)), photo, block(6, 6, RED))
     assert sample.visible_fraction.tolist() == [0.0] and not sample.mask.any()
 
@@ -122,7 +122,7 @@ def test_binary_mask_has_its_edge_at_half_coverage(photo, alpha, expected):
     np.testing.assert_array_equal(soft.image, binary.image)
 
 
-def test_objects_that_the_background_shows_are_ignored_or_part_of_the_mask(photo):
+def test_target_pixels_of_the_background_are_ignored_or_in_the_mask(photo):
     present = np.zeros((50, 60), bool)
     present[:, 20:] = True
     plan, prepared = make_plan((0, 15, 5, 12, 6, 0.5), crop=(5, 5)), photo._replace(present=present)
@@ -137,14 +137,14 @@ def test_objects_that_the_background_shows_are_ignored_or_part_of_the_mask(photo
     assert (counted.mask == 255).sum() == expected.sum() + 60
 
 
-def test_assets_are_left_as_they_were(photo):
+def test_drawing_does_not_modify_assets(photo):
     before = photo.image.copy(), photo.inverse_depth.copy()
     draw(make_plan((0, 5, 5, 8, 6, 0.5)), photo, block(6, 6, RED))
     np.testing.assert_array_equal(photo.image, before[0])
     np.testing.assert_array_equal(photo.inverse_depth, before[1])
 
 
-def test_planned_objects_are_drawn_where_and_as_visible_as_planned(make_recipe, make_catalog, alphas):
+def test_drawn_objects_match_their_planned_position_and_visibility(make_recipe, make_catalog, alphas):
     ground = GroundPlane(0.002, 0.02, -0.8)
     recipe = make_recipe(objects=(1, 3), crop=(0.5, 1.0), size=(160, 120), per_pair=30, min_visible=0.6)
     chosen = tuple(alphas[name] for name in ("disc", "ell", "tall"))
@@ -165,7 +165,7 @@ def test_planned_objects_are_drawn_where_and_as_visible_as_planned(make_recipe, 
             # The silhouette's 32 x 32 cells against the pixels.
             assert thing["fallback"] or sample.visible_fraction[number - 1] >= recipe.min_visible - 0.05
             assert set(sample.inverse_depth[sample.owner == number]) <= {thing["inverse_depth"]}
-            # Where it stands, the ground of the background is as near as the object, but for half a pixel.
+            # At the contact the background is as near as the object, to within half a pixel.
             u, v = int(thing["contact_u"]), int(thing["contact_v"])
             if 0 <= u < 160 and 0 <= v < 120:
                 assert window.inverse_depth[v, u] == pytest.approx(thing["inverse_depth"], abs=0.03)

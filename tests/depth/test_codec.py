@@ -15,7 +15,7 @@ from qumade.depth.encoding import METRES_16_BIT, UNDESCRIBED_DEPTH, DepthEncodin
     bits=st.sampled_from([8, 16]),
     span=st.sampled_from([(0.0, 1.5), (0.0, 0.5), (0.0, 80.0), (-2.0, 3.0)]),
 )
-def test_codes_stand_for_inverse_depth_within_half_a_step(seed: int, bits: Any, span: tuple[float, float]) -> None:
+def test_round_trip_is_within_half_a_level(seed: int, bits: Any, span: tuple[float, float]) -> None:
     code = DepthEncoding(kind="affine", code="inverse", bits=bits, range=span)
     values = np.random.default_rng(seed).uniform(*span, (9, 13)).astype(np.float32)
     values.flat[:2] = span
@@ -28,14 +28,14 @@ def test_codes_stand_for_inverse_depth_within_half_a_step(seed: int, bits: Any, 
     assert clipped == 0
 
 
-def test_what_is_nearer_than_the_nearest_code_gets_it_and_is_counted() -> None:
+def test_depth_nearer_than_the_range_is_clipped_and_counted() -> None:
     code = DepthEncoding(kind="scaled", code="inverse", bits=8, range=(0.0, 2.55))
     codes, clipped = encode_depth(np.array([[2.54, 2.55, 2.554, 2.5551, 2.56, 70.0, 0.0, 1e30]]), code)
     assert codes.tolist() == [[254, 255, 255, 255, 255, 255, 0, 255]]
     assert clipped == 4
 
 
-def test_what_is_farther_than_the_farthest_code_gets_it() -> None:
+def test_depth_farther_than_the_range_is_clipped() -> None:
     code = DepthEncoding(kind="affine", code="inverse", bits=8, range=(0.0, 1.0))
     assert encode_depth(np.array([[-0.5, 0.0, 1.0]]), code)[0].tolist() == [[0, 0, 255]]
 
@@ -53,14 +53,14 @@ def test_metres_follow_the_16_bit_convention() -> None:
 
 
 @given(seed=st.integers(0, 2**32))
-def test_metres_invert_within_half_a_step(seed: int) -> None:
+def test_metres_round_trip_is_within_half_a_level(seed: int) -> None:
     code = DepthEncoding(kind="metric", code="metres", bits=16, depth_scale=256)
     metres = np.random.default_rng(seed).uniform(0.5, 255.9, (6, 7)).astype(np.float32)
     table = inverse_depth_table(code)
     assert np.abs(1 / table[encode_depth(1 / metres, code)[0]] - metres).max() <= 0.52 / 256
 
 
-def test_the_range_of_an_image_is_its_own() -> None:
+def test_image_range_is_per_image() -> None:
     code = DepthEncoding(kind="affine", code="inverse", bits=8, range="image")
     codes, clipped = encode_depth(np.array([[0.2, 0.3, 0.4], [0.25, 0.2, 0.4]]), code)
     assert codes.tolist() == [[0, 128, 255], [64, 0, 255]]
@@ -90,7 +90,7 @@ def test_undescribed_depth_is_a_share_of_each_pictures_range() -> None:
     np.testing.assert_array_equal(inverse_depth_table(UNDESCRIBED_DEPTH), np.arange(256) / 255)
 
 
-def test_the_shared_table_cannot_be_written_to() -> None:
+def test_the_cached_table_is_read_only() -> None:
     with pytest.raises(ValueError, match="read-only"):
         inverse_depth_table(UNDESCRIBED_DEPTH)[0] = 1
 

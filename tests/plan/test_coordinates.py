@@ -9,7 +9,7 @@ from qumade.plan.tables import SAMPLE_ROW, plan_tables
 
 @pytest.fixture(scope="session")
 def tables(make_recipe, make_catalog):
-    """Of samples of 64 x 48 pixels."""
+    """Tables for samples of 64 x 48 pixels."""
     return plan_tables(make_recipe(size=(64, 48)), make_catalog())
 
 
@@ -39,6 +39,6 @@ def test_points_of_a_crop(tables, sample, point, expected):
     st.integers(0, 3000), st.integers(0, 3000), st.floats(0.05, 20), st.floats(0.05, 20), st.booleans(),
     st.floats(-200, 300), st.floats(-200, 300),
 )  # fmt: skip
-def test_there_and_back(tables, x, y, scale_x, scale_y, flip, u, v):
+def test_to_background_inverts_to_sample(tables, x, y, scale_x, scale_y, flip, u, v):
     sample = crop(x, y, scale_x, scale_y, flip)
     assert to_sample(tables, sample, *to_background(tables, sample, u, v)) == pytest.approx((u, v), abs=1e-9)

@@ -12,7 +12,7 @@ COUNTS = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 4))
 
 
 @given(COUNTS)
-def test_order_is_the_triple_loop(counts):
+def test_indices_follow_the_triple_loop(counts):
     backgrounds, foregrounds, per_pair = counts
     loop = itertools.product(range(backgrounds), range(foregrounds), range(per_pair))
     assert [triple(i, foregrounds, per_pair) for i in range(sample_count(*counts))] == list(loop)
@@ -32,7 +32,7 @@ def test_stem(index, total, expected):
 
 
 @given(COUNTS, st.integers(1, 700))
-def test_a_limit_takes_that_many_different_samples_and_grows(counts, limit):
+def test_limits_select_distinct_samples_and_are_nested(counts, limit):
     total = sample_count(*counts)
     indices = limited_indices(limit, *counts)
     assert len(indices) == len(set(indices.tolist())) == min(limit, total)
@@ -41,7 +41,7 @@ def test_a_limit_takes_that_many_different_samples_and_grows(counts, limit):
 
 
 @given(COUNTS)
-def test_all_assets_appear_soon_and_every_pair_before_any_pair_twice(counts):
+def test_all_assets_appear_early_and_no_pair_repeats_before_all_appear(counts):
     backgrounds, foregrounds, per_pair = counts
     soon = [triple(int(i), foregrounds, per_pair) for i in limited_indices(max(backgrounds, foregrounds), *counts)]
     if len(soon) == max(backgrounds, foregrounds):
@@ -52,18 +52,18 @@ def test_all_assets_appear_soon_and_every_pair_before_any_pair_twice(counts):
     assert {k for _, _, k in pairs} == {0}
 
 
-def test_no_limit_takes_all():
+def test_no_limit_selects_all_samples():
     assert limited_indices(None, 3, 4, 5).tolist() == list(range(60))
 
 
 @pytest.mark.parametrize("limit", [0, -3])
-def test_limit_below_one_is_refused(limit):
+def test_limit_below_one_is_rejected(limit):
     with pytest.raises(QumadeError, match=f"got {limit}"):
         limited_indices(limit, 1, 1, 1)
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000))
-def test_spread_takes_one_of_each_stretch(total, count):
+def test_stratified_indices_take_one_per_stratum(total, count):
     chosen = stratified_indices(total, count)
     if count >= total:
         assert chosen.tolist() == list(range(total))
@@ -75,7 +75,7 @@ def test_spread_takes_one_of_each_stretch(total, count):
 
 @pytest.mark.parametrize("count", [100, 256, 300, 400, 4000])
 @pytest.mark.parametrize(("backgrounds", "foregrounds", "per_pair"), [(100, 200, 20), (64, 160, 20), (61, 160, 15)])
-def test_what_is_spread_shows_as_many_objects_as_chance_would(backgrounds, foregrounds, per_pair, count):
+def test_stratified_indices_show_as_many_objects_as_random_ones(backgrounds, foregrounds, per_pair, count):
     chosen = stratified_indices(sample_count(backgrounds, foregrounds, per_pair), count)
     shown = len(np.unique(chosen // per_pair % foregrounds))
     assert shown >= 0.85 * foregrounds * (1 - (1 - 1 / foregrounds) ** count)

@@ -31,7 +31,7 @@ def test_resized_size(photo, sample, share, expected):
 
 
 @given(SIDE, SIDE, SIDE, SIDE, st.floats(0.05, 1))
-def test_a_resized_photo_holds_the_sample_and_keeps_its_shape(photo_w, photo_h, width, height, share):
+def test_resized_photo_covers_the_sample_and_keeps_its_aspect_ratio(photo_w, photo_h, width, height, share):
     resized_w, resized_h = resized_size(photo_w, photo_h, width, height, share)
     assert resized_w >= width and resized_h >= height
     scale = max(width / photo_w, height / photo_h) / share

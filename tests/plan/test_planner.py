@@ -26,7 +26,7 @@ def ordered(low, high):
 
 @st.composite
 def worlds(draw):
-    """What recipe and catalog are made of: any random placement over planes, rolled ones too."""
+    """Parameters of recipe and catalog: random placement over any planes, including rolled ones."""
     count = draw(st.integers(1, 3))
     sizes = tuple(draw(st.tuples(st.integers(40, 300), st.integers(40, 300))) for _ in range(count))
     planes = []
@@ -74,7 +74,7 @@ def every_object(plans):
 
 @given(worlds())
 @WORLDS
-def test_samples_are_in_the_order_of_the_triple_loop(planned, world):
+def test_samples_follow_the_triple_loop(planned, world):
     recipe, catalog, plans = planned(world)
     for n in range(len(plans)):
         sample, things = plans[n].sample, plans[n].objects
@@ -86,7 +86,7 @@ def test_samples_are_in_the_order_of_the_triple_loop(planned, world):
 
 @given(worlds())
 @WORLDS
-def test_boxes_have_the_shape_of_the_cut_out_and_a_size_within_its_range(planned, world):
+def test_boxes_keep_the_aspect_ratio_and_the_scale_range(planned, world):
     recipe, catalog, plans = planned(world)
     width, height = recipe.size
     for _, thing in every_object(plans):
@@ -102,7 +102,7 @@ def test_boxes_have_the_shape_of_the_cut_out_and_a_size_within_its_range(planned
 
 @given(worlds())
 @WORLDS
-def test_contacts_are_on_the_ground_wherever_one_looks_from(planned, world):
+def test_contacts_lie_on_the_ground_in_photo_and_sample(planned, world):
     recipe, catalog, plans = planned(world)
     for sample, thing in every_object(plans):
         foreground, background = (
@@ -126,7 +126,7 @@ def test_contacts_are_on_the_ground_wherever_one_looks_from(planned, world):
 
 @given(worlds())
 @WORLDS
-def test_crops_lie_inside_the_photo_and_are_of_the_size_asked_for(planned, world):
+def test_crops_lie_inside_the_photo_and_have_the_drawn_size(planned, world):
     recipe, catalog, plans = planned(world)
     for sample in plans.samples:
         background = catalog.backgrounds[sample["background"]]
@@ -144,7 +144,7 @@ def test_crops_lie_inside_the_photo_and_are_of_the_size_asked_for(planned, world
 
 @given(worlds())
 @WORLDS
-def test_every_object_stays_visible_enough(planned, world):
+def test_every_object_is_visible_enough(planned, world):
     recipe, catalog, plans = planned(world)
     tables = plan_tables(recipe, catalog)
     for n in range(len(plans)):
@@ -157,7 +157,7 @@ def test_every_object_stays_visible_enough(planned, world):
 
 @given(worlds())
 @WORLDS
-def test_several_objects_are_sorted_far_to_near_and_of_one_side(planned, world):
+def test_objects_are_sorted_far_to_near_and_share_a_split(planned, world):
     recipe, catalog, plans = planned(world)
     for n in range(len(plans)):
         sample, things = plans[n].sample, plans[n].objects
@@ -167,7 +167,7 @@ def test_several_objects_are_sorted_far_to_near_and_of_one_side(planned, world):
         assert len({catalog.foregrounds[f].split for f in things["foreground"]}) == 1
 
 
-def test_others_are_drawn_from_all_cut_outs_of_the_first_one_s_side(make_recipe, make_catalog):
+def test_further_objects_are_drawn_from_the_split_of_the_first(make_recipe, make_catalog):
     catalog = make_catalog(splits=("train", "val", "train", None, "val"), scale=(0.1, 0.2))
     plans = plan_samples(plan_tables(make_recipe(objects=(3, 3), per_pair=40), catalog), catalog, range(200))
     together = {0: set(), 1: set(), 2: set(), 3: set(), 4: set()}
@@ -178,7 +178,7 @@ def test_others_are_drawn_from_all_cut_outs_of_the_first_one_s_side(make_recipe,
 
 @given(worlds(), st.randoms())
 @WORLDS
-def test_a_plan_depends_on_nothing_but_its_index(planned, world, random):
+def test_a_plan_depends_on_its_index_alone(planned, world, random):
     recipe, catalog, plans = planned(world)
     order = list(range(len(plans)))
     random.shuffle(order)
@@ -210,8 +210,8 @@ def test_another_process_plans_the_same(make_recipe, make_catalog):
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**40))
-def test_no_two_indices_are_alike(make_recipe, make_catalog, alphas, seed, start):
-    # All of one pair: only the index differs.
+def test_all_indices_have_different_plans(make_recipe, make_catalog, alphas, seed, start):
+    # All samples of one pair: only the index differs.
     recipe = make_recipe(seed=seed, per_pair=10**6)
     catalog = make_catalog(alphas=(alphas["disc"],))
     plans = plan_samples(plan_tables(recipe, catalog), catalog, start % 900_000 + np.arange(200))
@@ -249,8 +249,8 @@ def test_random_placement_is_uniform(make_recipe, make_catalog, alphas):
     assert (samples["crop_x"] <= np.ceil(room)).all()
 
 
-def test_fallback_stands_at_the_lower_edge_where_no_draw_can_succeed(make_recipe, make_catalog):
-    # Centres at the top of the picture, above a horizon that no contact of that size reaches.
+def test_fallback_stands_at_the_lower_edge_if_every_draw_fails(make_recipe, make_catalog):
+    # Centres at the top of the image, above a horizon that the contact of an object this size never reaches.
     recipe = make_recipe(size=(120, 90), centre_row=(0.0, 0.05), retries=7, per_pair=20)
     catalog = make_catalog(grounds=(GroundPlane(0.0, 0.02, -1.2),), scale=(0.1, 0.15))
     plans = plan_samples(plan_tables(recipe, catalog), catalog, range(100))
@@ -263,7 +263,7 @@ def test_fallback_stands_at_the_lower_edge_where_no_draw_can_succeed(make_recipe
     np.testing.assert_allclose(things["inverse_depth"], 0.02 * 90 - 1.2, rtol=1e-6)
 
 
-def test_an_object_too_large_to_be_visible_falls_back_too(make_recipe, make_catalog):
+def test_an_object_too_large_to_be_visible_uses_the_fallback(make_recipe, make_catalog):
     recipe = make_recipe(min_visible=1.0, retries=5, objects=(3, 3))
     catalog = make_catalog(scale=(2.0, 2.0))
     plans = plan_samples(plan_tables(recipe, catalog), catalog, range(20))
@@ -273,8 +273,8 @@ def test_an_object_too_large_to_be_visible_falls_back_too(make_recipe, make_cata
     assert (things["left"] <= 0).all() and (things["left"] + things["width"] >= 224).all()
 
 
-def test_fallback_reaches_ground_in_a_corner_only(make_recipe, make_catalog, alphas):
-    # As wide as the picture, so that its contact would be in the middle, where there is no ground.
+def test_fallback_finds_ground_in_a_corner(make_recipe, make_catalog, alphas):
+    # As wide as the image, so that its contact would be in the middle, where there is no ground.
     coarse = np.zeros((45, 60), np.float32)
     coarse[30:, 50:] = 0.5
     recipe = make_recipe(size=(120, 90), retries=3, min_visible=1.0, per_pair=40)
@@ -297,14 +297,14 @@ def test_a_coarse_depth_map_gives_the_depth_of_the_plane_it_shows(make_recipe, m
     for _, thing in every_object(plans):
         u, v = thing["contact_background_u"], thing["contact_background_v"]
         assert 0 <= u <= 250 and 0 <= v <= 190
-        # Beyond the outermost cells' centres the grid knows no slope.
+        # The grid is constant beyond the centres of the outermost cells.
         inner_u, inner_v = (np.clip(x, c / 2, s - c / 2) for x, c, s in zip((u, v), cell, size, strict=True))
-        # A cell counts whole pixels, so that its centre may be off by less than half of one.
+        # A cell consists of whole pixels, so its centre may be off by less than half a pixel.
         slack = 0.5 * (ground.b + abs(ground.a))
         assert thing["inverse_depth"] == pytest.approx(ground.inverse_depth(inner_u, inner_v), abs=slack)
 
 
-def test_nothing_stands_where_depth_is_unknown(make_recipe, make_catalog):
+def test_no_object_stands_on_unknown_depth(make_recipe, make_catalog):
     coarse = np.full((9, 12), 0.5, np.float32)
     coarse[:, :6] = np.nan
     catalog = make_catalog(grounds=(coarse,))
@@ -314,7 +314,7 @@ def test_nothing_stands_where_depth_is_unknown(make_recipe, make_catalog):
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])
-def test_a_background_without_ground_is_refused_by_name(make_recipe, make_catalog, value):
+def test_a_background_without_ground_is_rejected_by_name(make_recipe, make_catalog, value):
     grounds = GroundPlane(0.0, 0.02, -0.8), np.full((9, 12), value, np.float32)
     catalog = make_catalog(sizes=((120, 90), (120, 90)), grounds=grounds)
     recipe = make_recipe(retries=3)

@@ -9,7 +9,7 @@ WORD = st.integers(0, 2**63 - 1)
 
 
 @given(seed=WORD, stream=st.sampled_from(list(Stream)), index=WORD, item=WORD, attempt=WORD)
-def test_equals_the_philox_of_numpy(seed, stream, index, item, attempt):
+def test_uniforms_match_numpy_philox(seed, stream, index, item, attempt):
     # numpy's generator steps its counter before it draws, hence the minus one.
     counter = (index + (item << 64) + (attempt << 128) - 1) % 2**256
     words = np.random.Philox(key=seed + (int(stream) << 64), counter=counter).random_raw(4)
@@ -25,7 +25,7 @@ def test_values_are_uniform_and_independent_over_neighbouring_counters():
 
 
 @given(seed=WORD)
-def test_seeds_of_fresh_draws_are_other_seeds_that_a_recipe_may_have(seed):
+def test_resampled_seeds_differ_and_are_valid_recipe_seeds(seed):
     seeds = [resampled_seed(seed, draw) for draw in range(20)]
     assert seeds[0] == seed
     assert len(set(seeds)) == 20

@@ -10,7 +10,7 @@ SHAPES = st.sampled_from(["block", "disc", "wedge", "ell", "tall"])
 
 
 def share_inside(foreground, scale, size, centre):
-    """Share of the silhouette's cells whose centres lie inside the picture, by brute force."""
+    """Share of the silhouette's cells whose centres lie inside the image, by brute force."""
     factor = scale * np.sqrt(size[0] * size[1] / (foreground.width * foreground.height))
     width, height = foreground.width * factor, foreground.height * factor
     v, u = (np.mgrid[:32, :32] + 0.5) / 32
@@ -26,12 +26,12 @@ def share_inside(foreground, scale, size, centre):
     rows=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda ends: tuple(sorted(ends))),
     where=st.tuples(st.floats(0, 1), st.floats(0, 1)),
 )
-def test_no_placement_shows_more_than_the_bound(make_recipe, make_catalog, alphas, shape, scale, size, rows, where):
+def test_no_placement_exceeds_the_visibility_bound(make_recipe, make_catalog, alphas, shape, scale, size, rows, where):
     foreground = make_catalog(alphas=(alphas[shape],)).foregrounds[0]
     bound = largest_visible_share(foreground, scale, make_recipe(size=size, centre_row=rows))
     assert bound <= 1
     row = rows[0] + where[1] * (rows[1] - rows[0])
-    # The bound looks at 65 rows of centres; whole cells rounded outwards make good what lies between them.
+    # The bound tests 65 rows of centres; rounding cells outwards covers the rows between them.
     step = scale * (rows[1] - rows[0]) / 64
     assert share_inside(foreground, scale, size, (where[0] * size[0], row * size[1])) <= bound + step + 1e-6
 
@@ -40,7 +40,7 @@ def test_no_placement_shows_more_than_the_bound(make_recipe, make_catalog, alpha
 def test_larger_objects_are_never_more_visible(make_recipe, make_catalog, alphas, shape, small, large):
     small, large = sorted((small, large))
     foreground = make_catalog(alphas=(alphas[shape],)).foregrounds[0]
-    # Whole cells rounded outwards: up to two rows of cells.
+    # Cells are rounded outwards, by up to two rows.
     slack = 2 * foreground.silhouette.sum(axis=1).max() / foreground.silhouette.sum()
     bounds = [largest_visible_share(foreground, scale, make_recipe()) for scale in (small, large)]
     assert bounds[1] <= bounds[0] + slack
@@ -54,11 +54,11 @@ def test_larger_objects_are_never_more_visible(make_recipe, make_catalog, alphas
         ((0.1, 3.0), (0.5, 1.0), 0.9, True),  # its smallest size is visible
         ((1.5, 1.5), (0.5, 0.5), 0.5, False),  # 1 / 1.5^2 = 0.44
         ((1.5, 1.5), (0.5, 0.5), 0.4, True),
-        ((0.3, 0.3), (1.0, 1.0), 0.6, False),  # half of it is below the picture
+        ((0.3, 0.3), (1.0, 1.0), 0.6, False),  # half of it is below the image
         ((0.3, 0.3), (1.0, 1.0), 0.45, True),
     ],
 )
-def test_impossible_ranges_are_refused(make_recipe, make_catalog, scale, rows, min_visible, possible):
+def test_impossible_scale_ranges_are_rejected(make_recipe, make_catalog, scale, rows, min_visible, possible):
     catalog = make_catalog(alphas=(np.full((40, 40), 255, np.uint8),), scale=scale)
     recipe = make_recipe(centre_row=rows, min_visible=min_visible)
     if possible:
@@ -69,7 +69,7 @@ def test_impossible_ranges_are_refused(make_recipe, make_catalog, scale, rows, m
     assert str(recipe.foregrounds / "thing_0.png") in str(error.value) and str(list(scale)) in str(error.value)
 
 
-def test_clear_rows_above_an_object_are_no_reason_to_refuse(make_recipe, make_catalog):
+def test_transparent_rows_above_an_object_are_accepted(make_recipe, make_catalog):
     alpha = np.random.default_rng(0).integers(0, 2, (75, 53)).astype(np.uint8) * 255
     alpha[:20] = 40
     check_scales(make_recipe(min_visible=1.0), make_catalog(alphas=(alpha,), scale=(0.1, 0.5)))

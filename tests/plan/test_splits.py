@@ -12,7 +12,7 @@ SHARES = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted).map(lambda cut:
 
 
 @given(st.lists(st.integers(0, 40), min_size=3, max_size=80), SHARES, st.integers(0, 2**62))
-def test_parts_are_of_whole_identities_and_near_their_shares(identities, shares, seed):
+def test_splits_keep_identities_whole_and_match_their_shares(identities, shares, seed):
     unique = set(identities)
     if len(unique) < 3:
         return
@@ -23,16 +23,16 @@ def test_parts_are_of_whole_identities_and_near_their_shares(identities, shares,
     for name, share in zip(SPLITS, shares, strict=True):
         count = sum(part == name for part in part_of.values())
         assert (count > 0) == (share > 0)
-        # Rounding, and at least one for small parts, are made good by the largest.
+        # The largest split absorbs rounding and the minimum of one identity.
         assert abs(count - share * len(unique)) <= 2
 
 
-def test_the_usual_split_of_the_usual_numbers():
+def test_default_split_of_typical_counts():
     splits = assign_splits(range(100), (0.8, 0.1, 0.1), 0, Stream.SPLIT_BACKGROUND, "background")
     assert [splits.count(name) for name in SPLITS] == [80, 10, 10]
 
 
-def test_neither_order_nor_repetition_changes_a_split_but_seed_and_stream_do():
+def test_splits_depend_on_seed_and_stream_but_not_on_order():
     one = assign_splits(range(40), (0.5, 0.3, 0.2), 1, Stream.SPLIT_BACKGROUND, "background")
     again = assign_splits([*reversed(range(40)), 0, 0], (0.5, 0.3, 0.2), 1, Stream.SPLIT_BACKGROUND, "background")
     assert again == [*reversed(one), one[0], one[0]]
@@ -41,7 +41,7 @@ def test_neither_order_nor_repetition_changes_a_split_but_seed_and_stream_do():
 
 
 @pytest.mark.parametrize(("shares", "least"), [((0.8, 0.1, 0.1), 3), ((0.9, 0.1, 0.0), 2), ((1.0, 0.0, 0.0), 1)])
-def test_too_few_identities_are_refused(shares, least):
+def test_too_few_identities_are_rejected(shares, least):
     assert len(assign_splits(range(least), shares, 0, Stream.SPLIT_FOREGROUND, "foreground")) == least
     with pytest.raises(QumadeError, match=f"got {least - 1} foreground identities .* at least {least}"):
         assign_splits([4] * 9 if least == 2 else range(least - 1), shares, 0, Stream.SPLIT_FOREGROUND, "foreground")
@@ -65,6 +65,6 @@ def test_quadrants(background, foreground, expected):
     assert sample_split(background, foreground) == expected
 
 
-def test_every_quadrant_is_in_the_list_of_quadrants():
+def test_every_quadrant_is_listed():
     pairs = itertools.product([*SPLITS, None], repeat=2)
     assert {sample_split(*pair) for pair in pairs} == set(SAMPLE_SPLITS)

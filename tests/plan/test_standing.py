@@ -31,10 +31,10 @@ MakeCatalog = Callable[..., Catalog]
 
 
 class Scene(NamedTuple):
-    """A photo's label map, its true ground, and what is told of it: a depth map, or the horizon's row as a share."""
+    """A photo's label map, its true ground, and its known depth map or horizon row, as a share."""
 
     labels: np.ndarray
-    plane: GroundPlane  # from infinitely far = 0
+    plane: GroundPlane  # 0 at infinity
     kind: DepthKind
     inverse_depth: np.ndarray | None
     horizon: float | None
@@ -43,7 +43,7 @@ class Scene(NamedTuple):
 def street(width: int, height: int, horizon: float, *, roll: float = 0.0, left: float = -0.5, right: float = 0.4,
            kerb: float = 0.5) -> tuple[np.ndarray, GroundPlane]:  # fmt: skip
     """A road between pavements under buildings and sky, and its ground plane in 1/m for a camera 1.5 m high with a
-    focal length of the picture's width. Edges in units of the picture's width at its lower edge."""
+    focal length of the image's width. Edges in units of the image's width at its lower edge."""
     slope = 1 / (1.5 * width)
     plane = GroundPlane(slope * roll, slope, -slope * (horizon + roll * width / 2))
     v, u = np.mgrid[:height, :width] + 0.5
@@ -59,7 +59,7 @@ def street(width: int, height: int, horizon: float, *, roll: float = 0.0, left: 
 
 @st.composite
 def scenes(draw: st.DrawFn) -> Scene:
-    """Streets with boxes of anything anywhere, and specks of road in the sky."""
+    """Streets with boxes of random classes, and specks of road in the sky."""
     width, height = draw(st.integers(70, 160)), draw(st.integers(60, 130))
     horizon = height * draw(st.floats(0.25, 0.5))
     labels, plane = street(
@@ -87,7 +87,7 @@ def scenes(draw: st.DrawFn) -> Scene:
 
 
 def stand_on(recipe: Recipe, catalog: Catalog, scenes: list[Scene]) -> Catalog:
-    """The catalog with these scenes as backgrounds, surveyed as files of theirs would be."""
+    """The catalog with these scenes as backgrounds, surveyed like files."""
     scheme = label_scheme(recipe)
     assert scheme is not None
     backgrounds = []
@@ -139,7 +139,7 @@ recipes = st.fixed_dictionaries(
 
 @settings(max_examples=30)
 @given(fields=recipes, scene=scenes())
-def test_everything_stands_where_the_recipe_says(
+def test_objects_stand_where_the_recipe_allows(
     make_recipe: MakeRecipe, make_catalog: MakeCatalog, fields: dict[str, Any], scene: Scene
 ) -> None:
     recipe = make_recipe(labels="labels", horizon={} if scene.horizon is None else scene.horizon, **fields)
@@ -162,7 +162,7 @@ def check_standing(recipe: Recipe, catalog: Catalog, scene: Scene, sample: np.vo
     box_share = thing["width"] * thing["height"] / (recipe.size[0] * recipe.size[1])
     assert np.sqrt(box_share) == pytest.approx(thing["scale"])
 
-    # The contact lies below the true horizon, also of what fell back to random placement.
+    # The contact lies below the true horizon, also after a fallback to random placement.
     assert scene.plane.inverse_depth(u, v) > -1e-3 * scene.plane.b * height
 
     # It is the same point in the sample.
@@ -195,7 +195,7 @@ def check_standing(recipe: Recipe, catalog: Catalog, scene: Scene, sample: np.vo
         known = foreground.height_m is not None and camera is not None
         ratio = foreground.height_m / camera if known else recipe.height_ratio  # type: ignore[operator]
         expected = (v - scene.plane.horizon_row(u)) * ratio * sample["scale_y"]
-        # The plane is fitted, and so known to a fraction of a row.
+        # The plane is fitted, so its horizon is accurate to a fraction of a row.
         slack = 0.25 * ratio * sample["scale_y"] + 1e-6 * expected
         assert expected * (1 - recipe.size_jitter) - slack <= foot <= expected * (1 + recipe.size_jitter) + slack
 
@@ -217,7 +217,7 @@ def contacts(recipe: Recipe, catalog: Catalog, count: int = 3000) -> np.ndarray:
 
 
 def law(law: str, make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> tuple[Scene, np.ndarray]:
-    """Contacts of tiny objects, of which hardly any is rejected for reaching over the edge."""
+    """Contacts of tiny objects, hardly any of which is rejected at the edge of the image."""
     scene = flat_street(600, 450)
     recipe = make_recipe(
         labels="labels", placement="semantic", size=(600, 450), contact_sampling=law, contact_distance=(4.0, 20.0),
@@ -242,10 +242,10 @@ def test_contacts_are_uniform_over_the_picture(make_recipe: MakeRecipe, make_cat
     rows = things["contact_background_v"]
     metres = 1 / scene.plane.inverse_depth(things["contact_background_u"], rows)
     assert stats.kstest(rows, stats.uniform(rows.min(), np.ptp(rows)).cdf).statistic < 0.03
-    assert stats.kstest(metres, stats.uniform(4, 16).cdf).statistic > 0.2  # quite another law
+    assert stats.kstest(metres, stats.uniform(4, 16).cdf).statistic > 0.2  # a different distribution
 
 
-def test_distances_without_metres_are_multiples_of_the_nearest(
+def test_distances_of_scaled_depth_are_multiples_of_the_nearest(
     make_recipe: MakeRecipe, make_catalog: MakeCatalog
 ) -> None:
     labels, _ = street(200, 150, 60, left=-5, right=5)
@@ -258,7 +258,7 @@ def test_distances_without_metres_are_multiples_of_the_nearest(
     assert 60 + 90 / 2 - 4 < rows.max() <= 60 + 90 / 2 + 1
 
 
-def test_mix_holds_its_shares(make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> None:
+def test_policies_are_drawn_with_their_shares(make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> None:
     policy_weights = {"perspective": 0.6, "semantic": 0.1, "random": 0.3}
     recipe = make_recipe(
         labels="labels",
@@ -276,7 +276,7 @@ def test_mix_holds_its_shares(make_recipe: MakeRecipe, make_catalog: MakeCatalog
         assert drawn == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 5000) + 0.01)
 
 
-def test_objects_of_one_sample_share_its_policy(make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> None:
+def test_objects_of_a_sample_share_its_policy(make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> None:
     recipe = make_recipe(
         labels="labels", policy_weights={"semantic": 1, "random": 1}, objects=(3, 3), scale=(0.05, 0.1), min_visible=0.1
     )
@@ -286,7 +286,7 @@ def test_objects_of_one_sample_share_its_policy(make_recipe: MakeRecipe, make_ca
         assert len(set(planned.objects["policy"])) == 1
 
 
-def test_sizes_out_of_range_are_drawn_anew_and_never_clamped(
+def test_sizes_out_of_range_are_drawn_again_and_never_clamped(
     make_recipe: MakeRecipe, make_catalog: MakeCatalog
 ) -> None:
     recipe = make_recipe(
@@ -301,8 +301,8 @@ def test_sizes_out_of_range_are_drawn_anew_and_never_clamped(
     assert standing["scale"].min() < 0.21 and standing["scale"].max() > 0.29
 
 
-def test_what_finds_no_place_falls_back_and_says_so(make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> None:
-    # Ten times as high as the camera, and to fill a tenth of the picture: nowhere.
+def test_objects_without_a_place_fall_back_and_record_it(make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> None:
+    # Ten times as high as the camera and a tenth of the image in area: no such place exists.
     recipe = make_recipe(labels="labels", placement="perspective", scale=(0.1, 0.12), height_ratio=20, retries=20)
     catalog = stand_on(recipe, make_catalog(), [flat_street()])
     things = contacts(recipe, catalog, 100)
@@ -311,7 +311,7 @@ def test_what_finds_no_place_falls_back_and_says_so(make_recipe: MakeRecipe, mak
     assert (things["rejected_size"] == 20).all()
 
 
-def test_a_background_with_nowhere_to_stand_is_used_at_random(
+def test_a_background_without_standing_pixels_gets_random_placement(
     make_recipe: MakeRecipe, make_catalog: MakeCatalog
 ) -> None:
     recipe = make_recipe(labels="labels", placement="semantic")
@@ -322,8 +322,8 @@ def test_a_background_with_nowhere_to_stand_is_used_at_random(
     assert (things["policy"] == POLICIES.index("random")).all()
 
 
-def test_crops_keep_what_can_be_stood_on(make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> None:
-    """A road in one corner: crops of half the photo are drawn anew until they show it."""
+def test_crops_contain_standing_pixels(make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> None:
+    """A road in one corner: crops of half the photo are drawn again until they show it."""
     labels, plane = street(200, 150, 60, left=-5, right=5)
     labels[labels == ROAD] = BUILDING
     labels[110:, 170:] = ROAD
@@ -368,7 +368,7 @@ class TestBundledScenes:
         cameras: dict[str, dict[str, Any]] = json.loads((folder / "cameras.json").read_text())["backgrounds"]
         return cameras
 
-    def test_placed_height_is_the_true_one(
+    def test_placed_height_matches_the_projected_height(
         self, make_recipe: MakeRecipe, make_catalog: MakeCatalog, cameras: dict[str, dict[str, Any]]
     ) -> None:
         """An upright bar of 1.5 m, projected by the camera, is as high as the box that perspective gives it."""

@@ -36,7 +36,7 @@ def tables(make_tables):
 
 
 def crop(x=0, y=0, scale_x=64 / 120, scale_y=48 / 90, flip=False):
-    """The whole photo unless told."""
+    """A crop, by default the whole photo."""
     sample = np.zeros(1, SAMPLE_ROW)[0]
     for name, value in (("crop_x", x), ("crop_y", y), ("scale_x", scale_x), ("scale_y", scale_y), ("flip", flip)):
         sample[name] = value
@@ -72,16 +72,16 @@ def shares(tables, things, sample=None):
         (500, -500, 0.0),
     ],
 )
-def test_what_lies_outside_of_the_picture_is_not_seen(tables, left, top, share):
+def test_parts_outside_the_image_are_not_visible(tables, left, top, share):
     assert shares(tables, boxes((left, top, 32, 24, 1.0, 0))) == [share]
 
 
-def test_an_object_larger_than_the_picture(tables):
+def test_visible_share_of_an_object_larger_than_the_image(tables):
     assert shares(tables, boxes((-32, -24, 128, 96, 1.0, 0))) == [0.25]
 
 
-def test_half_of_a_wedge_is_not_half_of_its_box(tables):
-    """It is wide below: what reaches over the upper edge is little of it."""
+def test_visible_share_counts_the_silhouette_not_the_box(tables):
+    """The wedge is wide at the bottom, so little of it lies beyond the upper edge."""
     (share,) = shares(tables, boxes((10, -12, 32, 24, 1.0, 2)))
     assert 0.7 < share < 0.8
 
@@ -94,22 +94,22 @@ def test_half_of_a_wedge_is_not_half_of_its_box(tables):
         ((1.0, 1.0), [0.5, 1.0]),  # of two at one depth the later is in front
     ],
 )
-def test_the_nearer_hides_the_farther(tables, depths, expected):
+def test_nearer_objects_hide_farther_ones(tables, depths, expected):
     things = boxes((10, 10, 32, 24, depths[0], 0), (26, 10, 32, 24, depths[1], 0))
     assert shares(tables, things) == expected
 
 
-def test_only_what_is_opaque_hides(tables):
+def test_only_opaque_parts_hide(tables):
     """An ell around the corner of which a block stands."""
     ell, block = (0, 0, 32, 24, 2.0, 3), (9, 1, 16, 16, 1.0, 0)
     assert shares(tables, boxes(ell, block)) == [1.0, 1.0]
     assert shares(tables, boxes(ell, (9, 8, 16, 16, 1.0, 0)))[1] < 0.8
 
 
-def test_two_in_front_hide_together(tables):
+def test_two_objects_in_front_hide_together(tables):
     things = boxes((16, 8, 32, 32, 1.0, 0), (8, 0, 24, 48, 2.0, 0), (32, 24, 32, 24, 3.0, 0))
     assert shares(tables, things)[0] == pytest.approx(0.25)
-    assert visible_share(tables, crop(), things, 2, 0) == pytest.approx(0.5)  # as if the third were not there yet
+    assert visible_share(tables, crop(), things, 2, 0) == pytest.approx(0.5)  # the third object is not placed yet
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_two_in_front_hide_together(tables):
         (0.5, 0.0, 1.0),
         (1.02, 0.0, 1.0),  # within 3 %
         (1.04, 0.0, 0.5),
-        (1.04, np.nan, 0.5),  # a level that is not known counts as 0
-        (0.51, 0.5, 1.0),  # both count from the level on
+        (1.04, np.nan, 0.5),  # an unknown level counts as 0
+        (0.51, 0.5, 1.0),  # both are relative to the level
         (0.52, 0.5, 0.5),
     ],
 )
-def test_the_background_hides_where_it_is_nearer(make_tables, nearness, level, share):
+def test_a_nearer_background_hides_the_object(make_tables, nearness, level, share):
     occluder = np.zeros((9, 12))
     occluder[:, 6:] = nearness
     tables, things = make_tables(occluder, level=level), boxes((16, 12, 32, 24, 1.0, 0))
@@ -143,7 +143,7 @@ def test_each_object_must_be_visible_enough(make_tables, least, enough):
 
 
 def brute_force(tables, sample, things, which):
-    """The same, cell by cell, straight from the definition."""
+    """The visible share cell by cell, from its definition."""
     thing = things[which]
     silhouette = tables.silhouette[thing["foreground"]].astype(np.float64)
     row, column = np.mgrid[:32, :32] + 0.5
@@ -169,7 +169,7 @@ def brute_force(tables, sample, things, which):
     return seen.sum() / silhouette.sum()
 
 
-# Centres of cells lie nowhere near the picture's edges, on which side of them would be a matter of rounding.
+# No cell centre is near the image's edges, where rounding would decide whether it is inside.
 places = st.integers(-40, 60).map(lambda n: n + 1 / 128)
 sides = st.sampled_from([8, 16, 24, 40, 64])
 objects = st.tuples(places, places, sides, sides, st.sampled_from([0.25, 0.5, 1.0]), st.integers(0, 3))
@@ -180,7 +180,7 @@ crops = st.tuples(st.integers(0, 20), st.integers(0, 20), st.floats(0.5, 1.0), s
     st.lists(objects, min_size=1, max_size=4), crops, st.none() | st.integers(0, 2**32),
     st.sampled_from([0.0, 0.1, np.nan]),
 )  # fmt: skip
-def test_shares_are_those_of_the_definition(make_tables, things, crops, seed, level):
+def test_visible_shares_match_brute_force(make_tables, things, crops, seed, level):
     occluder = None
     if seed is not None:
         occluder = np.random.default_rng(seed).choice([0.0, 0.3, 0.6, 1.2], (7, 11), p=[0.5, 0.2, 0.2, 0.1])

@@ -29,7 +29,7 @@ def opened(recipe):
     return catalog, AssetCache(recipe, catalog)
 
 
-def test_a_background_is_as_large_as_its_crop_needs(recipe):
+def test_a_background_is_resized_for_its_crop(recipe):
     _, store = opened(recipe)
     for number, size in enumerate([(32, 24), (38, 24), (32, 43)]):
         prepared = store.background(number, 0, False)
@@ -38,7 +38,7 @@ def test_a_background_is_as_large_as_its_crop_needs(recipe):
         assert prepared.occluder is None
 
 
-def test_a_photo_of_the_size_of_the_sample_is_not_touched(recipe, asset_folders):
+def test_a_photo_of_the_sample_size_is_unchanged(recipe, asset_folders):
     recipe = recipe.model_copy(update={"size": (60, 45)})
     catalog, store = opened(recipe)
     photo = np.asarray(Image.open(asset_folders / "backgrounds" / catalog.backgrounds[0].name))
@@ -59,7 +59,7 @@ def test_flipped_backgrounds_are_mirror_images(recipe, asset_folders):
         np.testing.assert_array_equal(one[:, ::-1], other)
     np.testing.assert_array_equal(plain.inverse_depth[:, ::-1], flipped.inverse_depth)
     np.testing.assert_array_equal(plain.inverse_depth, plain.occluder)
-    # No value is between two of the map.
+    # No value is interpolated between two values of the map.
     assert set(plain.inverse_depth.ravel()) <= set(np.load(depths / "photo_1.npy").astype(np.float32).ravel())
 
 
@@ -87,7 +87,7 @@ def test_a_cut_out_is_cropped_to_the_object(recipe):
     assert (pyramid.pixels[..., 3] == 65535).sum() == (pyramid.levels[:, 1] * pyramid.levels[:, 2]).sum()
 
 
-def test_levels_reach_the_largest_size_that_may_be_drawn(recipe):
+def test_levels_reach_the_largest_drawn_size(recipe):
     recipe = recipe.model_copy(update={"scale": {"default": (0.1, 4.0)}, "size": (224, 224)})
     catalog, store = opened(recipe)
     for number, foreground in enumerate(catalog.foregrounds):
@@ -96,7 +96,7 @@ def test_levels_reach_the_largest_size_that_may_be_drawn(recipe):
 
 @pytest.mark.parametrize("change", ["bytes", "gone"])
 @pytest.mark.parametrize("name", ["backgrounds/photo_1.png", "foregrounds/disc.png"])
-def test_a_changed_file_is_refused_by_name(recipe, asset_folders, name, change):
+def test_a_changed_file_is_rejected_by_name(recipe, asset_folders, name, change):
     catalog, store = opened(recipe)
     path = asset_folders / name
     if change == "gone":
@@ -109,12 +109,12 @@ def test_a_changed_file_is_refused_by_name(recipe, asset_folders, name, change):
         else:
             store.cutout(next(n for n, f in enumerate(catalog.foregrounds) if f.name == "disc.png"))
     assert str(path) in str(error.value)
-    assert ("has changed" if change == "bytes" else "was there at the start") in str(error.value)
-    store.background(0, 0, False)  # the others are as they were
+    assert ("has changed" if change == "bytes" else "must stay readable") in str(error.value)
+    store.background(0, 0, False)  # other assets are unchanged
 
 
 @pytest.mark.parametrize("folder", ["depths", "masks"])
-def test_a_changed_depth_map_or_mask_is_refused_by_name(asset_folders, folder):
+def test_a_changed_depth_map_or_mask_is_rejected_by_name(asset_folders, folder):
     (asset_folders / folder).mkdir()
     if folder == "depths":
         for name, size in (("photo_0", (45, 60)), ("photo_1", (50, 80)), ("photo_2", (60, 45))):
@@ -140,7 +140,7 @@ def test_a_changed_depth_map_or_mask_is_refused_by_name(asset_folders, folder):
     assert str(path) in str(error.value)
 
 
-def test_what_is_used_is_kept_and_what_was_used_least_recently_goes(recipe, monkeypatch):
+def test_the_least_recently_used_asset_is_dropped(recipe, monkeypatch):
     _, store = opened(recipe)
     assert store.background(0, 0, False) is store.background(0, 0, False)
     assert store.cutout(0) is store.cutout(0)
@@ -156,7 +156,7 @@ def test_what_is_used_is_kept_and_what_was_used_least_recently_goes(recipe, monk
     assert (2, False) in kept and (1, False) not in kept and len(kept) <= 2
 
 
-def test_what_is_read_again_is_the_same(recipe, monkeypatch):
+def test_assets_read_again_are_equal(recipe, monkeypatch):
     _, store = opened(recipe)
     first = [store.background(n, 0, False).image.copy() for n in range(3)], [store.cutout(n).pixels for n in range(3)]
     monkeypatch.setattr(module, "_ROOM_BYTES", 1)
@@ -167,8 +167,8 @@ def test_what_is_read_again_is_the_same(recipe, monkeypatch):
             np.testing.assert_array_equal(store.cutout(n).pixels, first[1][n])
 
 
-def test_contacts_in_the_photo_are_where_the_sample_shows_them(asset_folders):
-    # A photo whose colour tells the column and row: what is drawn under a contact must be what lies there in the photo.
+def test_the_sample_shows_the_photo_at_each_contact(asset_folders):
+    # The colours of the photo encode column and row: the sample must show the photo's colour at each contact.
     v, u = np.mgrid[:200, :240]
     for path in (asset_folders / "backgrounds").iterdir():
         path.unlink()
@@ -197,11 +197,11 @@ def test_contacts_in_the_photo_are_where_the_sample_shows_them(asset_folders):
     assert checked > 20
 
 
-def test_threads_may_share_it(recipe, monkeypatch):
+def test_the_cache_is_thread_safe(recipe, monkeypatch):
     catalog, alone = opened(recipe)
     keys = [(number, 0, flip) for number in range(len(catalog.backgrounds)) for flip in (False, True)]
     expected = {key: alone.background(*key).image for key in keys}
-    room = max(image.nbytes for image in expected.values())  # of each other's pictures, next to nothing stays
+    room = max(image.nbytes for image in expected.values())  # room for one image: hardly anything stays cached
     shared = AssetCache(recipe, catalog, room_bytes=room)
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)

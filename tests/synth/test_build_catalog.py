@@ -68,7 +68,7 @@ def test_damaged_files_are_skipped_and_named(make, asset_folders, damaged_folder
     assert {name.replace("\\n", "\n"): reason for (_, name), reason in found.items()} == damaged
 
 
-def test_strict_refuses_at_the_first(make, asset_folders):
+def test_strict_raises_for_the_first_error(make, asset_folders):
     (asset_folders / "backgrounds" / "zero.png").touch()
     (asset_folders / "foregrounds" / "zero.png").touch()
     with pytest.raises(QumadeError, match=r"backgrounds/zero\.png"):
@@ -81,12 +81,12 @@ def test_strict_refuses_at_the_first(make, asset_folders):
 
 
 @pytest.mark.parametrize("folder", ["backgrounds", "foregrounds"])
-def test_nothing_left_is_refused_with_the_reason(make, asset_folders, folder):
+def test_a_folder_without_usable_assets_is_rejected_with_the_reason(make, asset_folders, folder):
     for path in (asset_folders / folder).iterdir():
         path.write_bytes(b"")
     with pytest.raises(QumadeError) as error:
         make()
-    assert f"no usable picture in {asset_folders / folder}" in str(error.value)
+    assert f"no usable image in {asset_folders / folder}" in str(error.value)
     first = sorted((asset_folders / folder).iterdir())[0]
     assert str(first) in str(error.value)
     shutil.rmtree(asset_folders / folder)
@@ -94,7 +94,7 @@ def test_nothing_left_is_refused_with_the_reason(make, asset_folders, folder):
         make()
 
 
-def test_flip_adds_mirror_images_only_where_they_are_missing(make, asset_folders):
+def test_flip_adds_only_missing_mirror_images(make, asset_folders):
     with Image.open(asset_folders / "foregrounds" / "ell.png") as picture:
         ImageOps.mirror(picture).save(asset_folders / "foregrounds" / "ell_left.png")
     plain, _ = make()
@@ -131,11 +131,11 @@ def test_scale_by_file_and_pattern(make):
     ("scale", "said"),
     [
         ({"disk.png": (0.1, 0.2)}, r"got 'disk\.png'.*did you mean 'disc\.png'"),
-        ({"truck_*": (0.1, 0.2)}, r"got 'truck_\*', which no picture in .*foregrounds takes"),
-        ({"d*": (0.1, 0.2), "disc.png": (0.1, 0.2)}, r"got 'd\*'"),  # another key takes all that fits it
+        ({"truck_*": (0.1, 0.2)}, r"got 'truck_\*', which matches no image in .*foregrounds"),
+        ({"d*": (0.1, 0.2), "disc.png": (0.1, 0.2)}, r"got 'd\*'"),  # every match also has a more specific key
     ],
 )
-def test_a_scale_that_no_cut_out_takes_is_refused(make, scale, said):
+def test_a_scale_that_matches_no_cut_out_is_rejected(make, scale, said):
     with pytest.raises(QumadeError, match=said):
         make(scale=scale)
 
@@ -154,7 +154,7 @@ def test_metric_png_depth(make, depths):
 
 
 @pytest.mark.parametrize(("kind", "top"), [("metric", 0.1), ("scaled", 0.1), ("affine", 0.0)])
-def test_npy_depth_is_of_the_kind_that_the_recipe_says(make, depths, kind, top):
+def test_npy_depth_has_the_kind_of_the_recipe(make, depths, kind, top):
     catalog, _ = make(depths=depths, depths_kind=kind)
     assert catalog.depth_kind == kind
     assert catalog.backgrounds[0].coarse_depth[0, 0] == pytest.approx(top)
@@ -172,11 +172,11 @@ def test_backgrounds_without_a_usable_depth_map_are_left_out_by_name(make, depth
     with pytest.raises(QumadeError, match=r"photo_0\.png"):
         make(strict=True, depths=depths)
     (depths / "photo_1.npy").unlink()
-    with pytest.raises(QumadeError, match=r"no usable picture .*photo_0\.png"):
+    with pytest.raises(QumadeError, match=r"no usable image .*photo_0\.png"):
         make(depths=depths)
 
 
-def test_unknown_depth_needs_a_code_for_it(make, depths):
+def test_unknown_depth_needs_an_encoding_that_stores_it(make, depths):
     known = np.load(depths / "photo_1.npy")
     known[0, 0] = np.nan
     np.save(depths / "photo_1.npy", known)
@@ -191,7 +191,7 @@ def test_unknown_depth_needs_a_code_for_it(make, depths):
     assert len(catalog.backgrounds) == 3
 
 
-def test_parts_are_by_identity(make, asset_folders):
+def test_splits_are_by_identity(make, asset_folders):
     with Image.open(asset_folders / "foregrounds" / "wedge.png") as picture:
         ImageOps.mirror(picture).save(asset_folders / "foregrounds" / "wedge_left.png")
     shutil.copy(asset_folders / "backgrounds" / "photo_0.png", asset_folders / "backgrounds" / "photo_9.png")
@@ -205,7 +205,7 @@ def test_parts_are_by_identity(make, asset_folders):
         assert not any(finding.reason == "split" for finding in findings)
 
 
-def test_too_few_identities_leave_the_assets_without_parts_and_say_so(make, asset_folders):
+def test_too_few_identities_leave_the_assets_unsplit_with_a_warning(make, asset_folders):
     (asset_folders / "backgrounds" / "photo_0.png").unlink()
     catalog, findings = make()
     assert {background.split for background in catalog.backgrounds} == {None}
@@ -217,8 +217,8 @@ def test_too_few_identities_leave_the_assets_without_parts_and_say_so(make, asse
 
 
 def test_the_same_assets_give_the_same_catalog(make):
-    def told(catalog):
+    def facts(catalog):
         assets = (*catalog.backgrounds, *catalog.foregrounds)
         return [(a.name, a.sha256, a.identity, a.split, a.width, a.height) for a in assets]
 
-    assert told(make()[0]) == told(make()[0])
+    assert facts(make()[0]) == facts(make()[0])

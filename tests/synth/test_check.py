@@ -14,7 +14,7 @@ from qumade.synth.synthesizer import Synthesizer
 
 
 def check(backgrounds: Path, foregrounds: Path, *, workers: int | None = None, **fields: Any) -> AssetReport:
-    """A few pictures are too few for three parts, which would be a finding of its own."""
+    """A few images are too few for three splits, which would be an additional finding."""
     given = {"split": (1.0, 0.0, 0.0)} | fields
     return check_assets(Recipe(backgrounds=backgrounds, foregrounds=foregrounds, **given), workers=workers)
 
@@ -57,7 +57,7 @@ def test_flipping_adds_only_mirror_images_that_are_missing(assets: Path) -> None
     assert (report.backgrounds.reuse, report.foregrounds.reuse) == (4 * 20, 2 * 20)
 
 
-def test_same_picture_twice(assets: Path, photo: np.ndarray) -> None:
+def test_copies_and_near_copies_are_reported(assets: Path, photo: np.ndarray) -> None:
     (assets / "bg" / "c.png").write_bytes((assets / "bg" / "a.png").read_bytes())
     Image.fromarray(photo).save(assets / "bg" / "d.jpg", quality=80)
     Image.fromarray(photo[:, ::-1]).save(assets / "bg" / "e.jpg", quality=80)
@@ -98,7 +98,7 @@ def test_backgrounds_that_must_be_enlarged(
         assert report.findings == ()
     else:
         assert reasons(report) == [("warning", "a.png", "enlarged"), ("warning", "b.png", "enlarged")]
-        assert f"200x150 pixels: must be enlarged up to {times:.2f} times" in report.findings[0].detail
+        assert f"200x150 pixels: will be enlarged up to {times:.2f} times" in report.findings[0].detail
 
 
 def test_reuse_past_the_limit(assets: Path) -> None:
@@ -163,7 +163,7 @@ def test_report_counts_first_and_groups_findings(assets: Path) -> None:
         "Cannot be used: background, empty (1)",
         "Suspicious, but used: background, enlarged (2)",
     ]
-    assert lines[-2:] == [f"  {n}.png  has 200x150 pixels: must be enlarged up to 2.00 times for 400x100" for n in "ab"]
+    assert lines[-2:] == [f"  {n}.png  has 200x150 pixels: will be enlarged up to 2.00 times for 400x100" for n in "ab"]
 
 
 def test_real_assets(real_data: Path) -> None:
@@ -177,8 +177,8 @@ def test_real_assets(real_data: Path) -> None:
     assert counts == {"copy": 1, "enlarged": len(small), "cut-off": 10, "mask-differs": 2}
 
 
-def test_what_generate_leaves_out_or_refuses_is_found_first(assets: Path) -> None:
-    """For each: what check finds, and that generate, told to be strict, stops at the same."""
+def test_check_finds_everything_generate_leaves_out_or_rejects(assets: Path) -> None:
+    """`generate --strict` stops at the same assets that the check reports."""
     depths = assets / "depths"
     depths.mkdir()
     sparse = np.zeros((150, 200), np.uint16)
@@ -204,7 +204,7 @@ def test_what_generate_leaves_out_or_refuses_is_found_first(assets: Path) -> Non
         ({"scale": (3.0, 4.0)}, "Invalid scale"),
     ],
 )
-def test_settings_that_generate_refuses_are_refused_here(assets: Path, fields: dict[str, Any], message: str) -> None:
+def test_settings_that_generate_rejects_are_rejected(assets: Path, fields: dict[str, Any], message: str) -> None:
     for attempt in (check, lambda *folders, **given: Synthesizer.from_recipe(_recipe(*folders, **given))):
         with pytest.raises(QumadeError, match=message):
             attempt(assets / "bg", assets / "fg", **fields)

@@ -38,7 +38,7 @@ def test_a_dataset_has_one_depth_encoding(
         ("metric", "lossless", {}, {"code": "metres", "bits": 16, "depth_scale": 256.0}),
     ],
 )
-def test_predicted_affine_depth_has_no_range_for_all(
+def test_predicted_affine_depth_has_a_range_per_image(
     works: Any, kind: Any, encoding: str, changes: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     recipe = works.recipe.model_copy(update={"encoding": encoding, **changes})

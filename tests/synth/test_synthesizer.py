@@ -33,7 +33,7 @@ def test_an_item_is_the_rendered_plan(works: Any, synthesizer: Synthesizer) -> N
 
 
 @pytest.mark.parametrize("index", [1200, -1201])
-def test_an_index_out_of_range_is_refused(synthesizer: Synthesizer, index: int) -> None:
+def test_an_index_out_of_range_raises(synthesizer: Synthesizer, index: int) -> None:
     with pytest.raises(IndexError, match=f"no sample {index}: the recipe has 1200"):
         synthesizer[index]
 
@@ -62,7 +62,7 @@ def test_from_a_recipe_or_its_file(works: Any, synthesizer: Synthesizer, tmp_pat
         np.testing.assert_array_equal(made[77].image, synthesizer[77].image)
 
 
-def test_findings_are_kept_and_strict_refuses(works: Any, tmp_path: Path) -> None:
+def test_findings_are_kept_and_strict_raises(works: Any, tmp_path: Path) -> None:
     for name in ("backgrounds", "foregrounds"):
         (tmp_path / name).symlink_to(works.root / name)
     broken = tmp_path / "photos"
@@ -77,7 +77,7 @@ def test_findings_are_kept_and_strict_refuses(works: Any, tmp_path: Path) -> Non
         Synthesizer.from_recipe(recipe, strict=True)
 
 
-def test_scales_that_never_show_enough_are_refused(works: Any) -> None:
+def test_scales_without_enough_visibility_are_rejected(works: Any) -> None:
     recipe = works.recipe.model_copy(update={"min_visible": 1.0})
     foregrounds = tuple(f.__class__(**{**f.__dict__, "scale": (3.0, 4.0)}) for f in works.catalog.foregrounds)
     catalog = Catalog(works.catalog.backgrounds, foregrounds, works.catalog.depth_kind, works.catalog.depth_source)

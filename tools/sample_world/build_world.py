@@ -1,4 +1,4 @@
-"""Builds a road and what stands along it. The ground at z = 0 is exactly flat wherever it is road."""
+"""Build a road and everything along it. The ground at z = 0 is exactly flat wherever it is road."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The pinhole camera: set it in the scene, and say exactly where the ground lies in its picture.
+"""The pinhole camera: set it in the scene and compute the exact ground plane in its image.
 
-Picture coordinates are continuous: (0, 0) is the top-left corner, the pixel of column x and row y has its centre at
+Image coordinates are continuous: (0, 0) is the top-left corner, the pixel of column x and row y has its centre at
 (x + 0.5, y + 0.5). Camera axes: x right, y down, z forward.
 """
 
@@ -37,7 +37,7 @@ class Camera:
 
     @property
     def axes(self) -> Array:
-        """Rows: right, down and forward in world coordinates."""
+        """Return the camera axes as rows: right, down and forward in world coordinates."""
         pitch, roll, yaw = (math.radians(v) for v in (self.pitch_deg, self.roll_deg, self.yaw_deg))
         forward = np.array([math.sin(yaw) * math.cos(pitch), math.cos(yaw) * math.cos(pitch), -math.sin(pitch)])
         level = np.array([math.cos(yaw), -math.sin(yaw), 0.0])
@@ -47,14 +47,14 @@ class Camera:
 
     @property
     def plane(self) -> tuple[float, float, float]:
-        """a, b, c of the ground's inverse depth 1/Z = a u + b v + c (1/m; Z along the view axis)."""
+        """Return a, b, c of the ground's inverse depth 1/Z = a u + b v + c (1/m; Z along the view axis)."""
         n = self.axes @ np.array([0.0, 0.0, -1.0])
         a, b = (float(k / (self.focal_px * self.height_m)) for k in n[:2])
         return a, b, float(n[2] / self.height_m) - a * self.width / 2 - b * self.height / 2
 
     @property
     def horizon(self) -> list[list[float]]:
-        """Where the horizon meets the left and the right edge of the picture: two points (u, v)."""
+        """Return the points (u, v) where the horizon meets the left and the right edge of the image."""
         a, b, c = self.plane
         return [[float(u), -(a * u + c) / b] for u in (0, self.width)]
 
@@ -67,7 +67,7 @@ class Camera:
         )
 
     def describe(self) -> dict[str, object]:
-        """Give what is known of the camera as plain numbers for a JSON file."""
+        """Return the camera parameters as plain numbers for a JSON file."""
         return {
             "width": self.width,
             "height": self.height,
@@ -83,7 +83,7 @@ class Camera:
 
 
 def set_camera(camera: Camera) -> None:
-    """Make `camera` the scene's camera and set the picture's size."""
+    """Make `camera` the scene's camera and set the image's size."""
     scene = bpy.context.scene
     data = bpy.data.cameras.new("camera")
     data.sensor_fit, data.sensor_width = "HORIZONTAL", 36.0

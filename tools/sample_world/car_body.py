@@ -70,7 +70,7 @@ def _smallest(*distances: Array | float) -> Array:
 
 
 def _largest(*distances: Array | float) -> Array:
-    """The distance to what lies inside all of several shapes."""
+    """Return the distance to the intersection of several shapes."""
     return np.maximum.reduce(np.broadcast_arrays(*distances))
 
 

@@ -1,4 +1,4 @@
-"""What a car of each body shape measures: profile curves and where its windows, doors and lamps are.
+"""Dimensions of each car body shape: profile curves and the positions of windows, doors and lamps.
 
 All lengths are metres. X runs from the foremost point (0) to the back, z from the ground up.
 """
@@ -344,7 +344,7 @@ BODY_SHAPES: dict[str, CarShape] = {
 
 
 def varied(shape: CarShape, rng: np.random.Generator) -> CarShape:
-    """Give a shape of slightly other proportions: another model of the same kind."""
+    """Return a shape with slightly different proportions: another model of the same kind."""
     along, up, across = rng.uniform(0.96, 1.05), rng.uniform(0.97, 1.04), rng.uniform(0.98, 1.02)
 
     def stretch(curve: Curve, first: float, second: float) -> Curve:

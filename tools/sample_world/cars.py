@@ -52,7 +52,7 @@ class Car:
 def build_car(car: Car, at: tuple[float, float], heading: float, index: int) -> tuple[list[bpy.types.Object], float]:
     """Build a car that stands on z = 0 with its middle `at` (x, y) and its front towards `heading` (radians from +x).
 
-    Its object index pass is `index`. Gives its objects and its height in metres.
+    Its object index pass is `index`. Returns its objects and its height in metres.
     """
     rng = np.random.default_rng([car.seed, 7])
     shape = varied(BODY_SHAPES[car.shape], rng)
@@ -79,7 +79,7 @@ def build_car(car: Car, at: tuple[float, float], heading: float, index: int) -> 
 
 
 def car_size(car: Car) -> tuple[float, float]:
-    """Give length and width in metres of the car as built."""
+    """Return length and width of the built car in metres."""
     shape = varied(BODY_SHAPES[car.shape], np.random.default_rng([car.seed, 7]))
     return (shape.cargo[1] if shape.cargo else shape.length), shape.width
 

@@ -1,4 +1,4 @@
-"""From linear light to a picture: haze by distance, exposure, a film's curve, 8 bits."""
+"""From linear light to an image: haze by distance, exposure, a film's curve, 8 bits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HAZE_LAYER_M = 150.0  # the haze's depth straight up
 
 
 def add_haze(light: Array, fine_depth: Array, camera: Camera, haze_per_m: float, haze: Array) -> Array:
-    """Veil a picture's light [H, W, 3] by its depth in metres [n H, n W], n times as fine (Koschmieder's law)."""
+    """Veil an image's light [H, W, 3] by its depth in metres [n H, n W], n times as fine (Koschmieder's law)."""
     rows, columns = light.shape[:2]
     fine = fine_depth.shape[0] // rows
     v, u = (np.mgrid[: rows * fine, : columns * fine] + 0.5) / fine
@@ -30,7 +30,7 @@ def add_haze(light: Array, fine_depth: Array, camera: Camera, haze_per_m: float,
 
 
 def exposure_for(light: Array, key: float) -> float:
-    """The factor that brings a picture's mean luminance (geometric) to `key`, unless its bright parts would burn."""
+    """The factor that brings an image's mean luminance (geometric) to `key`, unless its bright parts would burn."""
     luminance = np.maximum(light[..., :3] @ np.array([0.2126, 0.7152, 0.0722]), 1e-4)
     return float(min(key / np.exp(np.mean(np.log(luminance))), BRIGHTEST / np.percentile(luminance, 94)))
 

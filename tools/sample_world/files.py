@@ -1,4 +1,4 @@
-"""What is written of each rendered scene, and where."""
+"""Write the files of each rendered scene."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SKY_LABEL = 10
 
 
 class _Stage:
-    """A scene that stands ready to be rendered."""
+    """A scene that is ready to be rendered."""
 
     def __init__(self, scene: Scene) -> None:
         render.fresh_scene()
@@ -44,12 +44,12 @@ class _Stage:
         set_camera(scene.camera)
 
     def whole(self, samples: int, fine_depth: Array) -> Array:
-        """Render all there is, in haze: linear RGB."""
+        """Render the whole scene in haze: linear RGB."""
         colour = render.light(samples)[..., :3]
         return develop.add_haze(colour, fine_depth, self.scene.camera, self.light.haze_per_m, self.haze)
 
     def car_alone(self, samples: int) -> tuple[Array, Array]:
-        """Render the cars lit by surroundings that the camera does not see: premultiplied RGBA, and fine depth."""
+        """Render the cars in the light of invisible surroundings: premultiplied RGBA, and fine depth."""
         for obj in self.surroundings:
             obj.visible_camera = False
         with render.only_within(*self._cars_box()):
@@ -60,7 +60,7 @@ class _Stage:
         return rgba, np.where(index > 0, depth, np.float32(np.inf))
 
     def car_coverage(self) -> NDArray[np.uint8]:
-        """Render the cars' alpha where nothing stands before them."""
+        """Render the alpha of the parts of the cars that nothing hides."""
         if not self.cars:
             return np.zeros((self.scene.camera.height, self.scene.camera.width), dtype=np.uint8)
         for obj in self.surroundings:
@@ -72,7 +72,7 @@ class _Stage:
         return np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8)
 
     def _cars_box(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of the cars in the picture with room to spare, as shares of its size."""
+        """Left, top, right, bottom of the cars in the image with room to spare, as shares of its size."""
         bpy.context.view_layer.update()
         corners = np.array([tuple(obj.matrix_world @ Vector(c)) for obj in self.cars for c in obj.bound_box])
         camera = self.scene.camera
@@ -95,7 +95,7 @@ class _Stage:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write sorted JSON with one entry a line group."""
+    """Write sorted, indented JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -110,7 +110,7 @@ def _labels(material: NDArray[np.int32]) -> NDArray[np.uint8]:
 
 
 def write_background(scene: Scene, folder: Path, samples: int) -> dict[str, Any]:
-    """Write picture, depth and labels of a road; give its camera."""
+    """Write image, depth and labels of a road; return its camera."""
     stage = _Stage(scene)
     depth, material, _ = render.geometry(1)
     colour = stage.whole(samples, depth)
@@ -122,7 +122,7 @@ def write_background(scene: Scene, folder: Path, samples: int) -> dict[str, Any]
 
 
 def write_foreground(scene: Scene, folder: Path, samples: int) -> dict[str, Any]:
-    """Write a cut-out and its relief, cropped to the object; give what is known of it."""
+    """Write a cut-out and its relief, cropped to the object; return its metadata."""
     stage = _Stage(scene)
     for obj in stage.surroundings:  # no twigs' shadows on a car that will stand elsewhere
         if obj.name.startswith(("tree", "tuft")) or (np.hypot(*obj.location[:2]) < 25 and obj.name.startswith("plate")):
@@ -152,7 +152,7 @@ def write_foreground(scene: Scene, folder: Path, samples: int) -> dict[str, Any]
 
 
 def _object_box(alpha: NDArray[np.uint8], margin: int = 2) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the object with its margin."""
+    """Return left, top, right, bottom of the object with its margin."""
     rows, columns = np.flatnonzero((alpha > 0).any(axis=1)), np.flatnonzero((alpha > 0).any(axis=0))
     left, top, right, bottom = columns[0] - margin, rows[0] - margin, columns[-1] + 1 + margin, rows[-1] + 1 + margin
     if left < 0 or top < 0 or right > alpha.shape[1] or bottom > alpha.shape[0]:
@@ -163,7 +163,7 @@ def _object_box(alpha: NDArray[np.uint8], margin: int = 2) -> tuple[int, int, in
 
 
 def _check_contact(scene: Scene, contact: tuple[float, float], depth_m: float) -> None:
-    """Refuse a view in which something else than a tyre on the ground is lowest in the picture."""
+    """Reject a view in which the lowest point in the image is not a tyre on the ground."""
     a, b, c = scene.camera.plane
     ground = 1 / (a * contact[0] + b * contact[1] + c)
     if abs(ground / depth_m - 1) > 0.014:
@@ -171,14 +171,14 @@ def _check_contact(scene: Scene, contact: tuple[float, float], depth_m: float) -
 
 
 def _contact_point(alpha: NDArray[np.uint8]) -> tuple[float, float]:
-    """The contact in continuous coordinates: the middle of the lowest row's extent, at that row's lower edge."""
+    """Return the contact in continuous coordinates: the middle of the lowest row's extent, at that row's lower edge."""
     _, row = truth.contact_of(alpha)
     columns = np.flatnonzero(alpha[row] >= 128)
     return float(columns[0] + columns[-1] + 1) / 2, float(row + 1)
 
 
 def write_reference(scene: Scene, folder: Path, samples: int) -> dict[str, Any]:
-    """Write picture, mask, depth and instances of a road with cars; give its camera and cars."""
+    """Write image, mask, depth and instances of a road with cars; return its camera and cars."""
     stage = _Stage(scene)
     fine_depth, _, fine_index = render.geometry()
     mask = stage.car_coverage()
@@ -206,7 +206,7 @@ def write_reference(scene: Scene, folder: Path, samples: int) -> dict[str, Any]:
 
 
 def write_pair(scene: Scene, folder: Path, samples: int) -> dict[str, Any]:
-    """Write a road with and without a car, and the car alone; give camera and placement."""
+    """Write a road with and without a car, and the car alone; return camera and placement."""
     stage = _Stage(scene)
     home = folder / "pairs" / scene.name
     fine_depth, _, fine_index = render.geometry()

@@ -14,7 +14,7 @@ __all__ = ["Land", "grass"]
 
 
 class Land:
-    """The height of the land in metres; a hair below the road, so that the road's surface is the one that is seen."""
+    """Return the height of the land in metres, slightly below the road so the road's surface stays visible."""
 
     def __init__(self, world: World, path: Path, rng: np.random.Generator) -> None:
         self.world, self.path = world, path
@@ -22,7 +22,7 @@ class Land:
         self.crop_of = rng.integers(0, 4, size=(12, 9))
 
     def height(self, points: Array) -> Array:
-        """Height of world points [N, 2]."""
+        """Return the height of world points [N, 2]."""
         r, angle = np.hypot(*points.T), np.arctan2(points[:, 0], points[:, 1])
         waves = np.zeros(len(points))
         for k, phase in enumerate(self.phases, start=1):
@@ -34,7 +34,7 @@ class Land:
         return np.maximum(height, 0.0) - 0.004 - np.clip(r - 4000, 0, None) * 0.02
 
     def build(self, near: bpy.types.Material) -> None:
-        """Build the land around the camera out to the horizon; `near` covers what lies by the road."""
+        """Build the land around the camera out to the horizon; `near` covers the land by the road."""
         radii = np.concatenate([np.linspace(0, 60, 13), np.geomspace(66, 6000, 60)])
         angles = np.linspace(0, 2 * np.pi, 361)[:-1]
         r, angle = np.meshgrid(radii, angles, indexing="ij")
@@ -58,7 +58,7 @@ class Land:
 
 
 def grass(world: World) -> bpy.types.Material:
-    """The grass of the season."""
+    """Return the grass of the season."""
     low, high = {
         "green": ((0.035, 0.075, 0.014), (0.11, 0.16, 0.035)),
         "dry": ((0.13, 0.11, 0.04), (0.27, 0.23, 0.10)),

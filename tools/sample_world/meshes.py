@@ -1,4 +1,4 @@
-"""Meshes from arrays: the few shapes that everything in the road world is built of."""
+"""Meshes from arrays: the few shapes that make up the road world."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add_mesh(
     smooth: bool = False,
     attributes: Mapping[str, Array] | None = None,
 ) -> bpy.types.Object:
-    """Make an object of vertices [N, 3] in metres and faces; attributes are floats a vertex, slots materials a face."""
+    """Make an object of vertices [N, 3] in metres and faces; attributes are floats per vertex, slots per face."""
     mesh = bpy.data.meshes.new(name)
     mesh.from_pydata(np.asarray(verts, dtype=float).tolist(), [], [list(map(int, face)) for face in faces])
     for entry in material if isinstance(material, (list, tuple)) else [material]:
@@ -43,7 +43,7 @@ def add_mesh(
 
 
 def box(size: Sequence[float], centre: Sequence[float], bevel: float = 0.0) -> Part:
-    """Give the vertices and faces of a box; with a bevel its corners are cut (24 vertices)."""
+    """Return the vertices and faces of a box; a bevel cuts its corners (24 vertices)."""
     half = np.asarray(size, dtype=float) / 2
     bevel = min(bevel, float(half.min()) * 0.9)
     if bevel <= 0:
@@ -96,7 +96,7 @@ def lathe(profile: Sequence[tuple[float, float]], steps: int) -> Part:
 
 
 def cube_surface(nx: int, ny: int, nz: int) -> tuple[Array, NDArray[np.int64]]:
-    """Give the surface of the unit cube as a welded grid of nx x ny x nz cells: vertices in [0, 1] and quads."""
+    """Return the surface of the unit cube as a welded grid of nx x ny x nz cells: vertices in [0, 1] and quads."""
     size = np.array([nx, ny, nz])
     quads = []
     for axis in range(3):

@@ -78,7 +78,7 @@ def kerbed_block(
                 points.append((s, near + radius - (radius - inset) * np.sin(angle)))
             if corner == s0:
                 first, last = s0 + radius, s1 - max(round_end, inset + 0.05)
-                # As many points whatever the inset: rings are joined point by point.
+                # The number of points is independent of the inset because rings are joined point by point.
                 count = max(2, int((s1 - s0 - round_start - round_end) / 2))
                 points += [(s, near + inset) for s in np.linspace(first, last, count)[1:-1]]
         back = np.linspace(s1 - inset, s0 + inset, max(2, int((s1 - s0) / 2)))

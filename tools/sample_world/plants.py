@@ -104,7 +104,7 @@ def tuft(rng: np.random.Generator, blades: int, height: float, foliage: bpy.type
 
 
 def copy_at(obj: bpy.types.Object, x: float, y: float, turn: float, scale: float, z: float = 0.0) -> bpy.types.Object:
-    """Stand another copy of an object somewhere; the mesh is shared."""
+    """Place another copy of an object; the mesh is shared."""
     twin = bpy.data.objects.new(obj.name, obj.data)
     twin.location, twin.rotation_euler, twin.scale = (x, y, z), (0.0, 0.0, turn), (scale, scale, scale)
     bpy.context.scene.collection.objects.link(twin)
@@ -116,6 +116,6 @@ def _plant(limbs: list[Part], leaves: Part, bark: bpy.types.Material, foliage: b
     verts, faces = merge([wood, leaves])
     slots = [0] * len(wood[1]) + [1] * len(leaves[1])
     obj = add_mesh("tree", verts, faces, [bark, foliage], slots=slots)
-    obj.location = (0.0, 0.0, -500.0)  # the pattern itself waits under the ground, its copies are seen
+    obj.location = (0.0, 0.0, -500.0)  # the pattern itself lies under the ground; only its copies are visible
     obj.hide_render = True
     return obj

@@ -1,4 +1,4 @@
-"""Rendering with Cycles: the picture's linear light, and exact geometry without anti-aliasing."""
+"""Rendering with Cycles: the image's linear light, and exact geometry without anti-aliasing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FINE = 3  # geometry is rendered this many times finer; odd, so that the middle 
 
 
 def fresh_scene(threads: int = 2) -> None:
-    """Forget everything and start an empty scene that renders with Cycles on the processor."""
+    """Start an empty scene that renders with Cycles on the CPU."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
@@ -61,7 +61,7 @@ def bare(samples: int, percent: int = 100) -> Array:
 
 @contextmanager
 def only_within(left: float, top: float, right: float, bottom: float) -> Iterator[None]:
-    """Render a part of the picture alone (shares of its size from the top-left corner); the rest stays empty."""
+    """Render a part of the image alone (shares of its size from the top-left corner); the rest stays empty."""
     render = bpy.context.scene.render
     render.border_min_x, render.border_max_x = max(left, 0.0), min(right, 1.0)
     render.border_min_y, render.border_max_y = max(1.0 - bottom, 0.0), min(1.0 - top, 1.0)
@@ -73,7 +73,7 @@ def only_within(left: float, top: float, right: float, bottom: float) -> Iterato
 
 
 def coverage(samples: int = 32) -> Array:
-    """Render alpha alone [H, W]: how much of each pixel what is not held out covers."""
+    """Render alpha alone [H, W]: the coverage of each pixel by objects that are not held out."""
     scene = bpy.context.scene
     scene.render.film_transparent = True
     scene.cycles.samples, scene.cycles.use_denoising = samples, False

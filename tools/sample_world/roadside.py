@@ -1,4 +1,4 @@
-"""What lines a road: lamps, signs, fences, walls, rails and posts."""
+"""Objects along a road: lamps, signs, fences, walls, rails and posts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def is_free(world: World, s: float, margin: float) -> bool:
 
 
 def turned_to_road(path: Path, s: float, side: int) -> float:
-    """The turn that makes a front look at the road: the local x axis runs along it."""
+    """Return the rotation that turns a front towards the road: the local x axis runs along it."""
     along = math.pi / 2 - float(path.direction(s))
     return along if side < 0 else along + math.pi
 

@@ -1,4 +1,4 @@
-"""Which scenes there are: 24 backgrounds and 24 cut-outs by hand, reference scenes and pairs by their seeds."""
+"""The scenes: 24 backgrounds and 24 cut-outs by hand, reference scenes and pairs by their seeds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REFERENCE_SIZE = (224, 168)
 
 @dataclass(frozen=True)
 class Standing:
-    """A car and where it stands."""
+    """A car and its position."""
 
     car: Car
     at: tuple[float, float]
@@ -102,7 +102,7 @@ _BACKGROUNDS: list[tuple[World, float, float, float, float, float, float]] = [
     ),
 ]
 
-# shape, paint, heading of the front against the direction to the right of the picture, how wide it shows in pixels
+# shape, paint, heading of the front against the direction to the right of the image, how wide it shows in pixels
 _FOREGROUNDS: list[tuple[str, str, float, int]] = [
     ("hatchback", "red", -62, 210),
     ("hatchback", "white", 135, 240),
@@ -266,7 +266,7 @@ def _apart(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _stand_cars(rng: np.random.Generator, world: World, camera: Camera, count: int, seed: int) -> tuple[Standing, ...]:
-    """Stand cars in lanes, at the kerb and in the crossing street, apart from each other and in the picture."""
+    """Place cars in lanes, at the kerb and in the crossing street, apart from each other and in the image."""
     path, lane = road_path(world), world.lane_m
     shapes = ["hatchback", "saloon", "estate", "suv", "van", "pickup", "truck", "bus"]
     standing: list[Standing] = []

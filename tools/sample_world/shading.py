@@ -16,7 +16,7 @@ Colour = tuple[float, float, float]
 
 
 class Graph:
-    """The node tree of a material or a world; each method adds one node and gives its output."""
+    """The node tree of a material or a world; each method adds one node and returns its output."""
 
     def __init__(self, owner: bpy.types.Material | bpy.types.World) -> None:
         self.tree = owner.node_tree
@@ -24,7 +24,7 @@ class Graph:
 
     @classmethod
     def material(cls, name: str, label: int) -> tuple[bpy.types.Material, Graph]:
-        """Make a material whose index pass is `label` + 1, so that 0 stays what no material covers."""
+        """Make a material whose index pass is `label` + 1, so 0 marks pixels without a material."""
         material = bpy.data.materials.new(name)
         material.use_nodes = True
         material.pass_index = label + 1
@@ -47,7 +47,7 @@ class Graph:
             socket.default_value = value
 
     def where(self, kind: str = "position") -> Socket:
-        """Give coordinates: world 'position', or the object's own ('object')."""
+        """Return coordinates: world 'position', or the object's own ('object')."""
         if kind not in self.coordinates:
             if kind == "position":
                 self.coordinates[kind] = self.node("ShaderNodeNewGeometry").outputs["Position"]
@@ -83,14 +83,14 @@ class Graph:
         return self.node("ShaderNodeMapping", {"Vector": vector, "Scale": tuple(scale)}).outputs[0]
 
     def mix(self, factor: Value, a: Value, b: Value) -> Socket:
-        """Mixture two colours."""
+        """Mix two colours."""
         node = self.node("ShaderNodeMix", data_type="RGBA")
         for index, value in ((0, factor), (6, a), (7, b)):
             self.feed(node.inputs[index], value)
         return node.outputs[2]
 
     def blend(self, factor: Value, a: Value, b: Value) -> Socket:
-        """Mixture two numbers."""
+        """Mix two numbers."""
         node = self.node("ShaderNodeMix", data_type="FLOAT")
         for index, value in ((0, factor), (2, a), (3, b)):
             self.feed(node.inputs[index], value)

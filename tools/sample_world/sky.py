@@ -28,14 +28,14 @@ class Light:
     cloud: float = 0.3  # share of the sky; 1 is overcast and hides the sun
     haze_per_m: float = 0.0004
     wet: float = 0.0
-    key: float = 0.36  # mean brightness of the exposed picture
+    key: float = 0.36  # mean brightness of the exposed image
 
 
 def set_sky(light: Light, seed: int) -> Array:
     """Light a scene that is still empty: its sky is drawn once into a panorama, and its sun becomes a lamp.
 
     A panorama is many times quicker to look up than the sky's own noise, and a lamp samples without fireflies. The seed
-    moves the clouds. Gives the light of the haze, the mean of the sky above the horizon ahead: linear RGB [3].
+    moves the clouds. Returns the light of the haze, the mean of the sky above the horizon ahead: linear RGB [3].
     """
     overcast = light.cloud >= 1
     veiled = _panorama(light, seed)
@@ -89,7 +89,7 @@ def _look_around(width: int) -> Array:
 
 @lru_cache(maxsize=64)
 def _sun(light: Light) -> tuple[tuple[float, float, float], float]:
-    """Colour (greatest channel 1) and irradiance of the clear sky's sun, from drawing the sky with and without it."""
+    """Return colour (greatest channel 1) and irradiance of the sun, from drawing the clear sky with and without it."""
     width = 360
     views = []
     for disc in (True, False):

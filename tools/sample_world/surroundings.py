@@ -1,4 +1,4 @@
-"""What stands beside a road: buildings, trees, lamps, signs and fences, by the kind of place."""
+"""Objects beside a road: buildings, trees, lamps, signs and fences, by the kind of place."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["furnish"]
 
 
 def furnish(world: World, path: Path, land: Land, rng: np.random.Generator) -> None:
-    """Put everything beside the road where the kind of place wants it."""
+    """Place everything beside the road that the kind of place needs."""
     trees = _tree_patterns(world, rng)
     palette = make_palette(rng)
     kerb = world.half_m + world.pavement_m

@@ -27,10 +27,10 @@ def nearest_sample(values: NDArray, valid: NDArray[np.bool_]) -> NDArray:
 def settle(
     mask: NDArray[np.uint8], fine_depth: Array, fine_index: NDArray[np.int32]
 ) -> tuple[Array, NDArray[np.uint8]]:
-    """Give depth in metres and the instance map for a coverage mask [H, W]: instance != 0 exactly where mask >= 128.
+    """Return depth in metres and the instance map for a coverage mask [H, W]: instance != 0 exactly where mask >= 128.
 
-    Geometry has no anti-aliasing; where its pixel centre falls on the other side of a silhouette than most of the
-    coverage does, the nearest of its finer samples on the right side is taken.
+    Geometry has no anti-aliasing; where a pixel centre lies on the other side of a silhouette than most of the
+    coverage, the nearest finer sample on the correct side is used.
     """
     on = mask >= 128
     depth = nearest_sample(fine_depth, fine_index == 0)
@@ -42,22 +42,22 @@ def settle(
 
 
 def encode_depth(depth_m: Array) -> NDArray[np.uint16]:
-    """16-bit metric depth: metres x 256, 65535 for what is farther than that."""
+    """Encode depth in 16 bits: metres x 256, 65535 for anything farther."""
     codes = np.rint(np.where(np.isinf(depth_m), 1e9, depth_m) * DEPTH_SCALE)
     return np.clip(codes, 1, BEYOND).astype(np.uint16)
 
 
 def contact_of(alpha: NDArray[np.uint8]) -> tuple[int, int]:
-    """Column and row of the pixel where an object stands: the middle of the lowest row that is at least half opaque."""
+    """Return column and row of the contact pixel: the middle of the lowest row that is at least half opaque."""
     rows = np.flatnonzero((alpha >= 128).any(axis=1))
     columns = np.flatnonzero(alpha[rows[-1]] >= 128)
     return int((columns[0] + columns[-1] + 1) // 2), int(rows[-1])
 
 
 def relief_of(alpha: NDArray[np.uint8], fine_depth: Array) -> tuple[Array, float]:
-    """Relief in metres [H, W] from the contact along the view axis, and the depth of the contact pixel.
+    """Return relief in metres [H, W] from the contact along the view axis, and the depth of the contact pixel.
 
-    The rim (0 < alpha < 128) takes the relief of the nearest opaque pixel; outside it is NaN.
+    The boundary (0 < alpha < 128) takes the relief of the nearest opaque pixel; outside it is NaN.
     """
     depth = nearest_sample(fine_depth, np.isfinite(fine_depth))
     rows, columns = ndimage.distance_transform_edt(alpha < 128, return_distances=False, return_indices=True)
@@ -68,6 +68,6 @@ def relief_of(alpha: NDArray[np.uint8], fine_depth: Array) -> tuple[Array, float
 
 
 def encode_relief(relief_m: Array) -> NDArray[np.uint16]:
-    """16-bit relief: 32768 + metres x 1024, 0 outside the object."""
+    """Encode relief in 16 bits: 32768 + metres x 1024, 0 outside the object."""
     codes = np.clip(np.rint(RELIEF_ZERO + np.nan_to_num(relief_m) * RELIEF_SCALE), 1, 65535)
     return np.where(np.isnan(relief_m), 0, codes).astype(np.uint16)

@@ -17,7 +17,7 @@ def build_wheel(
 ) -> list[bpy.types.Object]:
     """Build a wheel about the origin with its axle along y and its outer side towards +y.
 
-    The tyre is flat below, as under load, so that what is lowest in a picture is where it meets the ground.
+    The tyre is flattened below, as under load, so its lowest point in an image is where it meets the ground.
     """
     rim, half = radius * 0.68, width / 2
     tyre = [

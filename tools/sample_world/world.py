@@ -1,4 +1,4 @@
-"""A road scene in figures: what lies along one road, and the line of the road. Nothing here builds anything."""
+"""Parameters of a road scene and the line of its road. This module builds no geometry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CROSS_HALF_M = 3.4  # half the width of a crossing street
 
 @dataclass(frozen=True)
 class World:
-    """What a road scene consists of. `kind`: country, suburb, city or industry."""
+    """The parameters of a road scene. `kind`: country, suburb, city or industry."""
 
     kind: str
     seed: int
@@ -34,7 +34,7 @@ class World:
 
     @property
     def half_m(self) -> float:
-        """Half the width of the road."""
+        """Return half the width of the road."""
         return self.lanes * self.lane_m / 2 + (0.4 if self.kind == "country" else 0.25)
 
     @property
@@ -43,5 +43,5 @@ class World:
 
 
 def road_path(world: World) -> Path:
-    """The line of the main road; the camera stands at its s = 0."""
+    """Return the line of the main road; the camera stands at its s = 0."""
     return Path(bend_at=world.bend_at_m, radius=world.bend_radius_m)

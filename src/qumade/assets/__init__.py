@@ -1,1 +1,1 @@
-"""What can be pasted on what: reading, auditing, identities, catalog, bundled samples."""
+"""Backgrounds and foregrounds: reading, auditing, identities, catalog, bundled samples."""

@@ -1,4 +1,4 @@
-"""Backgrounds of the catalog: each photo with what its depth map and its label map tell."""
+"""Backgrounds of the catalog: each photo with its depth map, its label map and the survey of its ground."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,12 +23,12 @@ from qumade.recipe import Recipe, for_file
 __all__ = ["Maps", "SurveyedBackground", "catalog_backgrounds", "depth_kind", "match_maps", "survey_photo"]
 
 LABEL_SUFFIXES = (".png", ".npy")
-_PRESENT_SHARE = 0.001  # less of the target class than this is noise of the label map
+_PRESENT_SHARE = 0.001  # less of the target class than this is label noise
 
 
 @dataclass(frozen=True)
 class Maps:
-    """The depth map and the label map of each photo that has one, and what the depth means."""
+    """The depth map and the label map of each photo that has one, and the kind of depth."""
 
     depths: dict[Path, Path]
     labels: dict[Path, Path]
@@ -37,9 +37,9 @@ class Maps:
 
 @dataclass(frozen=True, eq=False)
 class SurveyedBackground:
-    """A photo with its maps, labels int32 [H, W] and inverse depth float32 [H, W], and what they tell.
+    """A photo with its maps, labels int32 [H, W] and inverse depth float32 [H, W], and the survey of its ground.
 
-    `survey` is None where a map is missing or cannot be read. With an error among the findings it is left out.
+    `survey` is None if a map is missing or cannot be read. A photo with an error among its findings is left out.
     """
 
     scan: ScannedBackground
@@ -56,14 +56,14 @@ class SurveyedBackground:
 
 
 def depth_kind(recipe: Recipe, depths: dict[Path, Path]) -> DepthKind:
-    """What the depth of a recipe means, given the depth map of each background."""
+    """Returns the kind of a recipe's depth, given the depth map of each background."""
     if recipe.depths is None:
         return "scaled"
     return "metric" if any(path.suffix.lower() == ".png" for path in depths.values()) else recipe.depths_kind
 
 
 def match_maps(recipe: Recipe, scanned: Sequence[ScannedBackground]) -> Maps:
-    """The maps of equal stem of each photo. Raises QumadeError where that cannot be told."""
+    """Finds the maps with the same stem as each photo. Raises QumadeError if the match is ambiguous."""
     paths = [scan.path for scan in scanned]
     depths = {} if recipe.depths is None else match_depths(paths, recipe.depths)
     labels = {} if recipe.labels is None else match_stems(paths, recipe.labels, LABEL_SUFFIXES, "labels")
@@ -79,8 +79,10 @@ def catalog_backgrounds(
     progress: bool = False,
     look: Callable[[SurveyedBackground], None] | None = None,
 ) -> tuple[list[Background], DepthKind]:
-    """The usable backgrounds and the kind of their depth; what is wrong with others is added to the findings. `look`
-    is called with the survey of each photo, where the recipe has label or depth maps."""
+    """Returns the usable backgrounds and the kind of their depth; problems with the others are added to the findings.
+
+    `look` is called with the survey of each photo if the recipe has label or depth maps.
+    """
     maps = match_maps(recipe, scanned)
     identities = group_identities([s.signature for s in scanned], [s.width / s.height for s in scanned]).identity
     backgrounds = []
@@ -97,7 +99,7 @@ def catalog_backgrounds(
 
 
 def survey_photo(recipe: Recipe, scan: ScannedBackground, scheme: LabelScheme | None, maps: Maps) -> SurveyedBackground:
-    """Reads the maps of one photo and surveys its ground. Whatever is wrong with a map is a finding."""
+    """Reads the maps of one photo and surveys its ground. A problem with a map becomes a finding."""
     depth_path, labels_path = maps.depths.get(scan.path), maps.labels.get(scan.path)
     labels, inverse_depth, survey = None, None, None
     where = printable(scan.path)
@@ -111,16 +113,16 @@ def survey_photo(recipe: Recipe, scan: ScannedBackground, scheme: LabelScheme | 
         findings += [Finding("warning", "background", where, "ground", note) for note in survey.notes]
         if recipe.present == "skip" and survey.present_share > _PRESENT_SHARE:
             detail = f"shows {', '.join(recipe.target)} on {survey.present_share:.1%} of its pixels"
-            raise _Unusable("present", f"{detail}; left out as the recipe says")
+            raise _Unusable("present", f"{detail}; left out by the recipe (present: skip)")
         problem = _problem(recipe, scan.name, survey)
         if problem is not None and recipe.no_ground == "skip":
-            raise _Unusable("no_ground", f"{problem}; left out as the recipe says (no_ground: skip)")
+            raise _Unusable("no_ground", f"{problem}; left out by the recipe (no_ground: skip)")
         if problem is not None:
             detail = f"{problem}; objects are placed at random"
             findings.append(Finding("warning", "background", where, "no_ground", detail))
             survey = replace(survey, standing=None)
     except _Unusable as error:
-        # Warnings are of what is used.
+        # Warnings are only for photos that are used.
         findings = [Finding("error", "background", where, error.reason, str(error))]
     return SurveyedBackground(scan, labels_path, depth_path, labels, inverse_depth, survey, tuple(findings))
 
@@ -135,7 +137,7 @@ def _labels(recipe: Recipe, scan: ScannedBackground, path: Path | None) -> NDArr
     if recipe.labels is None:
         return None
     if path is None:
-        raise _Unusable("no-labels", f"has no label map of equal stem in {printable(recipe.labels)}")
+        raise _Unusable("no-labels", f"has no label map with the same stem in {printable(recipe.labels)}")
     try:
         return read_labels(path, (scan.width, scan.height), scan.path)
     except UnusablePicture as error:
@@ -148,7 +150,7 @@ def _inverse_depth(
     if recipe.depths is None:
         return None
     if path is None:
-        raise _Unusable("no-depth", f"has no depth map of equal stem in {printable(recipe.depths)}")
+        raise _Unusable("no-depth", f"has no depth map with the same stem in {printable(recipe.depths)}")
     try:
         inverse_depth = read_inverse_depth(path, (scan.width, scan.height), kind)
     except UnusablePicture as error:
@@ -158,14 +160,14 @@ def _inverse_depth(
 
 
 def _problem(recipe: Recipe, name: str, survey: Survey) -> str | None:
-    """Why objects cannot be placed on the ground as the recipe's policies want, None where they can."""
+    """Returns why the recipe's policies cannot place objects on the ground, None if they can."""
     if survey.standing is None or not set(recipe.policies) - {"random"}:
         return None
     if not any(table.pixels.size for table in survey.standing):
         return f"has nowhere to stand: no clean patch of {', '.join(recipe.ground)}"
     if "perspective" in recipe.policies and not survey.horizon_told:
-        give = f"give it one, as horizon: {{{name}: 0.5, default: labels}}"
-        return f"has a label map that does not tell the horizon, which perspective placement needs ({give})"
+        give = f"give it one, such as horizon: {{{name}: 0.5, default: labels}}"
+        return f"has a label map that does not determine the horizon, which perspective placement needs ({give})"
     if "perspective" in recipe.policies and (survey.plane is None or np.isnan(survey.horizon_level)):
         return f"has no known horizon, which perspective placement needs ({'; '.join(survey.notes)})"
     return None
@@ -198,6 +200,6 @@ def _refuse_unknown(recipe: Recipe, inverse_depth: NDArray[np.float32], kind: De
     if unknown and not (kind == "metric" and recipe.encoding == "lossless"):
         raise _Unusable(
             "unknown-depth",
-            f"has a depth map with {unknown:.1%} unknown pixels; must be none, for only metric depth with encoding "
-            "'lossless' can hold them",
+            f"has a depth map with {unknown:.1%} unknown pixels; must have none, because only metric depth with "
+            "encoding 'lossless' can store them",
         )

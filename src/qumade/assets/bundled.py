@@ -1,4 +1,4 @@
-"""The samples that come with the package: a rendered road world of which everything is known to the pixel."""
+"""The samples that come with the package: a rendered road world with pixel-exact ground truth."""
 
 import json
 import os
@@ -14,15 +14,15 @@ __all__ = ["bundled_folder", "write_samples"]
 
 
 def bundled_folder() -> Path:
-    """Give the folder of the bundled samples; its README.md says what lies in it."""
+    """Return the folder of the bundled samples; its README.md describes the contents."""
     return Path(str(files("qumade.assets") / "bundled"))
 
 
 def write_samples(folder: Path) -> None:
     """Copy the bundled samples into `folder` and write a recipe.yaml that works on them.
 
-    Each file appears under its name only when it is whole, and running again after a kill completes the copy; files
-    that are there already are written again. Raises QumadeError if `folder` is no folder, or holds anything else.
+    Each file appears under its name only when it is complete. Existing samples are written again, so a second run
+    completes an interrupted copy. Raises QumadeError if `folder` is not a folder or contains other files.
     """
     source = bundled_folder()
     names = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
@@ -43,7 +43,7 @@ def write_samples(folder: Path) -> None:
 
 
 def _recipe(source: Path) -> str:
-    """A recipe for the samples: metric depth, cars on the road at their true size, three in ten at random."""
+    """Return a recipe for the samples: metric depth, cars on the road at true size, 30 % placed at random."""
     cameras = json.loads((source / "cameras.json").read_text("utf-8"))["backgrounds"]
     cars = json.loads((source / "foregrounds.json").read_text("utf-8"))
     fields = {

@@ -1,4 +1,4 @@
-"""What planning needs to know of the assets, without their pixels."""
+"""The facts about assets that planning needs, without their pixels."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,12 +19,13 @@ DepthSource = Literal["prior", "depths"]
 
 @dataclass(frozen=True)
 class Background:
-    """A photo to paste on. Geometry is in its own pixels.
+    """A photo to paste on. Geometry is in pixels of the photo.
 
-    Contacts take their inverse depth from `plane`, else from `coarse_depth`: float32 [h, w], the mean inverse depth of
-    the cells of a grid stretched over the photo, NaN where unknown. `horizon_level` is the inverse depth infinitely
-    far: 0 but for affine depth, NaN where its shift is unknown. `coarse_occluder` is a grid of the same size, of what
-    may hide objects, 0 elsewhere. `standing` has a table for each of the catalog's `places`, None without label map.
+    A contact takes its inverse depth from `plane`, or else from `coarse_depth`: float32 [h, w], the mean inverse depth
+    in the cells of a grid over the photo, NaN where unknown. `horizon_level` is the inverse depth at infinity: 0 except
+    for affine depth, NaN if its shift is unknown. `coarse_occluder` is a grid of the same size with the inverse depth
+    of everything that may hide objects, 0 elsewhere. `standing` has a table for each of the catalog's `places`; it is
+    None without a label map.
     """
 
     name: str
@@ -47,11 +48,11 @@ class Background:
 
 @dataclass(frozen=True)
 class Foreground:
-    """A cut-out, cropped to the object; mirrored where `flip`.
+    """A cut-out, cropped to the object; mirrored if `flip`.
 
-    `contact` is the point where it stands in pixels of the crop, `silhouette` float32 [32, 32] the share of each cell
-    of a grid stretched over the crop that is opaque. `place` is the number of the classes to stand on in the
-    catalog's `places`.
+    `contact` is the point where it touches the ground, in pixels of the crop. `silhouette` float32 [32, 32] is the
+    opaque share of each cell of a grid over the crop. `place` is the index of its standing classes in the catalog's
+    `places`.
     """
 
     name: str
@@ -74,7 +75,7 @@ class Foreground:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All assets of a recipe, in the order of the triple loop, and what their depth means."""
+    """All assets of a recipe, in the order of the triple loop, and the kind and source of their depth."""
 
     backgrounds: tuple[Background, ...]
     foregrounds: tuple[Foreground, ...]

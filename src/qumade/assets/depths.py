@@ -1,4 +1,4 @@
-"""Depth maps of backgrounds: 16-bit PNG in metres, or .npy of inverse depth."""
+"""Read depth maps of backgrounds: 16-bit PNG in metres, or .npy of inverse depth."""
 
 import os
 from collections.abc import Sequence
@@ -18,15 +18,17 @@ from qumade.io.pictures import UnusablePicture
 __all__ = ["DEPTH_SCALE", "coarse_mean", "match_depths", "read_inverse_depth"]
 
 DEPTH_SCALE = 256.0
-"""Levels of a 16-bit depth PNG a metre: the KITTI convention. 0 is unknown, 65535 farther than that."""
+"""Levels per metre in a 16-bit depth PNG: the KITTI convention. 0 is unknown, 65535 farther than the range."""
 
 _SUFFIXES = (".png", ".npy")
 _MAX_NPY_BYTES = MAX_PIXELS * 8 + 4096
 
 
 def match_depths(backgrounds: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """The depth map of equal stem of each background that has one. Raises QumadeError where a stem has two, or where
-    PNG and .npy are mixed: a dataset has one kind of depth."""
+    """Finds the depth map with the same stem as each background.
+
+    Raises QumadeError if a stem has two maps or if PNG and .npy are mixed: a dataset has one kind of depth.
+    """
     found = match_stems(backgrounds, folder, _SUFFIXES, "depths")
     suffixes = {path.suffix.lower(): path for path in found.values()}
     if len(suffixes) > 1:
@@ -36,10 +38,10 @@ def match_depths(backgrounds: Sequence[Path], folder: Path) -> dict[Path, Path]:
 
 
 def read_inverse_depth(path: Path, size: tuple[int, int], kind: DepthKind) -> NDArray[np.float32]:
-    """Inverse depth float32 [H, W] of a background of `size` (width, height): 0 infinitely far, NaN unknown.
+    """Reads inverse depth float32 [H, W] of a background of `size` (width, height): 0 infinitely far, NaN unknown.
 
-    Of kind "metric" and "scaled" as it stands in the file, in 1/m where that is a PNG; of kind "affine" normalised to
-    [0, 1] over the whole map. Raises UnusablePicture for any file that is not such a map of that size.
+    Values of kind "metric" and "scaled" are those of the file, in 1/m for a PNG. Values of kind "affine" are normalised
+    to [0, 1] over the whole map. Raises UnusablePicture for any file that is not such a map of that size.
     """
     try:
         inverse_depth = _read_npy(path) if path.suffix.lower() == ".npy" else _read_png(path)
@@ -49,22 +51,24 @@ def read_inverse_depth(path: Path, size: tuple[int, int], kind: DepthKind) -> ND
         raise _unusable(path, f"{type(error).__name__} ({' '.join(str(error).split())})", "be a depth map") from None
     if inverse_depth.shape[::-1] != size:
         got = "x".join(map(str, inverse_depth.shape[::-1]))
-        raise _unusable(path, f"{got} pixels", f"be {size[0]}x{size[1]} as its background")
+        raise _unusable(path, f"{got} pixels", f"be {size[0]}x{size[1]} like its background")
     if np.isinf(inverse_depth).any() or (kind != "affine" and (inverse_depth < 0).any()):
         raise _unusable(path, "negative or infinite inverse depth", "be finite and at least 0, or NaN")
     if np.isnan(inverse_depth).all():
-        raise _unusable(path, "no known depth", "hold some")
+        raise _unusable(path, "no known depth", "have some")
     if kind == "affine":
         far, near = np.nanmin(inverse_depth), np.nanmax(inverse_depth)
         if far == near:
-            raise _unusable(path, f"the one value {far:g}", "have a range, being affine")
+            raise _unusable(path, f"the single value {far:g}", "have a range because its depth is affine")
         inverse_depth = (inverse_depth - far) / (near - far)
     return inverse_depth
 
 
 def coarse_mean(inverse_depth: NDArray[np.float32], most_cells: int = 96) -> NDArray[np.float32]:
-    """The mean of known inverse depth over the cells of a grid, float32 [h, w] with at most `most_cells` a side; NaN
-    where a cell has none. Cells are equal in size, and a plane's mean is its value at the cell's centre."""
+    """Returns the mean of known inverse depth in the cells of a grid, float32 [h, w] with at most `most_cells` a side.
+
+    A cell that is mostly unknown is NaN. Cells are equal in size, so a plane's mean is its value at the cell's centre.
+    """
     height, width = inverse_depth.shape
     cell = max(1, max(width, height) / most_cells)
     size = max(1, round(width / cell)), max(1, round(height / cell))
@@ -72,7 +76,7 @@ def coarse_mean(inverse_depth: NDArray[np.float32], most_cells: int = 96) -> NDA
     shares = Image.fromarray(known.astype(np.float32)).resize(size, Image.Resampling.BOX)
     sums = Image.fromarray(np.where(known, inverse_depth, np.float32(0))).resize(size, Image.Resampling.BOX)
     share = np.asarray(shares)
-    # Where half of a cell is unknown, what is known of it may be its far side only.
+    # If more than half of a cell is unknown, the known part may be its far side only.
     return np.where(share >= 0.5, np.asarray(sums) / np.maximum(share, 0.5), np.float32(np.nan)).astype(np.float32)
 
 

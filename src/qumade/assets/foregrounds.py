@@ -1,4 +1,4 @@
-"""Cut-outs of the catalog, with what the recipe says of each."""
+"""Foregrounds of the catalog: each cut-out with its settings from the recipe."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ __all__ = ["catalog_foregrounds"]
 def catalog_foregrounds(
     recipe: Recipe, scanned: Sequence[ScannedForeground], scheme: LabelScheme | None, findings: list[Finding]
 ) -> list[Foreground]:
-    """The cut-outs by name, then the mirror images that `flip` adds; relief maps that cannot be used are findings."""
+    """Returns the cut-outs by name, then the mirror images that `flip` adds. Unusable relief maps become findings."""
     groups = group_identities([s.signature for s in scanned], [s.width / s.height for s in scanned])
     reliefs = {}
     if recipe.reliefs is not None:
@@ -32,7 +32,7 @@ def catalog_foregrounds(
             try:
                 read_relief(relief, (scan.file_width, scan.file_height))
             except UnusablePicture as error:
-                detail = f"{error.message}; the object is flat"
+                detail = f"{error.message}; the object is drawn flat"
                 findings.append(Finding("warning", "foreground", printable(scan.path), "relief", detail))
                 relief = None
         scale = for_file(scan.name, recipe.scale)

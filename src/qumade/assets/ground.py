@@ -1,4 +1,4 @@
-"""What planning needs to know of the ground of one background: its plane, its horizon, where something may stand."""
+"""Survey the ground of one background: its plane, its horizon, and where objects may stand."""
 
 from dataclasses import dataclass
 
@@ -26,9 +26,9 @@ from qumade.recipe import Recipe, for_file
 __all__ = ["PRIOR_HORIZON", "Survey", "occluding", "survey_background"]
 
 PRIOR_HORIZON = 0.45
-"""Row of the horizon of the flat-ground prior, as a share of the photo's height, where nothing better is known."""
+"""Default row of the horizon of the flat-ground prior, as a share of the photo's height."""
 
-_LEAST_INLIERS = 0.5  # a plane that most of the ground does not lie on is none
+_LEAST_INLIERS = 0.5  # a plane that fits less than half of the ground is rejected
 
 Labels = NDArray[np.int32]
 Bools = NDArray[np.bool_]
@@ -36,11 +36,13 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What was found; the fields are those of `Background`. `horizon_told` is False where the label map was asked for
-    the horizon and does not tell: the plane is then that of the usual one. `present_share` is the share of pixels that
-    show the target already, `notes` what a person should know. `fit` is what the plane, or its refusal, comes from, in
-    inverse depth above `horizon_level`; `standable` bool [H, W] is where the tables' pixels come from, of all places
-    together."""
+    """The result of a survey. Fields that `Background` has too are documented there.
+
+    `horizon_told` is False if the horizon should come from the label map but the map does not determine it; the plane
+    then has the default horizon. `present_share` is the share of pixels that already show the target, and `notes` are
+    messages for the user. `fit` is the plane fit in inverse depth above `horizon_level`, also if it was rejected.
+    `standable` bool [H, W] is the union of the standing pixels of all places.
+    """
 
     plane: GroundPlane | None
     horizon_level: float
@@ -86,8 +88,10 @@ def survey_background(
 def occluding(
     inverse_depth: NDArray[np.float32], level: float, labels: Labels | None, scheme: LabelScheme | None
 ) -> NDArray[np.float32]:
-    """Inverse depth of what may hide objects, from infinitely far = 0, float32 [H, W]: 0 on the ground, which never
-    hides what stands on it."""
+    """Returns the inverse depth of everything that may hide objects, float32 [H, W]; infinity is 0.
+
+    It is 0 on the ground, which never hides the objects standing on it.
+    """
     occluder = inverse_depth - np.float32(0.0 if np.isnan(level) else level)
     if labels is not None and scheme is not None:
         standing_on = scheme.ground.union(*(resolve_ids(scheme.table, names) for names in scheme.places))
@@ -103,16 +107,18 @@ def _prior(
     scheme: LabelScheme | None,
     notes: list[str],
 ) -> tuple[GroundPlane, bool]:
-    """Flat ground below the horizon that is given, or estimated, or usual; False where the label map was asked for it
-    and does not tell."""
+    """Returns flat ground below the given, estimated or default horizon.
+
+    The second value is False if the horizon should come from the label map but the map does not determine it.
+    """
     given = for_file(name, recipe.horizon)
     if given == "labels" and labels is not None and scheme is not None:
         estimate = estimate_horizon(labels, scheme)
         if estimate is not None and not estimate.converges:
-            notes.append("its road's edges do not tell the horizon; the upper end of road and sidewalk is taken")
+            notes.append("its road edges do not determine the horizon; the upper end of road and sidewalk is used")
         if estimate is not None:
             return flat_ground_prior(estimate.row, size[1]), True
-        notes.append(f"its label map tells no horizon; its depth is that of one at {PRIOR_HORIZON} of the height")
+        notes.append(f"its label map does not determine a horizon; {PRIOR_HORIZON} of the height is used")
         return flat_ground_prior(PRIOR_HORIZON * size[1], size[1]), False
     share = given if isinstance(given, float) else PRIOR_HORIZON
     return flat_ground_prior(share * size[1], size[1]), True
@@ -127,7 +133,7 @@ def _level(
     kind: DepthKind,
     notes: list[str],
 ) -> float:
-    """The inverse depth infinitely far: 0, but for affine depth the sky's, or a given horizon's, or NaN."""
+    """Returns the inverse depth at infinity: 0, or for affine depth that of the sky or a given horizon, or NaN."""
     if kind != "affine":
         return 0.0
     if labels is None or scheme is None:
@@ -143,7 +149,7 @@ def _level(
     try:
         return shift_from_sky(inverse_depth, target_pixels(labels, scheme.sky))
     except QumadeError as error:
-        notes.append(f"no horizon, for affine depth needs sky or a given one: {error}")
+        notes.append(f"no horizon, because affine depth needs sky or a given one: {error}")
         return float("nan")
 
 
@@ -154,7 +160,7 @@ def _fit(
     level: float,
     notes: list[str],
 ) -> GroundFit | None:
-    """The fit of a plane to the ground's inverse depth above the level, None where it or its horizon is not seen."""
+    """Fits a plane to the ground's inverse depth above the level; None if the ground or the horizon is unknown."""
     if labels is None or scheme is None or np.isnan(level):
         return None
     try:
@@ -165,11 +171,11 @@ def _fit(
 
 
 def _plane(fit: GroundFit | None, level: float, notes: list[str]) -> GroundPlane | None:
-    """The plane of the ground in the map's own unit, None where there is none or it is not flat."""
+    """Returns the ground plane in the map's own unit, None if it was not found or the ground is not flat."""
     if fit is None:
         return None
     if fit.inlier_share < _LEAST_INLIERS:
-        notes.append(f"no ground plane: only {fit.inlier_share:.0%} of the ground lie on the best one")
+        notes.append(f"no ground plane: only {fit.inlier_share:.0%} of the ground lies on the best one")
         return None
     return GroundPlane(fit.plane.a, fit.plane.b, fit.plane.c + level)
 
@@ -184,7 +190,7 @@ def _standing(
     inverse_depth: NDArray[np.float32] | None,
     kind: DepthKind,
 ) -> tuple[tuple[StandingTable, ...], Bools]:
-    """Where something may stand, for each of the scheme's places; and for all of them, bool [H, W]."""
+    """Returns a table of standing pixels for each of the scheme's places, and their union, bool [H, W]."""
     width, height = size
     far = 0.0 if np.isnan(level) else level
     horizon = None if plane is None else GroundPlane(plane.a, plane.b, plane.c - far)

@@ -1,4 +1,4 @@
-"""The horizon of a photo, estimated from its label map alone."""
+"""Estimate the horizon of a photo from its label map alone."""
 
 from typing import NamedTuple
 
@@ -13,35 +13,40 @@ __all__ = ["HorizonEstimate", "estimate_horizon"]
 
 Labels = NDArray[np.int32]
 
-# Shares of the height. Flat ground that reaches higher is no ground: snow, fog or a wall is labelled road. A rest of
-# ground along the lower edge does not tell how far the ground reaches.
+# Shares of the height. Flat ground that reaches higher is mislabelled: snow, fog or a wall. A remnant of ground along
+# the lower edge does not show how far the ground reaches.
 _HIGHEST_END, _LOWEST_END = 0.25, 0.85
-_LEAST_GROUND = 0.5  # of what lies below the horizon
-# The far end of the ground: ground that ends within the first of the highest, and what is seen the second above it.
+_LEAST_GROUND = 0.5  # share of the pixels below the horizon
+# The far end of the ground consists of columns whose ground ends within _FAR_END of the highest end; the label that
+# borders on it is read _ABOVE_END above.
 _FAR_END, _ABOVE_END = 0.08, 0.02
-_MOST_UNKNOWN = 0.6  # of what the far end borders on
-_MOST_RISE = 0.05  # of flat ground above the row where the road's edges meet
+_MOST_UNKNOWN = 0.6  # share of the far end's border
+_MOST_RISE = 0.05  # height of flat ground above the row where the road's edges meet
 
 
 class HorizonEstimate(NamedTuple):
-    """Row of a level horizon, and whether the road's edges say so; else it is where flat ground ends, a bit too low."""
+    """Row of a level horizon; `converges` states whether it comes from the road's edges.
+
+    Otherwise it is the row where flat ground ends, which is slightly too low.
+    """
 
     row: float
     converges: bool
 
 
 def estimate_horizon(labels: Labels, scheme: LabelScheme) -> HorizonEstimate | None:
-    """The horizon of a label map [H, W], None where it does not tell.
+    """Estimates the horizon of a label map [H, W]; returns None if the map does not determine it.
 
-    The row where the road's edges meet (see `geometry.estimate_horizon`), unless flat ground goes on above it; else the
-    highest row of flat ground, cleaned of what cannot be ground. That end is believed where it is neither in the upper
-    quarter nor near the lower edge, where at least half of all below it is ground, and where what it borders on is
-    mostly known: a map that has only found a part of the road says nothing of where the road ends.
+    The estimate is the row where the road's edges meet (see `geometry.estimate_horizon`), unless flat ground continues
+    above it. Otherwise it is the highest row of flat ground after cleaning. That row is accepted if it is neither in
+    the upper quarter nor near the lower edge, if at least half of the pixels below it are ground, and if the labels
+    that border on it are mostly known: a map that found only part of the road does not show where the road ends.
 
-    On the 24 bundled scenes the edges meet 0.02 % of the height off the true horizon in the median and 0.11 % at worst;
-    their flat ground ends 0.4 % of the height below it in the median, 2.8 % at worst. CamVid has 468 hand-labelled
-    frames from three cameras that hardly move against the horizon: in 283 the edges meet, in the median 1.4 % of the
-    height off the median of that camera; in 177 flat ground ends 1.9 % of the height below it; 8 do not tell.
+    On the 24 bundled scenes the edges meet 0.02 % of the height from the true horizon in the median and 0.11 % at
+    worst; their flat ground ends 0.4 % of the height below it in the median, 2.8 % at worst. CamVid has 468
+    hand-labelled frames from three cameras that hardly move relative to the horizon. In 283 frames the edges meet, in
+    the median 1.4 % of the height from that camera's median; in 177 flat ground ends 1.9 % of the height below it; in
+    the remaining 8 the horizon is undetermined.
     """
     flat = standable(labels, scheme.flat, scheme.sky, None)
     rows = np.flatnonzero(flat.any(axis=1))
@@ -58,7 +63,7 @@ def estimate_horizon(labels: Labels, scheme: LabelScheme) -> HorizonEstimate | N
 
 
 def _unknown_beyond(labels: Labels, flat: NDArray[np.bool_], end: int, scheme: LabelScheme) -> float:
-    """The share of the columns in which flat ground ends near its highest row, `end`, that show nothing known above."""
+    """Returns the share of columns with unknown labels above the ground, among those that end near row `end`."""
     height = labels.shape[0]
     tops = flat.argmax(axis=0)
     columns = np.flatnonzero(flat.any(axis=0) & (tops < end + _FAR_END * height))

@@ -1,7 +1,7 @@
-"""Which pictures show the same object or place: copies, near-duplicates and mirror images.
+"""Find images of the same object or place: copies, near-duplicates and mirror images.
 
-Pictures are compared by a 16 x 16 thumbnail. All arithmetic is on integers (in float64, where sums below 2**53 are
-exact in any order), so that a set is grouped alike on every machine.
+Images are compared by a 16 x 16 thumbnail. All arithmetic is on integers (in float64, where sums below 2**53 are exact
+in any order), so a set is grouped in the same way on every machine.
 """
 
 from collections.abc import Sequence
@@ -18,24 +18,24 @@ __all__ = ["Identities", "group_identities", "signature"]
 SIGNATURE_SIDE = 16
 
 # Root mean square difference of two signatures, in levels. On 100 road photos and 200 car cut-outs the copies and
-# mirror images lie at 0 to 2.4, the next pair (the same street, a moment later) at 17.7, different photos from 28 and
-# different cars from 39. JPEG quality 10 costs at most 4, a 10 % change of brightness 13, cutting off 1 % all round 7,
-# 2 % 13.
+# mirror images differ by 0 to 2.4, the next pair (the same street, a moment later) by 17.7, different photos by 28 or
+# more and different cars by 39 or more. JPEG quality 10 adds at most 4, a 10 % change of brightness 13, cropping 1 % on
+# every side 7, and cropping 2 % 13.
 NEAR_LEVELS = 12
 
-# Two photos of fog or night differ by less than that without being one: a pair must also lie nearer to each other than
-# half the contrast (standard deviation over the picture) of either. Below 2 levels a difference is codec noise anyway.
+# Two different photos of fog or night may differ by less. A pair must therefore also differ by less than half the
+# contrast (standard deviation over the image) of either. A difference below 2 levels is codec noise.
 CONTRAST_FRACTION = 0.5
 NOISE_LEVELS = 2
 
-ASPECT_TOLERANCE = 1.1  # width / height may differ by this factor: what a small crop changes
+ASPECT_TOLERANCE = 1.1  # width / height may differ by this factor, as after a small crop
 
 _BLOCK = 1024
 
 
 @dataclass(frozen=True)
 class Identities:
-    """For each picture: the first member of its group, and which other picture it mirrors or repeats (indices)."""
+    """For each image, as indices: the first member of its group, and the image that it mirrors or duplicates."""
 
     identity: list[int]
     mirror_of: list[int | None]
@@ -43,13 +43,13 @@ class Identities:
 
 
 def signature(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Area-averaged premultiplied RGBA uint8 [16, 16, 4] of uint8 [H, W, 3] or straight-alpha uint8 [H, W, 4].
+    """Returns area-averaged premultiplied RGBA uint8 [16, 16, 4] of uint8 [H, W, 3] or straight-alpha uint8 [H, W, 4].
 
-    The grid is stretched over the picture: its aspect ratio must be compared besides.
+    The grid is stretched over the image, so aspect ratios must be compared separately.
     """
     side = (SIGNATURE_SIDE, SIGNATURE_SIDE)
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    # Premultiplied, so that the arbitrary colour of transparent pixels does not count.
+    # Premultiplied, because the colour of transparent pixels is arbitrary.
     image = image.convert("RGBa") if image.mode == "RGBA" else image
     small = np.asarray(image.resize(side, Image.Resampling.BOX))
     if small.shape[2] == 3:
@@ -58,11 +58,11 @@ def signature(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def group_identities(signatures: Sequence[NDArray[np.uint8]], aspects: Sequence[float]) -> Identities:
-    """Groups pictures that are nearly the same, or nearly mirror images, by their signatures and width / height.
+    """Groups images that are nearly the same, or nearly mirror images, by their signatures and width / height.
 
-    Groups are transitive. A pair that is alike both ways (a symmetric object and its mirror image) counts as what it is
-    closer to. `mirror_of` is the closest mirror image in the set, wherever it stands; `duplicate_of` is the closest
-    earlier picture that is nearly the same. Raises ValueError where the lengths differ.
+    Groups are transitive. A pair that matches both ways (a symmetric object and its mirror image) counts as the closer
+    match. `mirror_of` is the closest mirror image in the set, earlier or later; `duplicate_of` is the closest earlier
+    image that is nearly the same. Raises ValueError if the lengths differ.
     """
     count = len(signatures)
     if len(aspects) != count:
@@ -78,7 +78,7 @@ def group_identities(signatures: Sequence[NDArray[np.uint8]], aspects: Sequence[
 
     mirror_of: list[int | None] = [None] * count
     duplicate_of: list[int | None] = [None] * count
-    # From far to near, so that the closest is written last; of equally close ones the earliest.
+    # From far to near: the closest match is written last, and the earliest of equally close ones.
     for k in np.lexsort((-second, -first, -distance)):
         i, j = int(first[k]), int(second[k])
         if mirrored[k]:
@@ -91,9 +91,10 @@ def group_identities(signatures: Sequence[NDArray[np.uint8]], aspects: Sequence[
 def _near_pairs(
     signatures: NDArray[np.float64], aspects: NDArray[np.float64]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_], NDArray[np.float64]]:
-    """Pairs i < j that are nearly the same: i, j, whether mirrored, and the sum of squared differences.
+    """Returns pairs i < j that are nearly the same: i, j, whether mirrored, and the sum of squared differences.
 
-    `signatures` is integer-valued float64 [N, 16, 16, 4]. Works in blocks: memory grows with N, not with its square.
+    `signatures` is integer-valued float64 [N, 16, 16, 4]. The work is done in blocks, so memory grows with N, not with
+    its square.
     """
     count = len(signatures)
     plain = signatures.reshape(count, -1)
@@ -124,7 +125,7 @@ def _near_pairs(
 
 
 def _limits(signatures: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The largest sum of squared differences [N] at which each picture still counts as nearly the same as another."""
+    """Returns the largest sum of squared differences [N] at which each image still counts as nearly the same."""
     features = signatures[0].size
     cells = SIGNATURE_SIDE * SIGNATURE_SIDE  # a power of two: the division is exact
     sums = signatures.sum(axis=(1, 2))

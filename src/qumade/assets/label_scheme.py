@@ -1,4 +1,4 @@
-"""Which ids of the label maps play which part in a recipe."""
+"""Map the classes that a recipe names to ids of the label maps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +14,12 @@ _NOTHING = ("unlabelled", "unlabeled", "void", "none", "ignore")
 
 @dataclass(frozen=True)
 class LabelScheme:
-    """The ids that play a part in a recipe. `places` has the classes to stand on by number, the first the ground;
-    `flat` is the ground that tells the horizon, `road` what of it has edges that meet there, `level` the flat and the
-    uneven ground, `named` whatever is something: ids outside it say that nobody knows."""
+    """The label ids that a recipe uses.
+
+    `places` lists the standing classes by number; the first is the recipe's `ground`. `flat` is the ground that
+    determines the horizon, `road` the part of it whose edges meet at the horizon, and `level` all flat and uneven
+    ground. `named` contains every known class; other ids mean unknown.
+    """
 
     ground: frozenset[int]
     road: frozenset[int]
@@ -29,13 +32,13 @@ class LabelScheme:
     table: LabelTable
 
     def place_of(self, place: Mapping[str, tuple[str, ...]], name: str) -> int:
-        """The number of the classes that a cut-out stands on."""
+        """Returns the number of the classes that a cut-out stands on."""
         names = for_file(name, place)
         return 0 if names is None else self.places.index(names)
 
 
 def label_scheme(recipe: Recipe) -> LabelScheme | None:
-    """The ids of the classes that a recipe names, None without label maps. Raises QumadeError for unknown names."""
+    """Looks up the ids of a recipe's classes; None without label maps. Raises QumadeError for unknown names."""
     if recipe.labels is None:
         return None
     table = label_table(recipe.label_names)

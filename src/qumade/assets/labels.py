@@ -1,7 +1,7 @@
-"""Label maps: reading them, and where in them something may stand.
+"""Read label maps and find where objects may stand.
 
-Label maps are noisy in real life, predicted ones above all: clouds become road, a wet road becomes sky. What is left as
-ground after cleaning is always a part of what was labelled ground; nothing is ever added.
+Real label maps are noisy, especially predicted ones: clouds become road, a wet road becomes sky. Cleaning only removes
+pixels from the labelled ground; it never adds any.
 """
 
 from collections.abc import Iterable
@@ -24,10 +24,11 @@ Labels = NDArray[np.int32]
 
 TABLE_ENTRIES = 20_000
 
-# Shares of the picture: less connected ground is an island, less connected sky is no sky.
+# Shares of the image: smaller connected patches of ground or sky are noise.
 _MIN_GROUND_SHARE = 0.002
 _MIN_SKY_SHARE = 0.005
-# Share of the height: predicted maps often have a frame of another class, ground that reaches this far is in the sky.
+# Share of the height: ground this close to the upper edge is in the sky. Predicted maps often have a frame of another
+# class, so it need not touch the edge.
 _TOP_SHARE = 0.03
 # Share of the shorter side: narrower ground is a fringe between two classes.
 _FRINGE_SHARE = 0.008
@@ -35,10 +36,10 @@ _DEPTH_LEVELS = 512
 
 
 def read_labels(path: Path, size: tuple[int, int] | None = None, background: Path | None = None) -> Labels:
-    """Ids of a label map, int32 [H, W]: 8 or 16-bit grey PNG, palette PNG (its indices), or .npy of whole numbers.
+    """Reads the ids of a label map, int32 [H, W]: 8 or 16-bit grey PNG, palette PNG (indices), or .npy of integers.
 
-    `size` is the (width, height) that it must have, that of the picture `background`. Raises UnusablePicture
-    where it is anything else.
+    `size` is the required (width, height), that of the photo `background`. Raises UnusablePicture if the file is
+    anything else or unreadable.
     """
     try:
         ids = _read_npy(path) if path.suffix.lower() == ".npy" else read_levels(path).astype(np.int32)
@@ -46,7 +47,7 @@ def read_labels(path: Path, size: tuple[int, int] | None = None, background: Pat
         raise _unusable(path, error.got, error.allowed) from error
     except (OSError, ValueError, SyntaxError, EOFError, OverflowError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise _unusable(path, repr(reason), "be a whole PNG or .npy file") from error
+        raise _unusable(path, repr(reason), "be an intact PNG or .npy file") from error
     if size is not None and ids.shape[::-1] != tuple(size):
         whose = f" of {background.absolute()}" if background else ""
         raise _unusable(path, f"{ids.shape[1]}x{ids.shape[0]}", f"be {size[0]}x{size[1]}{whose}")
@@ -73,19 +74,19 @@ def _unusable(path: Path, got: str, allowed: str) -> UnusablePicture:
 
 
 def target_pixels(labels: Labels, ids: Iterable[int]) -> Bools:
-    """Where a label map [H, W] shows one of the ids, bool [H, W]."""
+    """Returns where a label map [H, W] shows one of the ids, bool [H, W]."""
     return np.isin(labels, list(ids))
 
 
 def standable(
     labels: Labels, ground_ids: Iterable[int], sky_ids: Iterable[int], horizon: GroundPlane | float | None
 ) -> Bools:
-    """Where something may stand, bool [H, W]: ground of a label map [H, W] without what cannot be ground.
+    """Returns where objects may stand, bool [H, W]: the ground of a label map [H, W] after cleaning.
 
-    Dropped are: ground on and above the horizon (a plane's, or a row), and patches that are mostly above it; ground
-    with sky below it in its column; fringes narrower than 0.8 % of the shorter side; patches smaller than 0.2 % of the
-    picture. Without a horizon, patches that are mostly in the upper half or come near the upper edge are dropped
-    instead. Sometimes nothing remains: this picture has nowhere to stand.
+    Cleaning removes ground on and above the horizon (of a plane, or a row), and patches mostly above it; ground with
+    sky below it in its column; fringes narrower than 0.8 % of the shorter side; patches smaller than 0.2 % of the
+    image. Without a horizon, it instead removes patches that are mostly in the upper half or near the upper edge. If
+    nothing remains, no object can stand on this photo.
     """
     height, width = labels.shape
     rows = np.arange(height)[:, None] + 0.5
@@ -114,13 +115,13 @@ def standable(
 
 
 def _patches(mask: Bools) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The number of the connected patch of every pixel (0 outside), and the pixels of each number."""
+    """Returns the number of every pixel's connected patch (0 outside), and the pixel count of each number."""
     patches, _ = ndimage.label(mask, structure=np.ones((3, 3)))
     return patches, np.bincount(patches.ravel())
 
 
 def _above_sky(sky: Bools, middle: float) -> Bools:
-    """What has sky below it in its column. Sky patches that are small or centred below the middle row are mistaken."""
+    """Returns the pixels with sky below them. Ignores sky patches that are small or centred below the middle row."""
     patches, sizes = _patches(sky)
     rows = np.repeat(np.arange(sky.shape[0]) + 0.5, sky.shape[1])
     centres = np.bincount(patches.ravel(), rows) / np.maximum(sizes, 1)
@@ -131,7 +132,7 @@ def _above_sky(sky: Bools, middle: float) -> Bools:
 
 
 def _opened(mask: Bools, reach: int) -> Bools:
-    """Morphological opening with a square of 2 reach + 1 pixels; the picture's edge does not eat into it."""
+    """Opens a mask with a square of 2 reach + 1 pixels; the image's edge does not erode it."""
     side = 2 * reach + 1
     eroded = ndimage.minimum_filter(mask, side, mode="nearest")
     opened: Bools = ndimage.maximum_filter(eroded, side, mode="nearest") & mask
@@ -142,10 +143,10 @@ def _opened(mask: Bools, reach: int) -> Bools:
 class StandingTable:
     """Pixels of a label map where something may stand, and how to draw one in O(log n).
 
-    `pixels` int32 [n] are flat row-major indices into the whole label map, ascending: a band of rows is a range of
+    `pixels` int32 [n] are flat row-major indices into the whole label map, ascending, so a band of rows is a range of
     entries. `uniform` and `distance` float64 [n] are cumulative weights that end at 1: the entry for a random number r
-    in [0, 1) is `searchsorted(weights, r, side="right")`. `uniform` gives every pixel the same chance, `distance`
-    every distance (None where no entry has known depth).
+    in [0, 1) is `searchsorted(weights, r, side="right")`. With `uniform` every pixel is equally likely, with `distance`
+    every distance (None if no entry has known depth).
     """
 
     pixels: NDArray[np.int32]
@@ -154,13 +155,13 @@ class StandingTable:
 
 
 def standing_table(where: Bools, inverse_depth: NDArray[np.floating] | None = None) -> StandingTable:
-    """The table of the pixels `where` [H, W], evenly thinned to 20 000, with their inverse depth [H, W] if known.
+    """Builds the table of the pixels `where` [H, W], at most 20 000, from their inverse depth [H, W] if known.
 
-    The law over distance makes Z = 1/d of the drawn pixels uniform between the nearest and the farthest entry. Where
-    entries have density n(d) in inverse depth, dZ = dd / d^2 gives an entry the weight 1 / (d^2 n(d)). In numbers:
-    entries are grouped in 512 equal steps of d (of rows, on flat ground), and a group shares its stretch of Z, from
-    halfway to the next nearer to halfway to the next farther one, among its members. Entries of unknown depth or
-    infinitely far weigh nothing. Narrow the band first: uniform up to 1 km is nearly all at the horizon.
+    `distance` makes Z = 1/d of the drawn pixels uniform between the nearest and the farthest entry. If entries have
+    density n(d) in inverse depth, dZ = dd / d^2 gives an entry the weight 1 / (d^2 n(d)). In practice, entries are
+    grouped into 512 equal steps of d (of rows, on flat ground). The members of a group share its interval of Z, which
+    extends halfway to the next nearer and halfway to the next farther group. Entries of unknown depth or infinitely far
+    have weight 0. Narrow the range of distances first: a uniform law up to 1 km puts nearly everything at the horizon.
     """
     pixels = np.flatnonzero(where)
     if pixels.size > TABLE_ENTRIES:

@@ -1,4 +1,4 @@
-"""Relief maps of cut-outs: how far behind its contact each pixel of an object lies."""
+"""Read relief maps of cut-outs: the distance of each pixel of an object behind its contact."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ _ZERO, _LEVELS_A_METRE = 32768, 1024
 
 
 def read_relief(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Signed metres along the view axis from the contact, positive farther, float32 [H, W]; 0 outside the object.
+    """Reads signed metres along the view axis from the contact, float32 [H, W]: positive farther, 0 outside the object.
 
-    16-bit PNG of `size` (width, height), that of the cut-out's file: 32768 + 1024 x metres, 0 outside. Raises
-    UnusablePicture for anything else.
+    The file is a 16-bit PNG of `size` (width, height), the size of the cut-out's file: 32768 + 1024 x metres, 0
+    outside. Raises UnusablePicture for anything else.
     """
     try:
         codes = read_levels(path)
@@ -27,7 +27,7 @@ def read_relief(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
         raise _unusable(path, "an 8-bit PNG", "be 16-bit grey")
     if codes.shape[::-1] != size:
         got = f"{codes.shape[1]}x{codes.shape[0]} pixels"
-        raise _unusable(path, got, f"be {size[0]}x{size[1]} as its cut-out")
+        raise _unusable(path, got, f"be {size[0]}x{size[1]} like its cut-out")
     relief = (codes.astype(np.float32) - np.float32(_ZERO)) / np.float32(_LEVELS_A_METRE)
     return np.where(codes == 0, np.float32(0.0), relief).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Looks at every picture of an asset folder once: what planning must know of it, and what is wrong with it."""
+"""Reads every image of an asset folder once: collects the facts that planning needs, and any problems."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ Kind = Literal["background", "foreground", "mask"]
 class Finding:
     """Something about one file: an error (it cannot be used), a warning (it is used) or information.
 
-    `path` is absolute and printable, `reason` a short code word, `detail` words that do not repeat the path.
+    `path` is absolute and printable, `reason` a short code, `detail` a description that does not repeat the path.
     """
 
     severity: Severity
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ScannedBackground:
-    """A usable background: `width` x `height` upright pixels; `signature` as of `qumade.assets.identities`."""
+    """A usable background: `width` x `height` upright pixels; see `qumade.assets.identities` for `signature`."""
 
     path: Path
     sha256: str
@@ -58,8 +58,8 @@ class ScannedBackground:
 class ScannedForeground:
     """A usable cut-out: `width` x `height` is the crop to the object, at (`left`, `top`) of its file.
 
-    `contact`, in pixels of the crop, and `silhouette` are as of `qumade.assets.cutouts`; `opaque_px` counts pixels with
-    alpha of at least 128. `mask` and `mask_sha256` are None where the alpha is the file's own.
+    See `qumade.assets.cutouts` for `contact`, in pixels of the crop, and `silhouette`. `opaque_px` counts pixels with
+    alpha of at least 128. `mask` and `mask_sha256` are None if the file's own alpha is used.
     """
 
     path: Path
@@ -88,9 +88,9 @@ Scanned = TypeVar("Scanned", ScannedBackground, ScannedForeground)
 def scan_backgrounds(
     folder: Path, *, workers: int | None = None, progress: bool = False
 ) -> tuple[list[ScannedBackground], list[Finding]]:
-    """All usable backgrounds of a folder by name, and findings: unusable ones are errors, transparency is a warning.
+    """Returns all usable backgrounds of a folder by name, and findings: errors if unusable, warnings if transparent.
 
-    Decodes on `workers` threads (default: all cores); `progress` shows a bar on stderr. Raises QumadeError where the
+    Decodes on `workers` threads (default: all cores); `progress` shows a bar on stderr. Raises QumadeError if the
     folder cannot be listed.
     """
     paths = list_pictures(folder)
@@ -101,9 +101,9 @@ def scan_backgrounds(
 def scan_foregrounds(
     folder: Path, masks: Path | None = None, *, workers: int | None = None, progress: bool = False
 ) -> tuple[list[ScannedForeground], list[Finding]]:
-    """All usable cut-outs of a folder by name, and findings: unusable ones are errors, suspicious ones warnings.
+    """Returns all usable cut-outs of a folder by name, and findings: errors if unusable, warnings if suspicious.
 
-    Arguments and errors as of `scan_backgrounds`; `masks` is a folder as of `match_masks`.
+    See `scan_backgrounds` for arguments and errors; `masks` is a folder for `match_masks`.
     """
     paths = list_pictures(folder)
     mask_of = match_masks(paths, masks) if masks is not None else {}
@@ -117,9 +117,7 @@ def scan_foregrounds(
         mask_paths = list_pictures(masks)
         used = set(mask_of.values())
         findings += [
-            Finding(
-                "info", "mask", printable(path), "unmatched", "belongs to no cut-out by its stem or number; ignored"
-            )
+            Finding("info", "mask", printable(path), "unmatched", "matches no cut-out by its stem or number; ignored")
             for path in mask_paths
             if path not in used
         ]
@@ -134,7 +132,7 @@ def _scan(
     workers: int | None,
     progress: bool,
 ) -> tuple[list[Scanned], list[Finding]]:
-    """Scans files on threads, for Pillow decodes without the interpreter's lock; results are in the order of paths."""
+    """Scans files on threads, as Pillow releases the interpreter's lock; results are in the order of paths."""
 
     def scan_safely(path: Path) -> tuple[Scanned | None, list[Finding]]:
         try:
@@ -157,7 +155,7 @@ def _scan_background(path: Path) -> tuple[ScannedBackground, list[Finding]]:
     rgb, alpha = read_rgba(path)
     findings = []
     if alpha is not None and alpha.min() < 255:
-        detail = "has transparent pixels, which are drawn in the colour stored under them"
+        detail = "has transparent pixels, which are drawn opaque in their stored colour"
         findings.append(Finding("warning", "background", printable(path), "transparent", detail))
     height, width, _ = rgb.shape
     return ScannedBackground(path, content_hash(path), width, height, signature(rgb)), findings
@@ -192,10 +190,10 @@ def _scan_foreground(path: Path, mask: Path | None) -> tuple[ScannedForeground, 
 
 
 def _ignored(folder: Path, pictures: Sequence[Path], kind: Kind) -> list[Finding]:
-    """What else lies in a folder: an asset that the user thinks is used may be among it."""
+    """Reports other files in a folder: the user may think that one of them is used."""
     known = set(pictures)
     return [
-        Finding("info", kind, printable(path), "ignored", "is no JPEG, PNG or WebP file by its name; ignored")
+        Finding("info", kind, printable(path), "ignored", "is not named as a JPEG, PNG or WebP file; ignored")
         for path in sorted(Path(folder).iterdir())
         if path not in known and not path.name.startswith(".")
     ]

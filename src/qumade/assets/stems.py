@@ -1,4 +1,4 @@
-"""Files that belong to a picture by their equal stem."""
+"""Match files to images by file stem."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,17 +9,18 @@ __all__ = ["match_stems"]
 
 
 def match_stems(pictures: Sequence[Path], folder: Path, suffixes: Sequence[str], what: str) -> dict[Path, Path]:
-    """The file of equal stem in `folder` of each picture that has one; `what` names the files in messages.
+    """Finds the file in `folder` with the same stem as each image; `what` names the files in messages.
 
-    Raises QumadeError where the folder is none, or holds two files of one stem.
+    Raises QumadeError if `folder` is not a folder or contains two files with the same stem.
     """
     if not folder.is_dir():
-        raise QumadeError(f"Invalid {what}: {folder.absolute()} is no folder; must hold {' or '.join(suffixes)} files")
+        allowed = f"must be a folder of {' or '.join(suffixes)} files"
+        raise QumadeError(f"Invalid {what}: got no folder at {folder.absolute()}; {allowed}")
     by_stem: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in suffixes:
             continue
         other = by_stem.setdefault(path.stem, path)
         if other != path:
-            raise QumadeError(f"Invalid {what}: got both {other.absolute()} and {path.name}; must be one file a stem")
+            raise QumadeError(f"Invalid {what}: got both {other.absolute()} and {path.name}; must be one file per stem")
     return {path: by_stem[path.stem] for path in pictures if path.stem in by_stem}

@@ -1,1 +1,1 @@
-"""How a sample is drawn: the pixel kernel, the pyramid, layered depth."""
+"""Draw samples: the pixel kernel, cut-out pyramids and layered depth."""

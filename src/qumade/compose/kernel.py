@@ -1,4 +1,4 @@
-"""The pixel kernel: pastes one cut-out into image, mask and depth, touching only its rectangle."""
+"""Paste one cut-out into image, mask and depth. Only the pixels of its box are touched."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ FROM_16_BITS, TO_8_BITS = np.float32(1.0 / 65535.0), np.float32(255.0 / 65535.0)
 
 @compiled(nogil=True)
 def _level_for(levels, width, height):  # type: ignore[no-untyped-def]
-    """The smallest level that is at least as large as the drawn size, else the largest there is."""
+    """Return the smallest level that is at least as large as the drawn size, or else the largest level."""
     chosen = 0
     for level in range(1, len(levels)):
         if levels[level, 1] >= width and levels[level, 2] >= height:
@@ -25,22 +25,22 @@ def _level_for(levels, width, height):  # type: ignore[no-untyped-def]
 
 @compiled(nogil=True)
 def _drawn_range(start, length, source_length):  # type: ignore[no-untyped-def]
-    """First and end of the pixels whose centres lie in the bordered source: 0 <= position < source_length + 1."""
+    """Return the range of the pixels whose centres lie in the bordered source: 0 <= position < source_length + 1."""
     margin = 0.5 * length / source_length
     return int(np.ceil(start - margin - 0.5)), int(np.ceil(start + length + margin - 0.5))
 
 
 @compiled(nogil=True)
 def _position(pixel, start, step, source_length):  # type: ignore[no-untyped-def]
-    """Where a pixel's centre lies in the bordered source: 0 at the centre of its first column or row."""
+    """Return the position of a pixel's centre in the bordered source: 0 at the centre of its first column or row."""
     position = (pixel + 0.5 - start) * step + 0.5
-    # Rounding may leave the range by an ulp, and would then read beyond the border.
+    # Rounding may exceed the range by an ulp, which would read beyond the border.
     return min(max(position, 0.0), np.nextafter(source_length + 1.0, 0.0))
 
 
 @compiled(nogil=True, inline="always")
 def _over(near, far, fraction, under, through):  # type: ignore[no-untyped-def]
-    """One premultiplied channel between two columns, over eight bits, rounded."""
+    """Interpolate one premultiplied channel between two columns and composite it over an 8-bit value, rounded."""
     value = (near + (far - near) * fraction) * TO_8_BITS + np.float32(under) * through
     return np.uint8(min(value + np.float32(0.5), np.float32(255.0)))
 
@@ -50,27 +50,29 @@ def paste(  # type: ignore[no-untyped-def]
     image, mask, inverse_depth, owner, visible, occluder, horizon_level,
     pixels, levels, relief, number, left, top, width, height, depth,
 ):  # fmt: skip
-    """Pastes object `number` (1, 2, ...; far to near) and returns how many pixels its opaque whole would have.
+    """Paste object `number` (1, 2, ...; far to near) and return how many opaque pixels it has, hidden ones included.
 
-    In place: image uint8 [H, W, 3]; mask uint8 [H, W], coverage by all objects so far; inverse_depth float32 [H, W];
-    owner uint8 [H, W], which object a pixel shows at half coverage or more, 0 none; visible int64 [objects + 1], pixels
-    that each one owns. `occluder` float32 [H, W] or [0, 0] for none: inverse depth of what may hide objects,
-    counted from `horizon_level`, the inverse depth infinitely far. `pixels`, `levels` and `relief` as in Pyramid;
-    (left, top, width, height) the cut-out's box in sample pixels, `depth` the inverse depth of its contact.
+    Updated in place: image uint8 [H, W, 3]; mask uint8 [H, W], coverage by all objects so far; inverse_depth float32
+    [H, W]; owner uint8 [H, W], the object that covers at least half of a pixel, 0 for none; visible int64
+    [objects + 1], the number of pixels of each owner. `occluder` float32 [H, W], or [0, 0] for none, is the inverse
+    depth of everything that may hide objects, relative to `horizon_level`, the inverse depth at infinity. `pixels`,
+    `levels` and `relief` are those of a Pyramid. (left, top, width, height) is the cut-out's box in sample pixels, and
+    `depth` the inverse depth of its contact.
 
-    Source over destination on premultiplied colour (T. Porter, T. Duff, "Compositing digital images", SIGGRAPH 1984).
-    Depth is written where alpha is at least one half, never blended: 1 / (Z + r) at distance Z with relief r.
+    Colours are blended source over destination, premultiplied (T. Porter, T. Duff, "Compositing digital images",
+    SIGGRAPH 1984).
+    Depth is never blended. It is written where alpha is at least one half: 1 / (Z + r) at distance Z with relief r.
     """
     rows, columns = mask.shape
     level = _level_for(levels, width, height)
     start, level_width, level_height = levels[level]
     stride = level_width + 2
     step_x, step_y = level_width / width, level_height / height
-    # Samples lie within half a source pixel of the box; the border makes what is beyond it transparent.
+    # Pixels are drawn up to half a source pixel beyond the box; the border is transparent there.
     first_x, last_x = _drawn_range(left, width, level_width)
     first_y, last_y = _drawn_range(top, height, level_height)
     drawn = max(0, last_x - first_x)
-    # Unsigned: indices that may be negative cost a test at every use.
+    # Unsigned: an index that may be negative costs a test at every use.
     source = np.empty(drawn, np.uint32)
     fraction = np.empty(drawn, np.float32)
     for n in range(drawn):
@@ -105,7 +107,7 @@ def paste(  # type: ignore[no-untyped-def]
             if solid:
                 relief_row = min(max(int((y + 0.5 - top) * relief_y), 0), relief.shape[0] - 1)
                 relief_column = min(max(int((x + 0.5 - left) * relief_x), 0), relief.shape[1] - 1)
-                # A relief that reaches to the camera, or behind it, belongs to an object standing farther away.
+                # A relief that extends to the camera or behind it was made for an object farther away.
                 own = depth / max(ONE + depth * relief[relief_row, relief_column], LEAST_NEARING)
             if hide and occluder[y, x] > (own - level_zero) * behind:
                 continue

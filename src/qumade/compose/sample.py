@@ -1,4 +1,4 @@
-"""sample(assets, plan): draws image, mask and inverse depth. A pure function of the plan and the assets' pixels."""
+"""Draw image, mask and inverse depth of a sample, as a pure function of its plan and the assets' pixels."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,11 +16,11 @@ _NOTHING_HIDES = np.zeros((0, 0), np.float32)
 
 
 class PreparedBackground(NamedTuple):
-    """A background resized, and mirrored where the sample is, so that a crop of it is a window of pixels.
+    """A background that is resized, and mirrored if the sample is, so that a crop is a plain window of pixels.
 
-    `image` uint8 [H, W, 3]; `inverse_depth` float32 [H, W]; `occluder` float32 [H, W], the inverse depth of what may
-    hide objects, counted from `horizon_level`, and 0 elsewhere, or None where nothing does; `present` bool [H, W], what
-    shows the object's class already, or None where nobody knows.
+    `image` uint8 [H, W, 3]; `inverse_depth` float32 [H, W]; `occluder` float32 [H, W], the inverse depth of everything
+    that may hide objects, relative to `horizon_level`, and 0 elsewhere, or None if nothing hides objects; `present`
+    bool [H, W], the pixels that already show the object's class, or None if unknown.
     """
 
     image: NDArray[np.uint8]
@@ -31,12 +31,12 @@ class PreparedBackground(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One drawn triple and what only drawing can tell.
+    """One drawn triple of image, mask and depth, with the facts that only drawing reveals.
 
-    `image` uint8 [H, W, 3] sRGB; `mask` uint8 [H, W], coverage by visible objects, 255 whole; `inverse_depth` float32
-    [H, W]; `owner` uint8 [H, W], which object a pixel shows (1 the farthest, 0 none); `visible_fraction` float32
-    [objects], the share of an object's opaque pixels that is in the picture and not hidden; `ignore` bool [H, W],
-    pixels that no loss and no metric counts, or None where nobody can tell.
+    `image` uint8 [H, W, 3] sRGB; `mask` uint8 [H, W], coverage by visible objects, 255 for full coverage;
+    `inverse_depth` float32 [H, W]; `owner` uint8 [H, W], the object that a pixel shows (1 the farthest, 0 none);
+    `visible_fraction` float32 [objects], the share of an object's opaque pixels that are inside the image and not
+    hidden; `ignore` bool [H, W], pixels that losses and metrics leave out, or None if none are known.
     """
 
     image: NDArray[np.uint8]
@@ -56,10 +56,10 @@ def draw_sample(
     binary_mask: bool = False,
     present_in_mask: bool = False,
 ) -> Sample:
-    """Draws a planned sample of `size` (width, height).
+    """Draw a planned sample of `size` (width, height).
 
-    `background(number, crop_step, flip)` and `cutout(number)` give the assets of the catalog, however they are kept.
-    What the background shows of the object's class already is ignored, or with `present_in_mask` part of the mask.
+    `background(number, crop_step, flip)` and `cutout(number)` return the assets of the catalog. Pixels of the
+    background that already show the object's class are ignored, or set in the mask with `present_in_mask`.
     """
     row = plan.sample
     prepared = background(int(row["background"]), int(row["crop_step"]), bool(row["flip"]))

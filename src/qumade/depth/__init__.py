@@ -1,1 +1,1 @@
-"""What depth values mean: kinds, encodings, and the codec from inverse depth to grey levels and back."""
+"""Depth kinds, depth encodings, and the codec between inverse depth and grey levels."""

@@ -1,4 +1,4 @@
-"""Inverse depth to grey levels and back. Every depth file that the package reads or writes goes through here."""
+"""Encode inverse depth as grey levels and decode it. Every depth file of a dataset passes through this module."""
 
 import functools
 from typing import Any
@@ -13,10 +13,10 @@ __all__ = ["decode_depth", "encode_depth", "inverse_depth_table", "quantized_dep
 
 
 def encode_depth(inverse_depth: NDArray[np.float32], encoding: DepthEncoding) -> tuple[NDArray[Any], int]:
-    """Grey levels [H, W] of inverse depth float32 [H, W], uint8 or uint16; and how many pixels are clipped: a full
-    level or more nearer than the nearest level.
+    """Encode inverse depth float32 [H, W] as grey levels [H, W], uint8 or uint16, and count the clipped pixels.
 
-    Metres encode unknown depth (NaN) as 0. Other encodings have no level for it; NaN becomes the farthest.
+    A pixel is clipped if it is nearer than the nearest level by a full level or more. Metres encode unknown depth (NaN)
+    as 0. Other encodings have no level for it: NaN becomes the farthest level.
     """
     if encoding.depth_scale is not None:
         with np.errstate(divide="ignore"):
@@ -37,21 +37,24 @@ def encode_depth(inverse_depth: NDArray[np.float32], encoding: DepthEncoding) ->
 
 
 def decode_depth(levels: NDArray[Any], encoding: DepthEncoding) -> NDArray[np.float32]:
-    """Inverse depth float32 [H, W] of grey levels uint8 or uint16 [H, W]: 0 infinitely far, NaN unknown. The inverse of
-    `encode_depth` up to half a level; of "image" ranges the share of each picture's own range, in [0, 1]."""
+    """Decode grey levels uint8 or uint16 [H, W] to inverse depth float32 [H, W]: 0 infinitely far, NaN unknown.
+
+    This inverts `encode_depth` to within half a level. With range "image" the result is relative to each image's own
+    range, in [0, 1].
+    """
     decoded = np.empty(levels.shape, np.float32)
     _look_up(np.ascontiguousarray(levels).ravel(), inverse_depth_table(encoding), decoded.ravel())
     return decoded
 
 
 def quantized_depth(inverse_depth: NDArray[np.float32], encoding: DepthEncoding) -> NDArray[np.float32]:
-    """Inverse depth as a reader gets it from a lossless file: encoded and decoded again."""
+    """Encode inverse depth and decode it again, as a round trip through a lossless file does."""
     return decode_depth(encode_depth(inverse_depth, encoding)[0], encoding)
 
 
 @functools.lru_cache(maxsize=8)
 def inverse_depth_table(encoding: DepthEncoding) -> NDArray[np.float64]:
-    """The inverse depth of every level, float64 [256 or 65536]: 0 infinitely far, NaN unknown; read-only."""
+    """Return the inverse depth of every level, float64 [256 or 65536], read-only: 0 infinitely far, NaN unknown."""
     levels = np.arange(1 << encoding.bits, dtype=np.float64)
     if encoding.depth_scale is not None:
         table = np.full(levels.shape, np.nan)
@@ -66,7 +69,7 @@ def inverse_depth_table(encoding: DepthEncoding) -> NDArray[np.float64]:
 
 @compiled(nogil=True)
 def _quantise(values, far, factor, largest, levels):  # type: ignore[no-untyped-def]
-    """levels = round((values - far) * factor) within 0 and largest; returns how many lie a full level above it."""
+    """Set levels = round((values - far) * factor) within 0 and largest; return how many exceed it by a full level."""
     clipped = 0
     for n in range(len(values)):
         level = (values[n] - far) * factor + np.float32(0.5)
@@ -80,6 +83,6 @@ def _quantise(values, far, factor, largest, levels):  # type: ignore[no-untyped-
 
 @compiled(nogil=True)
 def _look_up(levels, table, values):  # type: ignore[no-untyped-def]
-    """values = table[levels], several times quicker than numpy does it for bytes."""
+    """Set values = table[levels], several times faster than numpy does it for bytes."""
     for n in range(len(levels)):
         values[n] = table[levels[n]]

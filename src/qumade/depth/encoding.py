@@ -1,7 +1,7 @@
 """Kinds of depth, and how grey levels encode inverse depth.
 
 In memory depth is inverse depth, float32: larger is nearer, 0 is infinitely far, NaN is unknown. Files hold grey
-levels; a `DepthEncoding`, which dataset.yaml records, says what they mean.
+levels. A `DepthEncoding`, which dataset.yaml records, defines their meaning.
 """
 
 from typing import Annotated, Literal, Self
@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, model_validator
 __all__ = ["DEPTH_KINDS", "KITTI_SCALE", "METRES_16_BIT", "UNDESCRIBED_DEPTH", "DepthEncoding", "DepthKind"]
 
 DepthKind = Literal["metric", "scaled", "affine"]
-"""metric: 1/m; scaled: true up to one unknown factor; affine: true up to an unknown factor and shift."""
+"""metric: 1/m; scaled: correct up to an unknown factor; affine: correct up to an unknown factor and shift."""
 
 DEPTH_KINDS: tuple[DepthKind, ...] = ("metric", "scaled", "affine")
-"""Each kind says less than the one before it."""
+"""All kinds, from the most to the least informative."""
 
 KITTI_SCALE = 256.0
 """Levels per metre in 16-bit depth PNGs: the convention of the KITTI depth benchmark."""
@@ -25,10 +25,10 @@ _Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 class DepthEncoding(BaseModel):
     """How the grey levels of depth/ encode inverse depth.
 
-    `code` "inverse": level / largest level, linearly over `range` (far, near), the largest level nearest. With range
-    "image" it is linear over each picture's own minimum and maximum, so that no two pictures can be compared.
-    `code` "metres": metres x `depth_scale` in 16 bits, 0 unknown, 65535 farther than that.
-    `source` says where depth comes from; `teacher_sha256` is the hash of the network that predicted it from images/.
+    `code` "inverse": level / largest level, linearly over `range` (far, near); the largest level is nearest. With
+    range "image" it is linear over each image's own minimum and maximum, so values of two images are not comparable.
+    `code` "metres": metres x `depth_scale` in 16 bits, 0 unknown, 65535 farther than the range.
+    `source` states where depth comes from; `teacher_sha256` is the hash of the network that predicted it from images/.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,13 +58,12 @@ class DepthEncoding(BaseModel):
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """Inverse depth (far, near) of the lowest and the highest level, None where each picture has its own or where
-        levels are metres."""
+        """Inverse depth (far, near) of the lowest and the highest level; None for range "image" and for metres."""
         return self.range if isinstance(self.range, tuple) else None
 
 
 UNDESCRIBED_DEPTH = DepthEncoding(code="inverse", bits=8, range="image")
-"""The encoding of a depth/ folder without a dataset.yaml: 8-bit inverse depth over each picture's own range."""
+"""The encoding of a depth/ folder without a dataset.yaml: 8-bit inverse depth over each image's own range."""
 
 METRES_16_BIT = DepthEncoding(kind="metric", source="dataset", code="metres", bits=16, depth_scale=KITTI_SCALE)
-"""The encoding that imported metric depth gets."""
+"""The encoding of imported metric depth."""

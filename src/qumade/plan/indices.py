@@ -1,4 +1,4 @@
-"""Index arithmetic: which pair a sample belongs to, its name, which samples a limit takes, and which tell of all."""
+"""Index arithmetic: the pair behind a sample, its file stem, the samples a limit selects, and stratified subsets."""
 
 import math
 
@@ -11,27 +11,27 @@ __all__ = ["limited_indices", "sample_count", "stem", "stratified_indices", "tri
 
 
 def sample_count(backgrounds: int, foregrounds: int, per_pair: int) -> int:
-    """Number of samples of the triple loop."""
+    """Return the number of samples in the triple loop."""
     return backgrounds * foregrounds * per_pair
 
 
 def triple(index: int, foregrounds: int, per_pair: int) -> tuple[int, int, int]:
-    """(background, foreground, k) of a sample, in the order `for background: for foreground: for k`."""
+    """Return (background, foreground, k) of a sample, in the order `for background: for foreground: for k`."""
     pair, k = divmod(index, per_pair)
     background, foreground = divmod(pair, foregrounds)
     return background, foreground, k
 
 
 def stem(index: int, total: int) -> str:
-    """File stem of a sample: numbers start at 1 and have as many digits as `total` needs, at least six."""
+    """Return the file stem of a sample. Numbers start at 1 and have as many digits as `total` needs, at least six."""
     return f"img{index + 1:0{max(6, len(str(total)))}d}"
 
 
 def stratified_indices(total: int, count: int) -> NDArray[np.int64]:
-    """Return `count` of `total` positions, ascending, one of each of as many equal stretches; all where count >= total.
+    """Return `count` of `total` positions, ascending, one from each of `count` equal strata; all if count >= total.
 
-    Where in its stretch is drawn, always alike: at equal steps samples of a triple loop are of the same few objects
-    (every hundredth of 100 x 200 x 20 shows every fifth foreground, at its first place).
+    The position within a stratum is random but always the same. Equal steps would pick the same few objects: every
+    hundredth sample of 100 x 200 x 20 shows only every fifth foreground, and only its first placement.
     """
     if count >= total:
         return np.arange(total, dtype=np.int64)
@@ -41,10 +41,11 @@ def stratified_indices(total: int, count: int) -> NDArray[np.int64]:
 
 
 def limited_indices(limit: int | None, backgrounds: int, foregrounds: int, per_pair: int) -> NDArray[np.int64]:
-    """The samples that a limit takes, ascending; all of them where there is no limit.
+    """Return the indices of the samples that a limit selects, ascending; all of them without a limit.
 
-    Visit t takes background t mod B and foreground (t + t // lcm(B, F)) mod F, and after B x F visits the next k: all
-    assets appear soon, no pair twice before every pair once, and a larger limit holds the samples of a smaller one.
+    Visit t takes background t mod B and foreground (t + t // lcm(B, F)) mod F. After B x F visits, k increases by one.
+    All assets therefore appear early, no pair appears twice before every pair has appeared once, and limits are nested:
+    a larger limit contains the samples of a smaller one. Raises QumadeError for a limit below 1.
     """
     total = sample_count(backgrounds, foregrounds, per_pair)
     if limit is None:

@@ -1,6 +1,6 @@
-"""Where and how large: crops, placement policies. Compiled, over the arrays of PlanTables.
+"""Choose the crop of a sample and the position and size of its objects. Compiled, over the arrays of PlanTables.
 
-Only + - * /, square roots and comparisons of doubles, which every machine rounds alike.
+The code uses only + - * /, square roots and comparisons of doubles, which every machine rounds in the same way.
 """
 
 import numpy as np
@@ -14,25 +14,25 @@ from qumade.plan.visibility import all_visible
 __all__ = ["CROP_STEPS", "crop_share", "place_sample", "resized_size"]
 
 CROP_STEPS = 16
-"""A range of crop sizes is drawn from this many steps, so that each background is resized that often at most."""
+"""Number of steps in a range of crop sizes. Each background is resized to at most this many sizes."""
 
 _CROP, _OBJECT_COUNT = int(Stream.CROP), int(Stream.OBJECT_COUNT)
 _FOREGROUND, _PLACEMENT = int(Stream.FOREGROUND), int(Stream.PLACEMENT)
 _POLICY, _STANDING = int(Stream.POLICY), int(Stream.STANDING)
 _RANDOM, _PERSPECTIVE = POLICIES.index("random"), POLICIES.index("perspective")
-_SEARCH = 16  # rows and columns of the grid on which a fallback looks for ground
-_PROBES = 64  # pixels to stand on that are tried to see whether a crop holds any
+_SEARCH = 16  # rows and columns of the grid on which the fallback searches for ground
+_PROBES = 64  # standing pixels that are tested to see whether a crop contains any
 
 
 @compiled()
 def crop_share(low, high, step):  # type: ignore[no-untyped-def]
-    """Size of the crop of a step, as a share of the largest crop."""
+    """Return the crop size of a step, as a share of the largest crop."""
     return low + (high - low) * step / (CROP_STEPS - 1)
 
 
 @compiled()
 def resized_size(background_width, background_height, width, height, share):  # type: ignore[no-untyped-def]
-    """Size to which a background is resized for its crop of that share to be width x height pixels."""
+    """Return the size to which a background is resized so that a crop of that share has width x height pixels."""
     scale = max(width / background_width, height / background_height) / share
     return max(width, int(background_width * scale + 0.5)), max(height, int(background_height * scale + 0.5))
 
@@ -54,10 +54,13 @@ def _draw_crop(t, sample, attempt):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _ground_inverse_depth(t, background, u, v):  # type: ignore[no-untyped-def]
-    """Inverse depth of the ground at a point of the background: the plane, also beyond the edges, else the coarse map
-    inside them; NaN where unknown. Bilinear in the map, which is exact for a plane."""
+    """Return the inverse depth of the ground at a point of the background; NaN where unknown.
+
+    It comes from the ground plane, which extends beyond the edges of the photo, or else from the coarse map, which does
+    not. The map is interpolated bilinearly, which is exact for a plane.
+    """
     a, b, c = t.plane[background]
-    if b == b:  # not NaN: there is a plane
+    if b == b:  # not NaN: the plane is known
         return a * u + b * v + c
     width, height = t.background_size[background]
     columns, rows = t.coarse_size[background]
@@ -76,14 +79,14 @@ def _ground_inverse_depth(t, background, u, v):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _stands(t, background, inverse_depth):  # type: ignore[no-untyped-def]
-    """Whether ground of that inverse depth is known and below the horizon, where the horizon is known."""
+    """Whether the inverse depth is known and, if the horizon is known too, lies below it."""
     level = t.horizon_level[background]
     return inverse_depth > level if level == level else inverse_depth == inverse_depth
 
 
 @compiled()
 def _has_ground(t, sample):  # type: ignore[no-untyped-def]
-    """Whether a crop shows ground that something can stand on, on a grid of points."""
+    """Whether any point of a grid over the crop is ground that an object can stand on."""
     for row in range(_SEARCH, 0, -1):
         for column in range(_SEARCH):
             u, v = to_background(t, sample, (column + 0.5) / _SEARCH * t.width, row / _SEARCH * t.height)
@@ -103,7 +106,7 @@ def _set_size(t, thing, scale):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _set_position(t, sample, thing, left, top):  # type: ignore[no-untyped-def]
-    """Position, contact, and the contact's inverse depth; False where the contact has none."""
+    """Set an object's position, contact and inverse depth. Returns False if it cannot stand at the contact."""
     width, height = t.foreground_size[thing.foreground]
     u, v = t.contact[thing.foreground]
     thing.left, thing.top = left, top
@@ -118,7 +121,7 @@ def _set_position(t, sample, thing, left, top):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _place_random(t, sample, things, which):  # type: ignore[no-untyped-def]
-    """Random size and position, the centre in the recipe's rows, until the object stands on ground and is visible."""
+    """Draw size and position, the centre in the recipe's rows, until the object stands on ground and is visible."""
     thing = things[which]
     low, high = t.scale[thing.foreground]
     for attempt in range(t.retries):
@@ -137,7 +140,7 @@ def _place_random(t, sample, things, which):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _standing_range(t, sample, foreground):  # type: ignore[no-untyped-def]
-    """The entries of standing_pixels where a cut-out may stand on the sample's background."""
+    """Return the range of standing_pixels where a cut-out may stand on the sample's background."""
     starts = t.standing_start[sample.background]
     return starts[t.place[foreground]], starts[t.place[foreground] + 1]
 
@@ -151,7 +154,7 @@ def _draw_entry(t, start, stop, r):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _crop_holds_standing(t, sample):  # type: ignore[no-untyped-def]
-    """Whether the first cut-out may stand somewhere in a crop; tried on pixels spread over all where it may."""
+    """Whether the crop contains a place for the first cut-out. Tests an evenly spaced subset of its standing pixels."""
     start, stop = _standing_range(t, sample, sample.foreground)
     width = t.background_size[sample.background, 0]
     for probe in range(min(_PROBES, stop - start)):
@@ -164,14 +167,14 @@ def _crop_holds_standing(t, sample):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _perspective_scale(t, sample, foreground, u, v, jitter):  # type: ignore[no-untyped-def]
-    """The scale of an upright object in contact at a point of the background: (v - v0) H / h pixels high.
+    """Return the scale of an upright object at a contact in the photo: the object is (v - v0) H / h pixels high.
 
-    See `geometry.object_height_px`. Not positive on or above the horizon.
+    See `geometry.object_height_px`. The scale is zero on the horizon and negative above it.
     """
     a, b, c = t.plane[sample.background]
     horizon_v = -(a * u + c - t.horizon_level[sample.background]) / b
     ratio = t.object_height_m[foreground] / t.camera_height_m[sample.background]
-    if not ratio > 0:  # one of the heights is not known
+    if not ratio > 0:  # one of the heights is unknown
         ratio = t.height_ratio
     height_px = (v - horizon_v) * ratio * sample.scale_y * jitter
     width, height = t.foreground_size[foreground]
@@ -181,7 +184,7 @@ def _perspective_scale(t, sample, foreground, u, v, jitter):  # type: ignore[no-
 
 @compiled()
 def _place_standing(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
-    """On a pixel of the classes to stand on; of random size, or of the size that perspective gives there."""
+    """Place an object on a pixel of its standing classes, with a random size or the size that perspective gives."""
     thing = things[which]
     low, high = t.scale[thing.foreground]
     start, stop = _standing_range(t, sample, thing.foreground)
@@ -193,7 +196,7 @@ def _place_standing(t, sample, things, which, policy):  # type: ignore[no-untype
     for attempt in range(t.retries):
         r, in_column, in_row, size = uniforms(t.seed, _STANDING, sample.index, which, attempt)
         pixel = t.standing_pixels[_draw_entry(t, start, stop, r)]
-        # Anywhere in the pixel but at its very edge, so that rounding never takes the contact into the next one.
+        # Anywhere in the pixel except at its very edge: rounding must not move the contact into the next pixel.
         background_u = pixel % photo_width + 0.001 + 0.998 * in_column
         background_v = pixel // photo_width + 0.001 + 0.998 * in_row
         if policy == _PERSPECTIVE:
@@ -219,7 +222,7 @@ def _place_standing(t, sample, things, which, policy):  # type: ignore[no-untype
 
 @compiled()
 def _place(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
-    """By the sample's policy, else at random."""
+    """Place an object by the sample's policy, or at random if that fails."""
     if policy != _RANDOM:
         if _place_standing(t, sample, things, which, policy):
             return True
@@ -238,7 +241,7 @@ def _draw_policy(t, index):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _place_fallback(t, sample, thing):  # type: ignore[no-untyped-def]
-    """The smallest size, at the lowest ground of the crop, inside the picture from side to side where it fits."""
+    """Place an object at its smallest size on the lowest ground of the crop, within the image's width if it fits."""
     x, _, _, _ = uniforms(t.seed, _PLACEMENT, sample.index, 0, t.retries)
     thing.fallback = True
     _set_size(t, thing, t.scale[thing.foreground, 0])
@@ -249,7 +252,7 @@ def _place_fallback(t, sample, thing):  # type: ignore[no-untyped-def]
         for column in range(_SEARCH):
             if _set_position(t, sample, thing, room * ((x + column / _SEARCH) % 1.0), top):
                 return True
-    # No ground under it there. Where _has_ground saw some it can stand, though partly outside of the picture.
+    # No ground at these positions. The object may stand wherever _has_ground found some, partly outside the image.
     for row in range(_SEARCH, 0, -1):
         top = row / _SEARCH * t.height - contact_y * thing.height
         for column in range(_SEARCH):
@@ -261,7 +264,7 @@ def _place_fallback(t, sample, thing):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _draw_foregrounds(t, sample, things):  # type: ignore[no-untyped-def]
-    """The pair's cut-out, then others of its side of the split."""
+    """Choose the foregrounds of a sample: first the pair's own, then others from the same side of the split."""
     side = t.side[sample.foreground]
     start, stop = t.side_start[side], t.side_start[side + 1]
     things[0].foreground = sample.foreground
@@ -272,7 +275,7 @@ def _draw_foregrounds(t, sample, things):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _sort_far_to_near(things, count):  # type: ignore[no-untyped-def]
-    """Insertion sort; ties keep their order."""
+    """Sort objects from far to near by insertion; ties keep their order."""
     for end in range(1, count):
         at = end
         while at > 0 and things[at - 1].inverse_depth > things[at].inverse_depth:
@@ -284,9 +287,9 @@ def _sort_far_to_near(things, count):  # type: ignore[no-untyped-def]
 
 @compiled()
 def place_sample(t, index, sample, things):  # type: ignore[no-untyped-def]
-    """Plans sample `index` into a SAMPLE_ROW and zeroed OBJECT_ROWs, far to near. False where nothing can stand.
+    """Plan sample `index` into a SAMPLE_ROW and zeroed OBJECT_ROWs, far to near. Returns False if nothing can stand.
 
-    The first object falls back; others are left out from the first of them on that finds no place.
+    The first object has a fallback. Once another object finds no place, it and all later ones are left out.
     """
     pair = index // t.per_pair
     sample.index = index
@@ -305,7 +308,7 @@ def place_sample(t, index, sample, things):  # type: ignore[no-untyped-def]
     if not _place(t, sample, things, 0, policy) and not _place_fallback(t, sample, things[0]):
         return False
     count = 1
-    # Draws are counted by place: after one that nothing fits into, the next would try the very same.
+    # Draws are keyed by the object's position in the list: after a failure, the next try would repeat the same draws.
     while count < sample.wanted and _place(t, sample, things, count, policy):
         count += 1
     sample.count = count

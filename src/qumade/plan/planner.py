@@ -1,4 +1,4 @@
-"""plan(recipe, catalog, i): what sample i looks like. A pure function; see `place_sample` for how."""
+"""Plan samples: crop, objects and placement of sample i, as a pure function. See `place_sample` for the method."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Rows = NDArray[Any]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Plan:
-    """One planned sample: a SAMPLE_ROW, and an OBJECT_ROW for each object, far to near."""
+    """One planned sample: a SAMPLE_ROW, and one OBJECT_ROW per object, far to near."""
 
     sample: np.void
     objects: Rows
@@ -29,7 +29,7 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Plans:
-    """Planned samples: SAMPLE_ROWs [N], and OBJECT_ROWs [N, most objects] of which the first `count` hold."""
+    """Planned samples: SAMPLE_ROWs [N], and OBJECT_ROWs [N, most objects] of which the first `count` are valid."""
 
     samples: Rows
     objects: Rows
@@ -39,7 +39,7 @@ class Plans:
         return Plan(sample, self.objects[position, : sample["count"]])
 
     def at(self, where: slice) -> "Plans":
-        """The plans at these positions."""
+        """Return the plans at these positions."""
         return Plans(self.samples[where], self.objects[where])
 
     def __len__(self) -> int:
@@ -47,12 +47,12 @@ class Plans:
 
 
 def plan(recipe: Recipe, catalog: Catalog, index: int) -> Plan:
-    """What sample `index` looks like. For many samples, plan_samples does the same faster."""
+    """Plan sample `index`. For many samples, plan_samples does the same faster."""
     return plan_samples(plan_tables(recipe, catalog), catalog, [index])[0]
 
 
 def plan_samples(tables: PlanTables, catalog: Catalog, indices: Sequence[int] | NDArray[np.int64]) -> Plans:
-    """What the samples of these indices look like. Raises QumadeError naming a background where nothing can stand."""
+    """Plan the samples with these indices. Raises QumadeError naming a background on which nothing can stand."""
     indices = np.asarray(indices, np.int64)
     plans = Plans(np.zeros(len(indices), SAMPLE_ROW), np.zeros((len(indices), tables.objects[1]), OBJECT_ROW))
     failed = _plan_many(tables, indices, plans.samples, plans.objects)
@@ -60,14 +60,16 @@ def plan_samples(tables: PlanTables, catalog: Catalog, indices: Sequence[int] | 
         background = catalog.backgrounds[plans.samples[failed]["background"]]
         raise QumadeError(
             f"Invalid background: got no crop with ground of known depth in {tables.retries} draws from "
-            f"{background.name}; its depth map must know the ground, or leave the background out"
+            f"{background.name}; must show ground of known depth, or be left out"
         )
     return plans
 
 
 def backgrounds_without_ground(tables: PlanTables, indices: NDArray[np.int64]) -> list[int]:
-    """The numbers of backgrounds on which planning one of these samples fails, ascending: none of its crops shows
-    ground of known depth, however often it is drawn."""
+    """Return the numbers of the backgrounds on which one of these samples cannot be planned, ascending.
+
+    None of the crops drawn for such a sample shows ground of known depth.
+    """
     found = []
     of_background = indices // (tables.per_pair * len(tables.foreground_size))
     for background in np.unique(of_background).tolist():

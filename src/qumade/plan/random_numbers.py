@@ -1,7 +1,8 @@
-"""Random numbers as a pure function of (seed, what is drawn, index): Philox4x64-10.
+"""Random numbers as a pure function of (seed, stream, index): Philox4x64-10.
 
-J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. A counter
-instead of a state: any sample can be drawn alone, in any order, on any machine. Integer arithmetic only.
+J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. It keeps a
+counter instead of a state: any sample can be drawn alone, in any order, on any machine. Only
+integer arithmetic is used.
 """
 
 from enum import IntEnum
@@ -15,7 +16,7 @@ __all__ = ["Stream", "resampled_seed", "uniforms"]
 
 
 class Stream(IntEnum):
-    """What is drawn. Values are part of every dataset's identity: never reuse or renumber them."""
+    """The purpose of a random number. Values define every dataset: never reuse or renumber them."""
 
     CROP = 0
     OBJECT_COUNT = 1
@@ -26,7 +27,7 @@ class Stream(IntEnum):
     AUDIT = 6
     POLICY = 7
     STANDING = 8
-    FRESH = 9
+    RESAMPLE = 9
     EPOCH = 10
     AUGMENTATION = 11
 
@@ -39,7 +40,7 @@ _TO_UNIT = 2.0**-53
 
 @compiled(inline="always")
 def _high(x, y):  # type: ignore[no-untyped-def]
-    """Upper 64 bits of the 128-bit product."""
+    """Return the upper 64 bits of the 128-bit product."""
     x0, x1, y0, y1 = x & _LOW, x >> _HALF, y & _LOW, y >> _HALF
     middle = x1 * y0 + ((x0 * y0) >> _HALF)
     other = x0 * y1 + (middle & _LOW)
@@ -48,7 +49,7 @@ def _high(x, y):  # type: ignore[no-untyped-def]
 
 @compiled()
 def uniforms(seed, stream, index, item, attempt):  # type: ignore[no-untyped-def]
-    """Four floats in [0, 1) for the counter (index, item, attempt, 0) under the key (seed, stream)."""
+    """Return four floats in [0, 1) for the counter (index, item, attempt, 0) under the key (seed, stream)."""
     c0, c1, c2, c3 = uint64(index), uint64(item), uint64(attempt), uint64(0)
     k0, k1 = uint64(seed), uint64(stream)
     for _ in range(10):
@@ -64,7 +65,7 @@ def uniforms(seed, stream, index, item, attempt):  # type: ignore[no-untyped-def
 
 
 def resampled_seed(seed: int, draw: int) -> int:
-    """The seed under which samples are placed anew for the draw-th time; for draw 0 the seed itself."""
+    """Return the seed of the draw-th placement of all samples; for draw 0, the seed itself."""
     if draw == 0:
         return seed
-    return int(uniforms(seed, int(Stream.FRESH), draw, 0, 0)[0] / _TO_UNIT)
+    return int(uniforms(seed, int(Stream.RESAMPLE), draw, 0, 0)[0] / _TO_UNIT)

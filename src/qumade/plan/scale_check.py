@@ -1,4 +1,4 @@
-"""Refuses scale ranges under which an object could never be visible enough, before anything is drawn."""
+"""Reject scale ranges that can never make an object visible enough, before anything is drawn."""
 
 import math
 
@@ -12,7 +12,7 @@ __all__ = ["check_scales", "largest_visible_share"]
 
 
 def check_scales(recipe: Recipe, catalog: Catalog) -> None:
-    """Raises QumadeError naming the first cut-out whose smallest size is never visible by `min_visible`."""
+    """Raise QumadeError naming the first cut-out whose smallest size never reaches a visible share of `min_visible`."""
     for foreground in catalog.foregrounds:
         share = largest_visible_share(foreground, foreground.scale[0], recipe)
         if share < recipe.min_visible:
@@ -24,11 +24,11 @@ def check_scales(recipe: Recipe, catalog: Catalog) -> None:
 
 
 def largest_visible_share(foreground: Foreground, scale: float, recipe: Recipe) -> float:
-    """An upper bound on the share of a cut-out that can lie inside the picture at a scale, over all centres allowed."""
+    """Return an upper bound on the share of a cut-out inside the image at a scale, over all allowed centres."""
     width, height = recipe.size
     factor = scale * math.sqrt(width * height / (foreground.width * foreground.height))
     drawn_height = foreground.height * factor
-    # Whole cells, rounded outwards: a bound, never too small.
+    # Whole cells, rounded outwards: the bound is never too small.
     columns = min(SILHOUETTE_PX, math.ceil(width / (foreground.width * factor) * SILHOUETTE_PX) + 1)
     sums = np.pad(foreground.silhouette.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     best = 0.0

@@ -1,4 +1,4 @@
-"""Train, val and test by identity: the same car or road is never in two of them."""
+"""Split into train, val and test by identity: no car and no road appears in two splits."""
 
 from collections.abc import Sequence
 
@@ -14,19 +14,19 @@ SAMPLE_SPLITS = (*SPLITS, "seen background", "seen foreground", "mixed", None)
 def assign_splits(
     identities: Sequence[int], shares: tuple[float, float, float], seed: int, stream: Stream, what: str
 ) -> list[str]:
-    """The split of each asset, given the identity of each; `what` names the assets in messages.
+    """Return the split of each asset, given its identity; `what` names the assets in messages.
 
-    Every split with a share above 0 gets at least one identity. Raises QumadeError with too few of them.
+    Every split with a share above 0 gets at least one identity. Raises QumadeError if there are too few identities.
     """
     unique = sorted(set(identities))
     wanted = sum(share > 0 for share in shares)
     if len(unique) < wanted:
         raise QumadeError(
-            f"Invalid split: got {len(unique)} {what} identities for {wanted} parts; must be at least {wanted}"
+            f"Invalid split: got {len(unique)} {what} identities for {wanted} splits; must be at least {wanted}"
         )
     shuffled = sorted(unique, key=lambda identity: uniforms(seed, int(stream), identity, 0, 0))
     counts = [max(round(share * len(unique)), int(share > 0)) for share in shares]
-    # Rounding up small parts takes from the largest, so that the parts add up.
+    # Small shares are rounded up to one identity; the largest split absorbs the difference.
     counts[counts.index(max(counts))] += len(unique) - sum(counts)
     names = [name for name, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
     split_of = dict(zip(shuffled, names, strict=True))
@@ -34,10 +34,10 @@ def assign_splits(
 
 
 def sample_split(background: str | None, foreground: str | None) -> str | None:
-    """The quadrant of a sample.
+    """Return the quadrant of a sample, given the splits of its background and its cut-outs.
 
-    "train", and "val" and "test" proper, where neither its background nor its cut-outs are in any other part; else
-    which side was seen in training: "seen background" or "seen foreground"; "mixed" for val with test.
+    "train", "val" or "test" if both are in that split. Otherwise "seen background" or "seen foreground" if one of them
+    is in train, "mixed" for val with test, and None if either has no split.
     """
     if background is None or foreground is None:
         return None

@@ -1,4 +1,4 @@
-"""Recipe and catalog as plain arrays: what the compiled planner reads."""
+"""Recipe and catalog as plain arrays for the compiled planner."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,8 @@ from qumade.recipe import Recipe
 __all__ = ["OBJECT_ROW", "POLICIES", "REJECTIONS", "SAMPLE_ROW", "PlanTables", "plan_tables"]
 
 REJECTIONS = ("horizon", "hidden", "size")
-"""Why a draw of a placement was rejected. horizon: no ground at the contact, which is on or above the horizon, or of
-unknown depth; hidden: the object, or one that it hides, would be too little visible; size: the size that perspective
-gives it is out of its range."""
+"""Why a placement was rejected. horizon: the contact is on or above the horizon, or its depth is unknown; hidden: the
+object, or one that it hides, would not be visible enough; size: the size that perspective gives is out of range."""
 
 POLICIES = ("random", "semantic", "perspective")
 
@@ -24,13 +23,13 @@ SAMPLE_ROW = np.dtype(
         ("index", "i8"),
         ("background", "i4"),
         ("foreground", "i4"),
-        ("crop_step", "i4"),  # which of the sizes of crop
+        ("crop_step", "i4"),  # index of the crop size
         ("crop_x", "i4"),  # the crop's corner in the background as resized for that step, pixels
         ("crop_y", "i4"),
-        ("scale_x", "f8"),  # sample pixels a background pixel
+        ("scale_x", "f8"),  # sample pixels per background pixel
         ("scale_y", "f8"),
         ("flip", "?"),
-        ("wanted", "i4"),  # objects drawn for; `count` of them found a place
+        ("wanted", "i4"),  # number of objects drawn; `count` of them were placed
         ("count", "i4"),
         ("crops_rejected", "i4"),
     ]
@@ -38,7 +37,7 @@ SAMPLE_ROW = np.dtype(
 OBJECT_ROW = np.dtype(
     [
         ("foreground", "i4"),
-        ("left", "f8"),  # box of the cut-out in sample pixels, may reach over the edges
+        ("left", "f8"),  # box of the cut-out in sample pixels; it may extend beyond the edges
         ("top", "f8"),
         ("width", "f8"),
         ("height", "f8"),
@@ -56,7 +55,7 @@ OBJECT_ROW = np.dtype(
 
 
 class PlanTables(NamedTuple):
-    """See the fields' namesakes in Recipe and Catalog. B backgrounds, F foregrounds."""
+    """Arrays of B backgrounds and F foregrounds. Fields are named as in Recipe and Catalog, which document them."""
 
     seed: int
     width: int
@@ -72,16 +71,16 @@ class PlanTables(NamedTuple):
     policy_end: NDArray[np.float64]  # [3] cumulative shares of the policies
     height_ratio: float
     size_jitter: float
-    plane: NDArray[np.float64]  # [B, 3]; NaN where there is none
+    plane: NDArray[np.float64]  # [B, 3]; NaN where unknown
     horizon_level: NDArray[np.float64]  # [B]; NaN where unknown
     camera_height_m: NDArray[np.float64]  # [B]; NaN where unknown
     standing_start: NDArray[np.int64]  # [B, places + 1] into standing_pixels; equal where nothing can stand
     standing_pixels: NDArray[np.int32]  # flat indices into the photos
-    standing_weights: NDArray[np.float64]  # cumulative, for each table; none for the uniform law
+    standing_weights: NDArray[np.float64]  # cumulative, for each table; empty for uniform sampling
     coarse_start: NDArray[np.int64]  # [B] into coarse_depth
     coarse_size: NDArray[np.int64]  # [B, 2] width, height
     coarse_depth: NDArray[np.float32]  # all grids, one after another
-    coarse_occluder: NDArray[np.float32]  # likewise
+    coarse_occluder: NDArray[np.float32]  # all grids, one after another
     foreground_size: NDArray[np.float64]  # [F, 2] width, height
     contact: NDArray[np.float64]  # [F, 2]
     silhouette: NDArray[np.float32]  # [F, 32, 32]
@@ -89,7 +88,7 @@ class PlanTables(NamedTuple):
     scale: NDArray[np.float64]  # [F, 2]
     place: NDArray[np.int64]  # [F]
     object_height_m: NDArray[np.float64]  # [F]; NaN where unknown
-    side: NDArray[np.int64]  # [F] which part of the split
+    side: NDArray[np.int64]  # [F] index of the split
     side_start: NDArray[np.int64]  # [5] into side_members
     side_members: NDArray[np.int64]  # [F] foregrounds, by side
 
@@ -98,7 +97,7 @@ _NOWHERE = StandingTable(np.zeros(0, np.int32), np.zeros(0), None)
 
 
 def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
-    """The arrays that planning needs. Small: kilobytes an asset."""
+    """Build the arrays that planning needs. They take a few kilobytes per asset."""
     backgrounds, foregrounds = catalog.backgrounds, catalog.foregrounds
     nothing = np.zeros((0, 0), np.float32)
     grids = [nothing if b.coarse_depth is None else b.coarse_depth for b in backgrounds]

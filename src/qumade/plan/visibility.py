@@ -1,4 +1,4 @@
-"""How much of an object is seen: inside the picture, and behind neither the background nor a nearer object.
+"""Compute how much of an object is visible: inside the image, and hidden by neither the background nor other objects.
 
 Compiled, over the arrays of PlanTables.
 """
@@ -15,7 +15,7 @@ __all__ = ["all_visible", "visible_share"]
 
 @compiled()
 def _coverage(t, thing, u, v):  # type: ignore[no-untyped-def]
-    """How far an object's silhouette covers a point of the sample, 0 to 1."""
+    """Return how much an object's silhouette covers a point of the sample, 0 to 1."""
     column = int(np.floor((u - thing.left) / thing.width * SILHOUETTE_PX))
     row = int(np.floor((v - thing.top) / thing.height * SILHOUETTE_PX))
     if 0 <= column < SILHOUETTE_PX and 0 <= row < SILHOUETTE_PX:
@@ -25,7 +25,7 @@ def _coverage(t, thing, u, v):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _hides(things, other, which):  # type: ignore[no-untyped-def]
-    """Whether `other` lies in front of `which` and their boxes meet; of two at one depth the later is in front."""
+    """Whether `other` is in front of `which` and their boxes overlap. At equal depth the later object is in front."""
     front, back = things[other], things[which]
     tied = front.inverse_depth == back.inverse_depth
     if other == which or front.inverse_depth < back.inverse_depth or (tied and other < which):
@@ -40,7 +40,7 @@ def _hides(things, other, which):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _behind_background(t, sample, u, v, inverse_depth):  # type: ignore[no-untyped-def]
-    """Whether the background hides an object of that inverse depth at a point, as far as the grid tells."""
+    """Whether the background hides an object of that inverse depth at a point, according to the coarse grid."""
     background = sample.background
     columns, rows = t.coarse_size[background]
     if columns == 0:
@@ -56,7 +56,7 @@ def _behind_background(t, sample, u, v, inverse_depth):  # type: ignore[no-untyp
 
 @compiled()
 def _first_inside(start, length, limit):  # type: ignore[no-untyped-def]
-    """First and end of the cells of a silhouette, drawn from `start` over `length`, with centres in 0 .. limit."""
+    """Return the half-open range of silhouette cells, drawn from `start` over `length`, with centres in 0 .. limit."""
     cell = length / SILHOUETTE_PX
     first = int(np.ceil(-start / cell - 0.5))
     end = int(np.ceil((limit - start) / cell - 0.5))
@@ -65,8 +65,11 @@ def _first_inside(start, length, limit):  # type: ignore[no-untyped-def]
 
 @compiled()
 def visible_share(t, sample, things, count, which):  # type: ignore[no-untyped-def]
-    """Share of an object's silhouette inside the picture, and neither behind the background nor behind a nearer one of
-    the first `count` objects. Cells of the silhouette count by their centres."""
+    """Return the share of an object's silhouette that is visible.
+
+    A cell counts by its centre: it must lie inside the image, and neither the background nor a nearer one of the first
+    `count` objects may hide it.
+    """
     thing = things[which]
     left, right = _first_inside(thing.left, thing.width, t.width)
     top, bottom = _first_inside(thing.top, thing.height, t.height)

@@ -1,1 +1,1 @@
-"""Where assets, plan and compose meet: from a recipe to samples in memory."""
+"""Turn a recipe into samples in memory: connects assets, plan and compose."""

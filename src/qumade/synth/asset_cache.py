@@ -1,4 +1,4 @@
-"""The pixels of a catalog's assets, decoded when first asked for and kept while there is room."""
+"""Decode the pixels of a catalog's assets on first use and cache them."""
 
 import hashlib
 import math
@@ -32,8 +32,8 @@ __all__ = ["AssetCache"]
 _ROOM_BYTES = 192 * 2**20
 
 
-class _Kept:
-    """Values by key, the least recently used dropped when they outgrow their room. Threads may share it."""
+class _LeastRecentlyUsed:
+    """A thread-safe cache that drops the least recently used values when they exceed its size."""
 
     def __init__(self, room_bytes: int) -> None:
         self._room_bytes = room_bytes
@@ -59,10 +59,10 @@ class _Kept:
 
 
 class AssetCache:
-    """Reads the assets of a recipe's catalog. Whatever changed since the catalog was made is refused, by name.
+    """Reads the assets of a recipe's catalog. Raises QumadeError for a file that has changed since then.
 
-    Memory is bounded whatever the number of assets, by two and a half times `room_bytes`; samples in index order read
-    each background once.
+    Decoded assets take at most two and a half times `room_bytes`, independent of their number. Drawing samples in index
+    order reads each background once.
     """
 
     def __init__(self, recipe: Recipe, catalog: Catalog, *, room_bytes: int | None = None) -> None:
@@ -70,18 +70,18 @@ class AssetCache:
         self._recipe = recipe
         self._catalog = catalog
         self._scheme = label_scheme(recipe)
-        self._photos = _Kept(room_bytes // 2)
-        self._backgrounds = _Kept(room_bytes)
-        self._cutouts = _Kept(room_bytes)
+        self._photos = _LeastRecentlyUsed(room_bytes // 2)
+        self._backgrounds = _LeastRecentlyUsed(room_bytes)
+        self._cutouts = _LeastRecentlyUsed(room_bytes)
 
     def background(self, number: int, crop_step: int, flip: bool) -> PreparedBackground:
-        """Background `number` at the size that its crop of that step needs."""
+        """Returns background `number` at the size that a crop of that step needs."""
         key = number, crop_step, flip
         prepared: PreparedBackground = self._backgrounds.get(key, lambda: self._prepare(*key))
         return prepared
 
     def cutout(self, number: int) -> Pyramid:
-        """Cut-out `number` as a pyramid with the levels that its scale range can need."""
+        """Returns cut-out `number` as a pyramid with the levels that its scale range may need."""
         pyramid: Pyramid = self._cutouts.get(number, lambda: self._build(number))
         return pyramid
 
@@ -144,7 +144,7 @@ class AssetCache:
 
 
 def _nearest(layer: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Resized without blending: a depth between a pole's and the street's behind it is nowhere in the scene."""
+    """Resizes without blending: no point of the scene has a depth between a pole and the street behind it."""
     return np.asarray(Image.fromarray(layer).resize(size, Image.Resampling.NEAREST))
 
 
@@ -158,7 +158,7 @@ def _unchanged(path: Path, sha256: str | None) -> Path:
         with path.open("rb") as file:
             now = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise QumadeError(f"Invalid asset: cannot read {path}: {error.strerror}; it was there at the start") from None
+        raise QumadeError(f"Invalid asset: got {error.strerror} in {path}; must stay readable while in use") from None
     if now != sha256:
-        raise QumadeError(f"Invalid asset: {path} has changed since the work began; must be as it was")
+        raise QumadeError(f"Invalid asset: {path} has changed since the catalog was built; must stay unchanged")
     return path

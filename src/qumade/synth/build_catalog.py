@@ -1,4 +1,4 @@
-"""From the folders of a recipe to the catalog."""
+"""Build the catalog of a recipe from its folders."""
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
@@ -28,8 +28,10 @@ Asset = TypeVar("Asset", Background, Foreground)
 
 @dataclass(frozen=True, eq=False)
 class Inventory:
-    """Every asset of a recipe, read once: readable photos and cut-outs, the catalog of those that the recipe can use
-    (None where there are no backgrounds or no cut-outs), and what was found."""
+    """The assets of a recipe: readable photos and cut-outs, the catalog of the usable ones, and all findings.
+
+    `catalog` is None if no background or no cut-out is usable.
+    """
 
     photos: tuple[ScannedBackground, ...]
     cutouts: tuple[ScannedForeground, ...]
@@ -38,14 +40,14 @@ class Inventory:
 
     @property
     def errors(self) -> list[Finding]:
-        """The assets that are left out."""
+        """The findings about assets that are left out."""
         return [finding for finding in self.findings if finding.severity == "error"]
 
 
 def build_catalog(recipe: Recipe, *, strict: bool = False, progress: bool = False) -> tuple[Catalog, list[Finding]]:
-    """The catalog of the usable assets of a recipe, and what was found.
+    """Builds the catalog of the usable assets of a recipe; also returns the findings.
 
-    Raises QumadeError where no background or no cut-out is usable, with `strict` at the first that is not.
+    Raises QumadeError if no background or no cut-out is usable, and with `strict` for the first unusable asset.
     """
     inventory = take_inventory(recipe, progress=progress)
     errors = inventory.errors
@@ -54,7 +56,7 @@ def build_catalog(recipe: Recipe, *, strict: bool = False, progress: bool = Fals
     if inventory.catalog is None:
         empty = recipe.foregrounds if inventory.cutouts == () else recipe.backgrounds
         first = next((f"; the first: {error}" for error in errors if Path(error.path).parent == empty), "")
-        raise QumadeError(f"Invalid folder: got no usable picture in {printable(empty)}; must have one{first}")
+        raise QumadeError(f"Invalid folder: got no usable image in {printable(empty)}; must have one{first}")
     return inventory.catalog, list(inventory.findings)
 
 
@@ -65,10 +67,10 @@ def take_inventory(
     progress: bool = False,
     look: Callable[[SurveyedBackground], None] | None = None,
 ) -> Inventory:
-    """Reads every asset of a recipe once. Whatever is wrong with a file is a finding.
+    """Reads every asset of a recipe once. A problem with a file becomes a finding.
 
     `look` is called with the survey of each background that has maps. Raises QumadeError for folders that cannot be
-    listed and for settings that cannot be carried out: a key of a table that no file matches, unknown class names.
+    listed and for invalid settings: a table key that matches no file, or an unknown class name.
     """
     scheme = label_scheme(recipe)
     photos, findings = scan_backgrounds(recipe.backgrounds, workers=workers, progress=progress)
@@ -101,14 +103,14 @@ def take_inventory(
 
 
 def no_ground(recipe: Recipe, background: Background) -> Finding:
-    """The error of a background on which nothing can be placed."""
+    """Returns the error for a background on which nothing can be placed."""
     known = "" if background.depth_name is None else f" in {background.depth_name}"
-    detail = f"shows no ground of known depth{known} in {recipe.retries} crops: nothing can stand there"
+    detail = f"shows no ground of known depth{known} in {recipe.retries} crops: no object can stand on it"
     return Finding("error", "background", printable(recipe.backgrounds / background.name), "no-ground", detail)
 
 
 def _with_ground(recipe: Recipe, catalog: Catalog, findings: list[Finding]) -> list[Background]:
-    """The backgrounds on which each cut-out can be placed once. Only those whose depth is partly unknown are tried."""
+    """Returns the backgrounds on which every cut-out can be placed. Only those with unknown depth need a trial."""
     gaps = [
         number
         for number, background in enumerate(catalog.backgrounds)
@@ -130,32 +132,32 @@ def _split(
     kind: Literal["background", "foreground"],
     findings: list[Finding],
 ) -> list[Asset]:
-    """The assets with their part of the split; none, said as a warning, where there are too few identities."""
+    """Returns the assets with their splits. With too few identities they get none, and a warning is added."""
     try:
         splits = assign_splits([asset.identity for asset in assets], recipe.split, recipe.seed, stream, kind)
     except QumadeError as error:
-        detail = f"{error}; the manifest states no split, and training on the dataset will refuse to make one"
+        detail = f"{error}; the manifest records no split, and training cannot split the dataset by identity"
         findings.append(Finding("warning", kind, printable(folder), "split", detail))
         return assets
     return [replace(asset, split=split) for asset, split in zip(assets, splits, strict=True)]
 
 
 def _assumptions(recipe: Recipe, catalog: Catalog) -> Iterable[Finding]:
-    """What is taken for granted, said once."""
+    """Reports each assumption about missing heights or depth once."""
     heights = [f.height_m for f in catalog.foregrounds] + [b.camera_height_m for b in catalog.backgrounds]
     if "perspective" in recipe.policies and None in heights:
         detail = (
-            f"has cut-outs or cameras of unknown height (height_m, camera_height_m): objects are taken to be "
+            f"has cut-outs or cameras of unknown height (height_m, camera_height_m): objects are assumed to be "
             f"{recipe.height_ratio:g} times as high as the camera (height_ratio)"
         )
         yield Finding("warning", "foreground", printable(recipe.foregrounds), "height-ratio", detail)
     if recipe.reliefs is not None and catalog.depth_kind != "metric":
-        detail = f"is of metres, the depth is of kind {catalog.depth_kind}: objects are flat"
+        detail = f"is in metres but the depth is of kind {catalog.depth_kind}: objects are drawn flat"
         yield Finding("warning", "foreground", printable(recipe.reliefs), "relief", detail)
 
 
 def _refuse_idle_keys(recipe: Recipe, names: Sequence[str], fields: Sequence[str], folder: Path) -> None:
-    """A setting that no file takes is a slip of the pen that would go unnoticed."""
+    """Raises QumadeError for a key that matches no file: it is a typo that would go unnoticed."""
     for field in fields:
         table = getattr(recipe, field)
         used = {match_pattern(name, table) for name in names}
@@ -164,6 +166,6 @@ def _refuse_idle_keys(recipe: Recipe, names: Sequence[str], fields: Sequence[str
                 near = difflib.get_close_matches(key, names, n=1, cutoff=0.3)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise QumadeError(
-                    f"Invalid {field}: got {key!r}, which no picture in {printable(folder)} takes; must be a file name "
-                    f"or a pattern of some{hint}"
+                    f"Invalid {field}: got {key!r}, which matches no image in {printable(folder)}; must be a file name "
+                    f"or a pattern that matches one{hint}"
                 )

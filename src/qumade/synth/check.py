@@ -1,4 +1,4 @@
-"""The audit of asset folders: what cannot be used, what is suspicious, and how often each asset will be reused."""
+"""Audit asset folders: unusable files, suspicious files, and how often each asset will be reused."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,17 +22,17 @@ from qumade.synth.build_catalog import no_ground, take_inventory
 
 __all__ = ["MAX_REUSE", "AssetReport", "FolderReport", "check_assets", "format_report"]
 
-# The default job shows a background 4 000 times and a cut-out 2 000 times. Far beyond that more samples mean fewer new
-# pictures, and a network memorises the assets: a handful of photos with thousands of cut-outs, say.
+# The default recipe uses a background 4 000 times and a cut-out 2 000 times. Far beyond that, more samples add little
+# variety, and a network memorises the assets: a handful of photos with thousands of cut-outs, for example.
 MAX_REUSE = 10_000
-MAX_TRIED = 1_000_000  # samples that are planned to find backgrounds without ground: three seconds
+MAX_TRIED = 1_000_000  # samples planned to find backgrounds without ground; takes three seconds
 
 Scanned = ScannedBackground | ScannedForeground
 
 
 @dataclass(frozen=True)
 class FolderReport:
-    """Counts of one folder: picture files, usable ones, identities among these, those whose mirror image is there too.
+    """Counts of one folder: image files, usable files, their identities, and those whose mirror image is present too.
 
     `reuse` is the number of samples that each usable asset appears in.
     """
@@ -50,7 +50,7 @@ class AssetReport:
     """The result of `check_assets`; `dataclasses.asdict` makes it JSON.
 
     `samples` is the size of the dataset, `added_mirrors` the number of mirror images that flipping adds. Findings are
-    sorted: backgrounds, foregrounds, masks; errors first; by path.
+    sorted by kind (background, foreground, mask), then by severity (errors first), then by path.
     """
 
     backgrounds: FolderReport
@@ -69,12 +69,12 @@ def check_assets(
     progress: bool = False,
     look: Callable[[SurveyedBackground], None] | None = None,
 ) -> AssetReport:
-    """Reads the assets of a recipe exactly as `generate` does and reports what a dataset of them would suffer from.
+    """Reads the assets of a recipe exactly as `generate` does and reports problems of the dataset they would make.
 
-    Whatever makes `generate` leave out an asset is an error among the findings, and whatever makes it refuse the
-    recipe raises here too: a check without errors is never followed by a refusal. `look` is called with the survey of
-    each background that has label or depth maps. Raises QumadeError for folders that cannot be listed and settings
-    that cannot be carried out.
+    An asset that `generate` leaves out is an error among the findings, and a recipe that `generate` rejects raises
+    QumadeError here too: `generate` accepts every recipe that passes the check. `look` is called with the survey of
+    each background that has label or depth maps. Raises QumadeError for folders that cannot be listed and for invalid
+    settings.
     """
     inventory = take_inventory(recipe, workers=workers, progress=progress, look=look)
     findings = list(inventory.findings)
@@ -108,7 +108,7 @@ def check_assets(
 
 
 def format_report(report: AssetReport) -> str:
-    """The report for people: counts first, then the findings by severity and reason."""
+    """Formats the report as text: counts first, then the findings by severity and reason."""
     cutouts, photos = report.foregrounds, report.backgrounds
     drawn = f"{cutouts.usable:,}" + (f" + {report.added_mirrors:,} mirrored" if report.added_mirrors else "")
     seen = Counter(found.severity for found in report.findings)
@@ -142,7 +142,7 @@ def _section(found: Finding) -> tuple[str, str]:
 
 
 def _without_ground(recipe: Recipe, catalog: Catalog) -> list[Background]:
-    """Backgrounds of partly unknown depth on which one of the dataset's samples could not be placed."""
+    """Returns the backgrounds of partly unknown depth on which a sample of the dataset could not be placed."""
     numbers = [
         n for n, b in enumerate(catalog.backgrounds) if b.coarse_depth is not None and np.isnan(b.coarse_depth).any()
     ]
@@ -178,13 +178,15 @@ def _folder_report(
 
 
 def _repeated(scanned: Sequence[Scanned], groups: Identities, kind: Kind) -> list[Finding]:
-    """The same picture twice. Mirror images are not: a set of cut-outs may well hold both on purpose."""
+    """Reports images that appear twice. Mirror images do not count: a set of cut-outs may contain both on purpose."""
     findings = []
     for each, original in zip(scanned, groups.duplicate_of, strict=True):
         if original is not None:
             first = scanned[original]
             reason, how = (
-                ("copy", "has the content of") if _content(each) == _content(first) else ("near-copy", "is nearly")
+                ("copy", "has the same content as")
+                if _content(each) == _content(first)
+                else ("near-copy", "is nearly identical to")
             )
             detail = f"{how} {printable(first.path)}: it counts twice"
             findings.append(Finding("warning", kind, printable(each.path), reason, detail))
@@ -199,15 +201,13 @@ def _enlarged(photo: ScannedBackground, size: tuple[int, int], smallest_crop: fl
     pixels_for_one = smallest_crop * min(photo.width / size[0], photo.height / size[1])
     if pixels_for_one >= 1:
         return []
-    detail = f"has {photo.width}x{photo.height} pixels: must be enlarged up to {1 / pixels_for_one:.2f} times"
+    detail = f"has {photo.width}x{photo.height} pixels: will be enlarged up to {1 / pixels_for_one:.2f} times"
     return [Finding("warning", "background", printable(photo.path), "enlarged", f"{detail} for {size[0]}x{size[1]}")]
 
 
 def _overused(folder: FolderReport, kind: Kind) -> list[Finding]:
-    """One warning for the folder: within a folder all assets are used equally often."""
+    """Returns one warning for the folder: all assets of a folder are used equally often."""
     if folder.reuse <= MAX_REUSE:
         return []
-    detail = (
-        f"each is used in {folder.reuse:,} samples, more than {MAX_REUSE:,}: add {kind}s or lower the samples a pair"
-    )
+    detail = f"each is used in {folder.reuse:,} samples, more than {MAX_REUSE:,}: add {kind}s or lower per_pair"
     return [Finding("warning", kind, folder.folder, "reuse", detail)]

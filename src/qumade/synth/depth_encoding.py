@@ -1,4 +1,4 @@
-"""How the depth of a recipe's dataset is encoded: one encoding for the whole dataset."""
+"""Choose the depth encoding of a recipe's dataset: one encoding for the whole dataset."""
 
 from typing import Literal
 
@@ -12,14 +12,14 @@ _NEAR: dict[DepthKind, float] = {"metric": 0.5, "scaled": 1.5, "affine": 1.0}
 
 
 def layered_encoding(recipe: Recipe, catalog: Catalog) -> DepthEncoding:
-    """The encoding of layered depth, from the kind of the catalog's depth."""
+    """Return the encoding of layered depth for the kind of the catalog's depth."""
     return _encoding(recipe, catalog.depth_kind, catalog.depth_source)
 
 
 def predicted_encoding(recipe: Recipe, kind: DepthKind, teacher_sha256: str) -> DepthEncoding:
-    """The encoding of depth of this kind that a teacher predicts from each composite."""
+    """Return the encoding of depth of this kind that a teacher predicts from each composite."""
     encoding = _encoding(recipe, kind, "composite")
-    # Factor and shift of affine predictions differ between pictures, so no range holds for all of them.
+    # Factor and shift of affine predictions differ between images, so no range fits all of them.
     limits = "image" if kind == "affine" else encoding.range
     return encoding.model_copy(update={"range": limits, "teacher_sha256": teacher_sha256})
 

@@ -1,7 +1,7 @@
 """The central object: recipe -> plan(i) -> sample(i).
 
-A Synthesizer owns what the two steps need, the recipe, the catalog of its assets, the planner's tables, decoded assets
-and the depth encoding. Engine, preview, audit and the on-the-fly dataset use nothing else.
+A Synthesizer owns everything the two steps need: the recipe, the catalog of its assets, the planner's tables, the
+decoded assets and the depth encoding. Engine, preview, audit and the on-the-fly dataset use nothing else.
 """
 
 from collections.abc import Sequence
@@ -32,17 +32,19 @@ __all__ = ["Synthesizer"]
 class Synthesizer:
     """The samples of a recipe: `synthesizer[i]` draws sample i, and `len(synthesizer)` counts them.
 
-    Both steps are pure: equal recipes over equal assets give equal plans and samples, in any order, process or machine.
-    It pickles small, without decoded assets; the process that receives it decodes its own. `findings` lists what was
-    found in the asset folders, `depth_encoding` says how depth is written, None where a teacher predicts depth from the
-    composites afterwards (`depth: composite`).
+    Both steps are pure: the same recipe and assets give the same plans and samples, in any order, process or machine.
+    A pickled Synthesizer is small because it contains no decoded assets; the receiving process decodes its own.
+    `findings` lists the findings about the asset folders. `depth_encoding` is the encoding of depth files, None if a
+    teacher predicts depth from the composites afterwards (`depth: composite`).
     """
 
     def __init__(
         self, recipe: Recipe, catalog: Catalog, findings: Sequence[Finding] = (), *, cache_bytes: int | None = None
     ) -> None:
-        """For a catalog that is built already; `from_recipe` builds it. `cache_bytes` bounds the decoded assets that
-        are kept (see AssetCache). Raises QumadeError for scale ranges under which nothing could be visible."""
+        """Takes an existing catalog; `from_recipe` builds one. `cache_bytes` limits the cached assets (see AssetCache).
+
+        Raises QumadeError for scale ranges that never make an object visible enough.
+        """
         check_scales(recipe, catalog)
         self.recipe = recipe
         self.catalog = catalog
@@ -61,9 +63,11 @@ class Synthesizer:
         progress: bool = False,
         cache_bytes: int | None = None,
     ) -> Self:
-        """Reads every asset of a recipe, or of a recipe file, once. Assets that cannot be used are left out and listed
-        in `findings`; with `strict` the first one raises. Raises QumadeError where no background or no cut-out is
-        usable."""
+        """Reads every asset of a recipe, or of a recipe file, once.
+
+        Unusable assets are left out and listed in `findings`. Raises QumadeError if no background or no cut-out is
+        usable, and with `strict` for the first unusable asset.
+        """
         recipe = recipe if isinstance(recipe, Recipe) else load_recipe(Path(recipe))
         catalog, findings = build_catalog(recipe, strict=strict, progress=progress)
         return cls(recipe, catalog, findings, cache_bytes=cache_bytes)
@@ -73,21 +77,24 @@ class Synthesizer:
         return sample_count(*counts, self.recipe.per_pair)
 
     def __getitem__(self, index: int) -> Sample:
-        """Draws sample `index`; negative indices count from the end. Raises IndexError."""
+        """Draws sample `index`; negative indices count from the end. Raises IndexError if out of range."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"no sample {index}: the recipe has {len(self)}")
         return self.render(self.plan([index % len(self)])[0])
 
     def plan(self, indices: Sequence[int] | NDArray[np.integer], *, draw: int = 0) -> Plans:
-        """What the samples of these indices look like. With `draw` > 0 the same pairs of background and cut-out get
-        other crops and placements; splits stay. Raises QumadeError naming a background where nothing can stand."""
+        """Plans the samples with these indices.
+
+        With `draw` > 0 the same pairs of background and cut-out get other crops and placements; splits stay the same.
+        Raises QumadeError naming a background on which nothing can stand.
+        """
         tables = self._tables
         if draw:
             tables = tables._replace(seed=resampled_seed(self.recipe.seed, draw))
         return plan_samples(tables, self.catalog, np.asarray(indices, np.int64))
 
     def render(self, plan: Plan) -> Sample:
-        """Draws a planned sample: image, mask, inverse depth and what only drawing tells."""
+        """Draws a planned sample: image, mask, inverse depth and visibility."""
         return draw_sample(
             plan,
             self.recipe.size,
@@ -98,12 +105,12 @@ class Synthesizer:
         )
 
     def indices(self, limit: int | None = None) -> NDArray[np.int64]:
-        """The indices of the samples that a limit takes, int64 [N], ascending; all where there is no limit."""
+        """Returns the indices of the samples that a limit selects, int64 [N], ascending; all without a limit."""
         counts = len(self.catalog.backgrounds), len(self.catalog.foregrounds)
         return limited_indices(limit, *counts, self.recipe.per_pair)
 
     def stem(self, index: int) -> str:
-        """The file stem of a sample, as img000001."""
+        """Returns the file stem of a sample, such as img000001."""
         return stem(index, len(self))
 
     @cached_property

@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 import subprocess
@@ -107,6 +108,19 @@ def test_unexpected_errors_are_not_hidden(
     monkeypatch.setattr("qumade.generation.engine.generate", lambda *_, **__: [][0])
     with pytest.raises(IndexError):
         run("generate", *folders(), f"--out={assets / 'data'}")
+
+
+def test_what_the_library_logs_is_on_stderr(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def log(*_: object) -> None:
+        logger = logging.getLogger("qumade.assets.bundled")
+        logger.debug("opened")
+        logger.info("3 samples")
+        logger.warning("%d samples are odd", 2)
+
+    monkeypatch.setattr("qumade.assets.bundled.write_samples", log)
+    for _ in range(2):  # once each, however often the command runs in one process
+        result = run("samples", "samples")
+        assert (result.code, result.err) == (0, "3 samples\nNote: 2 samples are odd\n")
 
 
 def test_warnings_are_notes_of_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 import os
 import pickle
 import shutil
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,20 +61,23 @@ def test_metric_depth_is_read_as_inverse_depth(make_dataset: MakeDataset, save_p
     )
 
 
-def test_a_folder_without_dataset_yaml_is_a_dataset_and_warns_once_about_depth(make_dataset: MakeDataset) -> None:
+def test_a_folder_without_dataset_yaml_is_a_dataset_and_logs_once_about_depth(
+    make_dataset: MakeDataset, caplog: pytest.LogCaptureFixture
+) -> None:
     root = make_dataset(2, suffix=".jpg")
-    with pytest.warns(UserWarning, match="read as 8-bit inverse depth, each image over its own range") as caught:
+    for _ in range(2):
         dataset = open_dataset(root)
         depth = dataset.read_inverse_depth(0)
-    assert len(caught) == 1
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert f"{root}: depth is read as 8-bit inverse depth, each image over its own range" in record.getMessage()
     assert dataset.metadata is None and dataset.depth_encoding.kind is None
     np.testing.assert_allclose(depth, pixels(root / "depth" / "img000001.jpg") / 255, rtol=1e-6)
 
 
-def test_a_folder_without_depth_does_not_warn(make_dataset: MakeDataset) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        dataset = open_dataset(make_dataset(2, folders=("images", "masks")))
+def test_a_folder_without_depth_logs_nothing(make_dataset: MakeDataset, caplog: pytest.LogCaptureFixture) -> None:
+    dataset = open_dataset(make_dataset(2, folders=("images", "masks")))
+    assert not caplog.records
     assert not dataset.has_depth
     assert dataset.read(0).inverse_depth is None
 
@@ -95,8 +97,7 @@ def test_formats_and_suffixes_may_mix(make_dataset: MakeDataset, save_picture: S
 
 
 def test_undescribed_sixteen_bit_depth_is_refused(make_dataset: MakeDataset) -> None:
-    with pytest.warns(UserWarning):
-        dataset = open_dataset(make_dataset(1, depth_bits=16))
+    dataset = open_dataset(make_dataset(1, depth_bits=16))
     with pytest.raises(QumadeError, match=r"got 16 bits in .*depth/img000001.png.*dataset.yaml must state the code"):
         dataset.read_inverse_depth(0)
 

@@ -1,5 +1,6 @@
 """The command line: parse, call, print. Verbs import heavy libraries when they run, so --help is fast."""
 
+import logging
 import os
 import signal
 import sys
@@ -20,6 +21,9 @@ def main() -> None:
     """Run the `qumade` command. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     warnings.showwarning = _show_warning
+    log = logging.getLogger("qumade")
+    log.handlers = [_Stderr()]
+    log.setLevel(logging.INFO)
     try:
         code = make_app(sys.argv[1:])(exit_on_error=False, result_action="return_value")
     except CycloptsError:
@@ -39,6 +43,14 @@ def main() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+class _Stderr(logging.Handler):
+    """Shows what the library logs on stderr, one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        say(text if record.levelno < logging.WARNING else f"Note: {text}")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

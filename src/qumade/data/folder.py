@@ -1,8 +1,9 @@
 """Datasets in a folder: files with equal stems, an optional dataset.yaml, and splits from the manifest."""
 
 import copy
+import functools
+import logging
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -23,6 +24,8 @@ from qumade.io.pictures import read_picture
 
 __all__ = ["FolderDataset"]
 
+_log = logging.getLogger(__name__)
+
 
 class FolderDataset:
     """The samples of a DATA_PATH, decoded when they are read. A sample is addressed by position (0 .. len - 1, in the
@@ -31,7 +34,7 @@ class FolderDataset:
     Opening lists the folders and decodes nothing. Each `read_*` decodes one file; it raises QumadeError naming a file
     that is torn, wrong or of another size. The dataset holds no open file and is cheap to pickle, so worker processes
     can read through it. Without dataset.yaml, depth/ is read as 8-bit inverse depth, each image over its own range,
-    with a warning.
+    and the log says so once.
 
     Raises QumadeError naming what is missing, extra or wrong, and for a dataset that is incomplete.
     """
@@ -48,10 +51,7 @@ class FolderDataset:
         if self.has_depth and (self.metadata is None or self.metadata.depth is None):
             if self.metadata is not None:
                 raise QumadeError(f"Invalid dataset.yaml: key depth is missing in {metadata_path}; must be given")
-            warnings.warn(
-                f"no dataset.yaml in {self.root}: depth is read as 8-bit inverse depth, each image over its own range",
-                stacklevel=2,
-            )
+            _note_undescribed_depth(self.root)
         self._split_codes = _read_splits(self.manifest_path, self._stems)
 
     def __len__(self) -> int:
@@ -232,3 +232,8 @@ def _read_splits(manifest: Path | None, stems: NDArray[np.str_]) -> NDArray[np.i
         known = sorted_stems[at] == stems
         codes[known] = row_codes[order][at[known]]
     return codes
+
+
+@functools.cache  # one note per folder, however often it is opened
+def _note_undescribed_depth(root: Path) -> None:
+    _log.warning("no dataset.yaml in %s: depth is read as 8-bit inverse depth, each image over its own range", root)

@@ -5,6 +5,7 @@ of the seed and k, the learning rate is one of the step, and the checkpoint hold
 """
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -28,13 +29,15 @@ from qumade.training.ema import ema_decay_for, update_ema
 from qumade.training.learning_rate import find_learning_rate
 from qumade.training.report import AfterEpoch, Report
 from qumade.training.run_folder import RunFolder, environment, write_weights
-from qumade.training.runtime import console, deterministic_mode, held_signals, new_accelerator
+from qumade.training.runtime import deterministic_mode, held_signals, new_accelerator
 from qumade.training.schedule import one_cycle
 from qumade.training.trainer import Trainer, new_trainer
 from qumade.training.validation import validate
 from qumade.viz.curves import draw_learning_rates
 
 __all__ = ["train"]
+
+_log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 Value = TypeVar("Value")
@@ -97,11 +100,12 @@ def train(
         trainer = new_trainer(setup, resumed=checkpoint is not None)
         accelerator.wait_for_everyone()  # no process writes before all have read
         if checkpoint is None:
-            if progress and main:
-                print(*setup.notes, sep="\n", file=console(), flush=True)
+            if main:
+                for note in setup.notes:
+                    _log.warning(note)
             setup = _with_rate_and_steps(setup, trainer, folder)
-            if progress and main:
-                print(_headline(setup), file=console(), flush=True)
+            if main:
+                _log.info(_headline(setup))
             so_far = _Progress(setup.fingerprint)
             if main:
                 _save(folder, trainer, so_far)

@@ -3,7 +3,7 @@
 J. Uhrig et al., "Sparsity invariant CNNs", 3DV 2017; layout as in the readme of its development kit.
 """
 
-import warnings
+import logging
 from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,8 @@ from qumade.errors import QumadeError
 from qumade.io.pictures import printable
 
 __all__ = ["read_kitti"]
+
+_log = logging.getLogger(__name__)
 
 CAMERAS = ("image_02", "image_03")  # the two colour cameras
 SPLITS = {"train": "train", "training": "train", "val": "val", "test": "test"}
@@ -59,7 +61,7 @@ def _drives(root: Path) -> Iterator[Record]:
                 stem = f"{drive_folder.name}_{frame}" + ("" if camera == "image_02" else f"_{camera}")
                 yield _record(root, stem, split, images.get(frame), depth)
     if missing:  # the depth of all drives is one download; the photos are many
-        warnings.warn(f"left out {len(missing)} drives with depth but no photos, first {missing[0]}", stacklevel=2)
+        _log.warning("left out %d drives with depth but no photos, first %s", len(missing), missing[0])
 
 
 def _selection(root: Path) -> Iterator[Record]:

@@ -55,6 +55,7 @@ class Settings(BaseModel):
     text: str = ""
     names: tuple[str, ...] = ()
     numbers: list[int] = []
+    tasks: Annotated[tuple[Literal["mask", "depth"], ...], Field(min_length=1)] = ("mask",)
     where: RelativePath | None = None
     known: Literal["one"] | RelativePath = "one"
     part: Part | None = None
@@ -114,6 +115,7 @@ BOUNDS = "at least -1 and below 1, or 'labels'"
         ({"names": "road"}, "Invalid names: got 'road' in FILE; must be a list of names"),
         ({"names": [3]}, "Invalid names.0: got 3 in FILE; must be text"),
         ({"numbers": 3}, "Invalid numbers: got 3 in FILE; must be a list, each item a whole number"),
+        ({"tasks": []}, "Invalid tasks: got [] in FILE; must be a list of at least 1, each item 'mask' or 'depth'"),
         ({"where": 3}, "Invalid where: got 3 in FILE; must be a path"),
         ({"known": 3}, "Invalid known: got 3 in FILE; must be 'one', or a path"),
         ({"part": 3}, "Invalid part: got 3 in FILE; must be a mapping of fields"),

@@ -48,7 +48,8 @@ def test_a_folder_without_weights_is_refused(tmp_path, run):
 @pytest.mark.parametrize(
     ("text", "message"),
     [("{", "is not JSON"), ("[1]", "another format"), ('{"format": "x"}', "another format"),
-     ('{"format": "qumade-weights/1", "network": {"model": "vast"}}', "Invalid network.model: got vast"),
+     ('{"format": "qumade-weights/1", "network": {"model": "vast"}}',
+      "Invalid network.model: got 'vast' in .*; must be 'tiny'"),
      ('{"format": "qumade-weights/1"}', "Invalid network")],
 )  # fmt: skip
 def test_damaged_notes_are_refused_by_name(run, text, message):

@@ -285,7 +285,9 @@ def _allowed(annotation: Any, *, finite: bool = False) -> str | None:
     if origin in (tuple, list):
         each = [_allowed(one) for one in inner if one is not Ellipsis]
         if origin is list or inner[-1] is Ellipsis:
-            return "a list of names" if each == ["text"] else f"a list, each item {each[0]}"
+            least = next((limit.min_length for limit in limits if getattr(limit, "min_length", None)), 0)
+            some = f"a list of at least {least}" if least else "a list"
+            return "a list of names" if each == ["text"] else f"{some}, each item {each[0]}"
         if len(set(each)) == 1:
             return f"{_NUMBERS.get(len(each), len(each))} values, each {each[0]}"
         return f"a list of {', '.join(map(str, each))}"

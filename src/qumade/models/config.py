@@ -4,6 +4,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from qumade.io.config import wrong_field
+
 __all__ = ["TASKS", "ModelName", "NetworkConfig", "Task"]
 
 ModelName = Literal["tiny", "small", "base"]
@@ -35,5 +37,5 @@ class NetworkConfig(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> "NetworkConfig":
         if self.inverse_depth_limits[0] >= self.inverse_depth_limits[1]:
-            raise ValueError("inverse_depth_limits: the far end {} must be below {}".format(*self.inverse_depth_limits))
+            raise wrong_field("inverse_depth_limits", "far and near inverse depth, far below near")
         return self

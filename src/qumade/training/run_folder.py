@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from qumade.errors import QumadeError
+from qumade.io.config import parse_model
 from qumade.io.files import read_bytes, write_bytes
 from qumade.models.config import NetworkConfig
 from qumade.models.network import MaskDepthNetwork, build_network
@@ -83,13 +83,9 @@ def read_weights_note(run: Path | str, which: Which = "best") -> Row:
 
 def read_network_config(run: Path | str, which: Which = "best") -> NetworkConfig:
     """Return the config of a run's network; QumadeError naming what is missing or wrong."""
-    try:
-        return NetworkConfig.model_validate(read_weights_note(run, which).get("network"))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in ("network", *first["loc"]))
-        path = RunFolder(run).weights(which).with_suffix(".json")
-        raise QumadeError(f"Invalid {where}: got {str(first['input'])[:100]} in {path}; {first['msg']}") from None
+    path = RunFolder(run).weights(which).with_suffix(".json")
+    values = read_weights_note(run, which).get("network")
+    return parse_model(NetworkConfig, values, str(path), what="network", name_field="network.{}".format)
 
 
 def load_network(run: Path | str, which: Which = "best") -> MaskDepthNetwork:

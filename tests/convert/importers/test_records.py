@@ -38,7 +38,7 @@ def test_the_same_stem_twice_in_a_split_is_refused() -> None:
 def test_two_files_with_the_same_stem_are_refused(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg"):
         Image.new("RGB", (2, 2)).save(tmp_path / name)
-    with pytest.raises(QumadeError, match=r"a.jpg and a.png; must be one per stem"):
+    with pytest.raises(QumadeError, match=r"a.jpg and a.png; must be one file per stem"):
         pictures_by_stem(tmp_path)
 
 

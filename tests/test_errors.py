@@ -1,13 +1,35 @@
+import ast
 import pickle
+from pathlib import Path
 
-from qumade.errors import QumadeError
+import pytest
+
+import qumade
+from qumade.errors import AssetError, ConfigError, DatasetError, QumadeError, RunError
+
+SOURCES = Path(qumade.__file__).parent
+CLASSES = (QumadeError, AssetError, ConfigError, DatasetError, RunError)
 
 
-def test_an_error_crosses_processes_with_its_message():
-    error = pickle.loads(pickle.dumps(QumadeError("Invalid size: got 0 in /a/b.yaml; must be at least 1")))
-    assert type(error) is QumadeError and str(error) == "Invalid size: got 0 in /a/b.yaml; must be at least 1"
+@pytest.mark.parametrize("kind", CLASSES)
+def test_an_error_crosses_processes_with_its_message(kind: type[QumadeError]) -> None:
+    error = pickle.loads(pickle.dumps(kind("Invalid size: got 0 in /a/b.yaml; must be at least 1")))
+    assert type(error) is kind and str(error) == "Invalid size: got 0 in /a/b.yaml; must be at least 1"
 
 
-def test_it_is_no_error_that_libraries_take_for_their_own():
+@pytest.mark.parametrize("kind", CLASSES)
+def test_it_is_no_error_that_libraries_take_for_their_own(kind: type[QumadeError]) -> None:
     """A validator that raises ValueError or TypeError is wrapped by pydantic, and OSError retried by others."""
-    assert QumadeError.__mro__[1] is Exception
+    assert set(kind.__mro__) <= {*CLASSES, Exception, BaseException, object}
+
+
+def test_only_the_command_line_catches_the_base_class() -> None:
+    """And the loader, which hands an error of a worker process over to the process that reads the batches."""
+    catching = set()
+    for path in SOURCES.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ExceptHandler) and node.type is not None:
+                names = {one.id for one in ast.walk(node.type) if isinstance(one, ast.Name)}
+                if "QumadeError" in names:
+                    catching.add(path.relative_to(SOURCES).as_posix())
+    assert catching == {"cli/__init__.py", "data/loader.py"}

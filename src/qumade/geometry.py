@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from qumade.errors import QumadeError
+from qumade.errors import AssetError
 
 __all__ = [
     "BEHIND",
@@ -69,7 +69,7 @@ class GroundPlane:
 
     def __post_init__(self) -> None:
         if not (np.isfinite([self.a, self.b, self.c]).all() and self.b > 0):
-            raise QumadeError(
+            raise AssetError(
                 f"Invalid ground plane: got 1/Z = {self.a:.6g} u + {self.b:.6g} v + {self.c:.6g}; "
                 "must be finite and come nearer towards the bottom of the image (positive factor of v)"
             )
@@ -116,7 +116,7 @@ def flat_ground_prior(horizon_row_px: float, height_px: float) -> GroundPlane:
     The unit is unknown: the depth is of kind `scaled`. Raises QumadeError if the horizon is not above the lower edge.
     """
     if not (np.isfinite(horizon_row_px) and horizon_row_px < height_px):
-        raise QumadeError(
+        raise AssetError(
             f"Invalid horizon: got row {horizon_row_px:g}; must be above the lower edge, row {height_px:g}"
         )
     below = height_px - horizon_row_px
@@ -138,7 +138,7 @@ def object_height_px(contact_v: float, horizon_v: float, height_ratio: float) ->
     horizon.
     """
     if not contact_v > horizon_v:
-        raise QumadeError(f"Invalid contact: got row {contact_v:g}; must be below the horizon, row {horizon_v:g}")
+        raise AssetError(f"Invalid contact: got row {contact_v:g}; must be below the horizon, row {horizon_v:g}")
     return (contact_v - horizon_v) * height_ratio
 
 
@@ -168,7 +168,7 @@ def shift_from_sky(inverse_depth: NDArray[np.floating], sky: Bools) -> float:
     values = inverse_depth[sky]
     values = values[np.isfinite(values)]
     if values.size < _MIN_PIXELS:
-        raise QumadeError(f"Invalid sky: got {values.size} pixels with known depth; must be at least {_MIN_PIXELS}")
+        raise AssetError(f"Invalid sky: got {values.size} pixels with known depth; must be at least {_MIN_PIXELS}")
     return float(np.median(values))
 
 
@@ -254,7 +254,7 @@ def _robust_line(x: Floats, y: Floats, height: int) -> tuple[float, float] | Non
 
 def _same_shape(one: NDArray[Any], mask: Bools, name: str, of: str = "depth map") -> None:
     if one.ndim != 2 or mask.shape != one.shape:
-        raise QumadeError(f"Invalid {name} mask: got shape {mask.shape}; must be that of the {of}, {one.shape}")
+        raise AssetError(f"Invalid {name} mask: got shape {mask.shape}; must be that of the {of}, {one.shape}")
 
 
 def _ground_points(
@@ -268,14 +268,14 @@ def _ground_points(
     index = np.flatnonzero(known)
     pixels = index.size
     if pixels < _MIN_PIXELS:
-        raise QumadeError(f"Invalid ground: got {pixels} pixels with known depth; must be at least {_MIN_PIXELS}")
+        raise AssetError(f"Invalid ground: got {pixels} pixels with known depth; must be at least {_MIN_PIXELS}")
     if pixels > _FIT_PIXELS:
         index = index[np.arange(_FIT_PIXELS) * pixels // _FIT_PIXELS]
     v, u = np.divmod(index, inverse_depth.shape[1])
     points = np.stack([u + 0.5, v + 0.5])
     spread = float(np.sqrt(np.linalg.eigvalsh(np.cov(points))[0]))
     if spread < _MIN_SPREAD_PX:
-        raise QumadeError(
+        raise AssetError(
             f"Invalid ground: got pixels in a line (spread across it {spread:.2g} px); "
             f"must spread at least {_MIN_SPREAD_PX:g} px in both directions"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from qumade.errors import QumadeError
+from qumade.errors import AssetError
 from qumade.io.files import is_temporary, remove_temporary_files, write_bytes
 
 __all__ = ["bundled_folder", "write_samples"]
@@ -36,7 +36,7 @@ def write_samples(folder: Path) -> None:
             write_bytes(folder / name, (source / name).read_bytes())
         write_bytes(folder / recipe, _recipe(source).encode())
     except OSError as error:
-        raise QumadeError(
+        raise AssetError(
             f"Invalid folder: got {error.strerror} in {error.filename or os.path.abspath(folder)}; "
             "must be writable with room for the samples."
         ) from error
@@ -69,12 +69,10 @@ def _refuse_others(folder: Path, names: set[Path]) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise QumadeError(
-            f"Invalid folder: got a file in {os.path.abspath(folder)}; must be a folder or not exist yet."
-        )
+        raise AssetError(f"Invalid folder: got a file in {os.path.abspath(folder)}; must be a folder or not exist yet.")
     for path in sorted(folder.rglob("*")):
         if not path.is_dir() and path.relative_to(folder) not in names and not is_temporary(path.name):
-            raise QumadeError(
+            raise AssetError(
                 f"Invalid folder: got other content ({path.relative_to(folder)}) in {os.path.abspath(folder)}; "
                 "must be empty, new, or hold the samples only."
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.errors import QumadeError
+from qumade.errors import AssetError
 from qumade.io.decode import picture_format, read_gray, read_rgba
 from qumade.io.pictures import UnusablePicture, list_pictures, printable
 
@@ -64,7 +64,7 @@ def match_masks(foregrounds: Sequence[Path], masks_folder: Path) -> dict[Path, P
     """
     masks = list_pictures(masks_folder)
     if any(path.parent.resolve() == masks_folder.resolve() for path in foregrounds):
-        raise QumadeError(
+        raise AssetError(
             f"Invalid masks folder: got {printable(masks_folder)}; must be another folder than the foregrounds"
         )
     by_stem = _pairs(foregrounds, masks, lambda path: path.stem, "stem")
@@ -182,7 +182,7 @@ def _pairs(
     for value in ours.keys() & theirs.keys():
         if len(ours[value]) > 1 or len(theirs[value]) > 1:
             candidates = ", ".join(printable(path) for path in [*ours[value], *theirs[value]])
-            raise QumadeError(
+            raise AssetError(
                 f"Invalid masks: got several files with the same {key_name}: {candidates}; must be one mask per cut-out"
             )
         pairs[ours[value][0]] = theirs[value][0]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from qumade.assets.stems import match_stems
 from qumade.depth.encoding import DepthKind
-from qumade.errors import QumadeError
+from qumade.errors import AssetError
 from qumade.io.decode import MAX_PIXELS, read_levels
 from qumade.io.files import open_regular
 from qumade.io.pictures import UnusablePicture
@@ -33,7 +33,7 @@ def match_depths(backgrounds: Sequence[Path], folder: Path) -> dict[Path, Path]:
     suffixes = {path.suffix.lower(): path for path in found.values()}
     if len(suffixes) > 1:
         png, npy = suffixes[".png"], suffixes[".npy"]
-        raise QumadeError(f"Invalid depths: got {png.absolute()} and {npy.name}; must be all PNG or all .npy")
+        raise AssetError(f"Invalid depths: got {png.absolute()} and {npy.name}; must be all PNG or all .npy")
     return found
 
 

@@ -11,7 +11,7 @@ from qumade.assets.label_names import resolve_ids
 from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import StandingTable, standable, standing_table, target_pixels
 from qumade.depth.encoding import DepthKind
-from qumade.errors import QumadeError
+from qumade.errors import AssetError
 from qumade.geometry import (
     GroundFit,
     GroundPlane,
@@ -143,12 +143,12 @@ def _level(
         ground = target_pixels(labels, scheme.ground)
         try:
             return shift_from_horizon(inverse_depth, ground, given * inverse_depth.shape[0])
-        except QumadeError as error:
+        except AssetError as error:
             notes.append(f"no horizon: {error}")
             return float("nan")
     try:
         return shift_from_sky(inverse_depth, target_pixels(labels, scheme.sky))
-    except QumadeError as error:
+    except AssetError as error:
         notes.append(f"no horizon, because affine depth needs sky or a given one: {error}")
         return float("nan")
 
@@ -165,7 +165,7 @@ def _fit(
         return None
     try:
         return fit_ground_plane(inverse_depth - np.float32(level), target_pixels(labels, scheme.ground))
-    except QumadeError as error:
+    except AssetError as error:
         notes.append(f"no ground plane: {error}")
         return None
 

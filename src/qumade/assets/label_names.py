@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 from qumade.io.config import read_yaml, shown
 
 __all__ = ["LABEL_TABLES", "LabelTable", "label_table", "read_label_table", "resolve_ids", "table_of_names"]
@@ -81,7 +81,7 @@ def label_table(name_or_file: str | Path) -> LabelTable:
         return LABEL_TABLES[name_or_file]
     file = Path(name_or_file).absolute()
     if not file.is_file():
-        raise QumadeError(f"Invalid label names: got {file}; must be one of {', '.join(LABEL_TABLES)} or a YAML file")
+        raise ConfigError(f"Invalid label names: got {file}; must be one of {', '.join(LABEL_TABLES)} or a YAML file")
     return read_label_table(file)
 
 
@@ -96,12 +96,12 @@ def read_label_table(file: Path) -> LabelTable:
         content = dict(enumerate(content))
     if not isinstance(content, dict) or not content:
         wanted = "a mapping of ids to names ({0: road, 1: car}) or a list of names"
-        raise QumadeError(f"Invalid label names: got {shown(content)} in {file}; must be {wanted}")
+        raise ConfigError(f"Invalid label names: got {shown(content)} in {file}; must be {wanted}")
     for i, name in content.items():
         if type(i) is not int or i < 0:
-            raise QumadeError(f"Invalid label id: got {shown(i)} in {file}; must be a whole number from 0")
+            raise ConfigError(f"Invalid label id: got {shown(i)} in {file}; must be a whole number from 0")
         if not isinstance(name, str) or not name.strip():
-            raise QumadeError(
+            raise ConfigError(
                 f"Invalid label name: got {shown(name)} for id {i} in {file}; must be text (in quotes if need be)"
             )
     return table_of_names({i: name.strip() for i, name in content.items()})
@@ -114,6 +114,6 @@ def resolve_ids(table: LabelTable, names: Iterable[str]) -> frozenset[int]:
         if name not in table:
             near = get_close_matches(name.lower(), table, 1, cutoff=0.5)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise QumadeError(f"Invalid class name: got {name!r}{hint}; must be one of {', '.join(table)}")
+            raise ConfigError(f"Invalid class name: got {name!r}{hint}; must be one of {', '.join(table)}")
         ids.update(table[name])
     return frozenset(ids)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from qumade.errors import QumadeError
+from qumade.errors import AssetError
 
 __all__ = ["match_stems"]
 
@@ -15,12 +15,12 @@ def match_stems(pictures: Sequence[Path], folder: Path, suffixes: Sequence[str],
     """
     if not folder.is_dir():
         allowed = f"must be a folder of {' or '.join(suffixes)} files"
-        raise QumadeError(f"Invalid {what}: got no folder at {folder.absolute()}; {allowed}")
+        raise AssetError(f"Invalid {what}: got no folder at {folder.absolute()}; {allowed}")
     by_stem: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in suffixes:
             continue
         other = by_stem.setdefault(path.stem, path)
         if other != path:
-            raise QumadeError(f"Invalid {what}: got both {other.absolute()} and {path.name}; must be one file per stem")
+            raise AssetError(f"Invalid {what}: got both {other.absolute()} and {path.name}; must be one file per stem")
     return {path: by_stem[path.stem] for path in pictures if path.stem in by_stem}

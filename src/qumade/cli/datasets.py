@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from qumade.cli.common import Json, finish, model, recipe_fields, report_findings
 from qumade.cli.model_flags import flag_of, flag_values, flags_of
 from qumade.cli.teachers import TeacherFlags, labels_of_teachers
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 from qumade.recipe import Recipe
 
 __all__ = ["audit", "generate", "preview", "stats"]
@@ -97,7 +97,7 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
         Number of samples.
     """
     if not path.exists():
-        raise QumadeError(f"Invalid path: got nothing at {path.absolute()}; must be a recipe file or a dataset")
+        raise ConfigError(f"Invalid path: got nothing at {path.absolute()}; must be a recipe file or a dataset")
     if path.is_dir():
         from qumade.data.folder import FolderDataset
         from qumade.viz.sheets import preview_dataset

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 
 __all__ = ["flag_of", "flag_values", "flags_of"]
 
@@ -142,4 +142,4 @@ def _yaml(name: str, text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())[:200]
-        raise QumadeError(f"Invalid {flag_of(name)}: got {text!r}; must be valid YAML ({reason})") from None
+        raise ConfigError(f"Invalid {flag_of(name)}: got {text!r}; must be valid YAML ({reason})") from None

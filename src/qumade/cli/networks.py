@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from qumade.cli.common import Json, finish, say
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 
 __all__: list[str] = []
 
@@ -45,7 +45,7 @@ def predict(
 
     names = None if only is None else tuple(only.split(","))
     if names is not None and set(names) - set(OUTPUTS):
-        raise QumadeError(f"Invalid --only: got {only!r}; must be some of {','.join(OUTPUTS)}")
+        raise ConfigError(f"Invalid --only: got {only!r}; must be some of {','.join(OUTPUTS)}")
     pictures = find_pictures(images)
     predictor = load_predictor(network, device)
     outputs = cast("tuple[OutputName, ...] | None", names)

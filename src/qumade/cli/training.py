@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from qumade.cli.common import Json, Switch, finish, say
 from qumade.cli.model_flags import flag_of, flag_values, flags_of
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 from qumade.training.config import TrainConfig
 
 __all__ = ["train"]
@@ -71,7 +71,7 @@ def train(
         raise SystemExit(2)
     for flag, count, least in (("--workers", workers, 0), ("--threads", threads, 1)):
         if count is not None and count < least:
-            raise QumadeError(f"Invalid {flag}: got {count}; must be at least {least}")
+            raise ConfigError(f"Invalid {flag}: got {count}; must be at least {least}")
     from accelerate import PartialState
 
     from qumade.data.augmentation import Augmentation

@@ -20,7 +20,7 @@ from qumade.convert.cutouts import REASONS, Rules, cut_out, find_objects, reject
 from qumade.convert.importers.records import Labels, Record
 from qumade.convert.importers.writer import read_image
 from qumade.data.folder import FolderDataset
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, DatasetError
 from qumade.io.files import write_bytes
 from qumade.io.pictures import printable, read_picture
 
@@ -52,11 +52,11 @@ class _Frame(NamedTuple):
 def records_of_dataset(dataset: FolderDataset, classes: Collection[str] = ()) -> list[Record]:
     """Return the samples of a DATA_PATH with masks. Raises QumadeError if `classes` differ from those of its import."""
     if not dataset.has_masks:
-        raise QumadeError(f"Invalid dataset: got no masks in {printable(dataset.root)}; must have them to cut out")
+        raise DatasetError(f"Invalid dataset: got no masks in {printable(dataset.root)}; must have them to cut out")
     shown = _classes(dataset)
     if classes and shown and set(classes) != shown:
         wanted = f"must be {', '.join(sorted(shown))}, which its masks show"
-        raise QumadeError(f"Invalid --class: got {', '.join(classes)} for {printable(dataset.root)}; {wanted}")
+        raise ConfigError(f"Invalid --class: got {', '.join(classes)} for {printable(dataset.root)}; {wanted}")
     return [
         Record(stem, split, dataset.path("images", stem), stem, partial(_read_sample, dataset, stem))
         for stem, split in zip(dataset.stems.tolist(), dataset.splits.tolist(), strict=True)
@@ -96,12 +96,12 @@ def write_cutouts(
     Both folders appear only when they are complete. Raises QumadeError if no object can be cut out.
     """
     if not 0 <= max_share < 1:
-        raise QumadeError(f"Invalid --max-share: got {max_share}; must be at least 0 and below 1")
+        raise ConfigError(f"Invalid --max-share: got {max_share}; must be at least 0 and below 1")
     rules = rules or Rules()
     chosen, used = _chosen(list(records), splits, stems)
     folders = [folder.absolute() for folder in (out, backgrounds) if folder is not None]
     if len(set(folders)) < len(folders):
-        raise QumadeError(f"Invalid --backgrounds: got {printable(folders[0])}; must differ from --out")
+        raise ConfigError(f"Invalid --backgrounds: got {printable(folders[0])}; must differ from --out")
     partials = [_begin(folder) for folder in folders]
     pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
     try:
@@ -113,7 +113,7 @@ def write_cutouts(
     kept = sum(result.kept for result in results)
     if kept == 0:
         counts = ", ".join(f"{rejected[reason]} {reason}" for reason in REASONS)
-        raise QumadeError(f"Invalid photos: got no usable object in {len(chosen)} ({counts}); must have at least one")
+        raise DatasetError(f"Invalid photos: got no usable object in {len(chosen)} ({counts}); must have at least one")
     for part, folder in zip(partials, folders, strict=True):
         if folder.is_dir():
             folder.rmdir()
@@ -138,11 +138,11 @@ def _chosen(
         splits = ["train"] if "train" in known else known
     for split in splits:
         if split not in known:
-            raise QumadeError(f"Invalid --split: got {split!r}; must be one of {', '.join(map(repr, known))}")
+            raise ConfigError(f"Invalid --split: got {split!r}; must be one of {', '.join(map(repr, known))}")
     if stems is not None:
         missing = set(stems) - {record.stem for record in records}
         if missing:
-            raise QumadeError(f"Invalid stems: got {sorted(missing)[0]!r}; must be stems of the dataset")
+            raise ConfigError(f"Invalid stems: got {sorted(missing)[0]!r}; must be stems of the dataset")
     found = [record for record in records if record.split in splits and (stems is None or record.stem in stems)]
     return found, tuple(sorted(splits))
 
@@ -150,7 +150,7 @@ def _chosen(
 def _begin(folder: Path) -> Path:
     """Create an empty folder next to a new or empty one, which it replaces when complete."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise QumadeError(f"Invalid output: got {printable(folder)}, which is not empty; must be new or empty")
+        raise DatasetError(f"Invalid output: got {printable(folder)}, which is not empty; must be new or empty")
     part = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -162,7 +162,7 @@ def _write_frame(record: Record, *, partials: list[Path], rules: Rules, max_shar
     shape = (image.shape[0], image.shape[1])
     labels = record.read_labels(shape)
     if labels.mask is None:
-        raise QumadeError(f"Invalid dataset: got no mask of {record.source}; must have one to cut out objects")
+        raise DatasetError(f"Invalid dataset: got no mask of {record.source}; must have one to cut out objects")
     things = things_in_front(labels, shape)
     rejected: Counter[str] = Counter()
     kept = 0

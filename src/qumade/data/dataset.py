@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.depth.encoding import DepthEncoding
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, DatasetError
 from qumade.plan.splits import SAMPLE_SPLITS
 
 __all__ = ["SPLIT_NAMES", "LabeledSample", "SampleDataset", "positions_of"]
@@ -60,7 +60,7 @@ def positions_of(split_codes: NDArray[np.int8], names: Sequence[str]) -> NDArray
     for name in names:
         if name not in SPLIT_NAMES:
             known = ", ".join(repr(known) for known in SPLIT_NAMES)
-            raise QumadeError(f"Invalid split: got {name!r}; must be one of {known}")
+            raise DatasetError(f"Invalid split: got {name!r}; must be one of {known}")
     if not names:
-        raise QumadeError("Invalid split: got no name; must be at least one")
+        raise ConfigError("Invalid split: got no name; must be at least one")
     return np.flatnonzero(np.isin(split_codes, [SPLIT_NAMES.index(name) for name in names]))

@@ -9,7 +9,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from qumade.data.dataset import LabeledSample
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 from qumade.plan.indices import stratified_indices
 
 __all__ = ["Distributions", "distributions"]
@@ -49,7 +49,7 @@ class Distributions:
 def distributions(dataset: Readable, count: int = 1000, *, progress: bool = True) -> Distributions:
     """Read at most `count` samples and return the distributions of their values."""
     if count < 1:
-        raise QumadeError(f"Invalid count: got {count}; must be at least 1")
+        raise ConfigError(f"Invalid count: got {count}; must be at least 1")
     positions = stratified_indices(len(dataset), count).tolist()
     samples = len(positions)
     levels = np.zeros((3, 256), np.int64)

@@ -18,7 +18,7 @@ from qumade.data.manifest import MANIFEST, read_manifest
 from qumade.data.metadata import METADATA, read_metadata
 from qumade.depth.codec import decode_depth
 from qumade.depth.encoding import UNDESCRIBED_DEPTH, DepthEncoding
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 from qumade.io.decode import decode_bilevel, decode_grey, decode_rgb
 from qumade.io.pictures import read_picture
 
@@ -46,11 +46,11 @@ class FolderDataset:
         self.metadata = read_metadata(metadata_path) if os.path.lexists(metadata_path) else None
         if self.metadata is not None and not self.metadata.complete:
             finish = f"must be finished first: run the same command with --out {self.root} again"
-            raise QumadeError(f"Invalid dataset: got complete: false in {metadata_path}; {finish}")
+            raise DatasetError(f"Invalid dataset: got complete: false in {metadata_path}; {finish}")
         self._stems, self.suffixes = list_dataset(self.root, self.metadata)
         if self.has_depth and (self.metadata is None or self.metadata.depth is None):
             if self.metadata is not None:
-                raise QumadeError(f"Invalid dataset.yaml: key depth is missing in {metadata_path}; must be given")
+                raise DatasetError(f"Invalid dataset.yaml: key depth is missing in {metadata_path}; must be given")
             _note_undescribed_depth(self.root)
         self._split_codes = _read_splits(self.manifest_path, self._stems)
 
@@ -117,7 +117,7 @@ class FolderDataset:
     def path(self, folder: str, key: int | str) -> Path:
         """Return the path of a sample's file in `folder`. Raises QumadeError if the dataset has no such folder."""
         if folder not in self.suffixes:
-            raise QumadeError(f"Invalid dataset: got no folder {self.root / folder}; must exist to be read")
+            raise DatasetError(f"Invalid dataset: got no folder {self.root / folder}; must exist to be read")
         position = self.index(key)
         return Path(f"{self.root}/{folder}/{self._stems[position]}{self.suffixes[folder][position]}")
 
@@ -141,9 +141,9 @@ class FolderDataset:
         mask = decode_grey(read_picture(path), path)
         self._require_size(mask.shape, path)
         if mask.dtype != np.uint8:
-            raise QumadeError(f"Invalid mask: got 16 bits in {path}; must be 8-bit coverage, 255 the object")
+            raise DatasetError(f"Invalid mask: got 16 bits in {path}; must be 8-bit coverage, 255 the object")
         if self.metadata is None and mask.max() == 1:
-            raise QumadeError(f"Invalid mask: got only levels 0 and 1 in {path}; must be coverage, 255 the object")
+            raise DatasetError(f"Invalid mask: got only levels 0 and 1 in {path}; must be coverage, 255 the object")
         return mask.astype(np.uint8, copy=False)
 
     def read_depth_levels(self, key: int | str) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -157,7 +157,7 @@ class FolderDataset:
                 must_be = f"8-bit, or {self.root / METADATA} must state the code (depth: code, bits, ...)"
             else:
                 must_be = f"{self._encoding.bits}-bit as {self.root / METADATA} says"
-            raise QumadeError(f"Invalid depth: got {bits} bits in {path}; must be {must_be}")
+            raise DatasetError(f"Invalid depth: got {bits} bits in {path}; must be {must_be}")
         return codes
 
     def read_inverse_depth(self, key: int | str) -> NDArray[np.float32]:
@@ -195,13 +195,13 @@ class FolderDataset:
         """Raise QumadeError if a sample's file in `folder` differs from its image in height or width."""
         if label[:2] != image[:2]:
             wanted = f"{image[1]}x{image[0]} as {self.path('images', key)}"
-            raise QumadeError(f"Invalid size: got {label[1]}x{label[0]} in {self.path(folder, key)}; must be {wanted}")
+            raise DatasetError(f"Invalid size: got {label[1]}x{label[0]} in {self.path(folder, key)}; must be {wanted}")
 
     def _require_size(self, shape: tuple[int, ...], path: Path) -> None:
         if self.metadata is not None and self.metadata.size is not None and shape[1::-1] != self.metadata.size:
             width, height = self.metadata.size
             wanted = f"{width}x{height} as {self.root / METADATA} says"
-            raise QumadeError(f"Invalid size: got {shape[1]}x{shape[0]} in {path}; must be {wanted}")
+            raise DatasetError(f"Invalid size: got {shape[1]}x{shape[0]} in {path}; must be {wanted}")
 
 
 def _read_splits(manifest: Path | None, stems: NDArray[np.str_]) -> NDArray[np.int8]:
@@ -217,12 +217,14 @@ def _read_splits(manifest: Path | None, stems: NDArray[np.str_]) -> NDArray[np.i
         splits = rows["split"].cast(pa.string()).fill_null("")
         row_stems = rows["stem"].cast(pa.string()).to_numpy().astype(np.str_)
     except pa.ArrowException as error:
-        raise QumadeError(f"Invalid manifest: cannot read {manifest}: {' '.join(str(error).split())}") from None
+        raise DatasetError(f"Invalid manifest: cannot read {manifest}: {' '.join(str(error).split())}") from None
     encoded = splits.combine_chunks().dictionary_encode()
     numbers = []
     for name in encoded.dictionary.to_pylist():
         if name not in SPLIT_NAMES:
-            raise QumadeError(f"Invalid split: got {name!r} in {manifest}; must be one of {', '.join(SPLIT_NAMES[1:])}")
+            raise DatasetError(
+                f"Invalid split: got {name!r} in {manifest}; must be one of {', '.join(SPLIT_NAMES[1:])}"
+            )
         numbers.append(SPLIT_NAMES.index(name))
     row_codes = np.array(numbers, np.int8)[encoded.indices.to_numpy()]
     order = np.argsort(row_stems, kind="stable")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.data.metadata import METADATA, Metadata
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError, QumadeError
 
 __all__ = ["FOLDERS", "list_dataset"]
 
@@ -27,17 +27,17 @@ def list_dataset(root: Path, metadata: Metadata | None) -> tuple[Names, dict[str
     Raises QumadeError naming what is missing, extra or wrong.
     """
     if not (root / "images").is_dir():
-        raise QumadeError(f"Invalid dataset: got no folder {root / 'images'}; must hold the images of the dataset")
+        raise DatasetError(f"Invalid dataset: got no folder {root / 'images'}; must hold the images of the dataset")
     listings = {folder: _list(root / folder) for folder in _folders(root, metadata)}
     stems = listings["images"][0]
     for folder, (found, _) in listings.items():
         if not np.array_equal(found, stems):
             raise _unequal_stems(root, folder, stems, found)
     if len(stems) == 0:
-        raise QumadeError(f"Invalid dataset: got no image in {root / 'images'}; must hold at least one")
+        raise DatasetError(f"Invalid dataset: got no image in {root / 'images'}; must hold at least one")
     if metadata is not None and metadata.samples is not None and metadata.samples != len(stems):
         wanted = f"{metadata.samples} as {root / METADATA} says"
-        raise QumadeError(f"Invalid dataset: got {len(stems)} images in {root / 'images'}; must be {wanted}")
+        raise DatasetError(f"Invalid dataset: got {len(stems)} images in {root / 'images'}; must be {wanted}")
     return stems, {folder: suffixes for folder, (_, suffixes) in listings.items()}
 
 
@@ -49,9 +49,9 @@ def _folders(root: Path, metadata: Metadata | None) -> list[str]:
             if listed != (folder in present):
                 got, must = ("a folder", "not exist") if not listed else ("no folder", "exist")
                 wanted = f"must {must} as {root / METADATA} says (folders)"
-                raise QumadeError(f"Invalid dataset: got {got} {root / folder}; {wanted}")
+                raise DatasetError(f"Invalid dataset: got {got} {root / folder}; {wanted}")
     if "masks" not in present and "depth" not in present:
-        raise QumadeError(f"Invalid dataset: got neither masks/ nor depth/ in {root}; must have one of them or both")
+        raise DatasetError(f"Invalid dataset: got neither masks/ nor depth/ in {root}; must have one of them or both")
     return present
 
 
@@ -61,13 +61,13 @@ def _list(folder: Path) -> tuple[Names, Names]:
         with os.scandir(folder) as entries:
             files = {entry.name: entry.is_file() for entry in entries}
     except OSError as error:
-        raise QumadeError(f"Invalid dataset: cannot list {folder}: {error.strerror}") from error
+        raise DatasetError(f"Invalid dataset: cannot list {folder}: {error.strerror}") from error
     names = [name for name, is_file in files.items() if is_file and name.lower().endswith(SUFFIXES) and name[0] != "."]
     if len(names) < len(files):
         for name in sorted(files.keys() - set(names)):
             if not name.startswith(".") and name.lower() not in DESKTOP_FILES:
                 wanted = f"a file ending in {', '.join(SUFFIXES)}"
-                raise QumadeError(f"Invalid dataset: got {folder / name}; must be {wanted}")
+                raise DatasetError(f"Invalid dataset: got {folder / name}; must be {wanted}")
     if not names:
         return np.array([], np.str_), np.array([], np.str_)
     # array operations: there may be half a million names
@@ -78,7 +78,7 @@ def _list(folder: Path) -> tuple[Names, Names]:
     if len(twice):
         first = int(twice[0])
         both = " and ".join(sorted(str(suffix) for suffix in suffixes[first : first + 2]))
-        raise QumadeError(f"Invalid dataset: got {folder / str(stems[first])} as {both}; must be one file per stem")
+        raise DatasetError(f"Invalid dataset: got {folder / str(stems[first])} as {both}; must be one file per stem")
     return stems, suffixes
 
 
@@ -90,4 +90,4 @@ def _unequal_stems(root: Path, folder: str, stems: NDArray[np.str_], found: NDAr
     else:
         got = f"{root / folder / str(extra[0])}.*, for which {root / 'images'} has none"
         must_be = f"of equal stems ({len(extra)} too many)"
-    return QumadeError(f"Invalid dataset: got {got}; must be {must_be}")
+    return DatasetError(f"Invalid dataset: got {got}; must be {must_be}")

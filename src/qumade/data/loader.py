@@ -19,7 +19,7 @@ from qumade.data.augment import Layers, augment, fitted
 from qumade.data.augmentation import Augmentation
 from qumade.data.dataset import LabeledSample
 from qumade.data.mixture import Key, Mixture
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, DatasetError, QumadeError
 from qumade.plan.random_numbers import Stream
 
 __all__ = ["Batch", "Batches", "read_ahead", "to_batch", "training_batches"]
@@ -83,7 +83,7 @@ def training_batches(
     `world_size` gets its part of every batch, batch_size / world_size samples.
     """
     if batch_size < 1 or batch_size % world_size:
-        raise QumadeError(f"Invalid batch size: got {batch_size}; must be a multiple of the {world_size} processes")
+        raise ConfigError(f"Invalid batch size: got {batch_size}; must be a multiple of the {world_size} processes")
     reader = _Reader(mixture, size, augmentation, seed)
 
     def keys(batch: int) -> list[Key]:
@@ -127,7 +127,7 @@ class Batches:
         device: torch.device,
     ) -> None:
         if not 0 <= start <= stop:
-            raise QumadeError(f"Invalid batches: got {start} to {stop}; must be ascending numbers from 0")
+            raise DatasetError(f"Invalid batches: got {start} to {stop}; must be ascending numbers from 0")
         self.waited_s = 0.0
         self._reader, self._keys, self._numbers = reader, keys, range(start, stop)
         self._device = device
@@ -168,7 +168,7 @@ class _Reader:
         """Return a whole batch; torch calls this. An error is returned, since torch would wrap it in a traceback."""
         try:
             samples = self.mixture.read_many(keys)
-        except QumadeError as error:
+        except QumadeError as error:  # the process that reads the batches raises it again
             return error
         return _packed([self._varied(sample, key) for sample, key in zip(samples, keys, strict=True)])
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qumade.assets.catalog import Catalog
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 from qumade.plan.placement import CROP_STEPS, crop_share, resized_size
 from qumade.plan.planner import Plans
 from qumade.plan.splits import SAMPLE_SPLITS, sample_split
@@ -75,12 +75,12 @@ def read_manifest(path: Path, columns: Sequence[str] | None = None) -> Iterator[
         with pq.ParquetFile(path) as file:
             for name in columns or ():
                 if name not in file.schema_arrow.names:
-                    raise QumadeError(f"Invalid manifest: got no column {name!r} in {path.absolute()}; must have it")
+                    raise DatasetError(f"Invalid manifest: got no column {name!r} in {path.absolute()}; must have it")
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group, columns=None if columns is None else list(columns))
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]
-        raise QumadeError(f"Invalid manifest: cannot read {path.absolute()}: {reason}") from None
+        raise DatasetError(f"Invalid manifest: cannot read {path.absolute()}: {reason}") from None
 
 
 def manifest_table(
@@ -152,12 +152,12 @@ def plans_from_manifest(synthesizer: Synthesizer, rows: pa.Table) -> Plans:
     """
     recipe, catalog = synthesizer.recipe, synthesizer.catalog
     if not rows.schema.equals(MANIFEST_SCHEMA):
-        raise QumadeError("Invalid manifest: its columns are not those of this version")
+        raise DatasetError("Invalid manifest: its columns are not those of this version")
     most = recipe.objects[1]
     lists = rows["objects"].combine_chunks()
     counts = np.diff(np.asarray(lists.offsets))
     if counts.max(initial=0) > most:
-        raise QumadeError(f"Invalid manifest: got {counts.max()} objects in a sample; must be at most {most}")
+        raise DatasetError(f"Invalid manifest: got {counts.max()} objects in a sample; must be at most {most}")
     samples = np.zeros(len(rows), SAMPLE_ROW)
     for name in ("index", "flip", "crop_step", "crop_x", "crop_y", "crops_rejected"):
         samples[name] = rows[name].to_numpy()
@@ -194,7 +194,7 @@ def _set_crop_scale(recipe: Recipe, catalog: Catalog, sample: np.void) -> None:
         if 0 <= sample["crop_x"] <= width - recipe.size[0] and 0 <= sample["crop_y"] <= height - recipe.size[1]:
             return
     crop = step, int(sample["crop_x"]), int(sample["crop_y"])
-    raise QumadeError(f"Invalid manifest: got crop {crop} in sample {sample['index']}; must lie in {background.name}")
+    raise DatasetError(f"Invalid manifest: got crop {crop} in sample {sample['index']}; must lie in {background.name}")
 
 
 def _refuse_other_boxes(recipe: Recipe, catalog: Catalog, things: NDArray[Any]) -> None:
@@ -211,13 +211,13 @@ def _refuse_other_boxes(recipe: Recipe, catalog: Catalog, things: NDArray[Any]) 
         thing = things[np.argmin(good)]
         box = [float(thing[name]) for name in _BOX]
         name = catalog.foregrounds[thing["foreground"]].name
-        raise QumadeError(f"Invalid manifest: got box {box} of {name}; must be of its shape and scale, in the image")
+        raise DatasetError(f"Invalid manifest: got box {box} of {name}; must be of its shape and scale, in the image")
 
 
 def _numbers(keys: Iterable[Any], known: Mapping[Any, int], what: str) -> list[int]:
     try:
         return [known[key] for key in keys]
     except KeyError as error:
-        raise QumadeError(
+        raise DatasetError(
             f"Invalid manifest: got {what} {error.args[0]!r}; must be one of the recipe's {len(known)}"
         ) from None

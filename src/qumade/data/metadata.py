@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from qumade.depth.encoding import DepthEncoding
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 from qumade.io.config import DATASET_BYTES, parse_model, read_yaml
 from qumade.io.files import is_temporary, write_bytes
 from qumade.io.pictures import printable
@@ -68,21 +68,21 @@ def begun_metadata(root: Path, expected: dict[str, Any], command: str) -> dict[s
     path = root / METADATA
     if not path.exists():
         if root.exists() and not root.is_dir():
-            raise QumadeError(f"Invalid --out: got the file {printable(root)}; must be a folder")
+            raise DatasetError(f"Invalid --out: got the file {printable(root)}; must be a folder")
         strange = [entry.name for entry in root.iterdir() if not is_temporary(entry.name)] if root.is_dir() else []
         if strange:
-            raise QumadeError(
+            raise DatasetError(
                 f"Invalid --out: {printable(root)} is not empty and holds no {METADATA} (but {min(strange)!r}); must "
                 f"be a new or empty folder, or one that `{command}` has begun"
             )
         return None
     found = read_yaml(path, METADATA, at_most=DATASET_BYTES)
     if not isinstance(found, dict) or not all(key in found for key in _MAY_GROW):
-        raise QumadeError(f"Invalid {METADATA}: {path} describes no dataset; must have {', '.join(_MAY_GROW)}")
+        raise DatasetError(f"Invalid {METADATA}: {path} describes no dataset; must have {', '.join(_MAY_GROW)}")
     for key in expected:
         if key not in _MAY_GROW and found.get(key) != expected[key]:
             where, there, here = _first_difference(key, found.get(key), expected[key])
-            raise QumadeError(
+            raise DatasetError(
                 f"Invalid --out: {printable(root)} holds a dataset with {where} {there!r}, this one has {here!r}; must "
                 "be equal, or use another folder"
             )

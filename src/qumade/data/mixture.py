@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qumade.data.dataset import LabeledSample, SampleDataset
 from qumade.depth.encoding import DEPTH_KINDS, DepthKind
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 from qumade.plan.random_numbers import Stream
 
 __all__ = ["Ingredient", "Key", "Mixture", "Parts", "Share", "parse_share"]
@@ -61,15 +61,15 @@ class Mixture:
         self.ingredients = tuple(ingredients)
         shares = [ingredient.share for ingredient in self.ingredients]
         if not all(0 < share <= 1 for share in shares) or abs(math.fsum(shares) - 1) > 1e-6:
-            raise QumadeError(f"Invalid shares: got {shares}; must each be above 0 and add up to 1")
+            raise ConfigError(f"Invalid shares: got {shares}; must each be above 0 and add up to 1")
         for ingredient in self.ingredients:
             name = ingredient.dataset.name
             if not len(ingredient.positions):
-                raise QumadeError(
+                raise ConfigError(
                     f"Invalid extra_datasets: got no sample of {name}; must have at least one of the wanted splits"
                 )
             if not ingredient.has_masks and not ingredient.has_depth:
-                raise QumadeError(f"Invalid parts: got {ingredient.parts!r} for {name}, which has none; must have some")
+                raise ConfigError(f"Invalid parts: got {ingredient.parts!r} for {name}, which has none; must have some")
 
     @property
     def has_masks(self) -> bool:
@@ -162,7 +162,7 @@ def parse_share(text: str) -> Share:
     except ValueError:
         share = math.nan
     if found is None or not 0 < share < 1:
-        raise QumadeError(
+        raise ConfigError(
             f"Invalid share: got {text!r}; must be PATH:SHARE with a share between 0 and 1, as DATA_PATH:0.1, or "
             "PATH:SHARE:mask or PATH:SHARE:depth for one kind of its labels"
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from qumade.data.folder import FolderDataset
 from qumade.data.synthetic import SyntheticDataset
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 
 __all__ = ["open_dataset"]
 
@@ -20,5 +20,5 @@ def open_dataset(
     if path.is_dir():
         return FolderDataset(path)
     if not path.is_file():
-        raise QumadeError(f"Invalid dataset: got nothing at {path.absolute()}; must be a folder or a recipe file")
+        raise DatasetError(f"Invalid dataset: got nothing at {path.absolute()}; must be a folder or a recipe file")
     return SyntheticDataset(path, resample_placements=resample_placements, limit=limit)

@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from qumade.data.folder import FolderDataset
 from qumade.depth.codec import inverse_depth_table
 from qumade.depth.encoding import DepthEncoding
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, RunError
 from qumade.io.files import write_bytes
 from qumade.plan.indices import stratified_indices
 
@@ -106,9 +106,9 @@ def statistics(
     Uses all cores by default. Raises QumadeError naming the first file that is torn or differs from its image in size.
     """
     if not 0 < fraction <= 1:
-        raise QumadeError(f"Invalid fraction: got {fraction}; must be above 0 and at most 1")
+        raise ConfigError(f"Invalid fraction: got {fraction}; must be above 0 and at most 1")
     if workers is not None and workers < 1:
-        raise QumadeError(f"Invalid workers: got {workers}; must be at least 1")
+        raise ConfigError(f"Invalid workers: got {workers}; must be at least 1")
     samples = max(1, round(len(dataset) * fraction))
     chosen = dataset.take(stratified_indices(len(dataset), samples))
     chunks = [chosen.take(slice(start, start + CHUNK)) for start in range(0, samples, CHUNK)]
@@ -170,7 +170,7 @@ def _mapped(chunks: list[FolderDataset], workers: int) -> Iterator[Iterator[Coun
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
         yield results
     except BrokenProcessPool as error:
-        raise QumadeError("Invalid run: a worker process was killed, perhaps for lack of memory; run again") from error
+        raise RunError("Invalid run: a worker process was killed, perhaps for lack of memory; run again") from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
         executor.shutdown(cancel_futures=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.data.dataset import SampleDataset
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 from qumade.evaluation.evaluation import SCORES, Evaluation, evaluate
 from qumade.evaluation.panels import Row, headline_scores, row_of
 from qumade.evaluation.summary import (
@@ -89,12 +89,12 @@ def compare(
     bootstrap.
     """
     if len(runs) < 2:
-        raise QumadeError(f"Invalid comparison: got {len(runs)} runs; must be at least 2")
+        raise ConfigError(f"Invalid comparison: got {len(runs)} runs; must be at least 2")
     check_share(min_object_share)
     positions = choose(dataset, splits, limit)
     trained_tasks = [task for task in TASKS if all(task in run.trained_tasks for run in runs)]
     if not trained_tasks:
-        raise QumadeError(
+        raise ConfigError(
             "Invalid comparison: got runs trained on masks only and runs trained on depth only; must share a task"
         )
     encoding = dataset.depth_encoding if "depth" in trained_tasks else None

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qumade.data.dataset import LabeledSample, SampleDataset
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError, RunError
 from qumade.evaluation.targets import Predict, Predicted, as_text, choose, predict_each
 from qumade.io.files import write_bytes
 from qumade.metrics.alignment import (
@@ -96,7 +96,7 @@ def evaluate(
     masks = "mask" in trained_tasks
     if encoding is None and not (masks and dataset.has_masks):
         needed = " or ".join({"mask": "masks", "depth": "depth"}[task] for task in trained_tasks)
-        raise QumadeError(
+        raise DatasetError(
             f"Invalid dataset: got {dataset.name} without {needed}; must have labels of a task that the network was "
             "trained on"
         )
@@ -115,8 +115,8 @@ def evaluate(
         probability = predicted.mask if masks else None
         try:
             scored = _score(probability, predicted.inverse_depth, truth, alignment, clamp)
-        except QumadeError as error:
-            raise QumadeError(f"{error} (sample {position} of {dataset.name})") from error
+        except RunError as error:
+            raise RunError(f"{error} (sample {position} of {dataset.name})") from error
         identity = {
             "sample": position,
             "stem": as_text(str(stems[position])),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, DatasetError
 from qumade.extras import needs
 from qumade.models.network import MaskDepthNetwork
 from qumade.models.resizing import resized, working_size
@@ -51,7 +51,7 @@ def explain_depth(
     height, width = image.shape[:2]
     column, row = point
     if not (0 <= column < width and 0 <= row < height):
-        raise QumadeError(
+        raise ConfigError(
             f"Invalid point: got {point} in a picture of {width}x{height}; must be (column, row) inside it"
         )
 
@@ -65,7 +65,7 @@ def explain_depth(
 def heat_overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], *, opacity: float = 0.55) -> NDArray[np.uint8]:
     """Return a picture uint8 [H, W, 3] in grey under the colours of a map [H, W] in 0..1, blue 0 and red 1."""
     if heat.shape != image.shape[:2]:
-        raise QumadeError(f"Invalid map: got shape {heat.shape}; must be {image.shape[:2]}, the picture's")
+        raise DatasetError(f"Invalid map: got shape {heat.shape}; must be {image.shape[:2]}, the picture's")
     grey = np.asarray(Image.fromarray(image).convert("L").convert("RGB"), np.float32)
     colours = matplotlib.colormaps[COLOURS](np.clip(heat, 0, 1), bytes=True)[..., :3].astype(np.float32)
     blended: NDArray[np.uint8] = (grey * (1 - opacity) + colours * opacity + 0.5).astype(np.uint8)
@@ -89,11 +89,11 @@ def _grad_cam(network: MaskDepthNetwork, image: NDArray[np.uint8], target: Any, 
     with needs("explain", "an explanation"):
         from captum.attr import LayerGradCam
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise QumadeError(f"Invalid picture: got {image.dtype} {list(image.shape)}; must be uint8 [H, W, 3]")
+        raise DatasetError(f"Invalid picture: got {image.dtype} {list(image.shape)}; must be uint8 [H, W, 3]")
     encoder: Any = network.encoder  # timm leaves its features untyped
     levels = len(encoder.feature_info.channels())
     if not -levels <= level < levels:
-        raise QumadeError(
+        raise ConfigError(
             f"Invalid level: got {level}; must be one of the encoder's {levels} levels, or -1 to -{levels}"
         )
     height, width = image.shape[:2]

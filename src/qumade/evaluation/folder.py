@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qumade.data.dataset import SampleDataset
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, DatasetError
 from qumade.evaluation.evaluation import Evaluation, evaluate, write_scores
 from qumade.evaluation.legacy_notebook import LegacyMetrics, LegacyScores, legacy_section
 from qumade.evaluation.panels import draw_rows, png, sheet, worst
@@ -105,11 +105,11 @@ def check_folder(folder: Path) -> None:
     folder = folder.absolute()
     there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     if not there.is_dir():
-        raise QumadeError(
+        raise DatasetError(
             f"Invalid --out: got {folder}, and {there} is no folder; must be one, or where one can be made"
         )
     if not os.access(there, os.W_OK | os.X_OK):
-        raise QumadeError(f"Invalid --out: got {folder}; must be where you may write, which {there} is not")
+        raise DatasetError(f"Invalid --out: got {folder}; must be where you may write, which {there} is not")
 
 
 def trained_elsewhere(network: Path, data_path: Path) -> str:
@@ -124,7 +124,7 @@ def trained_elsewhere(network: Path, data_path: Path) -> str:
 
     try:
         config = load_config(config_path)
-    except QumadeError:  # the network was loaded without it
+    except ConfigError:  # the network was loaded without it
         return ""
     trained = [config.data, *(further.data for further in config.extra_datasets)]
     if not all(path.exists() for path in trained) or data_path.resolve() in [path.resolve() for path in trained]:

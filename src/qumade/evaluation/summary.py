@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 from qumade.evaluation.evaluation import DEPTH_REGIONS, SCORES, Evaluation
 from qumade.metrics.alignment import Clamp, DepthKind
 from qumade.metrics.scores import DEPTH_METRICS, MASK_METRICS
@@ -133,14 +133,14 @@ def selected(evaluation: Evaluation, min_object_share: float = 0.0) -> NDArray[n
     keep: NDArray[np.bool_] = shares >= min_object_share
     if not keep.any():
         largest = f"{np.nanmax(shares, initial=0):.3g}, the largest of the {len(keep)} pictures of {evaluation.dataset}"
-        raise QumadeError(f"Invalid least share of an object: got {min_object_share}; must be at most {largest}")
+        raise ConfigError(f"Invalid least share of an object: got {min_object_share}; must be at most {largest}")
     return keep
 
 
 def check_share(min_object_share: float) -> None:
     """Refuse a least share of an object that is not from 0 to 1."""
     if not 0 <= min_object_share <= 1:
-        raise QumadeError(f"Invalid least share of an object: got {min_object_share}; must be from 0 to 1")
+        raise ConfigError(f"Invalid least share of an object: got {min_object_share}; must be from 0 to 1")
 
 
 def score_matrix(table: pa.Table) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from qumade.data.dataset import LabeledSample, SampleDataset
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, DatasetError, RunError
 from qumade.plan.indices import stratified_indices
 
 __all__ = ["Predict", "Predicted", "as_text", "choose", "predict_each"]
@@ -32,17 +32,19 @@ def choose(dataset: SampleDataset, splits: Sequence[str] = (), limit: int | None
     evenly. QumadeError where the dataset has no sample, or lacks one of the splits."""
     positions = np.arange(len(dataset))
     if len(positions) == 0:
-        raise QumadeError(f"Invalid dataset: got no sample in {dataset.name}; must have at least one")
+        raise DatasetError(f"Invalid dataset: got no sample in {dataset.name}; must have at least one")
     if splits:
         of_each = dataset.splits
         present = [str(name) for name in np.unique(of_each) if name]
         if missing := [name for name in splits if name not in present]:
             found = ", ".join(present) or "none"
-            raise QumadeError(f"Invalid split: got {', '.join(missing)} of {dataset.name}; must be one it has: {found}")
+            raise DatasetError(
+                f"Invalid split: got {', '.join(missing)} of {dataset.name}; must be one it has: {found}"
+            )
         positions = np.flatnonzero(np.isin(of_each, list(splits)))
     if limit is not None:
         if limit < 1:
-            raise QumadeError(f"Invalid limit: got {limit}; must be at least 1")
+            raise ConfigError(f"Invalid limit: got {limit}; must be at least 1")
         positions = positions[stratified_indices(len(positions), limit)]
     return positions
 
@@ -61,7 +63,7 @@ def predict_each(
             samples = [dataset.read(position) for position in batch]
             predictions = predict([sample.image for sample in samples])
             if len(predictions) != len(batch):
-                raise QumadeError(
+                raise RunError(
                     f"Invalid prediction: got {len(predictions)} of {len(batch)} pictures; must be one for each"
                 )
             yield from zip(batch, samples, predictions, strict=True)

@@ -13,9 +13,10 @@ from tqdm.auto import tqdm
 from qumade.data.encode import encode_sample, folder_settings
 from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, plans_from_manifest, read_manifest
 from qumade.data.metadata import METADATA, Metadata, begun_metadata, read_metadata
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, DatasetError
 from qumade.generation.describe import describe
 from qumade.io.decode import decode_grey, decode_rgb
+from qumade.io.pictures import UnusablePicture
 from qumade.plan.random_numbers import Stream, uniforms
 from qumade.recipe import recipe_from_dict
 from qumade.synth.synthesizer import Synthesizer
@@ -64,7 +65,7 @@ def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit
     """
     root = Path(os.path.abspath(root))
     if not 0 <= fraction <= 1:
-        raise QumadeError(f"Invalid fraction: got {fraction}; must be between 0 and 1")
+        raise ConfigError(f"Invalid fraction: got {fraction}; must be between 0 and 1")
     meta = _finished(root)
     suffixes = {folder: code.suffix for folder, code in (meta.folders or {}).items()}
     manifest = _read_rows(root)
@@ -91,12 +92,14 @@ def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit
 def _finished(root: Path) -> Metadata:
     path = root / METADATA
     if not path.exists():
-        raise QumadeError(f"Invalid dataset: got no {path}; must be a dataset that `qumade generate` made")
+        raise DatasetError(f"Invalid dataset: got no {path}; must be a dataset that `qumade generate` made")
     meta = read_metadata(path)
     if not meta.complete:
-        raise QumadeError(f"Invalid dataset: got complete: false in {path}; finish it with the command that started it")
+        raise DatasetError(
+            f"Invalid dataset: got complete: false in {path}; finish it with the command that started it"
+        )
     if not meta.folders or not meta.recipe:
-        raise QumadeError(f"Invalid dataset: got no recipe or no folders in {path}; must have both to be audited")
+        raise DatasetError(f"Invalid dataset: got no recipe or no folders in {path}; must have both to be audited")
     return meta
 
 
@@ -105,7 +108,7 @@ def _read_rows(root: Path) -> pa.Table:
     groups = list(read_manifest(path))
     table = pa.concat_tables(groups) if groups else MANIFEST_SCHEMA.empty_table()
     if not table.schema.equals(MANIFEST_SCHEMA):
-        raise QumadeError(f"Invalid manifest: {path} has other columns; must have those that this version writes")
+        raise DatasetError(f"Invalid manifest: {path} has other columns; must have those that this version writes")
     return table.unify_dictionaries()
 
 
@@ -156,7 +159,7 @@ def _synthesizer(root: Path, meta: Metadata) -> tuple[Synthesizer, bool]:
     synthesizer = Synthesizer.from_recipe(recipe)
     depth = synthesizer.depth_encoding or meta.depth
     if depth is None:
-        raise QumadeError(f"Invalid dataset.yaml: key depth is missing in {root / METADATA}; must be given")
+        raise DatasetError(f"Invalid dataset.yaml: key depth is missing in {root / METADATA}; must be given")
     expected = describe(synthesizer, root, meta.samples or 0, depth)
     before = {folder: settings.model_dump() for folder, settings in (meta.folders or {}).items()}
     # Versions may differ here, unlike when a dataset is resumed; recipe and assets may not.
@@ -197,7 +200,7 @@ def _difference(path: Path, redrawn: bytes, same_codecs: bool) -> str | None:
             return "differs from the sample drawn again"
         decode = decode_rgb if path.parent.name == "images" else decode_grey
         ours, theirs = decode(redrawn, path).astype(np.int64), decode(stored, path).astype(np.int64)
-    except (OSError, QumadeError) as error:
+    except (OSError, UnusablePicture) as error:
         return f"cannot be compared: {error}"
     if ours.shape != theirs.shape:
         return f"has {theirs.shape[1]}x{theirs.shape[0]} pixels; must have {ours.shape[1]}x{ours.shape[0]}"

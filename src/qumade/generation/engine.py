@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, read_manifest
 from qumade.data.metadata import begun_metadata, write_metadata
 from qumade.depth.encoding import DepthEncoding
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 from qumade.generation.describe import describe
 from qumade.generation.executors import Executor, local_processes, this_process
 from qumade.generation.journal import Journal, Results, concatenate, read_journal
@@ -89,7 +89,7 @@ def generate(
     """
     synthesizer = recipe if isinstance(recipe, Synthesizer) else Synthesizer.from_recipe(recipe, progress=progress)
     if (synthesizer.depth_encoding is None) != (depth_predictor is not None):
-        raise QumadeError(
+        raise ConfigError(
             f"Invalid depth: got {synthesizer.recipe.depth!r} in the recipe; must be 'composite' where a depth "
             "predictor is given, and only there"
         )
@@ -109,7 +109,7 @@ def generate(
             shutil.rmtree(out / STATE, ignore_errors=True)
             return None
         if before is not None and before["samples"] > len(indices):
-            raise QumadeError(
+            raise ConfigError(
                 f"Invalid limit: got {len(indices)} for {out}, which was started with {before['samples']} samples; "
                 "must be at least as many, or use another folder"
             )

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.errors import QumadeError
+from qumade.errors import RunError
 from qumade.generation.journal import Results
 from qumade.generation.worker import Stopped, Work
 
@@ -69,7 +69,7 @@ def local_processes(work: Work, chunks: Iterable[NDArray[np.int64]], *, workers:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in done)
     except BrokenProcessPool:
-        raise QumadeError(
+        raise RunError(
             "A worker process ended unexpectedly (killed, or out of memory); the same command resumes from here, "
             "with fewer --workers if it ran out of memory"
         ) from None
@@ -117,5 +117,5 @@ def _run(chunk: NDArray[np.int64]) -> Results:
     try:
         results: Results = _state["work"](chunk, _state["stop"].is_set)
     except Stopped:
-        raise QumadeError("stopped") from None
+        raise RunError("stopped") from None
     return results

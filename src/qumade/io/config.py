@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 from qumade.io.files import read_bytes, write_bytes
 
 __all__ = [
@@ -104,14 +104,14 @@ def read_yaml(path: Path, what: str, *, at_most: int = 1 << 20) -> object:
     """
     path = path.absolute()
     try:
-        text = read_bytes(path, at_most).decode("utf-8-sig")
+        text = read_bytes(path, at_most, ConfigError).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise QumadeError(f"Invalid {what}: cannot read {path}: it is not UTF-8 text") from error
+        raise ConfigError(f"Invalid {what}: cannot read {path}: it is not UTF-8 text") from error
     try:
         return yaml.load(text, _Loader)
     except Exception as error:  # besides YAMLError, a date that does not exist or a number of 5000 digits
         said = " ".join(str(error).split())[:300]
-        raise QumadeError(f"Invalid {what}: {path} is not valid YAML: {said}") from error
+        raise ConfigError(f"Invalid {what}: {path} is not valid YAML: {said}") from error
 
 
 def write_yaml(values: Mapping[str, Any], path: Path) -> None:
@@ -140,7 +140,7 @@ def parse_model(
     relative to `folder`, by default the working folder. Raises QumadeError.
     """
     if not isinstance(values, Mapping):
-        raise QumadeError(f"Invalid {what}: got {shown(values)} in {source}; must be a mapping of fields")
+        raise ConfigError(f"Invalid {what}: got {shown(values)} in {source}; must be a mapping of fields")
     try:
         return model.model_validate(dict(values), context={_FOLDER: folder or Path.cwd()})
     except ValidationError as error:
@@ -148,11 +148,11 @@ def parse_model(
     # A misspelt name leads: whatever else is wrong may follow from it.
     unknown = [problem for problem in problems if problem["type"] in ("extra_forbidden", "invalid_key")]
     if unknown:
-        raise QumadeError(_unknown_field(model, unknown[0]["loc"], source, what, name_field))
+        raise ConfigError(_unknown_field(model, unknown[0]["loc"], source, what, name_field))
     places = [_locate(model, values, problem) for problem in problems]
     message = _wrong_value(problems[0], places[0], source, what, name_field)
     more = len({names for names, _, _ in places}) - 1
-    raise QumadeError(f"{message} (and {more} more)" if more else message)
+    raise ConfigError(f"{message} (and {more} more)" if more else message)
 
 
 def _unknown_field(

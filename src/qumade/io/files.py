@@ -46,17 +46,17 @@ def open_regular(path: Path) -> FileIO:
         raise
 
 
-def read_bytes(path: Path, at_most: int) -> bytes:
-    """Return the content of a regular file; QumadeError where it is missing, unreadable or larger than `at_most`
-    bytes."""
+def read_bytes(path: Path, at_most: int, error_class: type[QumadeError] = QumadeError) -> bytes:
+    """Return the content of a regular file. Raises `error_class` where it is missing, unreadable or larger than
+    `at_most` bytes."""
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size > at_most:
-                raise QumadeError(f"Invalid file: got {size} bytes in {path.absolute()}; must be at most {at_most}")
+                raise error_class(f"Invalid file: got {size} bytes in {path.absolute()}; must be at most {at_most}")
             return file.readall()
     except OSError as error:
-        raise QumadeError(f"Invalid file: cannot read {path.absolute()}: {error.strerror}") from error
+        raise error_class(f"Invalid file: cannot read {path.absolute()}: {error.strerror}") from error
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:

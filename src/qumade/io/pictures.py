@@ -12,7 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from qumade.errors import QumadeError
+from qumade.errors import AssetError, QumadeError
 from qumade.io.files import open_regular
 
 __all__ = ["SUFFIXES", "UnusablePicture", "content_hash", "list_pictures", "printable", "read_picture"]
@@ -57,7 +57,7 @@ def list_pictures(folder: Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
-        raise QumadeError(
+        raise AssetError(
             f"Invalid folder: got {found} at {printable(folder)}; must be a folder of JPEG, PNG or WebP pictures"
         )
     try:
@@ -67,7 +67,7 @@ def list_pictures(folder: Path) -> list[Path]:
             if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
         )
     except OSError as error:
-        raise QumadeError(
+        raise AssetError(
             f"Invalid folder: got '{error.strerror}' for {printable(folder)}; must be a folder that can be read"
         ) from error
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.depth.encoding import DepthEncoding
-from qumade.errors import QumadeError
+from qumade.errors import RunError
 
 __all__ = [
     "Aligned",
@@ -82,9 +82,9 @@ def align(prediction: NDArray[np.floating], truth: NDArray[np.floating], alignme
     prediction is constant. Raises QumadeError where the prediction has another shape or is not finite.
     """
     if prediction.shape != truth.shape:
-        raise QumadeError(f"Invalid prediction: got depth of shape {prediction.shape}; must be {truth.shape}")
+        raise RunError(f"Invalid prediction: got depth of shape {prediction.shape}; must be {truth.shape}")
     if not np.isfinite(prediction).all():
-        raise QumadeError("Invalid prediction: got non-finite depth; must be finite")
+        raise RunError("Invalid prediction: got non-finite depth; must be finite")
     predicted = prediction.astype(np.float64)
     scale, shift = 1.0, 0.0
     if alignment != "none":

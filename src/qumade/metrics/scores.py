@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter1d
 
-from qumade.errors import QumadeError
+from qumade.errors import RunError
 from qumade.metrics.alignment import Alignment, Clamp, align
 
 __all__ = [
@@ -154,9 +154,9 @@ def _overlap(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], int, int]:
     """Return both masks, bool [H, W] and False where unknown, and the pixels of their intersection and union."""
     if probability.shape != truth.shape:
-        raise QumadeError(f"Invalid prediction: got a mask of shape {probability.shape}; must be {truth.shape}")
+        raise RunError(f"Invalid prediction: got a mask of shape {probability.shape}; must be {truth.shape}")
     if probability.size and not (probability.min() >= 0 and probability.max() <= 1):
-        raise QumadeError("Invalid prediction: got a mask with values that are no probabilities; must be in [0, 1]")
+        raise RunError("Invalid prediction: got a mask with values that are no probabilities; must be in [0, 1]")
     actual = truth >= THRESHOLD
     predicted = ~np.isnan(truth) & (probability >= THRESHOLD)
     return actual, predicted, int(np.count_nonzero(actual & predicted)), int(np.count_nonzero(actual | predicted))

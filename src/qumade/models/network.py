@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qumade.errors import QumadeError
+from qumade.errors import RunError
 from qumade.models.config import ModelName, NetworkConfig
 
 __all__ = ["MaskDepthNetwork", "Output", "build_network"]
@@ -90,7 +90,7 @@ class MaskDepthNetwork(nn.Module):
         height, width = image.shape[-2:]
         if height % self.stride or width % self.stride or not height or not width:
             padded = [max(1, -(-side // self.stride)) * self.stride for side in (width, height)]
-            raise QumadeError(
+            raise RunError(
                 f"Invalid picture: got {width}x{height} for a network of stride {self.stride}; must be padded to "
                 f"{padded[0]}x{padded[1]}"
             )

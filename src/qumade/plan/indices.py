@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 
 __all__ = ["limited_indices", "sample_count", "stem", "stratified_indices", "triple"]
 
@@ -51,7 +51,7 @@ def limited_indices(limit: int | None, backgrounds: int, foregrounds: int, per_p
     if limit is None:
         return np.arange(total, dtype=np.int64)
     if limit < 1:
-        raise QumadeError(f"Invalid limit: got {limit}; must be at least 1")
+        raise ConfigError(f"Invalid limit: got {limit}; must be at least 1")
     k, visit = np.divmod(np.arange(min(limit, total), dtype=np.int64), backgrounds * foregrounds)
     background = visit % backgrounds
     foreground = (visit + visit // math.lcm(backgrounds, foregrounds)) % foregrounds

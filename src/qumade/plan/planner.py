@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.catalog import Catalog
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 from qumade.jit import compiled
 from qumade.plan.placement import place_sample
 from qumade.plan.tables import OBJECT_ROW, SAMPLE_ROW, PlanTables, plan_tables
@@ -58,7 +58,7 @@ def plan_samples(tables: PlanTables, catalog: Catalog, indices: Sequence[int] | 
     failed = _plan_many(tables, indices, plans.samples, plans.objects)
     if failed >= 0:
         background = catalog.backgrounds[plans.samples[failed]["background"]]
-        raise QumadeError(
+        raise ConfigError(
             f"Invalid background: got no crop with ground of known depth in {tables.retries} draws from "
             f"{background.name}; must show ground of known depth, or be left out"
         )

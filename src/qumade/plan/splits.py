@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 from qumade.plan.random_numbers import Stream, uniforms
 
 __all__ = ["SAMPLE_SPLITS", "SPLITS", "assign_splits", "sample_split"]
@@ -21,7 +21,7 @@ def assign_splits(
     unique = sorted(set(identities))
     wanted = sum(share > 0 for share in shares)
     if len(unique) < wanted:
-        raise QumadeError(
+        raise ConfigError(
             f"Invalid split: got {len(unique)} {what} identities for {wanted} splits; must be at least {wanted}"
         )
     shuffled = sorted(unique, key=lambda identity: uniforms(seed, int(stream), identity, 0, 0))

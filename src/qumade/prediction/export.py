@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from qumade.assets.bundled import bundled_folder
-from qumade.errors import QumadeError
+from qumade.errors import RunError
 from qumade.extras import needs
 from qumade.io.decode import read_rgb
 from qumade.io.files import write_bytes
@@ -66,13 +66,13 @@ def export_onnx(network: MaskDepthNetwork, file: Path) -> Export:
     """
     file = file.absolute()
     if file.suffix.lower() != ".onnx" or not file.parent.is_dir() or file.is_dir():
-        raise QumadeError(f"Invalid --out: got {file}; must be a file that ends in .onnx, in a folder that exists")
+        raise RunError(f"Invalid --out: got {file}; must be a file that ends in .onnx, in a folder that exists")
     network = network.to("cpu").eval()
     content = _onnx_bytes(network)
     written = _compared(network, content, file)
     worst = max(written.max_mask_difference, written.max_depth_difference)
     if not worst <= TOLERANCE:
-        raise QumadeError(
+        raise RunError(
             f"Invalid export: got a difference of {worst:.2g} between ONNX Runtime and PyTorch for {file}, which was "
             f"not written; must be at most {TOLERANCE:g}"
         )
@@ -105,7 +105,7 @@ def _onnx_bytes(network: MaskDepthNetwork) -> bytes:
     finally:
         logging.getLogger("torch.onnx").setLevel(heard)
     if program is None:
-        raise QumadeError("Invalid export: got nothing from torch.onnx.export; must be a program")
+        raise RunError("Invalid export: got nothing from torch.onnx.export; must be a program")
     model = program.model_proto
     onnx.helper.set_model_props(model, {ONNX_CONFIG_KEY: network.config.model_dump_json()})
     onnx.checker.check_model(model)

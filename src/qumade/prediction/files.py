@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from qumade.errors import QumadeError
+from qumade.errors import AssetError, RunError
 from qumade.io.decode import read_rgb
 from qumade.io.files import only_one, read_bytes, write_bytes
 from qumade.io.pictures import UnusablePicture, list_pictures, printable
@@ -59,13 +59,13 @@ def find_pictures(inputs: Sequence[Path]) -> list[Path]:
     by_stem: dict[str, Path] = {}
     for path in _listed(inputs):
         if len(os.fsencode(path.stem)) > MAX_STEM_BYTES:
-            raise QumadeError(
+            raise AssetError(
                 f"Invalid picture: got a name of {len(os.fsencode(path.stem))} bytes before the suffix of "
                 f"{printable(path)}; must be at most {MAX_STEM_BYTES}, for predictions are named after it"
             )
         other = by_stem.setdefault(path.stem, path)
         if not _same_file(other, path):
-            raise QumadeError(
+            raise AssetError(
                 f"Invalid pictures: got the stem {path.stem!r} of {printable(other)} again in {printable(path)}; "
                 "must differ, for predictions are named after it (use two runs with an --out each)"
             )
@@ -75,12 +75,12 @@ def find_pictures(inputs: Sequence[Path]) -> list[Path]:
 def _listed(inputs: Sequence[Path]) -> Iterator[Path]:
     for path in map(Path.absolute, inputs):
         if not path.exists():
-            raise QumadeError(
+            raise AssetError(
                 f"Invalid picture: got nothing at {printable(path)}; must be a picture or a folder of them"
             )
         pictures = list_pictures(path) if path.is_dir() else [path]
         if not pictures:
-            raise QumadeError(f"Invalid folder: got no picture in {printable(path)}; must hold JPEG, PNG or WebP files")
+            raise AssetError(f"Invalid folder: got no picture in {printable(path)}; must hold JPEG, PNG or WebP files")
         yield from pictures
 
 
@@ -157,7 +157,7 @@ def _outputs(only: Sequence[OutputName] | None, trained_tasks: Sequence[Task]) -
     possible = [name for name in OUTPUTS if _TASK_OF.get(name) in (None, *trained_tasks)]
     for name in only or ():
         if name not in possible:
-            raise QumadeError(
+            raise RunError(
                 f"Invalid output: got {name!r} of a network whose training had no {_TASK_OF[name]}; must be some of "
                 f"{','.join(possible)}"
             )
@@ -292,11 +292,11 @@ def _write(
 
 def _make_folder(out: Path, pictures: Sequence[Path]) -> None:
     if os.path.realpath(out) in {os.path.realpath(folder) for folder in {path.parent for path in pictures}}:
-        raise QumadeError(f"Invalid --out: got {printable(out)}, where the pictures are; must be another folder")
+        raise RunError(f"Invalid --out: got {printable(out)}, where the pictures are; must be another folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise QumadeError(f"Invalid --out: cannot make {printable(out)}: {error.strerror}") from error
+        raise RunError(f"Invalid --out: cannot make {printable(out)}: {error.strerror}") from error
 
 
 def _claim(out: Path, index: dict[str, Any], pictures: Sequence[Path], only: Sequence[OutputName]) -> None:
@@ -308,7 +308,7 @@ def _claim(out: Path, index: dict[str, Any], pictures: Sequence[Path], only: Seq
     for path in pictures:
         earlier = index["pictures"].get(path.stem, {"source": str(path), "outputs": {}, "unfinished": []})
         if not _same_file(Path(earlier["source"]), path):
-            raise QumadeError(
+            raise RunError(
                 f"Invalid --out: got predictions of {earlier['source']} in {printable(out)}, which those of "
                 f"{printable(path)} would overwrite; must be another folder"
             )
@@ -316,7 +316,7 @@ def _claim(out: Path, index: dict[str, Any], pictures: Sequence[Path], only: Seq
         for name in only:
             file = out / f"{path.stem}_{name}.png"
             if name not in ours and file.exists():
-                raise QumadeError(
+                raise RunError(
                     f"Invalid --out: got {printable(file)}, which no earlier run wrote; must be another folder"
                 )
         outputs = {name: output for name, output in earlier["outputs"].items() if name not in only}
@@ -343,7 +343,7 @@ def _read_index(out: Path) -> dict[str, Any]:
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         whole = False
     if not whole:
-        raise QumadeError(f"Invalid --out: got a {INDEX} of something else in {printable(out)}; must be another folder")
+        raise RunError(f"Invalid --out: got a {INDEX} of something else in {printable(out)}; must be another folder")
     return dict(index)
 
 

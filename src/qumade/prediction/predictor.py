@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, QumadeError, RunError
 from qumade.extras import needs
 from qumade.models.config import NetworkConfig
 from qumade.models.resizing import STRIDE, resized, shrunk, working_size
@@ -66,7 +66,7 @@ class Predictor:
         """
         for image in images:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-                raise QumadeError(f"Invalid picture: got {image.dtype} {list(image.shape)}; must be uint8 [H, W, 3]")
+                raise RunError(f"Invalid picture: got {image.dtype} {list(image.shape)}; must be uint8 [H, W, 3]")
         groups: dict[tuple[int, int], list[int]] = {}
         for position, image in enumerate(images):
             size = working_size((image.shape[1], image.shape[0]), self.config.size)
@@ -79,7 +79,7 @@ class Predictor:
                 masks, depths = self.forward(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
                 if not (np.isfinite(masks).all() and np.isfinite(depths).all()):
                     where = "" if self.path is None else f" from {self.path}"
-                    raise QumadeError(f"Invalid network: got a non-finite prediction{where}; must be trained again")
+                    raise RunError(f"Invalid network: got a non-finite prediction{where}; must be trained again")
                 for position, mask, depth in zip(some, masks, depths, strict=True):
                     height, width = images[position].shape[:2]
                     predictions[position] = Prediction(
@@ -96,12 +96,12 @@ def load_predictor(path: Path | str, device: str | None = None) -> Predictor:
     """
     path = Path(path).absolute()
     if device not in (None, "cpu", "cuda"):
-        raise QumadeError(f"Invalid device: got {device!r}; must be cpu or cuda")
+        raise ConfigError(f"Invalid device: got {device!r}; must be cpu or cuda")
     if path.suffix.lower() == ".onnx" and path.is_file():
         return onnx_predictor(path, device)
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing"
-        raise QumadeError(f"Invalid network: got {found} at {path}; must be the folder of a run, or an .onnx file")
+        raise RunError(f"Invalid network: got {found} at {path}; must be the folder of a run, or an .onnx file")
     from qumade.training.run_folder import load_network
 
     return replace(torch_predictor(load_network(path), device), path=path)
@@ -112,7 +112,7 @@ def torch_predictor(network: "MaskDepthNetwork", device: str | None = None) -> P
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
-        raise QumadeError("Invalid device: got cuda, which torch does not find; must be cpu here")
+        raise ConfigError("Invalid device: got cuda, which torch does not find; must be cpu here")
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     network = network.eval().to(where).to(memory_format=torch.channels_last)
 
@@ -133,7 +133,7 @@ def onnx_predictor(file: Path, device: str | None = None, content: bytes | None 
     wanted = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
     providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
     if device == "cuda" and wanted[0] not in providers:
-        raise QumadeError("Invalid device: got cuda, which ONNX Runtime does not find; must be cpu here")
+        raise ConfigError("Invalid device: got cuda, which ONNX Runtime does not find; must be cpu here")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are of no use to who predicts
     try:
@@ -178,7 +178,7 @@ def _checked_config(text: str, file: Path) -> NetworkConfig:
 
 
 def _unusable(file: Path, got: str) -> QumadeError:
-    return QumadeError(f"Invalid network: got {got} in {file}; must be an .onnx file that `qumade export` wrote")
+    return RunError(f"Invalid network: got {got} in {file}; must be an .onnx file that `qumade export` wrote")
 
 
 def _first_line(error: Exception) -> str:

@@ -21,7 +21,7 @@ from qumade.assets.labels import read_labels, target_pixels
 from qumade.assets.reliefs import read_relief
 from qumade.compose.pyramid import Pyramid, build_pyramid
 from qumade.compose.sample import PreparedBackground
-from qumade.errors import QumadeError
+from qumade.errors import AssetError
 from qumade.geometry import inverse_depth_map
 from qumade.io.decode import read_rgb
 from qumade.plan.placement import crop_share, resized_size
@@ -158,7 +158,7 @@ def _unchanged(path: Path, sha256: str | None) -> Path:
         with path.open("rb") as file:
             now = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise QumadeError(f"Invalid asset: got {error.strerror} in {path}; must stay readable while in use") from None
+        raise AssetError(f"Invalid asset: got {error.strerror} in {path}; must stay readable while in use") from None
     if now != sha256:
-        raise QumadeError(f"Invalid asset: {path} has changed since the catalog was built; must stay unchanged")
+        raise AssetError(f"Invalid asset: {path} has changed since the catalog was built; must stay unchanged")
     return path

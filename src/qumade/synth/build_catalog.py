@@ -13,7 +13,7 @@ from qumade.assets.catalog import Background, Catalog, DepthSource, Foreground
 from qumade.assets.foregrounds import catalog_foregrounds
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.scan import Finding, ScannedBackground, ScannedForeground, scan_backgrounds, scan_foregrounds
-from qumade.errors import QumadeError
+from qumade.errors import AssetError, ConfigError
 from qumade.io.pictures import printable
 from qumade.plan.planner import backgrounds_without_ground
 from qumade.plan.random_numbers import Stream
@@ -52,11 +52,11 @@ def build_catalog(recipe: Recipe, *, strict: bool = False, progress: bool = Fals
     inventory = take_inventory(recipe, progress=progress)
     errors = inventory.errors
     if strict and errors:
-        raise QumadeError(str(errors[0]))
+        raise AssetError(str(errors[0]))
     if inventory.catalog is None:
         empty = recipe.foregrounds if inventory.cutouts == () else recipe.backgrounds
         first = next((f"; the first: {error}" for error in errors if Path(error.path).parent == empty), "")
-        raise QumadeError(f"Invalid folder: got no usable image in {printable(empty)}; must have one{first}")
+        raise AssetError(f"Invalid folder: got no usable image in {printable(empty)}; must have one{first}")
     return inventory.catalog, list(inventory.findings)
 
 
@@ -135,7 +135,7 @@ def _split(
     """Returns the assets with their splits. With too few identities they get none, and a warning is added."""
     try:
         splits = assign_splits([asset.identity for asset in assets], recipe.split, recipe.seed, stream, kind)
-    except QumadeError as error:
+    except ConfigError as error:
         detail = f"{error}; the manifest records no split, and training cannot split the dataset by identity"
         findings.append(Finding("warning", kind, printable(folder), "split", detail))
         return assets
@@ -165,7 +165,7 @@ def _refuse_idle_keys(recipe: Recipe, names: Sequence[str], fields: Sequence[str
             if key != DEFAULT and key not in used:
                 near = difflib.get_close_matches(key, names, n=1, cutoff=0.3)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise QumadeError(
+                raise ConfigError(
                     f"Invalid {field}: got {key!r}, which matches no image in {printable(folder)}; must be a file name "
                     f"or a pattern that matches one{hint}"
                 )

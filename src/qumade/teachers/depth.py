@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, RunError
 from qumade.extras import needs
 from qumade.teachers.cache import cached_maps, file_fingerprint
 
@@ -64,7 +64,7 @@ def label_depth(
     teacher = depth_teacher(model, download=download)
     size = teacher.batch_size if batch_size is None else batch_size
     if size < 1:
-        raise QumadeError(f"Invalid batch size: got {size}; must be at least 1")
+        raise ConfigError(f"Invalid batch size: got {size}; must be at least 1")
     maps = cache / teacher.cache_name
     files = cached_maps(
         paths, maps, lambda some: list(teacher.predict(some, size)), batch_size=size, what=teacher.labels
@@ -125,7 +125,7 @@ def _convention(config: Any, folder: Path) -> tuple[Kind, bool]:
     if family == "depth_pro":
         # Inverse depth in units of focal length over width; metres need the field of view that it estimates as well.
         return ("metric" if config.use_fov_model else "scaled"), False
-    raise QumadeError(
+    raise RunError(
         f"Invalid depth model: got family {family!r} in {folder}; must be depth_anything, dpt, zoedepth or depth_pro"
     )
 

@@ -20,8 +20,8 @@ import yaml
 
 from qumade.assets.label_names import LABEL_TABLES, LabelTable
 from qumade.assets.scan import scan_backgrounds
-from qumade.errors import QumadeError
-from qumade.io.pictures import content_hash, list_pictures, printable
+from qumade.errors import AssetError
+from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
 from qumade.teachers.cache import cached_maps
 from qumade.teachers.depth import DepthTeacher, depth_teacher
 from qumade.teachers.segmentation import SegmentationTeacher, segmentation_teacher
@@ -69,7 +69,7 @@ def _one_a_stem(backgrounds: Sequence[Path]) -> Sequence[Path]:
     for path in backgrounds:
         other = by_stem.setdefault(path.stem, path)
         if other != path:
-            raise QumadeError(
+            raise AssetError(
                 f"Invalid backgrounds: got both {printable(other)} and {path.name}; must be one picture a stem, for "
                 "maps belong to pictures by their stem"
             )
@@ -110,7 +110,7 @@ def _labelled(
 def _hash(path: Path) -> str:
     try:
         return content_hash(path)
-    except QumadeError:  # a broken link, named by the audit of the assets
+    except UnusablePicture:  # a broken link, named by the audit of the assets
         return "-"
 
 

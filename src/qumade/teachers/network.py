@@ -10,7 +10,7 @@ from huggingface_hub import snapshot_download
 from transformers import AutoConfig, AutoImageProcessor
 from transformers.utils import logging
 
-from qumade.errors import QumadeError
+from qumade.errors import QumadeError, RunError
 
 __all__ = ["default_batch_size", "find_model", "load_network", "load_processor", "model_files", "read_config", "run"]
 
@@ -39,7 +39,7 @@ def find_model(model: str | Path, *, download: bool = False) -> Path:
     if Path(model).is_dir():
         folder = Path(model).absolute()
     elif not isinstance(model, str) or not _MODEL_ID.fullmatch(model):
-        raise QumadeError(f"Invalid model: got {str(model)!r}; must be a folder, ORG/NAME or a file that ends in .onnx")
+        raise RunError(f"Invalid model: got {str(model)!r}; must be a folder, ORG/NAME or a file that ends in .onnx")
     else:
         try:
             folder = Path(snapshot_download(model, allow_patterns=list(_FILES), local_files_only=not download))
@@ -49,12 +49,12 @@ def find_model(model: str | Path, *, download: bool = False) -> Path:
     if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
         if folder != Path(model).absolute():
             raise _not_on_disk(str(model), " as safetensors")
-        raise QumadeError(f"Invalid model: got {folder}; must hold config.json and *.safetensors")
+        raise RunError(f"Invalid model: got {folder}; must hold config.json and *.safetensors")
     return folder
 
 
 def _not_on_disk(model: str, why: str) -> QumadeError:
-    return QumadeError(f"Invalid model: got {model}, which is not on disk{why}; fetch it with: hf download {model}")
+    return RunError(f"Invalid model: got {model}, which is not on disk{why}; fetch it with: hf download {model}")
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -93,7 +93,7 @@ def load_network(auto_class: Any, folder: Path) -> torch.nn.Module:
     missing = sorted(key for key in report["missing_keys"] if not _UNUSED.search(key))
     missing += sorted(str(key) for key, *_ in report["mismatched_keys"])
     if missing:
-        raise QumadeError(
+        raise RunError(
             f"Invalid model: got no weights for {missing[0]} and {len(missing) - 1} more in {folder}; "
             "must be a checkpoint that was trained for this"
         )
@@ -106,7 +106,7 @@ def _guarded(folder: Path, load: Callable[[], T]) -> T:
         return load()
     except Exception as error:  # a damaged folder makes transformers raise nearly anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise QumadeError(f"Invalid model: got {reason!r} in {folder}; must be a model of transformers") from error
+        raise RunError(f"Invalid model: got {reason!r} in {folder}; must be a model of transformers") from error
 
 
 def _device() -> torch.device:

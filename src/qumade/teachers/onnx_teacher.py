@@ -31,7 +31,7 @@ from pydantic import (
     model_validator,
 )
 
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, RunError
 from qumade.io.config import parse_model, read_yaml, wrong_field
 from qumade.teachers.cache import file_fingerprint
 
@@ -89,10 +89,10 @@ def read_settings(kind: type[Settings], file: Path) -> Settings:
     """The settings beside an .onnx file. Raises QumadeError when they are missing or wrong."""
     beside = settings_file(file)
     if not file.is_file():
-        raise QumadeError(f"Invalid model: got {file.absolute()}; must be an .onnx file that exists")
+        raise RunError(f"Invalid model: got {file.absolute()}; must be an .onnx file that exists")
     if not beside.is_file():
         fields = ", ".join(kind.model_fields)
-        raise QumadeError(f"Invalid model settings: got no file {beside}; must be YAML with {fields}")
+        raise ConfigError(f"Invalid model settings: got no file {beside}; must be YAML with {fields}")
     return parse_model(kind, read_yaml(beside, "model settings"), str(beside), what="model settings")
 
 
@@ -110,7 +110,7 @@ def open_session(file: Path, settings: InputSettings) -> onnxruntime.InferenceSe
         session = onnxruntime.InferenceSession(str(file.absolute()), providers=providers)
     except Exception as error:  # ONNX Runtime has no common class of errors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise QumadeError(f"Invalid model: got {reason!r} in {file.absolute()}; must be an ONNX network") from error
+        raise RunError(f"Invalid model: got {reason!r} in {file.absolute()}; must be an ONNX network") from error
     inputs = session.get_inputs()
     shape = [node.shape for node in inputs]
     wanted_shape = (None, 3, settings.input_size[1], settings.input_size[0])
@@ -118,7 +118,7 @@ def open_session(file: Path, settings: InputSettings) -> onnxruntime.InferenceSe
     if not fits or any(
         isinstance(n, int) and w is not None and n != w for n, w in zip(shape[0], wanted_shape, strict=True)
     ):
-        raise QumadeError(
+        raise RunError(
             f"Invalid model: got inputs {[(node.type, node.shape) for node in inputs]} in {file.absolute()}; must be "
             f"one float32 input [N, 3, {wanted_shape[2]}, {wanted_shape[3]}], the input_size of {settings_file(file)}"
         )
@@ -154,7 +154,7 @@ def one_channel(values: NDArray[Any], file: Path) -> NDArray[np.float32]:
     if values.ndim == 3 and values.shape[0] == 1:
         values = values[0]
     if values.ndim != 2:
-        raise QumadeError(f"Invalid model: got an output of shape {values.shape} in {file.absolute()}; must be one map")
+        raise RunError(f"Invalid model: got an output of shape {values.shape} in {file.absolute()}; must be one map")
     return values.astype(np.float32)
 
 
@@ -182,7 +182,7 @@ def class_ids(values: NDArray[Any], width: int, height: int, file: Path) -> NDAr
             best[better] = large[better]
             winner[better] = i
         return winner
-    raise QumadeError(
+    raise RunError(
         f"Invalid model: got an output {values.dtype} of shape {values.shape} in {file.absolute()}; must be "
         "scores [C, H, W] or ids [H, W]"
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qumade.data.encode import encode_depth_file
 from qumade.depth.encoding import DepthEncoding
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, RunError
 from qumade.generation.journal import Results
 from qumade.generation.worker import Stopped
 from qumade.generation.writers import FolderWriter
@@ -48,7 +48,7 @@ def teacher_depth(recipe: Recipe, *, download: bool = False) -> TeacherDepth:
     model cannot be used.
     """
     if recipe.depth_teacher is None:
-        raise QumadeError(
+        raise ConfigError(
             f"Invalid depth: got {recipe.depth!r} in the recipe; must be 'composite' with a depth_teacher"
         )
     teacher = depth_teacher(recipe.depth_teacher, download=download)
@@ -97,4 +97,4 @@ class PredictDepth:
 
 def _require_finite(inverse_depth: NDArray[np.float32], path: Path, model: str | Path | None) -> None:
     if not np.isfinite(inverse_depth).all():
-        raise QumadeError(f"Invalid prediction: got no number from {model} for {path}; must be finite inverse depth")
+        raise RunError(f"Invalid prediction: got no number from {model} for {path}; must be finite inverse depth")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.label_names import LabelTable, table_of_names
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, RunError
 from qumade.extras import needs
 from qumade.teachers.cache import cached_maps, file_fingerprint
 
@@ -61,7 +61,7 @@ def label_segments(
     teacher = segmentation_teacher(model, download=download)
     size = teacher.batch_size if batch_size is None else batch_size
     if size < 1:
-        raise QumadeError(f"Invalid batch size: got {size}; must be at least 1")
+        raise ConfigError(f"Invalid batch size: got {size}; must be at least 1")
     maps = cache / teacher.cache_name
     files = cached_maps(
         paths, maps, lambda some: list(teacher.predict(some, size)), batch_size=size, what=teacher.labels
@@ -118,7 +118,7 @@ def _auto_class(config: Any, folder: Path) -> Any:
     # The others need more than a picture (OneFormer: a task in words) or give no class for every pixel (DETR).
     if config.model_type in ("mask2former", "maskformer"):
         return AutoModelForUniversalSegmentation
-    raise QumadeError(
+    raise RunError(
         f"Invalid segmentation model: got family {config.model_type!r} in {folder}; must be one for semantic "
         "segmentation, mask2former or maskformer"
     )

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from qumade.errors import QumadeError
+from qumade.errors import RunError
 from qumade.io.files import read_bytes, remove_temporary_files, write_bytes
 
 __all__ = ["latest_checkpoint", "read_checkpoint", "read_tensors", "tensor_bytes", "write_checkpoint"]
@@ -42,7 +42,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and the state of a checkpoint; QumadeError where the file is damaged or no checkpoint."""
     tensors, state = read_tensors(path)
     if state.get("format") != FORMAT or not isinstance(state.get("step"), int):
-        raise QumadeError(f"Invalid checkpoint: got format {state.get('format')!r} in {path}; must be {FORMAT}")
+        raise RunError(f"Invalid checkpoint: got format {state.get('format')!r} in {path}; must be {FORMAT}")
     return tensors, state
 
 
@@ -62,7 +62,5 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         length = struct.unpack("<Q", data[:8])[0]
         state = json.loads(json.loads(data[8 : 8 + length]).get("__metadata__", {}).get("state", "{}"))
     except (SafetensorError, struct.error, ValueError, KeyError, RecursionError) as error:
-        raise QumadeError(
-            f"Invalid weights: got a torn or damaged file {path} ({error}); must be a whole one"
-        ) from error
+        raise RunError(f"Invalid weights: got a torn or damaged file {path} ({error}); must be a whole one") from error
     return tensors, state if isinstance(state, dict) else {}

@@ -18,7 +18,7 @@ from qumade.data.loader import Batches, training_batches
 from qumade.data.mixture import Ingredient, Mixture
 from qumade.data.opening import open_dataset
 from qumade.data.synthetic import SyntheticDataset
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, RunError
 from qumade.generation.describe import describe_assets
 from qumade.io.files import read_bytes
 from qumade.models.config import ModelName, NetworkConfig, Task
@@ -148,7 +148,7 @@ def open_setup(config: TrainConfig, accelerator: Accelerator | None = None, *, w
         and mixture.depth_kind in ("metric", "scaled")
         and config.inverse_depth_limits[0] < 0
     ):
-        raise QumadeError(
+        raise ConfigError(
             f"Invalid inverse_depth_limits: got {config.inverse_depth_limits} for {mixture.depth_kind} depth; must "
             "begin at 0 or above"
         )
@@ -196,7 +196,7 @@ def _device_fields(config: TrainConfig, accelerator: Accelerator) -> dict[str, A
 def _peak_rate(model: ModelName, optimizer: OptimizerName) -> float:
     rate = PEAK_RATE.get((model, optimizer))
     if rate is None:
-        raise QumadeError(f"Invalid lr: got none for {model} with {optimizer}; must be a number, or find")
+        raise ConfigError(f"Invalid lr: got none for {model} with {optimizer}; must be a number, or find")
     return rate
 
 
@@ -205,7 +205,7 @@ def _training_positions(dataset: SampleDataset) -> NDArray[np.int64]:
     if not len(positions):
         positions = dataset.positions("")
     if not len(positions):
-        raise QumadeError(f"Invalid dataset: got no training sample in {dataset.name}; must have split train, or none")
+        raise RunError(f"Invalid dataset: got no training sample in {dataset.name}; must have split train, or none")
     return positions
 
 
@@ -231,7 +231,7 @@ def _colours(config: TrainConfig, dataset: SampleDataset, positions: NDArray[np.
             if len(mean) != 3 or len(std) != 3 or not all(0 <= value <= 1 for value in (*mean, *std)):
                 raise ValueError
         except (ValueError, TypeError, KeyError, RecursionError):
-            raise QumadeError(
+            raise RunError(
                 f"Invalid statistics: cannot read images.mean and .std in {path}; must be what `qumade stats` writes"
             ) from None
         source = f"from {path}"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.data.loader import Batch
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 from qumade.training.trainer import Trainer
 
 __all__ = ["LearningRates", "find_learning_rate", "suggested_rate"]
@@ -40,7 +40,7 @@ def find_learning_rate(
     exactly as before. QumadeError where there are too few finite losses for a suggestion.
     """
     if not 0 < lowest < highest or steps < FEWEST:
-        raise QumadeError(
+        raise ConfigError(
             f"Invalid rates: got {lowest} to {highest} in {steps} steps; must ascend from above 0 in at least {FEWEST}"
         )
     rates, losses, average, least = [], [], 0.0, math.inf
@@ -57,7 +57,7 @@ def find_learning_rate(
             rates.append(rate)
             losses.append(smooth)
     if len(rates) < FEWEST:
-        raise QumadeError(f"Invalid rates: got {len(rates)} finite losses from {lowest} on; must be at least {FEWEST}")
+        raise ConfigError(f"Invalid rates: got {len(rates)} finite losses from {lowest} on; must be at least {FEWEST}")
     found = np.array(rates), np.array(losses)
     return LearningRates(*found, suggested_rate(*found))
 

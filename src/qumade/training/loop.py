@@ -19,7 +19,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from qumade.data.loader import to_batch
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, QumadeError, RunError
 from qumade.io.files import only_one
 from qumade.training.budget import steps_in
 from qumade.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
@@ -94,7 +94,7 @@ def train(
         tensors, state = ({}, {}) if checkpoint is None else read_checkpoint(checkpoint)
         setup = open_setup(_config_of(folder, config), accelerator, workers=workers)
         if checkpoint is not None and setup.fingerprint != state["data"]:
-            raise QumadeError(f"Invalid data: got other data than {checkpoint} was trained on; must be the same")
+            raise RunError(f"Invalid data: got other data than {checkpoint} was trained on; must be the same")
         if state.get("finished"):
             return folder.root
         trainer = new_trainer(setup, resumed=checkpoint is not None)
@@ -127,12 +127,12 @@ def _config_of(folder: RunFolder, given: TrainConfig) -> TrainConfig:
     if not folder.config.is_file():
         strangers = sorted(path for path in folder.root.iterdir() if not path.name.startswith("."))
         if strangers:
-            raise QumadeError(f"Invalid --out: got {strangers[0]}; must be a new or empty folder, or one of a training")
+            raise RunError(f"Invalid --out: got {strangers[0]}; must be a new or empty folder, or one of a training")
         return given
     stored = load_config(folder.config)
     unlike = differences(given, stored)
     if unlike:
-        raise QumadeError(
+        raise ConfigError(
             f"Invalid config: got {', '.join(unlike)} in {folder.config}; must be the same, or another --out"
         )
     return stored
@@ -274,7 +274,7 @@ def _save(folder: RunFolder, trainer: Trainer, so_far: _Progress) -> None:
 
 def _non_finite(folder: RunFolder, loss: float, step: int, lr: float) -> QumadeError:
     good = latest_checkpoint(folder.checkpoints)
-    return QumadeError(
+    return RunError(
         f"Invalid loss: got {loss} (or a non-finite gradient or weight) at step {step}, learning rate {lr:.2g}; must "
         f"be finite, as in the last good checkpoint {good}: train into another folder with a smaller --lr"
     )
@@ -318,7 +318,7 @@ def _budget(config: TrainConfig) -> _Budget:
         or config.ema_decay is None
         or not isinstance(config.lr, float)
     ):
-        raise QumadeError("Invalid config: got open steps, epoch_steps, ema_decay or lr; must be found before training")
+        raise ConfigError("Invalid config: got open steps, epoch_steps, ema_decay or lr; must be found before training")
     return _Budget(config.steps, config.epoch_steps, config.lr, config.ema_decay)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from qumade.errors import QumadeError
+from qumade.errors import RunError
 from qumade.io.config import parse_model
 from qumade.io.files import read_bytes, write_bytes
 from qumade.models.config import NetworkConfig
@@ -69,15 +69,13 @@ def read_weights_note(run: Path | str, which: Which = "best") -> Row:
     """Return the content of weights/WHICH.json; QumadeError where the folder is no run or has no weights yet."""
     path = RunFolder(run).weights(which).with_suffix(".json")
     if not path.is_file():
-        raise QumadeError(
-            f"Invalid run: got no file {path}; must be the folder of a training that has finished an epoch"
-        )
+        raise RunError(f"Invalid run: got no file {path}; must be the folder of a training that has finished an epoch")
     try:
         content = json.loads(read_bytes(path, MAX_BYTES))
     except (ValueError, RecursionError) as error:
-        raise QumadeError(f"Invalid weights: {path} is not JSON: {error}") from None
+        raise RunError(f"Invalid weights: {path} is not JSON: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise QumadeError(f"Invalid weights: got another format in {path}; must be {FORMAT}")
+        raise RunError(f"Invalid weights: got another format in {path}; must be {FORMAT}")
     return content
 
 
@@ -98,7 +96,7 @@ def load_network(run: Path | str, which: Which = "best") -> MaskDepthNetwork:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise QumadeError(
+        raise RunError(
             f"Invalid weights: got those of another network in {path}; must fit this version's {config.model}: train "
             f"a network of an earlier version again, into another folder ({reason})"
         ) from None

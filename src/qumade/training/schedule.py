@@ -2,7 +2,7 @@
 
 import math
 
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError
 
 __all__ = ["one_cycle"]
 
@@ -18,7 +18,7 @@ def one_cycle(step: int, steps: int, peak: float) -> float:
     with the cosine of fast.ai.
     """
     if not 0 <= step < steps:
-        raise QumadeError(f"Invalid step: got {step}; must be from 0 to {steps - 1}")
+        raise ConfigError(f"Invalid step: got {step}; must be from 0 to {steps - 1}")
     top = WARM_UP * steps - 1
     if step <= top:
         low, share = START, 1 - step / top if top > 0 else 0.0

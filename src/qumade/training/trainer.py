@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from qumade.data.loader import Batch
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, RunError
 from qumade.models.network import MaskDepthNetwork, build_network
 from qumade.training.config import TrainConfig
 from qumade.training.data_setup import OPTIMIZER, Setup
@@ -98,7 +98,7 @@ class Trainer:
                 if name not in wanted or name not in given or wanted[name].shape != given[name].shape
             )  # fmt: skip
             if unlike:
-                raise QumadeError(
+                raise RunError(
                     f"Invalid checkpoint: got another {part} in {source} (first: {unlike[0]}); must be of this config's"
                 )
             module.load_state_dict(given)
@@ -134,9 +134,7 @@ class Trainer:
         for at, slots in state.items():
             for key, value in slots.items():
                 if at >= len(parameters) or (value.ndim and value.shape != parameters[at].shape):
-                    raise QumadeError(
-                        f"Invalid checkpoint: got another optimizer in {source}; must be of this config's"
-                    )
+                    raise RunError(f"Invalid checkpoint: got another optimizer in {source}; must be of this config's")
                 if value.ndim:
                     # Laid out in memory like its parameter: fused kernels walk through both byte by byte.
                     slots[key] = torch.empty_like(parameters[at], requires_grad=False).copy_(value)
@@ -177,10 +175,10 @@ def new_trainer(setup: Setup, *, resumed: bool = False) -> Trainer:
 def _require_shares(config: TrainConfig, processes: int) -> None:
     """Refuse batches that processes cannot share evenly, and micro-batches other than a process's share."""
     if config.batch_size % processes:
-        raise QumadeError(f"Invalid batch_size: got {config.batch_size}; must be a multiple of {processes} processes")
+        raise ConfigError(f"Invalid batch_size: got {config.batch_size}; must be a multiple of {processes} processes")
     share = config.batch_size // processes
     if processes > 1 and config.micro_batch not in (None, share):
-        raise QumadeError(
+        raise ConfigError(
             f"Invalid micro_batch: got {config.micro_batch}; must be {share}, a process's share, with "
             f"{processes} processes"
         )
@@ -193,7 +191,7 @@ def _require_statistics(network: MaskDepthNetwork, config: TrainConfig, processe
     smallest = share // math.ceil(share / micro_batch)
     normalised = any(isinstance(module, nn.BatchNorm2d) for module in network.encoder.modules())
     if smallest == 1 and normalised and max(width, height) <= network.stride:
-        raise QumadeError(
+        raise ConfigError(
             f"Invalid batch_size: got {config.batch_size} in parts of {micro_batch} at size {width}x{height}, which "
             "leaves a part with a single sample; must leave at least 2 in each part, or the size be larger"
         )

@@ -15,7 +15,7 @@ from qumade.assets.label_names import LabelTable, label_table
 from qumade.assets.label_scheme import LabelScheme, label_scheme
 from qumade.assets.labels import target_pixels
 from qumade.assets.scan import Severity
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 from qumade.geometry import INLIER_TOLERANCE, GroundPlane
 from qumade.io.decode import read_rgb
 from qumade.recipe import Recipe, for_file
@@ -107,7 +107,7 @@ def ground_sheet(recipe: Recipe, rows: Sequence[GroundRow]) -> Image.Image:
     and where objects may stand. Images without maps in the recipe are left out, and so are backgrounds after the 150th.
     """
     if not rows:
-        raise QumadeError("Invalid sheet: got no background; must be at least one")
+        raise DatasetError("Invalid sheet: got no background; must be at least one")
     order: list[Severity] = ["error", "warning", "info"]
     shown = sorted(rows, key=lambda row: (order.index(row.severity), row.standable_share, row.name))[:MOST_ROWS]
     colours, legend = _label_colours(recipe, shown)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from qumade.data.folder import FolderDataset
 from qumade.data.manifest import MANIFEST, read_manifest
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 from qumade.io.files import write_bytes
 from qumade.plan.indices import stratified_indices
 
@@ -105,7 +105,7 @@ def count_placements(dataset: FolderDataset) -> PlacementCounts:
     """Count sizes, positions, visible fractions, policies, rejections and splits in a dataset's manifest.parquet."""
     path = dataset.manifest_path
     if path is None:
-        raise QumadeError(f"Invalid dataset: got no {dataset.root / MANIFEST}; must exist")
+        raise DatasetError(f"Invalid dataset: got no {dataset.root / MANIFEST}; must exist")
     if dataset.metadata is not None and dataset.metadata.size is not None:
         size = dataset.metadata.size
     else:
@@ -118,9 +118,9 @@ def count_placements(dataset: FolderDataset) -> PlacementCounts:
                 _count_rows(counts, batch)
     except (pa.ArrowException, KeyError, ValueError, TypeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise QumadeError(f"Invalid manifest: got a damaged or unknown one in {path} ({reason})") from error
+        raise DatasetError(f"Invalid manifest: got a damaged or unknown one in {path} ({reason})") from error
     if dataset.metadata is not None and dataset.metadata.complete and counts.samples != len(dataset):
-        raise QumadeError(
+        raise DatasetError(
             f"Invalid manifest: got {counts.samples} rows in {path}; must be {len(dataset)}, one per sample"
         )
     return counts
@@ -129,7 +129,7 @@ def count_placements(dataset: FolderDataset) -> PlacementCounts:
 def count_masks(dataset: FolderDataset) -> MaskCounts:
     """Measure the masks of a dataset, at most a stratified selection of 2000."""
     if not dataset.has_masks:
-        raise QumadeError(f"Invalid dataset: got neither manifest.parquet nor masks/ in {dataset.root}; must have one")
+        raise DatasetError(f"Invalid dataset: got neither manifest.parquet nor masks/ in {dataset.root}; must have one")
     positions = stratified_indices(len(dataset), MASKS).tolist()
     samples = len(positions)
     shares = np.zeros(samples)

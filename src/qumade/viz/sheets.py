@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from qumade.data.folder import FolderDataset
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 
 __all__ = ["SheetRow", "coloured_depth", "contact_sheet", "depth_legend", "fitted_text", "preview_dataset"]
 
@@ -48,7 +48,7 @@ def contact_sheet(
     unknown depth is slate. `outline` draws the boundary of the mask into the image.
     """
     if not rows:
-        raise QumadeError("Invalid preview: got no samples; must have at least one")
+        raise DatasetError("Invalid preview: got no samples; must have at least one")
     strips = [_strip(row, inverse_depth_limits, outline) for row in rows]
     strip_width = max(strip.width for strip in strips)
     strip_height = max(strip.height for strip in strips)
@@ -79,7 +79,7 @@ def preview_dataset(dataset: FolderDataset, count: int = 24, *, seed: int = 0) -
     """Return a contact sheet of `count` samples: the dataset is divided into `count` parts, and one sample is drawn
     from each."""
     if count < 1:
-        raise QumadeError(f"Invalid preview: got {count} samples; must be at least one")
+        raise DatasetError(f"Invalid preview: got {count} samples; must be at least one")
     count = min(count, len(dataset))
     edges = np.arange(count + 1) * len(dataset) // count
     positions = np.random.Generator(np.random.Philox(seed)).integers(edges[:-1], edges[1:])

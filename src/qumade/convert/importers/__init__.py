@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 
 if TYPE_CHECKING:
     from qumade.convert.importers.records import Source
@@ -27,7 +27,7 @@ def read_dataset(name: DatasetName, root: Path, classes: Collection[str] | None 
 
     root = root.absolute()
     if not root.exists():
-        raise QumadeError(f"Invalid dataset: got nothing at {printable(root)}; must be the folder of the dataset")
+        raise DatasetError(f"Invalid dataset: got nothing at {printable(root)}; must be the folder of the dataset")
     readers = {
         "camvid": camvid.read_camvid,
         "kitti": kitti.read_kitti,
@@ -38,7 +38,7 @@ def read_dataset(name: DatasetName, root: Path, classes: Collection[str] | None 
         "coco": coco.read_coco,
     }
     if name not in readers:
-        raise QumadeError(f"Invalid dataset: got {name!r}; must be one of {', '.join(readers)}")
+        raise DatasetError(f"Invalid dataset: got {name!r}; must be one of {', '.join(readers)}")
     return readers[name](root) if classes is None else readers[name](root, classes)
 
 

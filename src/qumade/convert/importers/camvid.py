@@ -20,7 +20,7 @@ from qumade.convert.importers.records import (
     read_ids,
     require_records,
 )
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 from qumade.io.pictures import printable
 
 __all__ = ["read_camvid"]
@@ -47,7 +47,7 @@ def read_camvid(root: Path, classes: Collection[str] = ("car",)) -> Source:
             continue
         for stem, image in pictures_by_stem(image_folder).items():
             if stem not in label_of:
-                raise QumadeError(f"Invalid dataset: got {printable(image)} without a label map in {label_folder}")
+                raise DatasetError(f"Invalid dataset: got {printable(image)} without a label map in {label_folder}")
             source = image.relative_to(root).as_posix()
             records.append(Record(stem, split, image, source, partial(_read, label_of[stem], ids)))
     layout = "train/ with trainannot/, or train/images with train/labels"

@@ -28,7 +28,7 @@ from qumade.convert.importers.records import (
     require_size,
 )
 from qumade.convert.importers.street_classes import instances_of, street_classes
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 from qumade.io.decode import decode_grey
 from qumade.io.files import read_bytes
 from qumade.io.pictures import printable, read_picture
@@ -87,7 +87,7 @@ def _inverse_depth(disparity_path: Path, camera_path: Path, shape: tuple[int, in
     codes = decode_grey(read_picture(disparity_path), disparity_path)
     require_size(codes.shape, shape, disparity_path)
     if codes.dtype != np.uint16:
-        raise QumadeError(f"Invalid disparity: got 8 bits in {printable(disparity_path)}; must be a 16-bit PNG")
+        raise DatasetError(f"Invalid disparity: got 8 bits in {printable(disparity_path)}; must be a 16-bit PNG")
     disparity_px = (codes.astype(np.float64) - 1) / 256
     inverse = disparity_px / _baseline_times_focal(camera_path)
     return np.where(codes == 0, np.nan, inverse).astype(np.float32)
@@ -101,8 +101,8 @@ def _baseline_times_focal(path: Path) -> float:
         product = float(baseline) * float(focal_px)
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         wanted = "must have numbers extrinsic.baseline and intrinsic.fx"
-        raise QumadeError(f"Invalid camera: got {error!r} in {printable(path)}; {wanted}") from error
+        raise DatasetError(f"Invalid camera: got {error!r} in {printable(path)}; {wanted}") from error
     if not (math.isfinite(product) and product > 0):
         got = f"baseline x fx = {product}"
-        raise QumadeError(f"Invalid camera: got {got} in {printable(path)}; must be finite and above 0")
+        raise DatasetError(f"Invalid camera: got {got} in {printable(path)}; must be finite and above 0")
     return product

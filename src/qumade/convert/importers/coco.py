@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.convert.importers.records import Labels, Record, Source, choose_classes, require_records
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 from qumade.extras import needs
 from qumade.io.files import read_bytes
 from qumade.io.pictures import printable
@@ -55,7 +55,7 @@ def _records(root: Path, path: Path, classes: Collection[str]) -> list[Record]:
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         reason = " ".join(repr(error).split())[:120]
         wanted = "must be COCO instances (images, annotations, categories)"
-        raise QumadeError(f"Invalid annotations: got {reason} in {printable(path)}; {wanted}") from error
+        raise DatasetError(f"Invalid annotations: got {reason} in {printable(path)}; {wanted}") from error
     folders = [folder for folder in (root / name, root / "images" / name, root / "images", root) if folder.is_dir()]
     records = []
     for number, file_name in images:
@@ -72,15 +72,15 @@ def _image_of(folders: list[Path], root: Path, file_name: str, path: Path) -> Pa
     safe = bool(parts) and not Path(file_name).is_absolute() and ".." not in parts and file_name.isprintable()
     if not safe or "\\" in file_name:
         wanted = f"must be a file below {printable(root)}"
-        raise QumadeError(f"Invalid file_name: got {ascii(file_name)[:200]} in {printable(path)}; {wanted}")
+        raise DatasetError(f"Invalid file_name: got {ascii(file_name)[:200]} in {printable(path)}; {wanted}")
     for folder in folders:
         if (folder / file_name).is_file():
             if not (folder / file_name).resolve().is_relative_to(root.resolve()):
                 wanted = f"must be a file below {printable(root)}, not a link out of it"
-                raise QumadeError(f"Invalid file_name: got {file_name!r} in {printable(path)}; {wanted}")
+                raise DatasetError(f"Invalid file_name: got {file_name!r} in {printable(path)}; {wanted}")
             return folder / file_name
     looked = " or ".join(printable(folder) for folder in folders)
-    raise QumadeError(f"Invalid dataset: got no photo {file_name!r} of {printable(path)}; must be in {looked}")
+    raise DatasetError(f"Invalid dataset: got no photo {file_name!r} of {printable(path)}; must be in {looked}")
 
 
 def _read(annotations: list[Any], chosen: frozenset[int], path: Path, shape: tuple[int, int]) -> Labels:
@@ -96,7 +96,7 @@ def _read(annotations: list[Any], chosen: frozenset[int], path: Path, shape: tup
             where = f"annotation {annotation.get('id') if isinstance(annotation, dict) else number}"
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             wanted = "polygons or run lengths of its image's size"
-            raise QumadeError(f"Invalid {where}: got {reason} in {printable(path)}; must be {wanted}") from error
+            raise DatasetError(f"Invalid {where}: got {reason} in {printable(path)}; must be {wanted}") from error
         if crowd:
             ignore |= pixels
         elif category in chosen:

@@ -17,7 +17,7 @@ from qumade.convert.importers.records import (
     pictures_by_stem,
     require_records,
 )
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, DatasetError
 from qumade.io.pictures import printable
 
 __all__ = ["read_kitti"]
@@ -39,7 +39,7 @@ def read_kitti(root: Path, classes: Collection[str] = ()) -> Source:
     are left out with a warning.
     """
     if classes:
-        raise QumadeError(f"Invalid --class: got {', '.join(classes)}; must not be given: KITTI depth has no masks")
+        raise ConfigError(f"Invalid --class: got {', '.join(classes)}; must not be given: KITTI depth has no masks")
     records = [*_drives(root), *_selection(root), *_plain(root)]
     return Source("kitti", root, require_records(records, root, LAYOUT), ("depth",), depth=METRES)
 
@@ -88,7 +88,7 @@ def _folders(root: Path, ending: str) -> list[Path]:
 
 def _record(root: Path, stem: str, split: str, image: Path | None, depth: Path) -> Record:
     if image is None:
-        raise QumadeError(f"Invalid dataset: got {printable(depth)} without its photo; must be one for each")
+        raise DatasetError(f"Invalid dataset: got {printable(depth)} without its photo; must be one for each")
     return Record(stem, split, image, image.relative_to(root).as_posix(), partial(_read, depth))
 
 

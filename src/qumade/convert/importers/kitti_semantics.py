@@ -20,7 +20,7 @@ from qumade.convert.importers.records import (
     require_records,
 )
 from qumade.convert.importers.street_classes import instances_of, street_classes
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 from qumade.io.pictures import printable
 
 __all__ = ["read_kitti_semantics"]
@@ -35,7 +35,7 @@ def read_kitti_semantics(root: Path, classes: Collection[str] = ("car",)) -> Sou
     records = []
     for stem, semantic in pictures_by_stem(training / "semantic", (".png",)).items():
         if stem not in images:
-            raise QumadeError(f"Invalid dataset: got {printable(semantic)} without its photo; must be one for each")
+            raise DatasetError(f"Invalid dataset: got {printable(semantic)} without its photo; must be one for each")
         source = images[stem].relative_to(root).as_posix()
         read = partial(_read, semantic, instances.get(stem), ids)
         records.append(Record(stem, "train", images[stem], source, read))

@@ -26,7 +26,7 @@ from qumade.convert.importers.records import (
     labels_of_ids,
     require_records,
 )
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 from qumade.extras import needs
 from qumade.io.decode import MAX_PIXELS
 from qumade.io.files import read_bytes
@@ -48,12 +48,12 @@ def read_nyu(root: Path, classes: Collection[str] = ()) -> Source:
     """
     path = root / FILE if root.is_dir() else root
     if not path.is_file():
-        raise QumadeError(f"Invalid dataset: got no file {printable(path)}; must be {FILE} or the folder with it")
+        raise DatasetError(f"Invalid dataset: got no file {printable(path)}; must be {FILE} or the folder with it")
     with _opened(path) as file:
         frames, _, width, height = _field(file, path, "images", np.uint8, (None, 3, None, None)).shape
         if width * height > MAX_PIXELS or frames > MAX_FRAMES:
             got = f"{frames} frames of {width}x{height} pixels"
-            raise QumadeError(f"Invalid dataset: got {got} in {printable(path)}; must be fewer")
+            raise DatasetError(f"Invalid dataset: got {got} in {printable(path)}; must be fewer")
         _field(file, path, "depths", np.floating, (frames, width, height))
         ids = None
         if classes:
@@ -84,7 +84,7 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise QumadeError(f"Invalid dataset: got an unreadable HDF5 file {printable(path)} ({reason})") from error
+        raise DatasetError(f"Invalid dataset: got an unreadable HDF5 file {printable(path)} ({reason})") from error
 
 
 def _field(file: Any, path: Path, name: str, kind: Any, shape: tuple[int | None, ...]) -> Any:
@@ -97,7 +97,7 @@ def _field(file: Any, path: Path, name: str, kind: Any, shape: tuple[int | None,
     if not fits or not all(a in (None, b) for a, b in zip(shape, found.shape, strict=True)) or found.external:
         got = f"{found.dtype} {found.shape}" if isinstance(found, h5py.Dataset) else "nothing"
         wanted = f"[{', '.join('*' if side is None else str(side) for side in shape)}]"
-        raise QumadeError(f"Invalid dataset: got {got} as {name} in {printable(path)}; must be an array {wanted}")
+        raise DatasetError(f"Invalid dataset: got {got} as {name} in {printable(path)}; must be an array {wanted}")
     return found
 
 
@@ -107,12 +107,12 @@ def _names(file: Any, path: Path) -> list[str]:
 
     cells = _field(file, path, "names", np.object_, (None, None))
     if cells.size > MAX_CLASSES:
-        raise QumadeError(f"Invalid dataset: got {cells.size} names in {printable(path)}; must be up to {MAX_CLASSES}")
+        raise DatasetError(f"Invalid dataset: got {cells.size} names in {printable(path)}; must be up to {MAX_CLASSES}")
     names = []
     for reference in cells[()].ravel():
         characters = file[reference]
         if not isinstance(characters, h5py.Dataset) or not 0 < characters.size <= MAX_NAME:
-            raise QumadeError(f"Invalid dataset: got an invalid name in {printable(path)}; must be text")
+            raise DatasetError(f"Invalid dataset: got an invalid name in {printable(path)}; must be text")
         names.append("".join(map(chr, np.asarray(characters[()], np.uint16).ravel())))
     return names
 
@@ -128,7 +128,7 @@ def _splits(path: Path) -> dict[int, str]:
         return {int(number): split for split, numbers in parts.items() for number in np.ravel(numbers)}
     except Exception as error:  # a damaged file fails in many ways
         wanted = "a MATLAB file of trainNdxs and testNdxs"
-        raise QumadeError(
+        raise DatasetError(
             f"Invalid splits: got {type(error).__name__} in {printable(path)}; must be {wanted}"
         ) from error
 

@@ -25,7 +25,7 @@ from qumade.convert.importers.records import (
     require_size,
 )
 from qumade.depth.encoding import DepthEncoding
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, DatasetError
 from qumade.io.decode import decode_grey
 from qumade.io.pictures import printable, read_picture
 
@@ -53,11 +53,11 @@ def read_pairs(
     bits, from 0 (far) to the largest code (near). Splits are unknown.
     """
     if masks is None and depth is None:
-        raise QumadeError("Invalid pairs: got neither --masks nor --depth; must be one of them or both")
+        raise ConfigError("Invalid pairs: got neither --masks nor --depth; must be one of them or both")
     if bool(classes) != (label_names is not None) or (classes and masks is None):
-        raise QumadeError("Invalid --class: must be given together with --masks and --label-names, or not at all")
+        raise ConfigError("Invalid --class: must be given together with --masks and --label-names, or not at all")
     if not 0 < depth_scale < float("inf"):
-        raise QumadeError(f"Invalid --depth-scale: got {depth_scale}; must be above 0")
+        raise ConfigError(f"Invalid --depth-scale: got {depth_scale}; must be above 0")
     ids = None
     if label_names is not None:
         table = label_table(label_names)
@@ -112,7 +112,7 @@ def _coverage(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
     if mask.dtype != np.uint8 or mask.max() == 1:
         got = "16 bits" if mask.dtype != np.uint8 else "only levels 0 and 1"
         wanted = "coverage, 255 the object; for label maps give --class and --label-names"
-        raise QumadeError(f"Invalid mask: got {got} in {printable(path)}; must be {wanted}")
+        raise DatasetError(f"Invalid mask: got {got} in {printable(path)}; must be {wanted}")
     return mask.astype(np.uint8, copy=False)
 
 

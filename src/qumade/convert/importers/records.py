@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qumade.assets.labels import read_labels as read_label_map
 from qumade.depth.encoding import DepthEncoding
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, DatasetError
 from qumade.io.decode import decode_grey
 from qumade.io.pictures import printable, read_picture
 
@@ -105,9 +105,9 @@ def choose_classes(table: Table, names: Collection[str], where: Path) -> frozens
     wanted = f"must be one of {', '.join(known)}"
     for name in names:
         if name not in known:
-            raise QumadeError(f"Invalid --class: got {name!r} for {printable(where)}; {wanted}")
+            raise ConfigError(f"Invalid --class: got {name!r} for {printable(where)}; {wanted}")
     if not names:
-        raise QumadeError(f"Invalid --class: got none for {printable(where)}; {wanted}")
+        raise ConfigError(f"Invalid --class: got none for {printable(where)}; {wanted}")
     return frozenset(number for name in names for number in table[name])
 
 
@@ -131,7 +131,9 @@ def metric_depth(path: Path, shape: tuple[int, int], scale: float) -> NDArray[np
     codes = decode_grey(read_picture(path), path)
     require_size(codes.shape, shape, path)
     if codes.dtype != np.uint16:
-        raise QumadeError(f"Invalid depth: got 8 bits in {printable(path)}; must be a 16-bit PNG of metres x {scale:g}")
+        raise DatasetError(
+            f"Invalid depth: got 8 bits in {printable(path)}; must be a 16-bit PNG of metres x {scale:g}"
+        )
     with np.errstate(divide="ignore"):
         inverse = np.float32(scale) / codes.astype(np.float32)
     return np.where(codes == 0, np.float32(np.nan), inverse)
@@ -141,7 +143,7 @@ def require_size(found: tuple[int, ...], shape: tuple[int, int], path: Path) -> 
     """Raise QumadeError if a label differs from its image in height or width."""
     if found[:2] != shape:
         got = f"{found[1]}x{found[0]} pixels in {printable(path)}"
-        raise QumadeError(f"Invalid size: got {got}; must be {shape[1]}x{shape[0]} as its image")
+        raise DatasetError(f"Invalid size: got {got}; must be {shape[1]}x{shape[0]} as its image")
 
 
 def pictures_by_stem(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> dict[str, Path]:
@@ -154,7 +156,7 @@ def pictures_by_stem(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -
             continue
         other = found.setdefault(path.stem, path)
         if other != path:
-            raise QumadeError(
+            raise DatasetError(
                 f"Invalid dataset: got both {printable(other)} and {path.name}; must be one file per stem"
             )
     return found
@@ -164,7 +166,7 @@ def require_records(records: Iterable[Record], root: Path, layout: str) -> tuple
     """Return the records in the order of their stems. Raises QumadeError naming the expected layout if none exist."""
     found = tuple(sorted(unique_stems(records), key=lambda record: record.stem))
     if not found:
-        raise QumadeError(f"Invalid dataset: found no labelled image in {printable(root)}; must have {layout}")
+        raise DatasetError(f"Invalid dataset: found no labelled image in {printable(root)}; must have {layout}")
     return found
 
 
@@ -179,7 +181,7 @@ def unique_stems(records: Iterable[Record]) -> list[Record]:
     twice = _repeated(found)
     if twice is not None:
         both = " and ".join(each.source for each in found if each.stem == twice)
-        raise QumadeError(f"Invalid dataset: got {both} of the stem {twice!r}; must be one image per stem")
+        raise DatasetError(f"Invalid dataset: got {both} of the stem {twice!r}; must be one image per stem")
     return found
 
 

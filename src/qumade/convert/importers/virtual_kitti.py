@@ -28,7 +28,7 @@ from qumade.convert.importers.records import (
     require_records,
     require_size,
 )
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 from qumade.io.decode import decode_rgb
 from qumade.io.files import read_bytes
 from qumade.io.pictures import printable, read_picture
@@ -108,7 +108,7 @@ def _colours(path: Path) -> dict[str, tuple[int, int, int]]:
         name, *numbers = line.split()
         if len(numbers) != 3 or not all(map(_is_byte, numbers)):
             wanted = "a name and three numbers up to 255"
-            raise QumadeError(f"Invalid colours: got {line.strip()[:80]!r} in {printable(path)}; must be {wanted}")
+            raise DatasetError(f"Invalid colours: got {line.strip()[:80]!r} in {printable(path)}; must be {wanted}")
         colours[name.partition(":")[0]] = (int(numbers[0]), int(numbers[1]), int(numbers[2]))
     return colours
 

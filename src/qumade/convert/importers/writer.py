@@ -20,7 +20,7 @@ from qumade.convert.importers.records import Labels, Record, Source
 from qumade.data.manifest import IMPORT_SCHEMA, MANIFEST
 from qumade.data.metadata import begun_metadata, write_metadata
 from qumade.depth.codec import encode_depth
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 from qumade.io.decode import MAX_PIXELS, decode_rgb
 from qumade.io.files import remove_temporary_files, write_bytes
 from qumade.io.pictures import printable, read_picture
@@ -87,19 +87,19 @@ def _decode(data: bytes, record: Record) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=CONVERTED) as picture:
             if picture.width * picture.height > MAX_PIXELS:
-                raise QumadeError(
+                raise DatasetError(
                     f"Invalid picture: got {picture.width}x{picture.height} pixels in {printable(path)}; "
                     f"must be at most {MAX_PIXELS} pixels"
                 )
             if picture.mode not in ("1", "L", "P", "RGB"):
                 wanted = "8-bit colour or grey"
-                raise QumadeError(f"Invalid picture: got mode {picture.mode} in {printable(path)}; must be {wanted}")
+                raise DatasetError(f"Invalid picture: got mode {picture.mode} in {printable(path)}; must be {wanted}")
             return np.asarray(picture.convert("RGB"))
-    except QumadeError:
+    except DatasetError:
         raise
     except Exception as error:  # a hostile file can make Pillow raise anything
         wanted = "a whole picture"
-        raise QumadeError(
+        raise DatasetError(
             f"Invalid picture: got {type(error).__name__} in {printable(path)}; must be {wanted}"
         ) from error
 

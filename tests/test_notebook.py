@@ -19,6 +19,7 @@ class _Grey:
 
     def __init__(self, splits: list[str]) -> None:
         self.splits = np.array(splits)
+        self.stems = np.array([f"img{number}" for number in range(len(splits))])
 
     def __len__(self) -> int:
         return len(self.splits)

@@ -19,7 +19,6 @@ class _Grey:
 
     def __init__(self, splits: list[str]) -> None:
         self.splits = np.array(splits)
-        self.stems = np.array([f"img{number}" for number in range(len(splits))])
 
     def __len__(self) -> int:
         return len(self.splits)

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 PER_PAIR = 10  # for the dataset of bundled samples: enough to train on, and drawn in seconds
-NEVER_SEEN = "test", "val"
+HELD_OUT = "test", "val"
 
 
 def project_path(path: Path | str) -> Path:
@@ -125,7 +125,7 @@ def show_batch(training: "TrainConfig | Setup", count: int = 12) -> Image.Image:
 
 
 def show_results(
-    predict: "Predictor", dataset: SampleDataset, count: int = 8, splits: Sequence[str] = NEVER_SEEN
+    predict: "Predictor", dataset: SampleDataset, count: int = 8, splits: Sequence[str] = HELD_OUT
 ) -> Image.Image:
     """Return a sheet of samples with ground truth, predictions and scores. The samples come from the first of `splits`
     that the dataset has, or from all samples if it has none of them."""

@@ -26,34 +26,34 @@ def evaluate(
 ) -> None:
     """Evaluates a trained network on a dataset: scores by split, beside a trivial baseline.
 
-    Writes scores.parquet (one row per picture), worst.png (the 32 worst pictures) and report.html into a folder.
+    Writes scores.parquet (one row per image), worst.png (the 32 worst images) and report.html into a folder.
 
     Example: `qumade evaluate RUN DATA_PATH --split test --out evaluation`
 
     Parameters
     ----------
     run
-        The folder of a training, or an .onnx file.
+        The folder of a training run, or an .onnx file.
     data_path
-        The folder of a dataset, or a recipe file. Its splits show which pictures a network has seen only if it was
+        The folder of a dataset, or a recipe file. Its splits show which images a network has seen only if it was
         trained on the training part of this dataset.
     out
         Folder to write into.
     split
-        Only pictures of this split of the dataset: train, val, test, "seen background", "seen foreground" or mixed; may
+        Only images of this split of the dataset: train, val, test, "seen background", "seen foreground" or mixed; may
         be repeated.
     limit
-        Evaluate at most that many pictures, spread evenly.
+        Evaluate at most that many images, a stratified selection.
     min_object_share
-        Count only pictures in which the object covers at least this share (0.01: one percent).
+        Count only images in which the object covers at least this share (0.01: one percent).
     protocol
         legacy_notebook: adds the metrics of the original notebooks, all pixels pooled.
     explain
-        Show in the report which parts of a picture the network uses (Grad-CAM); not for an .onnx file.
+        Show in the report which parts of an image the network uses (Grad-CAM); not for an .onnx file.
     device
-        Where to compute; the GPU where there is one.
+        Device to run on; a GPU if available.
     json
-        One JSON object as the last line on stdout.
+        Print one JSON object as the last line on stdout.
     """
     from qumade.evaluation.legacy_notebook import format_legacy
     from qumade.evaluation.runs import evaluate as evaluate_run
@@ -101,23 +101,23 @@ def compare(
     Parameters
     ----------
     runs
-        Folders of trainings, or .onnx files; the others are compared with the first.
+        Folders of training runs, or .onnx files; all others are compared with the first.
     on
         Folders of datasets, or recipe files.
     out
         Folder to write into.
     split
-        Only pictures of this split: train, val, test, "seen background", "seen foreground" or mixed; may be repeated.
+        Only images of this split: train, val, test, "seen background", "seen foreground" or mixed; may be repeated.
     limit
-        Evaluate at most that many pictures of each dataset, spread evenly.
+        Evaluate at most that many images of each dataset, a stratified selection.
     min_object_share
-        Count only pictures in which the object covers at least this share (0.01: one percent).
+        Count only images in which the object covers at least this share (0.01: one percent).
     seed
-        Of the bootstrap.
+        Seed of the bootstrap.
     device
-        Where to compute; the GPU where there is one.
+        Device to run on; a GPU if available.
     json
-        One JSON object as the last line on stdout.
+        Print one JSON object as the last line on stdout.
     """
     from qumade.evaluation.compare import comparison_as_json, format_comparison
     from qumade.evaluation.runs import compare as compare_runs

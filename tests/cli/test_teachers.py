@@ -166,7 +166,7 @@ def test_wrong_settings_are_reported_before_a_network_is_loaded(run: Run) -> Non
     code, text = run("--out", "out", "--depth-teacher", "auto", "--min-visible", "7")
     assert code == 1 and "min-visible" in text and "hf download" not in text
     code, text = run("--out", "out", "--depth", "composite")
-    assert code == 1 and "Invalid depth_teacher: got nothing in the command line" in text
+    assert code == 1 and "Invalid --depth-teacher: got nothing in the command line" in text
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_weights_of_another_network_are_refused(run):
     content = json.loads(path.read_text())
     content["network"]["model"] = "small"
     path.write_text(json.dumps(content))
-    with pytest.raises(QumadeError, match=r"those of another network in .*best.safetensors; .*small.* trained again"):
+    with pytest.raises(QumadeError, match=r"those of another network in .*best.safetensors; .*small: train a network"):
         load_network(run.root)
 
 

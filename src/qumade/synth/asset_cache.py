@@ -158,7 +158,9 @@ def _unchanged(path: Path, sha256: str | None) -> Path:
         with path.open("rb") as file:
             now = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise AssetError(f"Invalid asset: got {error.strerror} in {path}; must stay readable while in use") from None
+        raise AssetError(
+            f"Invalid asset: cannot read {path}: {error.strerror}; must stay as it was while it is used"
+        ) from None
     if now != sha256:
         raise AssetError(f"Invalid asset: {path} has changed since the catalog was built; must stay unchanged")
     return path

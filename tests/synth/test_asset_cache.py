@@ -109,7 +109,7 @@ def test_a_changed_file_is_rejected_by_name(recipe, asset_folders, name, change)
         else:
             store.cutout(next(n for n, f in enumerate(catalog.foregrounds) if f.name == "disc.png"))
     assert str(path) in str(error.value)
-    assert ("has changed" if change == "bytes" else "must stay readable") in str(error.value)
+    assert ("has changed" if change == "bytes" else "must stay as it was") in str(error.value)
     store.background(0, 0, False)  # other assets are unchanged
 
 

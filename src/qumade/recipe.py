@@ -242,7 +242,7 @@ def for_file(name: str, table: Mapping[str, Value]) -> Value | None:
 
 
 def recipe_from_dict(values: object, source: str, folder: Path, *, name_field: Callable[[str], str] = str) -> Recipe:
-    """A recipe from plain values, as of YAML or of flags; `source`, `folder` and `name_field` as of `parse_model`."""
+    """A recipe from plain values. For `source`, `folder` and `name_field` see `parse_model`."""
     return parse_model(Recipe, values, source, what="recipe", folder=folder, name_field=name_field)
 
 
@@ -264,6 +264,6 @@ def recipe_to_dict(recipe: Recipe, folder: Path) -> dict[str, Any]:
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Writes the recipe so that load_recipe(path) gives an equal one. Raises QumadeError."""
+    """Writes a recipe file that `load_recipe` reads back unchanged. Raises QumadeError."""
     path = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH111
     write_yaml(recipe_to_dict(recipe, path.parent), path)

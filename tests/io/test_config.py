@@ -140,15 +140,13 @@ BOUNDS = "at least -1 and below 1, or 'labels'"
         ({1: 2}, "Invalid settings field: got 1 in FILE; must be one of: " + ", ".join(Settings.model_fields)),
     ],
 )  # fmt: skip
-def test_a_wrong_value_is_one_line_that_names_field_value_source_and_what_is_allowed(
-    values: object, message: str
-) -> None:
+def test_a_wrong_value_is_reported_in_one_line(values: object, message: str) -> None:
     with pytest.raises(QumadeError) as caught:
         parse(values)
     assert str(caught.value) == message
 
 
-def test_fields_are_named_as_the_user_knows_them() -> None:
+def test_messages_use_the_given_names_of_fields() -> None:
     def flag(field: str) -> str:
         return "--" + field.partition(".")[0].replace("_", "-")
 
@@ -196,7 +194,7 @@ def test_paths_are_relative_to_the_folder_both_ways(tmp_path: Path, monkeypatch:
         (b"a: " + b"x" * (1 << 20), "at most 1048576"),
     ],
 )
-def test_a_file_that_is_no_yaml_is_refused_in_one_line(tmp_path: Path, text: bytes, said: str) -> None:
+def test_invalid_yaml_is_reported_in_one_line(tmp_path: Path, text: bytes, said: str) -> None:
     path = tmp_path / "a.yaml"
     path.write_bytes(text)
     with pytest.raises(QumadeError) as caught:
@@ -211,7 +209,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_yaml(tmp_path / "gone.yaml", "settings")
 
 
-def test_equal_keys_of_different_mappings_and_merges_are_no_duplicates(tmp_path: Path) -> None:
+def test_merge_keys_and_keys_of_other_mappings_are_no_duplicates(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("\ufeffa: &a {x: 1}\nb: {<<: *a, y: 2}\n", "utf-8")
     assert read_yaml(tmp_path / "a.yaml", "settings") == {"a": {"x": 1}, "b": {"x": 1, "y": 2}}
 

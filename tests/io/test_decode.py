@@ -126,7 +126,7 @@ def test_labels_that_are_not_grey_are_refused(data: bytes, message: str) -> None
         decode_grey(data, PATH)
 
 
-def test_sixteen_bits_are_no_image_and_levels_no_ignore() -> None:
+def test_16_bit_images_and_grey_ignore_masks_are_refused() -> None:
     with pytest.raises(QumadeError, match="16-bit"):
         decode_rgb(encoded(GREY.astype(np.uint16), "PNG"), PATH)
     with pytest.raises(QumadeError, match="black and white only"):
@@ -143,7 +143,7 @@ def test_every_truncation_is_refused_by_name(format_name: str) -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", encoded(GREY, "PNG")[:50]]))
-def test_rubbish_never_escapes_as_another_error(rubbish: bytes, start: bytes) -> None:
+def test_random_bytes_raise_no_other_error(rubbish: bytes, start: bytes) -> None:
     for decode in (decode_rgb, decode_grey, decode_bilevel):
         with pytest.raises(QumadeError):
             decode(start + rubbish, PATH)
@@ -243,7 +243,7 @@ def test_sizes_of_webp_are_read_from_the_header(tmp_path: Path, kind: str, monke
     assert not opened
 
 
-def test_the_error_crosses_processes_whole() -> None:
+def test_the_error_can_be_pickled() -> None:
     with pytest.raises(UnusablePicture) as caught:
         decode_rgb(b"rubbish", PATH)
     again = pickle.loads(pickle.dumps(caught.value))

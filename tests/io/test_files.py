@@ -42,7 +42,7 @@ def test_a_failed_write_is_named_and_cleaned_up(tmp_path: Path) -> None:
         write_bytes(tmp_path / "none" / "file", b"x")
 
 
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(QumadeError, match=r"cannot read .*pipe: not a regular file"):
         read_bytes(tmp_path / "pipe", 10)
@@ -73,7 +73,7 @@ def test_a_streamed_file_gets_its_name_at_the_end(tmp_path: Path, durable: bool)
 
 
 @pytest.mark.parametrize("error", [KeyError("mine"), KeyboardInterrupt(), OSError(5, "gone", "/another/file")])
-def test_what_stops_a_stream_passes_and_keeps_the_older_file(tmp_path: Path, error: BaseException) -> None:
+def test_an_error_in_the_block_passes_through_and_keeps_the_older_file(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "table"
     path.write_bytes(b"old")
     with pytest.raises(type(error)) as caught, new_file(path) as file:

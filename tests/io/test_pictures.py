@@ -15,7 +15,7 @@ def test_list_is_sorted_and_holds_only_pictures(tmp_path: Path) -> None:
     assert [path.name for path in list_pictures(tmp_path)] == ["a.jpg", "a.png", "b.PNG", "c.JpEg", "d.webp", "i.png"]
 
 
-def test_list_of_no_folder(tmp_path: Path) -> None:
+def test_listing_a_missing_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(QumadeError, match=r"got nothing at .*missing"):
         list_pictures(tmp_path / "missing")

@@ -82,7 +82,7 @@ def test_what_the_family_calls_near_comes_out_larger_and_in_its_place(
         assert abs(np.mean((inverse_depth / truth)[inner]) - 1) < 0.02
 
 
-def test_a_metric_network_that_says_four_metres_means_a_quarter(
+def test_four_metres_become_an_inverse_depth_of_a_quarter(
     saved_model: Any, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from transformers.modeling_outputs import DepthEstimatorOutput

@@ -106,7 +106,7 @@ def test_other_weights_have_other_folders(teachers: Teachers, backgrounds: Path,
     assert len(teachers.asked) == 6
 
 
-def test_work_that_was_interrupted_goes_on(
+def test_interrupted_labelling_resumes(
     teachers: Teachers, backgrounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Path, other: Path) -> None:
@@ -132,9 +132,7 @@ def test_a_file_system_without_links_gets_copies(
     np.testing.assert_array_equal(np.load(depths / "photo 2.npy"), red(backgrounds, "photo 2.png") / np.float32(255))
 
 
-def test_what_is_no_picture_is_left_to_the_audit_of_the_assets(
-    teachers: Teachers, backgrounds: Path, tmp_path: Path
-) -> None:
+def test_unusable_pictures_are_left_to_the_audit(teachers: Teachers, backgrounds: Path, tmp_path: Path) -> None:
     (backgrounds / "torn.jpg").write_bytes(b"\xff\xd8\xff")
     (backgrounds / "gone.png").symlink_to(tmp_path / "nowhere")
     depths = label_backgrounds(backgrounds, depth="x", cache=tmp_path / "cache")["depths"]
@@ -171,7 +169,7 @@ def test_the_cache_is_where_the_system_keeps_caches(monkeypatch: pytest.MonkeyPa
     assert default_cache() == (Path(wanted) if wanted else Path.home() / ".cache" / "qumade")
 
 
-def test_a_missing_package_is_told_with_what_installs_it(
+def test_a_missing_package_is_reported_with_the_command_that_installs_it(
     backgrounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sys

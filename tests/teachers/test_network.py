@@ -56,7 +56,7 @@ def test_only_download_fetches(saved_model: Any, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("model", ["no-folder", "a/b/c", "https://example.com/x", "../x/../y", ""])
-def test_what_is_no_model_is_refused(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_anything_but_a_model_is_refused(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     if model == "":
         model = str(tmp_path / "missing")

@@ -140,7 +140,7 @@ def test_wrong_settings_are_refused_by_name(tmp_path: Path, change: dict[str, An
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"{a: ", b"!!python/name:os.system", b"[" * 20_000, b"\xff\xfe"])
-def test_settings_that_are_no_settings_are_refused(tmp_path: Path, content: bytes) -> None:
+def test_invalid_settings_files_are_refused(tmp_path: Path, content: bytes) -> None:
     file = brightness_network(tmp_path)
     file.with_suffix(".yaml").write_bytes(content)
     with pytest.raises(QumadeError, match=r"net\.yaml"):

@@ -146,7 +146,7 @@ def test_images_and_masks_are_those_of_layered_depth(works: Works) -> None:
     assert all(ours[name] == theirs[name] for name in ours if name.startswith(("images", "masks")))
 
 
-def test_the_recipe_in_the_dataset_makes_it_again(works: Works) -> None:
+def test_the_recipe_in_the_dataset_reproduces_it(works: Works) -> None:
     works.generate("out")
     before = tree(works.root / "out")
     again = load_recipe(works.root / "out" / "dataset.yaml")
@@ -155,7 +155,7 @@ def test_the_recipe_in_the_dataset_makes_it_again(works: Works) -> None:
     assert tree(works.root / "again") == before
 
 
-def test_killed_while_predicting_it_goes_on(works: Works) -> None:
+def test_a_killed_prediction_resumes(works: Works) -> None:
     works.generate("whole", limit=None)
     recipe = works.recipe()
     save_recipe(recipe, works.root / "recipe.yaml")
@@ -173,7 +173,7 @@ def test_killed_while_predicting_it_goes_on(works: Works) -> None:
     assert works.generate("out", limit=None) is None
 
 
-def test_interrupted_it_predicts_only_the_rest(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resuming_predicts_only_the_rest(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, out, predict = works.recipe(), works.root / "out", works.teacher.predict
 
     def safe() -> int:
@@ -220,12 +220,12 @@ def test_other_weights_are_refused(works: Works) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_prediction_that_is_no_number_is_refused(works: Works, monkeypatch: pytest.MonkeyPatch, value: float) -> None:
+def test_a_non_finite_prediction_is_refused(works: Works, monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     def predict(pictures: Sequence[np.ndarray], batch_size: int) -> list[np.ndarray]:
         return [np.full(picture.shape[:2], value, np.float32) for picture in pictures]
 
     monkeypatch.setattr(works, "_predict", predict)
-    with pytest.raises(QumadeError, match=r"got no number from a/b for .*images/img000001\.jpg"):
+    with pytest.raises(QumadeError, match=r"got non-finite values from a/b for .*images/img000001\.jpg"):
         works.generate("out")
     assert "complete: false" in (works.root / "out" / "dataset.yaml").read_text()
 
@@ -263,7 +263,7 @@ def test_audit_still_compares_images(works: Works) -> None:
     assert [problem.path for problem in problems] == [str(first)]
 
 
-def test_a_preview_shows_no_depth_that_will_not_be_there(works: Works) -> None:
+def test_a_preview_shows_no_depth_for_predicted_depth(works: Works) -> None:
     recipe, layered = works.recipe(), works.recipe(depth="layered", depth_teacher=None)
     catalog = works.catalog(recipe)
     without, whole = preview_recipe(Synthesizer(recipe, catalog), 30), preview_recipe(Synthesizer(layered, catalog), 30)

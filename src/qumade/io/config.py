@@ -1,8 +1,8 @@
-"""YAML files and frozen pydantic models: reading, checking, saving, and what is said of a wrong value.
+"""YAML files and frozen pydantic models: read, validate, save, and report a wrong value.
 
-Every message is one line: "Invalid FIELD: got V in SOURCE; must be ...". The sentence after "must be" is made from the
-field's own type and limits, so that a model states each of them once. A validator that a model brings along raises
-ValueError with a text that completes "must be"; one that looks at several fields raises `wrong_field`.
+Every message is one line: "Invalid FIELD: got V in SOURCE; must be ...". The words after "must be" come from the type
+and the limits of the field, so a model states them once. A validator of a field raises ValueError with a text that
+completes "must be"; a validator of several fields raises `wrong_field`.
 """
 
 import difflib
@@ -85,22 +85,21 @@ Ascending = AfterValidator(_ascending)
 
 
 def wrong_field(field: str, must_be: str) -> PydanticCustomError:
-    """The error that a validator of a whole model raises about one of its fields; `must_be` completes "must be"."""
+    """Return the error that a validator of a whole model raises about one field; `must_be` completes "must be"."""
     return PydanticCustomError("wrong_field", "{field} must be {must_be}", {"field": field, "must_be": must_be})
 
 
 def shown(value: object) -> str:
-    """A value on one short line: YAML aliases make a value of a few bytes print as gigabytes."""
+    """Return a value as one short line. YAML aliases can make a value of a few bytes print as gigabytes."""
     short = reprlib.Repr()
     short.maxlevel, short.maxstring, short.maxother = 2, 100, 100
     return " ".join(short.repr(value).split())[:200]
 
 
 def read_yaml(path: Path, what: str, *, at_most: int = 1 << 20) -> object:
-    """Parsed YAML of a file; no tag constructs anything but plain values. `what` names the kind of file in messages.
+    """Return the parsed YAML of a file; tags construct plain values only. `what` names the kind of file in messages.
 
-    Raises QumadeError for a file that cannot be read, is larger than `at_most` bytes, is no valid YAML or gives a key
-    twice.
+    Raises ConfigError if the file cannot be read, is larger than `at_most` bytes, is not valid YAML or repeats a key.
     """
     path = path.absolute()
     try:
@@ -110,20 +109,20 @@ def read_yaml(path: Path, what: str, *, at_most: int = 1 << 20) -> object:
     try:
         try:
             return yaml.load(text, _FastLoader)
-        except yaml.YAMLError:  # among others, names of undecodable bytes, which the other one reads
+        except yaml.YAMLError:  # libyaml refuses names with undecodable bytes, PyYAML reads them
             return yaml.load(text, _Loader)
-    except Exception as error:  # besides YAMLError, a date that does not exist or a number of 5000 digits
+    except Exception as error:  # YAMLError, and ValueError for impossible dates and numbers of 5000 digits
         said = " ".join(str(error).split())[:300]
         raise ConfigError(f"Invalid {what}: {path} is not valid YAML: {said}") from error
 
 
 def write_yaml(values: Mapping[str, Any], path: Path) -> None:
-    """Write plain values so that `read_yaml` gives equal ones. Raises QumadeError."""
+    """Write plain values that `read_yaml` reads back unchanged. Raises QumadeError if the file cannot be written."""
     write_bytes(path, yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True).encode())
 
 
 def plain_values(model: BaseModel, folder: Path) -> dict[str, Any]:
-    """Values for YAML, every field spelled out; paths relative to `folder`, where the file will lie."""
+    """Return values for YAML, with every field; paths are relative to `folder`, where the file will be."""
     return model.model_dump(mode="json", context={_FOLDER: folder})
 
 
@@ -136,11 +135,11 @@ def parse_model(
     folder: Path | None = None,
     name_field: Callable[[str], str] = str,
 ) -> Model:
-    """A model from plain values, as of YAML or of flags.
+    """Validate plain values, from YAML or from flags, and return the model.
 
-    Messages name the `source`, as "/a/recipe.yaml" or "the command line", and call the whole of it `what`, as "recipe";
-    `name_field` turns a field's dotted name into the one that the user knows, as "--per-pair". Relative paths are
-    relative to `folder`, by default the working folder. Raises QumadeError.
+    Messages name the `source`, such as "/a/recipe.yaml" or "the command line", and `what` it holds, such as "recipe".
+    `name_field` turns the dotted name of a field into the name that the user knows, such as "--per-pair". Relative
+    paths start at `folder`, by default the working directory. Raises ConfigError.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"Invalid {what}: got {shown(values)} in {source}; must be a mapping of fields")
@@ -148,7 +147,7 @@ def parse_model(
         return model.model_validate(dict(values), context={_FOLDER: folder or Path.cwd()})
     except ValidationError as error:
         problems = error.errors(include_url=False)
-    # A misspelt name leads: whatever else is wrong may follow from it.
+    # Report a misspelt name first: the other errors may follow from it.
     unknown = [problem for problem in problems if problem["type"] in ("extra_forbidden", "invalid_key")]
     if unknown:
         raise ConfigError(_unknown_field(model, unknown[0]["loc"], source, what, name_field))
@@ -177,7 +176,8 @@ _NOTHING = object()
 
 
 def _locate(model: type[BaseModel], values: Mapping[Any, Any], problem: Any) -> _Place:
-    """What an error is about. Its own location also holds keys that a validator put in, and names of union members."""
+    """Find the value that an error is about. Locations of pydantic also hold keys that a validator inserted and the
+    names of union members."""
     loc: tuple[int | str, ...] = problem["loc"]
     if problem["type"] == "wrong_field":
         loc = (*loc, problem["ctx"]["field"])
@@ -233,7 +233,7 @@ def _holds(value: Any, part: int | str) -> bool:
 
 
 def _bare(annotation: Any) -> tuple[Any, list[Any]]:
-    """A type without Annotated and without None, and the limits on it."""
+    """Return a type without Annotated and None, and its limits."""
     limits: list[Any] = []
     while True:
         members = _members(annotation)
@@ -248,14 +248,14 @@ def _bare(annotation: Any) -> tuple[Any, list[Any]]:
 
 
 def _members(annotation: Any) -> list[Any]:
-    """The members of a union but None; empty for any other type."""
+    """Return the members of a union except None; empty for any other type."""
     if get_origin(annotation) not in (Union, UnionType):
         return []
     return [member for member in get_args(annotation) if member is not NoneType]
 
 
 def _step(annotation: Any, part: int | str) -> Any:
-    """The type of a part of a value; None where the type has no such part, or a union leaves it open."""
+    """Return the type of a part of a value, None if the type has no such part or is a union."""
     kind, _ = _bare(annotation)
     origin, inner = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -269,7 +269,7 @@ def _step(annotation: Any, part: int | str) -> Any:
 
 
 def _allowed(annotation: Any, *, finite: bool = False) -> str | None:
-    """What a value of this type may be, in words that complete "must be"; None for a type that has none."""
+    """Describe the allowed values of a type in words that complete "must be"; None for a type without a description."""
     kind, limits = _bare(annotation)
     origin, inner = get_origin(kind), get_args(kind)
     if members := _members(kind):
@@ -302,7 +302,7 @@ def _allowed(annotation: Any, *, finite: bool = False) -> str | None:
 
 
 def _ends(limits: Sequence[Any], *, whole: bool) -> str:
-    """The limits of a number: "at least 0 and below 1"; for a whole number only "at least" and "at most"."""
+    """Describe the limits of a number: "at least 0 and below 1". A whole number has only "at least" and "at most"."""
     ends: dict[str, Any] = {}
     for limit in limits:
         ends |= {name: end for name in _ENDS if (end := getattr(limit, name, None)) is not None}

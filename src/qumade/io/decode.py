@@ -1,12 +1,11 @@
-"""Pictures from bytes to arrays. The bytes may be anything: torn, damaged, hostile or no picture at all.
+"""Decode pictures from untrusted bytes. Truncated, damaged or hostile files raise `UnusablePicture`, naming the file.
 
-Whatever is wrong ends in `UnusablePicture`, which names the file; nothing else is raised for what a file contains. The
-size is read from the header first, so a few hundred bytes that claim gigabytes take no memory. A damaged file is
-refused, also where a viewer would show most of it.
+The size is read from the header first, so a few hundred bytes that claim gigabytes take no memory. A damaged file is
+refused even if a viewer would show most of it.
 
-There are two policies on EXIF orientation. Assets and photos to predict are turned upright, as viewers show them
-(`read_rgb`, `read_rgba`, `read_gray`, `read_levels`). Pictures of a dataset must be stored upright (`decode_rgb`,
-`decode_grey`, `decode_bilevel`): their labels may have been drawn either way round. Values outside 1 to 8 mean upright.
+There are two policies for EXIF orientation. Assets and photos are turned upright, as viewers show them (`read_rgb`,
+`read_rgba`, `read_gray`, `read_levels`). Pictures of a dataset must be stored upright (`decode_rgb`, `decode_grey`,
+`decode_bilevel`), because their labels may have been drawn before or after turning. Values outside 1 to 8 mean upright.
 """
 
 import io
@@ -55,7 +54,7 @@ _MAY_BE_TURNED = re.compile(rb"Exif\0\0|eXIf|EXIF|[Oo]rientation")  # EXIF of th
 
 
 def decode_rgb(data: bytes, path: Path) -> NDArray[np.uint8]:
-    """The image of a dataset's sample, uint8 [H, W, 3]; grey becomes three equal channels. `path` is for messages.
+    """Decode the image of a sample, uint8 [H, W, 3]; grey becomes three equal channels. `path` is for messages.
 
     JPEG or PNG, stored upright, of 8 bits, opaque. Raises UnusablePicture.
     """
@@ -69,7 +68,7 @@ def decode_rgb(data: bytes, path: Path) -> NDArray[np.uint8]:
 
 
 def decode_grey(data: bytes, path: Path) -> Levels:
-    """A label of a dataset's sample [H, W]: uint8, or uint16 of a 16-bit PNG; one bit becomes 0 and 255.
+    """Decode a label of a sample [H, W]: uint8, or uint16 from a 16-bit PNG; one bit becomes 0 and 255.
 
     JPEG or PNG, stored upright, grey or grey that was saved as RGB, without alpha. Raises UnusablePicture.
     """
@@ -97,7 +96,7 @@ def decode_grey(data: bytes, path: Path) -> Levels:
 
 
 def decode_bilevel(data: bytes, path: Path) -> NDArray[np.bool_]:
-    """A label of black (0) and white (255) only, bool [H, W]; else as `decode_grey`."""
+    """Decode a label of only black (0) and white (255), bool [H, W]. Otherwise like `decode_grey`."""
     grey = decode_grey(data, path)
     if grey.dtype != np.uint8 or not np.isin(grey, (0, 255)).all():
         raise UnusablePicture(path, "type", "grey levels", "be black and white only (a 1-bit PNG)")
@@ -105,7 +104,7 @@ def decode_bilevel(data: bytes, path: Path) -> NDArray[np.bool_]:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """The picture in a file as uint8 [H, W, 3] sRGB, turned upright; transparency is dropped.
+    """Read a picture as uint8 [H, W, 3] sRGB, turned upright, without transparency.
 
     JPEG, PNG or WebP. Grey, palette, CMYK, 1-bit and 16-bit pictures are converted; an animation gives its first frame.
     Raises UnusablePicture.
@@ -114,19 +113,18 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 
 def read_rgba(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Colour uint8 [H, W, 3] as of `read_rgb`, and straight alpha uint8 [H, W]; None where the file has none.
+    """Read colour uint8 [H, W, 3] like `read_rgb`, and straight alpha uint8 [H, W], None if the file has no alpha.
 
-    A palette's transparent entries and a transparent colour count as alpha. Raises UnusablePicture.
+    Transparent palette entries and a transparent colour count as alpha. Raises UnusablePicture.
     """
     data = read_picture(path)
     return _rgba(data, path, _format(data, path), "applied")
 
 
 def read_gray(path: Path) -> NDArray[np.uint8]:
-    """The picture in a file as uint8 [H, W] grey, turned upright; colour becomes ITU-R 601 luma, transparency is
-    dropped.
+    """Read a picture as grey uint8 [H, W], turned upright, without transparency. Colour becomes ITU-R 601 luma.
 
-    Grey that was saved as RGB comes back unchanged. Raises UnusablePicture.
+    Grey that was saved as RGB is unchanged. Raises UnusablePicture.
     """
     data = read_picture(path)
     found = _format(data, path)
@@ -136,13 +134,13 @@ def read_gray(path: Path) -> NDArray[np.uint8]:
     orientation = _orientation(data, path, found, "applied")
     if picture.mode.startswith("I"):
         return _turned(_rounded(_gray16(picture)), orientation)
-    # By way of RGB, which a palette and grey with alpha reach without loss of the shown colour.
+    # Palettes and grey with alpha convert to RGB without loss.
     grey = picture if picture.mode == "L" else picture.convert("RGB").convert("L")
     return _turned(np.array(grey), orientation)
 
 
 def read_levels(path: Path) -> Levels:
-    """The stored values of a PNG [H, W], turned upright: uint8 or uint16 grey, or the indices of a palette.
+    """Read the stored values of a PNG [H, W], turned upright: uint8 or uint16 grey, or palette indices.
 
     Grey of fewer than 8 bits is refused: decoders stretch it to 0..255, which changes the values. Raises
     UnusablePicture.
@@ -161,7 +159,7 @@ def read_levels(path: Path) -> Levels:
 
 
 def picture_format(path: Path) -> Format:
-    """The format by the content of a file, not by its suffix. Raises UnusablePicture."""
+    """Return the format by content, not by suffix. Raises UnusablePicture."""
     return _format(read_picture(path), path)
 
 
@@ -188,7 +186,7 @@ def _rgba(
         colorspace = _jpeg_colorspace(data, path)
         orientation = _orientation(data, path, "JPEG", rotation)
         if colorspace in ("CMYK", "YCCK"):
-            _jpeg(data, path, "CMYK")  # Pillow lets damage pass, and alone converts the inks
+            _jpeg(data, path, "CMYK")  # refuses damage; Pillow does not, but converts the inks
             return _turned(np.array(_pillow(data, path, "JPEG").convert("RGB")), orientation), None
         return _turned(_jpeg(data, path, "RGB"), orientation), None
     picture = _pillow(data, path, found)
@@ -201,7 +199,7 @@ def _rgba(
         return np.repeat(gray[..., None], 3, axis=2), None if alpha is None else _turned(alpha, orientation)
     if picture.has_transparency_data:
         if "transparency" in picture.info and found == "PNG" and data[24] == 16:
-            # Pillow keeps 8 of the 16 bits, in which several colours are the transparent one.
+            # Pillow keeps 8 of the 16 bits, so several colours would become transparent.
             got = "16-bit colour with one colour declared transparent"
             raise UnusablePicture(path, "type", got, "be 8-bit or have an alpha channel")
         pixels = _turned(np.asarray(picture.convert("RGBA")), orientation)
@@ -219,7 +217,7 @@ def _jpeg_colorspace(data: bytes, path: Path) -> str:
 
 
 def _jpeg(data: bytes, path: Path, colorspace: str) -> NDArray[np.uint8]:
-    """Pixels equal to Pillow's in half of its time; unlike Pillow it refuses data that ends or restarts too early."""
+    """Decode with simplejpeg: the pixels equal Pillow's in half the time, and unlike Pillow it refuses damaged data."""
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace)
     except ValueError as error:
@@ -228,28 +226,28 @@ def _jpeg(data: bytes, path: Path, colorspace: str) -> NDArray[np.uint8]:
 
 
 def _pillow(data: bytes, path: Path, found: Format) -> Image.Image:
-    """The decoded picture. The reader itself and not Image.open, whose limit on sizes belongs to the process."""
+    """Decode with Pillow's reader itself, not Image.open, whose size limit is a global of the process."""
     if found == "PNG" and (_PNG_END not in data or len(data) < 33):
         raise UnusablePicture(path, "truncated", "truncated data (a PNG without its end)", "be a whole PNG")
-    if found == "WEBP":  # its reader takes memory for the pixels when it opens a file
+    if found == "WEBP":  # Pillow's WebP reader allocates the pixels when it opens a file
         _require_size(*_webp_size(data), path)
     try:
         with _quiet_pillow:
             picture = _READERS[found](io.BytesIO(data))
             _require_size(*picture.size, path)
             if found == "PNG":
-                picture.verify()  # the checksums, which decoding passes over; it leaves the reader unusable
+                picture.verify()  # decoding ignores checksums; verify leaves the reader unusable
                 picture = _READERS[found](io.BytesIO(data))
             picture.load()
             return picture
     except UnusablePicture:
         raise
-    except Exception as error:  # OSError, SyntaxError, ValueError, struct.error, zlib.error, MemoryError and others
+    except Exception as error:  # Pillow raises errors of many classes for damaged files
         raise _damaged(path, found, error) from error
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
-    """Width and height by the first chunk (RFC 9649); of a broken header 1x1, which the decoder then refuses."""
+    """Width and height from the first chunk (RFC 9649); 1x1 for a broken header, which the decoder refuses later."""
     kind, body = data[12:16], data[20:30]
     if len(body) < 10:
         return 1, 1
@@ -273,13 +271,13 @@ def _rounded(gray16: NDArray[np.uint16]) -> NDArray[np.uint8]:
 
 
 def _orientation(data: bytes, path: Path, found: Format, rotation: Rotation) -> int:
-    """The EXIF orientation 1 to 8 of a picture that decodes; 1 where it is missing, damaged or anything else."""
-    if not _MAY_BE_TURNED.search(data):  # spares nearly all pictures a second reader
+    """Return the EXIF orientation, 1 to 8, of a picture that decodes; 1 if it is missing, damaged or out of range."""
+    if not _MAY_BE_TURNED.search(data):  # most pictures need no second reader
         return 1
     try:
         with _quiet_pillow:
             orientation = _READERS[found](io.BytesIO(data)).getexif().get(_EXIF_ORIENTATION)
-    except Exception:  # damaged metadata fails in as many ways as there are tags; viewers ignore it as well
+    except Exception:  # damaged metadata raises many errors; viewers ignore it too
         return 1
     if not isinstance(orientation, int) or not 2 <= orientation <= 8:
         return 1

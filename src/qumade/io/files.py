@@ -34,8 +34,8 @@ _LONGEST_NAME = 200  # bytes; file systems allow 255
 
 
 def open_regular(path: Path) -> FileIO:
-    """Open a regular file for unbuffered reading. Raises OSError, with EINVAL for a folder, a pipe or a device: to open
-    a pipe would wait for whoever writes into it."""
+    """Open a regular file for unbuffered reading. Raises OSError, with EINVAL for a folder, a pipe or a device: opening
+    a pipe would block until another process writes to it."""
     opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(opened).st_mode):
@@ -60,18 +60,18 @@ def read_bytes(path: Path, at_most: int, error_class: type[QumadeError] = Qumade
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Write a whole file, over an older one; arguments and errors as of `new_file`."""
+    """Write a whole file and replace an older one. Arguments and errors: see `new_file`."""
     with new_file(path, durable=durable) as file:
         file.write(data)
 
 
 @contextmanager
 def new_file(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
-    """Open a file for writing that gets its name at the end of the block, over an older one.
+    """Open a file for writing. It gets its name at the end of the block and then replaces an older file.
 
-    `durable` waits until the disk holds the file and its name, which a power cut can then no longer undo. Where the
-    block or the disk fails, an older file stays as it was and nothing is left behind; QumadeError names a file that
-    could not be written, other errors of the block pass through.
+    With `durable` the block ends when the disk holds the file and its name, so a power cut cannot undo it. If the block
+    fails, the older file stays and no temporary file remains. Raises QumadeError, naming the file, if it cannot be
+    written; other errors of the block pass through.
     """
     path = path.absolute()
     temporary = path.with_name(_temporary_name(path.name))
@@ -93,8 +93,8 @@ def new_file(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
 
 
 def write_in_folder(folder: int, name: str, data: bytes) -> None:
-    """Write a whole file into an open folder. Names relative to the folder spare the system the walk along the path,
-    which counts where samples are written. Raises OSError and leaves nothing behind."""
+    """Write a whole file into an open folder. Names relative to the folder save the path lookup, which matters for
+    samples. Raises OSError; no temporary file remains."""
     temporary = _temporary_name(name)
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666, dir_fd=folder)
     try:
@@ -111,12 +111,12 @@ def write_in_folder(folder: int, name: str, data: bytes) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file of this name is one that was not written to its end."""
+    """Return whether this is the name of a file that was not finished."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Remove what killed processes left in a folder. Nobody else may be writing into it."""
+    """Remove the temporary files of killed processes from a folder that no other process writes to."""
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:
@@ -140,7 +140,7 @@ def only_one(folder: Path, doing: str) -> Iterator[None]:
 
 
 def _temporary_name(name: str) -> str:
-    # In place of a name that leaves no room for the rest: its hash.
+    # A name that is too long for the prefix is replaced by its hash.
     tail = name if len(os.fsencode(name)) <= _LONGEST_NAME else hashlib.sha256(os.fsencode(name)).hexdigest()
     return f".tmp-{os.getpid()}-{tail}"
 

@@ -1,7 +1,4 @@
-"""Picture files on disk: listing, hashing and reading them, and the error that names one.
-
-Nothing here looks inside a picture; `qumade.io.decode` turns bytes into arrays.
-"""
+"""Picture files on disk: list, hash and read them. `qumade.io.decode` turns the bytes into arrays."""
 
 import errno
 import hashlib
@@ -51,7 +48,7 @@ def printable(path: Path) -> str:
 def list_pictures(folder: Path) -> list[Path]:
     """Files of a folder with a picture's suffix (JPEG, PNG, WebP in any case), sorted by name.
 
-    Subfolders and hidden files are left out; a broken link is listed, so that whoever reads it can name it.
+    Subfolders and hidden files are left out. A broken link is listed; reading it then names it.
     Raises QumadeError where the folder is missing, no folder, or cannot be read.
     """
     folder = Path(folder)
@@ -73,8 +70,8 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def read_picture(path: Path) -> bytes:
-    """The bytes of a picture file. Raises UnusablePicture where it is missing, unreadable, empty, no regular file or
-    larger than 512 MiB."""
+    """Return the bytes of a picture file. Raises UnusablePicture if it is missing, unreadable, empty, above 512 MiB or
+    not a regular file."""
     with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > _MAX_BYTES:
@@ -83,7 +80,7 @@ def read_picture(path: Path) -> bytes:
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of the file's bytes as 64 hexadecimal digits. Raises UnusablePicture where it cannot be read."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits. Raises UnusablePicture if it cannot be read."""
     with _opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

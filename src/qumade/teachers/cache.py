@@ -1,4 +1,4 @@
-"""Labels that were computed once are kept: one .npy a picture, named by the content hashes of picture and teacher."""
+"""A cache of predicted labels: one .npy file per picture, named by the content hashes of picture and teacher."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ def cached_maps(paths: Sequence[Path], folder: Path, predict: Predict, *, batch_
     """The .npy file in `folder` of every picture's map, in order; those that are missing are predicted and written.
 
     `folder` must belong to one teacher. Pictures are read and predicted a few batches at a time; equal pictures once.
-    Whatever stops the work, what is written stays and is whole. `what` names the progress bar.
+    After an interruption the finished files remain and are whole. `what` names the progress bar.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{content_hash(path)}.npy" for path in paths]

@@ -1,4 +1,4 @@
-"""Depth teachers: one picture in, its inverse depth out, whatever the network calls depth."""
+"""Depth teachers predict the inverse depth of a picture, for networks with any convention of depth."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from qumade.teachers.cache import cached_maps, file_fingerprint
 __all__ = ["DEFAULT_MODEL", "DepthLabels", "DepthTeacher", "depth_teacher", "label_depth"]
 
 DEFAULT_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
-"""What `auto` means. Apache-2.0, as the larger Depth Anything V2 are not."""
+"""The network that `auto` stands for. Its license is Apache-2.0, unlike that of the larger Depth Anything V2."""
 
 _CONVENTION = "1"  # part of the cache's folder: raised when the same network would be read another way
 
@@ -57,7 +57,7 @@ class DepthLabels:
 def label_depth(
     paths: Sequence[Path], model: str | Path, *, cache: Path, batch_size: int | None = None, download: bool = False
 ) -> DepthLabels:
-    """Label pictures with a depth teacher; what is in the folder `cache` already is not computed again.
+    """Label pictures with a depth teacher. Labels in the folder `cache` are reused.
 
     `model` as in `depth_teacher`. Raises QumadeError for a model that cannot be used and a picture that cannot be read.
     """

@@ -1,11 +1,11 @@
-"""Every background labelled once, before anything is planned: folders of maps that a recipe then points at.
+"""Label every background once, before planning, into folders of maps that a recipe can name.
 
 In the cache, under the folder of each teacher:
 
     HASH.npy                   the map of a picture, by the hash of its content: no picture is labelled twice
     backgrounds-HASH/STEM.npy  the same files by the stems of one set of backgrounds, by the hash of that set
 
-A set's folder appears when it is whole, and never changes: what was made from it can be audited and gone on with.
+A set's folder appears when it is complete and never changes, so datasets made from it can be audited and resumed.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ def label_backgrounds(
 ) -> dict[str, Any]:
     """Labels the backgrounds in `folder` and returns the fields of a recipe that take the labels from the cache.
 
-    `depth` and `labels` are models as of `depth_teacher` and `segmentation_teacher`: they give `depths` and
+    `depth` and `labels` are models, see `depth_teacher` and `segmentation_teacher`. They give `depths` and
     `depths_kind`, `labels` and `label_names`. Files that are no usable picture are left out: the audit of the assets
     names them. Raises QumadeError for a model that cannot be used, and for two backgrounds of one stem.
     """
@@ -81,7 +81,7 @@ def _labelled(
 ) -> Path:
     """The folder with the map of each background by its stem, and the names of a segmentation teacher's ids."""
     maps = cache / teacher.cache_name
-    # Names and contents of all files, so that equal commands find equal folders and others never change them.
+    # Hashing names and contents gives equal commands the same folder, and other commands another one.
     content = "".join(f"{_hash(path)} {path.stem}\n" for path in backgrounds)
     labelled = maps / f"backgrounds-{hashlib.sha256(os.fsencode(content)).hexdigest()[:32]}"
     if labelled.is_dir():

@@ -22,7 +22,7 @@ T = TypeVar("T")
 _MODEL_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FILES = ("*.json", "*.safetensors")
 
-# Weights that networks hold but never use when they predict, so that published checkpoints lack some of them: the first
+# Weights that networks never use in prediction and that some published checkpoints lack: the first
 # fusion layer of DPT has no second input, mask tokens and auxiliary heads serve training.
 _UNUSED = re.compile(
     r"fusion_stage\.layers\.0\.residual_layer1\.|mask_token$|auxiliary_head\.|num_batches_tracked$|position_ids$"
@@ -114,7 +114,7 @@ def _device() -> torch.device:
 
 
 def default_batch_size() -> int:
-    """How many pictures a forward pass takes unless told: batches only pay on a GPU."""
+    """Return the default number of pictures in a forward pass: batches are only faster on a GPU."""
     return 8 if torch.cuda.is_available() else 1
 
 

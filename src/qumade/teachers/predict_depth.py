@@ -1,6 +1,6 @@
 """Depth of composites as the original made it: a teacher looks at every finished image.
 
-Nothing of how a picture was composed is used, so that shadows, pasted edges and the network's mistakes end up in the
+The teacher sees only the finished image, so shadows, pasted edges and the mistakes of the network end up in the
 labels. Equal bytes are promised by no network; what is written stays, and a dataset records the network's hash.
 """
 
@@ -97,4 +97,6 @@ class PredictDepth:
 
 def _require_finite(inverse_depth: NDArray[np.float32], path: Path, model: str | Path | None) -> None:
     if not np.isfinite(inverse_depth).all():
-        raise RunError(f"Invalid prediction: got no number from {model} for {path}; must be finite inverse depth")
+        raise RunError(
+            f"Invalid prediction: got non-finite values from {model} for {path}; must be finite inverse depth"
+        )

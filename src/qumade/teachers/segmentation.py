@@ -1,4 +1,4 @@
-"""Segmentation teachers: one picture in, a map of class ids out, with the names that the network brings."""
+"""Segmentation teachers predict a map of class ids for a picture, with the class names of the network."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class SegmentLabels:
 def label_segments(
     paths: Sequence[Path], model: str | Path, *, cache: Path, batch_size: int | None = None, download: bool = False
 ) -> SegmentLabels:
-    """Label pictures with a segmentation teacher; what is in the folder `cache` already is not computed again.
+    """Label pictures with a segmentation teacher. Labels in the folder `cache` are reused.
 
     `model` as in `segmentation_teacher`. Raises QumadeError for a model that cannot be used and a picture that cannot
     be read.

@@ -208,7 +208,7 @@ def with_changes(
     *,
     name_field: Callable[[str], str] = str,
 ) -> TrainConfig:
-    """Return `stored` with other values of some fields; what was found for the values of before is left open again.
+    """Return `stored` with other values of some fields. Values that were found for the old ones are left open again.
 
     `source`, `folder` and `name_field` are for `changes`, see `parse_model`."""
     values = stored.model_dump()
@@ -239,7 +239,7 @@ def differences(given: TrainConfig, stored: TrainConfig) -> list[str]:
 def config_from_dict(
     values: object, source: str, folder: Path, *, name_field: Callable[[str], str] = str
 ) -> TrainConfig:
-    """A config from plain values, as of YAML or of flags; `source`, `folder` and `name_field` as of `parse_model`."""
+    """Return a config from plain values. For `source`, `folder` and `name_field` see `parse_model`."""
     return parse_model(TrainConfig, values, source, what="config", folder=folder, name_field=name_field)
 
 
@@ -250,6 +250,6 @@ def load_config(path: Path) -> TrainConfig:
 
 
 def save_config(config: TrainConfig, path: Path) -> None:
-    """Write a config so that load_config(path) gives an equal one; paths relative to its folder."""
+    """Write a config file that `load_config` reads back unchanged; paths are relative to its folder."""
     path = path.absolute()
     write_yaml(plain_values(config, path.parent), path)

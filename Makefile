@@ -15,7 +15,7 @@ CODE := src tests tools benchmarks notebooks
 demo: $(INSTALLED)
 	$(BIN)/qumade demo --out $(OUT)
 
-# Fast: everything but the tests that take more than three seconds.
+# Fast: everything but the tests that take more than a second.
 check: lint
 	$(PYTEST) -m "not slow"
 

@@ -31,6 +31,7 @@ def test_importing_the_package_imports_no_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_generating_needs_no_torch() -> None:
     code = "import sys; from qumade import Synthesizer, audit, generate, open_dataset; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -96,6 +96,7 @@ def test_the_page_of_the_api_lists_the_public_names():
     assert set(listed) == set(qumade.__all__)
 
 
+@pytest.mark.slow
 def test_the_python_of_the_pages_runs(tmp_path, monkeypatch):
     pages = [ROOT / "README.md", DOCS / "api.md"]
     blocks = {block for page in pages for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)}

@@ -278,6 +278,7 @@ def bundled() -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_bundled_planes_are_found(bundled: Path) -> None:
     cameras = json.loads((bundled / "cameras.json").read_text())["backgrounds"]
     assert len(cameras) >= 4

@@ -255,6 +255,7 @@ def test_silhouette_against_repeated_pixels() -> None:
     np.testing.assert_allclose(got, cells.mean(axis=(1, 3)), atol=1e-7)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_silhouette_keeps_the_area(height: int, width: int, size: int, seed: int) -> None:
     alpha = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
@@ -271,6 +272,7 @@ def test_silhouette_of_a_full_box_is_one() -> None:
 # the real set
 
 
+@pytest.mark.slow
 def test_real_cutouts(real_data: Path) -> None:
     """Both sources of alpha agree, except for a car whose mask includes its shadow, and its mirror image."""
     paths = list_pictures(real_data / "qumade" / "fgImages")

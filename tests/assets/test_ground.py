@@ -141,7 +141,7 @@ class TestPlane:
         assert nothing.plane is not None
         assert nothing.plane.horizon_row(0.0) == pytest.approx(PRIOR_HORIZON * HEIGHT)
         assert any("does not determine a horizon" in note for note in nothing.notes)
-        assert found.horizon_told and not nothing.horizon_told
+        assert found.horizon_known and not nothing.horizon_known
 
 
 class TestStanding:
@@ -211,6 +211,7 @@ class TestWhatIsThere:
         assert found.coarse_occluder[rows - 2, columns // 4] == 0
 
 
+@pytest.mark.slow
 def test_bundled_planes_match_the_cameras(make_recipe: MakeRecipe) -> None:
     """Planes that a survey finds on all ground classes together, against the cameras that rendered the scenes."""
     folder = bundled_folder()

@@ -114,6 +114,7 @@ def test_bundled_horizons() -> None:
     assert np.median(errors) < 0.0003 * 384 and max(errors) < 0.0012 * 384
 
 
+@pytest.mark.slow
 def test_camvid_horizons_agree_within_a_drive(real_data: Path) -> None:
     """Frames of one drive agree on the horizon where edges meet, and roads end below it elsewhere."""
     drives: dict[str, list[tuple[float, bool]]] = {}

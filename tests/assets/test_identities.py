@@ -138,6 +138,7 @@ def test_blocks_against_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole.identity == [n % 7 for n in range(23)]
 
 
+@pytest.mark.slow
 def test_real_cutouts_pair_with_their_mirror_images(real_data: Path) -> None:
     paths = list_pictures(real_data / "qumade" / "fgImages")
     found = identities(*[read_cutout(path).rgba for path in paths])

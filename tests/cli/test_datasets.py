@@ -15,6 +15,7 @@ Folders = Callable[..., list[str]]
 TINY = ("--size=32x24", "--per-pair=2", "--workers=1")
 
 
+@pytest.mark.slow
 def test_generating_imports_no_network_library(folders: Folders, tmp_path: Path) -> None:
     arguments = ["generate", *folders(), *TINY, "--limit=3", f"--out={tmp_path / 'data'}"]
     code = (
@@ -26,6 +27,7 @@ def test_generating_imports_no_network_library(folders: Folders, tmp_path: Path)
     assert done.stdout.splitlines()[-1] == "0 []"
 
 
+@pytest.mark.slow
 def test_from_assets_to_statistics(run: Run, folders: Folders, tmp_path: Path) -> None:
     data, sheet = tmp_path / "data", tmp_path / "sheet.png"
     made = run("generate", *folders(), *TINY, f"--out={data}", "--json")

@@ -77,6 +77,7 @@ def data(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_evaluate_prints_and_writes(run: Run, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "evaluation"
     result = run("evaluate", tmp_path / "good", data, "--out", out, "--json")
@@ -94,6 +95,7 @@ def test_evaluate_prints_and_writes(run: Run, data: Path, tmp_path: Path) -> Non
     assert "trivial baseline" in text and "boundary IoU" in text and text.splitlines()[-1] == str(out / "report.html")
 
 
+@pytest.mark.slow
 def test_evaluate_some_pictures(run: Run, data: Path, tmp_path: Path) -> None:
     where = ("evaluate", tmp_path / "bad", data, "--json", f"--out={tmp_path / 'e'}")
     groups = json.loads(run(*where, "--split", "test", "--split", "val").out)["groups"]
@@ -102,6 +104,7 @@ def test_evaluate_some_pictures(run: Run, data: Path, tmp_path: Path) -> None:
     assert json.loads(run(*where, "--min-object-share=0.1").out)["min_object_share"] == 0.1
 
 
+@pytest.mark.slow
 def test_the_protocol_of_the_original(run: Run, data: Path, tmp_path: Path) -> None:
     where = ("evaluate", tmp_path / "good", data, "--protocol=legacy_notebook", f"--out={tmp_path / 'e'}")
     lines = run(*where).out.splitlines()
@@ -112,6 +115,7 @@ def test_the_protocol_of_the_original(run: Run, data: Path, tmp_path: Path) -> N
     assert found["mask"]["a1"] == 1 and found["mask"]["rmse"] == 0 and 0 < found["depth"]["rmse"] < 1
 
 
+@pytest.mark.slow
 def test_a_run_of_other_data_is_told(run: Run, data: Path, tmp_path: Path) -> None:
     (tmp_path / "good").mkdir()
     (tmp_path / "recipe.yaml").touch()
@@ -121,6 +125,7 @@ def test_a_run_of_other_data_is_told(run: Run, data: Path, tmp_path: Path) -> No
         assert (f"The network was trained on {trained}, not on {data}" in text) == told
 
 
+@pytest.mark.slow
 def test_compare(run: Run, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "comparison"
     runs = (tmp_path / "good", tmp_path / "bad")
@@ -174,6 +179,7 @@ def test_wrong_usage(run: Run, arguments: list[str]) -> None:
     assert (result.code, result.out) == (2, "")
 
 
+@pytest.mark.slow
 def test_evaluating_needs_no_torch() -> None:
     modules = (
         "evaluation.evaluation",

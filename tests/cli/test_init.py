@@ -132,6 +132,7 @@ def test_warnings_are_notes_of_one_line(run: Run, monkeypatch: pytest.MonkeyPatc
     assert (result.code, result.err) == (0, "Note: the codec is another version\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_exit_with_130_and_keep_drawn_samples(folders: Folders, tmp_path: Path, number: signal.Signals) -> None:

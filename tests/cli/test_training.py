@@ -136,6 +136,7 @@ def test_settings_found_for_other_values_are_determined_again(run, recipe, tmp_p
     assert run("train", *changed)[0] == 0  # like any finished run, it is not touched
 
 
+@pytest.mark.slow
 def test_an_unchanged_config_keeps_its_settings(run, recipe, tmp_path):
     assert run("train", recipe, "--out", tmp_path / "a", *TINY)[0] == 0
     path = tmp_path / "a" / "config.yaml"

@@ -13,7 +13,7 @@ from qumade.compose.sample import Sample
 from qumade.data.encode import encode_depth_file, encode_sample, folder_settings
 from qumade.depth.codec import inverse_depth_table
 from qumade.depth.encoding import DepthEncoding
-from qumade.synth.depth_encoding import layered_encoding
+from qumade.synth.choose_encoding import layered_encoding
 
 # The luminance table of the JPEG standard (ITU-T T.81, table K.1) in rows: what libjpeg scales by its quality.
 LUMINANCE = (

@@ -110,6 +110,7 @@ def test_samples_may_differ_in_size(make_dataset: MakeDataset, save_picture: Sav
     assert (found.mean, found.pixels) == (exact(values)[0], 30 * 40 + 9 * 12)
 
 
+@pytest.mark.slow
 def test_the_result_does_not_depend_on_the_workers(make_dataset: MakeDataset) -> None:
     dataset = open_dataset(make_dataset(300, size=(4, 3), meta=SCALED))
     alone = statistics(dataset, workers=1, progress=False)
@@ -137,6 +138,7 @@ def test_a_fraction_is_stratified_over_the_dataset(make_dataset: MakeDataset, sa
     assert found.masks is not None and found.masks.mean == levels.mean() / 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_torn_image_is_named(make_dataset: MakeDataset, workers: int) -> None:
     root = make_dataset(200, size=(4, 3), meta=SCALED)

@@ -62,6 +62,7 @@ def test_everything_is_in_one_folder(predict: Any, samples: Any, tmp_path: Path)
         assert worst.format == "PNG"
 
 
+@pytest.mark.slow
 def test_a_second_time_takes_the_place_of_the_first(predict: Any, samples: Any, tmp_path: Path) -> None:
     evaluate_into(predict, samples, tmp_path)
     evaluate_into(predict, samples, tmp_path, limit=3)
@@ -92,6 +93,7 @@ def test_small_objects_are_left_out_of_means_and_pictures(predict: Any, samples:
     assert "Only pictures count in which the object covers at least 1 %." in page and "The 6 worst pictures" in page
 
 
+@pytest.mark.slow
 def test_legacy_metrics_are_computed_on_request(predict: Any, samples: Any, tmp_path: Path) -> None:
     assert evaluate_into(predict, samples, tmp_path).legacy is None
     assert "Metrics of the legacy notebook" not in (tmp_path / "report.html").read_text()
@@ -114,6 +116,7 @@ def test_the_alignment_goes_by_the_network_s_depth(predict: Any, samples: Any, t
     assert json.loads(stated)["alignment"] == "scale and shift"
 
 
+@pytest.mark.slow
 def test_the_report_shows_what_a_network_looks_at(
     predict: Any, samples: Any, network: MaskDepthNetwork, tmp_path: Path
 ) -> None:

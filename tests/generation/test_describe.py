@@ -10,7 +10,7 @@ from qumade.errors import QumadeError
 from qumade.generation.describe import describe
 from qumade.io.files import remove_temporary_files
 from qumade.recipe import load_recipe
-from qumade.synth.depth_encoding import layered_encoding
+from qumade.synth.choose_encoding import layered_encoding
 from qumade.synth.synthesizer import Synthesizer
 
 

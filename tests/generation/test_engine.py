@@ -62,6 +62,7 @@ def test_a_finished_folder_holds_only_samples_manifest_and_metadata(works: Any) 
     assert all(content for name, content in tree.items() if not name.endswith("/"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 3])
 def test_bytes_do_not_depend_on_the_number_of_workers(works: Any, read_tree: ReadTree, workers: int) -> None:
     out = works.out()
@@ -102,6 +103,7 @@ def test_the_summary_adds_up_what_the_manifest_records(works: Any, most_objects:
         assert summary.rejected[reason] == recorded if most_objects == 1 else summary.rejected[reason] >= recorded
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_samples(works: Any) -> None:
     resident_bytes = []
 
@@ -156,6 +158,7 @@ def interrupted(works: Any, wait_until: Wait, limit: int | None = None) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_after_a_power_cut_only_what_was_synced_is_trusted(works: Any, wait_until: Wait, read_tree: ReadTree) -> None:
     out = interrupted(works, wait_until)
     safe = {f"img{index + 1:06d}.jpg" for index in journaled(out).tolist()}
@@ -394,6 +397,7 @@ def test_an_interrupted_run_stops_soon_and_resumes_to_the_same_bytes(
     assert read_tree(out) == works.reference()
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_workers_start_is_reported_only_by_the_caller(
     works: Any, wait_until: Wait, is_alive: Callable[[int], bool], workers_of: Any
 ) -> None:

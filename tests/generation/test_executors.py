@@ -32,6 +32,7 @@ def work(works: Any, tmp_path: Path) -> DrawSamples:
     return drawing(works, tmp_path)
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_processes_and_their_files_exist(
     works: Any, tmp_path: Path, read_tree: Callable[[Path], Tree]
 ) -> None:
@@ -54,6 +55,7 @@ def test_results_do_not_depend_on_the_number_of_processes_and_their_files_exist(
     np.testing.assert_array_equal(joined[0].depth_clipped_px, joined[1].depth_clipped_px)
 
 
+@pytest.mark.slow
 def test_chunks_are_taken_on_demand_and_no_process_outlives_a_closed_iterator(
     work: DrawSamples, workers_of: Callable[[int], list[int]], is_alive: Callable[[int], bool]
 ) -> None:
@@ -73,6 +75,7 @@ def test_chunks_are_taken_on_demand_and_no_process_outlives_a_closed_iterator(
     assert not any(is_alive(pid) for pid in workers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_in_a_worker_is_raised_unchanged(works: Any, tmp_path: Path, workers: int) -> None:
     elsewhere = works.recipe.model_copy(update={"foregrounds": tmp_path / "gone"})

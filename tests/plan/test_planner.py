@@ -176,6 +176,7 @@ def test_further_objects_are_drawn_from_the_split_of_the_first(make_recipe, make
     assert together == {0: {0, 2}, 1: {1, 4}, 2: {0, 2}, 3: {3}, 4: {1, 4}}
 
 
+@pytest.mark.slow
 @given(worlds(), st.randoms())
 @WORLDS
 def test_a_plan_depends_on_its_index_alone(planned, world, random):
@@ -192,6 +193,7 @@ def test_a_plan_depends_on_its_index_alone(planned, world, random):
     assert (alone.objects == plans[order[0]].objects).all()
 
 
+@pytest.mark.slow
 def test_another_process_plans_the_same(make_recipe, make_catalog):
     recipe, catalog = make_recipe(objects=(1, 3), seed=5, crop=(0.5, 1)), make_catalog(splits=("train", "val"))
     plans = plan_samples(plan_tables(recipe, catalog), catalog, range(60))
@@ -285,6 +287,7 @@ def test_fallback_finds_ground_in_a_corner(make_recipe, make_catalog, alphas):
     assert (things["contact_background_u"] > 98).all() and (things["contact_background_v"] > 58).all()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6), st.booleans(), st.floats(-0.002, 0.002))
 def test_a_coarse_depth_map_gives_the_depth_of_the_plane_it_shows(make_recipe, make_catalog, seed, mirror, roll):
     ground = GroundPlane(roll, 0.01, 0.4)

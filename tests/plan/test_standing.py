@@ -137,6 +137,7 @@ recipes = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(fields=recipes, scene=scenes())
 def test_objects_stand_where_the_recipe_allows(
@@ -228,6 +229,7 @@ def law(law: str, make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> tuple[S
     return scene, things
 
 
+@pytest.mark.slow
 def test_contacts_are_uniform_over_distance(make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> None:
     scene, things = law("distance", make_recipe, make_catalog)
     metres = 1 / scene.plane.inverse_depth(things["contact_background_u"], things["contact_background_v"])
@@ -237,6 +239,7 @@ def test_contacts_are_uniform_over_distance(make_recipe: MakeRecipe, make_catalo
     assert stats.kstest(things["contact_background_u"], stats.uniform(0, 600).cdf).statistic < 0.03
 
 
+@pytest.mark.slow
 def test_contacts_are_uniform_over_the_picture(make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> None:
     scene, things = law("picture", make_recipe, make_catalog)
     rows = things["contact_background_v"]
@@ -258,6 +261,7 @@ def test_distances_of_scaled_depth_are_multiples_of_the_nearest(
     assert 60 + 90 / 2 - 4 < rows.max() <= 60 + 90 / 2 + 1
 
 
+@pytest.mark.slow
 def test_policies_are_drawn_with_their_shares(make_recipe: MakeRecipe, make_catalog: MakeCatalog) -> None:
     policy_weights = {"perspective": 0.6, "semantic": 0.1, "random": 0.3}
     recipe = make_recipe(
@@ -368,6 +372,7 @@ class TestBundledScenes:
         cameras: dict[str, dict[str, Any]] = json.loads((folder / "cameras.json").read_text())["backgrounds"]
         return cameras
 
+    @pytest.mark.slow
     def test_placed_height_matches_the_projected_height(
         self, make_recipe: MakeRecipe, make_catalog: MakeCatalog, cameras: dict[str, dict[str, Any]]
     ) -> None:

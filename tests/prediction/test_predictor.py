@@ -120,9 +120,9 @@ def test_what_is_no_picture_is_refused(image: np.ndarray) -> None:
 
 def test_a_non_finite_prediction_is_refused() -> None:
     predictor = Predictor(CONFIG, lambda batch: (batch[:, :1], batch[:, :1] * np.nan))
-    with pytest.raises(QumadeError, match="non-finite prediction; must be trained again"):
+    with pytest.raises(QumadeError, match="NaN or infinity as prediction; must be trained again"):
         predictor([picture(4, 4)])
-    with pytest.raises(QumadeError, match="non-finite prediction from /runs/run_1; must be trained again"):
+    with pytest.raises(QumadeError, match="NaN or infinity as prediction from /runs/run_1; must be trained again"):
         replace(predictor, path=Path("/runs/run_1"))([picture(4, 4)])
 
 
@@ -148,6 +148,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_an_onnx_file_needs_no_torch(tmp_path: Path, asset_folders: Path) -> None:
     file = write_onnx(tmp_path / "model.onnx")
     command = [sys.executable, "-c", NO_TORCH, str(file), str(asset_folders / "backgrounds")]

@@ -140,6 +140,7 @@ def test_a_changed_depth_map_or_mask_is_rejected_by_name(asset_folders, folder):
     assert str(path) in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_least_recently_used_asset_is_dropped(recipe, monkeypatch):
     _, store = opened(recipe)
     assert store.background(0, 0, False) is store.background(0, 0, False)

@@ -166,6 +166,7 @@ def test_report_counts_first_and_groups_findings(assets: Path) -> None:
     assert lines[-2:] == [f"  {n}.png  has 200x150 pixels: will be enlarged up to 2.00 times for 400x100" for n in "ab"]
 
 
+@pytest.mark.slow
 def test_real_assets(real_data: Path) -> None:
     folder = real_data / "qumade"
     report = check(folder / "bgImages", folder / "fgImages", masks=folder / "masks", flip=True)
@@ -185,7 +186,7 @@ def test_check_finds_everything_generate_leaves_out_or_rejects(assets: Path) -> 
     sparse[::4, ::4] = 2560  # known on one pixel of sixteen
     Image.fromarray(sparse).save(depths / "a.png")
     Image.fromarray(np.full((150, 200), 2560, np.uint16)).save(depths / "b.png")
-    for encoding, reason in (("jpeg", "unknown-depth"), ("lossless", "no-ground")):
+    for encoding, reason in (("jpeg", "unknown-depth"), ("lossless", "unknown-ground-depth")):
         fields = {"depths": depths, "encoding": encoding, "size": (64, 48)}
         report = check(assets / "bg", assets / "fg", **fields)
         assert [found for found in reasons(report) if found[0] == "error"] == [("error", "a.png", reason)]

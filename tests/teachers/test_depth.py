@@ -37,6 +37,7 @@ def brightness(processor_mean: float, processor_std: float) -> Callable[..., Any
     return forward
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "network", "kind", "near_is_larger"), FAMILIES)
 def test_tiny_network_is_loaded_and_labels_at_the_pictures_sizes(
     family: str, network: str, kind: str, near_is_larger: bool, saved_model: Any, pictures: list[np.ndarray]

@@ -141,7 +141,7 @@ def test_unusable_pictures_are_left_to_the_audit(teachers: Teachers, backgrounds
 
 def test_two_pictures_of_one_stem_are_refused(teachers: Teachers, backgrounds: Path, tmp_path: Path) -> None:
     shutil.copy(backgrounds / "photo 1.png", backgrounds / "photo 1.PNG")
-    with pytest.raises(QumadeError, match=r"got both .*photo 1\.PNG and photo 1\.png; must be one picture a stem"):
+    with pytest.raises(QumadeError, match=r"got both .*photo 1\.PNG and photo 1\.png; stems must be unique"):
         label_backgrounds(backgrounds, depth="x", cache=tmp_path / "cache")
     assert not teachers.asked
 

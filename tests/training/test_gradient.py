@@ -101,6 +101,7 @@ def test_weights_that_change_are_seen_by_all_parts():
         torch.testing.assert_close(one, right)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bf16", [False, True])
 def test_the_number_of_threads_changes_no_bit(bf16):
     torch.manual_seed(0)

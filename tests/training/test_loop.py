@@ -148,6 +148,7 @@ class Kill(Exception):
     """Stands for a kill at a chosen moment of this process."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "count"), [("_save", 1), ("_save", 2), ("write_weights", 2), ("save_config", 1)])
 def test_unwritten_work_is_done_again(config, whole, tmp_path, monkeypatch, plain, place, count):
     calls = []
@@ -183,6 +184,7 @@ def _raise(error):
     raise error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_comes_between_two_steps_and_the_same_call_resumes(config, whole, tmp_path, monkeypatch, plain, number):
     step, taken = Trainer.step, []
@@ -203,6 +205,7 @@ def test_a_stop_comes_between_two_steps_and_the_same_call_resumes(config, whole,
     assert len(taken) == 14
 
 
+@pytest.mark.slow
 def test_a_non_finite_loss_names_the_last_good_checkpoint(config, whole, tmp_path, monkeypatch, plain):
     step, taken = Trainer.step, []
 
@@ -222,6 +225,7 @@ def test_a_non_finite_loss_names_the_last_good_checkpoint(config, whole, tmp_pat
     assert same_state(train(config, tmp_path / "run", **QUIET), whole)
 
 
+@pytest.mark.slow
 def test_non_finite_weights_are_never_saved(config, tmp_path, monkeypatch, plain):
     step, taken = Trainer.step, []
 
@@ -251,6 +255,7 @@ def test_another_config_is_refused(config, whole, update):
         train(config.model_copy(update=update), whole, **QUIET)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finished", [False, True])
 def test_other_data_is_refused(config, tmp_path, monkeypatch, plain, toy_dataset, finished):
     config = config.model_copy(update={"data": toy_dataset(tmp_path / "data"), "steps": 4})
@@ -289,6 +294,7 @@ def test_a_folder_that_is_trained_into_is_refused(config, tmp_path, plain):
     assert len(refused) == 1 and "another process is training into" in refused[0]
 
 
+@pytest.mark.slow
 def test_training_stops_early_when_validation_gets_no_better(config, tmp_path, plain):
     config = config.model_copy(update={"patience": 2, "steps": 50, "lr": 1e-9})
     out = train(config, tmp_path / "run", **QUIET)
@@ -299,6 +305,7 @@ def test_training_stops_early_when_validation_gets_no_better(config, tmp_path, p
     assert len(read_results(out / "results.csv")) == len(rows)
 
 
+@pytest.mark.slow
 def test_the_pictures_of_a_training_that_stops_early_are_of_its_last_epoch(config, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(Report, "_draw", lambda _, rows, network: drawn.append(rows[-1]["epoch"]))
@@ -307,6 +314,7 @@ def test_the_pictures_of_a_training_that_stops_early_are_of_its_last_epoch(confi
     assert len(rows) < 10 and drawn[-1] == len(rows)
 
 
+@pytest.mark.slow
 def test_weights_are_fetched_for_a_new_training_only(config, tmp_path, monkeypatch, plain):
     given, new_trainer = [], loop.new_trainer
 
@@ -329,6 +337,7 @@ def test_64_bit_sums_are_kept_where_the_device_has_them(device, kept):
     assert sums.device.type == kept and sums.values() == {"loss": 0.1 + 0.25}
 
 
+@pytest.mark.slow
 def test_without_validation_samples_the_best_is_the_last(tmp_path, toy_dataset, plain, caplog):
     config = TrainConfig(data=toy_dataset(tmp_path / "data", val=0), size=(32, 32), batch_size=4, steps=4, patience=1)
     out = train(config, tmp_path / "run", threads=1, workers=0)
@@ -340,6 +349,7 @@ def test_without_validation_samples_the_best_is_the_last(tmp_path, toy_dataset, 
     assert not folder.val_pred.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["masks", "depth"])
 def test_a_missing_label_has_no_scores(tmp_path, toy_dataset, plain, missing):
     data = toy_dataset(tmp_path / "data", kind=None)
@@ -376,13 +386,13 @@ LAUNCHED = """
 import hashlib, os, sys, time
 from pathlib import Path
 from types import SimpleNamespace
-from qumade.training import budget, learning_rate, loop
+from qumade.training import budget, lr_finder, loop
 from qumade.training.config import load_config
 
 # Left alone, no two processes would have enough at the same step.
 if os.environ["RANK"] == "1":
     budget.time = SimpleNamespace(monotonic=lambda: time.monotonic() / 1000)
-learning_rate.DIVERGED = 1.1
+lr_finder.DIVERGED = 1.1
 new_trainer, made = loop.new_trainer, []
 loop.new_trainer = lambda *given, **options: made.append(new_trainer(*given, **options)) or made[-1]
 out = Path(sys.argv[2])

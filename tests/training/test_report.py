@@ -126,6 +126,7 @@ def test_pictures_of_batches(folder, make):
     assert set(events_of(folder).Tags()["images"]) == {"train/batch", "val/labels"}
 
 
+@pytest.mark.slow
 def test_losses_are_noted_where_they_are_looked_at(folder, make):
     report = make()
     report.step(1, None, 0.1)

@@ -207,6 +207,7 @@ def test_micro_batches_of_several_processes_are_their_shares(config):
 ALONE = "must leave at least 2 in each part"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "batch_size", "micro_batch", "size", "processes", "parts"),
     [

@@ -221,6 +221,7 @@ def test_images_without_maps_are_left_out(folders: Folders) -> None:
     assert widths == sorted(widths) and widths[2] > widths[1] >= 800
 
 
+@pytest.mark.slow
 def test_size_is_bounded(folders: Folders) -> None:
     folders.add("street", world()[0])
     recipe = folders.recipe("labels")

@@ -107,6 +107,7 @@ def test_masks_are_measured_without_a_manifest(make_dataset: MakeDataset, save_p
     np.testing.assert_allclose(counts.mean_mask, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manifest", [True, False])
 def test_the_plot_is_a_png_with_equal_bytes_each_time(
     make_dataset: MakeDataset, tmp_path: Path, manifest: bool

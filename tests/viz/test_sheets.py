@@ -82,6 +82,7 @@ def test_masks_and_depth_may_be_missing() -> None:
         contact_sheet([])
 
 
+@pytest.mark.slow
 def test_a_preview_takes_one_sample_of_each_part(make_dataset: MakeDataset, save_picture: SavePicture) -> None:
     root = make_dataset(12, folders=("images", "masks"))
     for index in range(12):

@@ -165,7 +165,7 @@ def _problem(recipe: Recipe, name: str, survey: Survey) -> str | None:
         return None
     if not any(table.pixels.size for table in survey.standing):
         return f"has nowhere to stand: no clean patch of {', '.join(recipe.ground)}"
-    if "perspective" in recipe.policies and not survey.horizon_told:
+    if "perspective" in recipe.policies and not survey.horizon_known:
         give = f"give it one, such as horizon: {{{name}: 0.5, default: labels}}"
         return f"has a label map that does not determine the horizon, which perspective placement needs ({give})"
     if "perspective" in recipe.policies and (survey.plane is None or np.isnan(survey.horizon_level)):

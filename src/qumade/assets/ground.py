@@ -38,7 +38,7 @@ Bools = NDArray[np.bool_]
 class Survey:
     """The result of a survey. Fields that `Background` has too are documented there.
 
-    `horizon_told` is False if the horizon should come from the label map but the map does not determine it; the plane
+    `horizon_known` is False if the horizon should come from the label map but the map does not determine it; the plane
     then has the default horizon. `present_share` is the share of pixels that already show the target, and `notes` are
     messages for the user. `fit` is the plane fit in inverse depth above `horizon_level`, also if it was rejected.
     `standable` bool [H, W] is the union of the standing pixels of all places.
@@ -46,7 +46,7 @@ class Survey:
 
     plane: GroundPlane | None
     horizon_level: float
-    horizon_told: bool
+    horizon_known: bool
     coarse_depth: NDArray[np.float32] | None
     coarse_occluder: NDArray[np.float32] | None
     standing: tuple[StandingTable, ...] | None
@@ -69,9 +69,9 @@ def survey_background(
     notes: list[str] = []
     level, coarse, occluder, fit = 0.0, None, None, None
     plane: GroundPlane | None
-    told = True
+    known = True
     if inverse_depth is None:
-        plane, told = _prior(recipe, name, size, labels, scheme, notes)
+        plane, known = _prior(recipe, name, size, labels, scheme, notes)
     else:
         level = _level(recipe, name, labels, scheme, inverse_depth, kind, notes)
         fit = _fit(labels, scheme, inverse_depth, level, notes)
@@ -79,10 +79,10 @@ def survey_background(
         coarse = coarse_mean(inverse_depth)
         occluder = np.nan_to_num(coarse_mean(occluding(inverse_depth, level, labels, scheme)))
     if labels is None or scheme is None:
-        return Survey(plane, level, told, coarse, occluder, None, 0.0, tuple(notes))
+        return Survey(plane, level, known, coarse, occluder, None, 0.0, tuple(notes))
     present = float(target_pixels(labels, scheme.target).mean())
     standing, where = _standing(recipe, size, labels, scheme, plane, level, inverse_depth, kind)
-    return Survey(plane, level, told, coarse, occluder, standing, present, tuple(notes), fit, where)
+    return Survey(plane, level, known, coarse, occluder, standing, present, tuple(notes), fit, where)
 
 
 def occluding(

@@ -1,4 +1,4 @@
-"""Find images of the same object or place: copies, near-duplicates and mirror images.
+"""Find copies, near-duplicates and mirror images, which count as one identity.
 
 Images are compared by a 16 x 16 thumbnail. All arithmetic is on integers (in float64, where sums below 2**53 are exact
 in any order), so a set is grouped in the same way on every machine.

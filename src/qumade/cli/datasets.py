@@ -77,8 +77,8 @@ def generate(
     source = source if predictor is None else f"the composites by {full_recipe.depth_teacher}"
     text = f"{summary.samples:,} samples in {where}, {summary.drawn:,} of them new\n"
     text += f"Depth: kind {kind}, from {source}; {summary.depth_clipped_px:,} pixels nearer than the range\n"
-    text += f"Placements repeated: {', '.join(f'{n:,} {reason}' for reason, n in summary.rejected.items())}; "
-    text += f"{summary.fallbacks:,} fell back, {summary.left_out:,} further objects found no room"
+    text += f"Rejected draws: {', '.join(f'{n:,} {reason}' for reason, n in summary.rejected.items())}; "
+    text += f"{summary.fallbacks:,} objects used the fallback, {summary.left_out:,} extra objects could not be placed"
     finish(json, summary, text)
 
 

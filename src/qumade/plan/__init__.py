@@ -1,1 +1,1 @@
-"""Where objects go: index arithmetic, random numbers, placement, manifest rows."""
+"""Where objects go: index arithmetic, random numbers, splits, placement."""

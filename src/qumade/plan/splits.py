@@ -1,4 +1,4 @@
-"""Split into train, val and test by identity: no car and no road appears in two splits."""
+"""Split into train, val and test by identity: no cut-out and no photo, nor a near-duplicate, appears in two splits."""
 
 from collections.abc import Sequence
 

@@ -79,7 +79,7 @@ class Predictor:
                 masks, depths = self.forward(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
                 if not (np.isfinite(masks).all() and np.isfinite(depths).all()):
                     where = "" if self.path is None else f" from {self.path}"
-                    raise RunError(f"Invalid network: got a non-finite prediction{where}; must be trained again")
+                    raise RunError(f"Invalid network: got NaN or infinity as prediction{where}; must be trained again")
                 for position, mask, depth in zip(some, masks, depths, strict=True):
                     height, width = images[position].shape[:2]
                     predictions[position] = Prediction(
@@ -89,7 +89,7 @@ class Predictor:
 
 
 def load_predictor(path: Path | str, device: str | None = None) -> Predictor:
-    """Return what predicts: of a run folder through torch, or of an .onnx file through ONNX Runtime, without torch.
+    """Return a predictor: a run folder through PyTorch, or an .onnx file through ONNX Runtime, without torch.
 
     `device`: "cpu" or "cuda"; by default the GPU where there is one. Raises QumadeError for anything else, for a run
     without weights, and for an .onnx that `qumade export` did not write.
@@ -108,7 +108,7 @@ def load_predictor(path: Path | str, device: str | None = None) -> Predictor:
 
 
 def torch_predictor(network: "MaskDepthNetwork", device: str | None = None) -> Predictor:
-    """Return what predicts with a network in memory, which is moved to the device and set to predicting."""
+    """Return the predictor of a network in memory, which is moved to the device and set to evaluation mode."""
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
@@ -126,7 +126,7 @@ def torch_predictor(network: "MaskDepthNetwork", device: str | None = None) -> P
 
 
 def onnx_predictor(file: Path, device: str | None = None, content: bytes | None = None) -> Predictor:
-    """Return what predicts with an .onnx file, or with `content`, which is to become that file."""
+    """Return the predictor of an .onnx file, or of `content`, which is to become that file."""
     with needs("onnx", "an .onnx file"):
         import onnxruntime
 

@@ -106,7 +106,9 @@ def no_ground(recipe: Recipe, background: Background) -> Finding:
     """Returns the error for a background on which nothing can be placed."""
     known = "" if background.depth_name is None else f" in {background.depth_name}"
     detail = f"shows no ground of known depth{known} in {recipe.retries} crops: no object can stand on it"
-    return Finding("error", "background", printable(recipe.backgrounds / background.name), "no-ground", detail)
+    return Finding(
+        "error", "background", printable(recipe.backgrounds / background.name), "unknown-ground-depth", detail
+    )
 
 
 def _with_ground(recipe: Recipe, catalog: Catalog, findings: list[Finding]) -> list[Background]:

@@ -24,7 +24,7 @@ from qumade.plan.tables import PlanTables, plan_tables
 from qumade.recipe import Recipe, load_recipe
 from qumade.synth.asset_cache import AssetCache
 from qumade.synth.build_catalog import build_catalog
-from qumade.synth.depth_encoding import layered_encoding
+from qumade.synth.choose_encoding import layered_encoding
 
 __all__ = ["Synthesizer"]
 

@@ -70,7 +70,7 @@ def _one_a_stem(backgrounds: Sequence[Path]) -> Sequence[Path]:
         other = by_stem.setdefault(path.stem, path)
         if other != path:
             raise AssetError(
-                f"Invalid backgrounds: got both {printable(other)} and {path.name}; must be one picture a stem, for "
+                f"Invalid backgrounds: got both {printable(other)} and {path.name}; stems must be unique, for "
                 "maps belong to pictures by their stem"
             )
     return backgrounds

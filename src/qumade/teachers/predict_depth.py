@@ -20,7 +20,7 @@ from qumade.generation.writers import FolderWriter
 from qumade.io.decode import decode_rgb
 from qumade.io.pictures import read_picture
 from qumade.recipe import Recipe
-from qumade.synth.depth_encoding import predicted_encoding
+from qumade.synth.choose_encoding import predicted_encoding
 from qumade.synth.synthesizer import Synthesizer
 from qumade.teachers.depth import DepthTeacher, depth_teacher
 

@@ -1,4 +1,4 @@
-"""What a training is: one frozen object; YAML in and out.
+"""The training configuration: one frozen object; YAML in and out.
 
 What changes a weight is a field here. Where the run lies, how many processes read the data and how many threads compute
 is not. Fields that are None are found when the run begins, and the run's own config.yaml then holds what was found.

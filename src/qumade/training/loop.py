@@ -26,11 +26,11 @@ from qumade.training.checkpoint import latest_checkpoint, read_checkpoint, write
 from qumade.training.config import TrainConfig, differences, load_config, save_config
 from qumade.training.data_setup import Setup, open_setup, with_steps
 from qumade.training.ema import ema_decay_for, update_ema
-from qumade.training.learning_rate import find_learning_rate
+from qumade.training.lr_finder import find_learning_rate
+from qumade.training.lr_schedule import one_cycle
 from qumade.training.report import AfterEpoch, Report
 from qumade.training.run_folder import RunFolder, environment, write_weights
 from qumade.training.runtime import deterministic_mode, held_signals, new_accelerator
-from qumade.training.schedule import one_cycle
 from qumade.training.trainer import Trainer, new_trainer
 from qumade.training.validation import validate
 from qumade.viz.curves import draw_learning_rates

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qumade.errors import QumadeError
-from qumade.training.schedule import one_cycle
+from qumade.training.lr_schedule import one_cycle
 
 
 @pytest.mark.parametrize("steps", [8, 40, 101, 1000])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from qumade.errors import QumadeError
-from qumade.training.learning_rate import find_learning_rate, suggested_rate
+from qumade.training.lr_finder import find_learning_rate, suggested_rate
 
 
 def _everything(trainer):

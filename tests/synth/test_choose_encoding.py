@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from qumade.depth.encoding import DepthEncoding
-from qumade.synth.depth_encoding import layered_encoding, predicted_encoding
+from qumade.synth.choose_encoding import layered_encoding, predicted_encoding
 
 
 @pytest.mark.parametrize(

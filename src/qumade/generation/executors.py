@@ -111,9 +111,10 @@ def _end_with_parent() -> None:
 
 def _run(chunk: NDArray[np.int64]) -> Results:
     if "work" not in _state:  # not in _start, whose errors are lost
-        work = pickle.loads(_state.pop("pickled"))
-        work.open()
+        work = pickle.loads(_state["pickled"])
+        work.open()  # where it fails, the next chunk tries again and fails in the same way
         _state["work"] = work
+        del _state["pickled"]
     try:
         results: Results = _state["work"](chunk, _state["stop"].is_set)
     except Stopped:

@@ -8,6 +8,7 @@ import pytest
 import qumade
 
 
+@pytest.mark.slow
 def test_every_name_can_be_imported() -> None:
     for name in qumade.__all__:
         assert callable(getattr(qumade, name)), name

@@ -183,6 +183,7 @@ def test_two_sources_of_the_same_labels_are_wrong_usage(run: Run, flags: tuple[s
     assert code == 2 and words in text and text.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_generate_without_a_teacher_imports_no_torch(asset_folders: Path) -> None:
     script = """
 import sys

@@ -119,6 +119,7 @@ def test_the_whole_line_of_a_wrong_value(run, tmp_path, arguments, message):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_settings_found_for_other_values_are_determined_again(run, recipe, tmp_path):
     flags = [flag for flag in TINY if not flag.startswith(("--batch-size", "--steps"))]
     assert run("train", recipe, "--out", tmp_path / "a", "--epochs=1", "--batch-size=4", *flags)[0] == 0

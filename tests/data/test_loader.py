@@ -134,6 +134,7 @@ def test_missing_labels_of_a_mixture_are_nan(mix: Mixture) -> None:
         assert int(depth.sum()) in (1, 2)
 
 
+@pytest.mark.slow
 def test_torchs_random_state_and_threads_do_not_change(mix: Mixture) -> None:
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     for workers in (0, 1):

@@ -92,6 +92,7 @@ def test_a_folder_that_cannot_be_written_is_named(works: Any, tmp_path: Path, wo
         list(running)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_work_in_one_clear_line(
     work: DrawSamples, workers_of: Callable[[int], list[int]], is_alive: Callable[[int], bool]
 ) -> None:

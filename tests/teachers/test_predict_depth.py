@@ -155,6 +155,7 @@ def test_the_recipe_in_the_dataset_reproduces_it(works: Works) -> None:
     assert tree(works.root / "again") == before
 
 
+@pytest.mark.slow
 def test_a_killed_prediction_resumes(works: Works) -> None:
     works.generate("whole", limit=None)
     recipe = works.recipe()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from qumade.depth.encoding import DepthKind
 from qumade.io.config import (
     DATASET_BYTES,
     Ascending,
@@ -88,7 +89,7 @@ class Recipe(BaseModel):
     """Folder of masks for cut-outs without alpha, matched by stem or number."""
     depths: Folder | None = None
     """Folder of depth maps of the backgrounds, matched by stem: 16-bit PNG (metres x 256), or .npy of inverse depth."""
-    depths_kind: Literal["metric", "scaled", "affine"] = "affine"
+    depths_kind: DepthKind = "affine"
     """Kind of .npy depth maps: metric (1/m), scaled (up to a factor) or affine (up to a factor and a shift). PNG is
     always metric."""
 

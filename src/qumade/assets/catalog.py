@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.labels import StandingTable
+from qumade.depth.encoding import DepthKind
 from qumade.geometry import GroundPlane
 
-__all__ = ["SILHOUETTE_PX", "Background", "Catalog", "DepthKind", "DepthSource", "Foreground"]
+__all__ = ["SILHOUETTE_PX", "Background", "Catalog", "DepthSource", "Foreground"]
 
 SILHOUETTE_PX = 32
 
-DepthKind = Literal["metric", "scaled", "affine"]
 DepthSource = Literal["prior", "depths"]
 
 

@@ -56,6 +56,20 @@ class Survey:
     standable: Bools | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class _Photo:
+    """What is known of one background; `notes` collects what a person should know."""
+
+    recipe: Recipe
+    name: str
+    size: tuple[int, int]
+    labels: Labels | None
+    scheme: LabelScheme | None
+    inverse_depth: NDArray[np.float32] | None
+    kind: DepthKind
+    notes: list[str]
+
+
 def survey_background(
     recipe: Recipe,
     name: str,
@@ -66,23 +80,23 @@ def survey_background(
     kind: DepthKind,
 ) -> Survey:
     """Surveys the background `name` of `size` (width, height), with its label map and inverse depth [H, W] if known."""
-    notes: list[str] = []
+    photo = _Photo(recipe, name, size, labels, scheme, inverse_depth, kind, [])
     level, coarse, occluder, fit = 0.0, None, None, None
     plane: GroundPlane | None
     known = True
     if inverse_depth is None:
-        plane, known = _prior(recipe, name, size, labels, scheme, notes)
+        plane, known = _prior(photo)
     else:
-        level = _level(recipe, name, labels, scheme, inverse_depth, kind, notes)
-        fit = _fit(labels, scheme, inverse_depth, level, notes)
-        plane = _plane(fit, level, notes)
+        level = _level(photo, inverse_depth)
+        fit = _fit(photo, inverse_depth, level)
+        plane = _plane(photo, fit, level)
         coarse = coarse_mean(inverse_depth)
         occluder = np.nan_to_num(coarse_mean(occluding(inverse_depth, level, labels, scheme)))
     if labels is None or scheme is None:
-        return Survey(plane, level, known, coarse, occluder, None, 0.0, tuple(notes))
+        return Survey(plane, level, known, coarse, occluder, None, 0.0, tuple(photo.notes))
     present = float(target_pixels(labels, scheme.target).mean())
-    standing, where = _standing(recipe, size, labels, scheme, plane, level, inverse_depth, kind)
-    return Survey(plane, level, known, coarse, occluder, standing, present, tuple(notes), fit, where)
+    standing, where = _standing(photo, labels, scheme, plane, level)
+    return Survey(plane, level, known, coarse, occluder, standing, present, tuple(photo.notes), fit, where)
 
 
 def occluding(
@@ -99,118 +113,92 @@ def occluding(
     return occluder.astype(np.float32)
 
 
-def _prior(
-    recipe: Recipe,
-    name: str,
-    size: tuple[int, int],
-    labels: Labels | None,
-    scheme: LabelScheme | None,
-    notes: list[str],
-) -> tuple[GroundPlane, bool]:
+def _prior(photo: _Photo) -> tuple[GroundPlane, bool]:
     """Returns flat ground below the given, estimated or default horizon.
 
     The second value is False if the horizon should come from the label map but the map does not determine it.
     """
-    given = for_file(name, recipe.horizon)
-    if given == "labels" and labels is not None and scheme is not None:
-        estimate = estimate_horizon(labels, scheme)
+    given = for_file(photo.name, photo.recipe.horizon)
+    if given == "labels" and photo.labels is not None and photo.scheme is not None:
+        estimate = estimate_horizon(photo.labels, photo.scheme)
         if estimate is not None and not estimate.converges:
-            notes.append("its road edges do not determine the horizon; the upper end of road and sidewalk is used")
+            photo.notes.append(
+                "its road edges do not determine the horizon; the upper end of road and sidewalk is used"
+            )
         if estimate is not None:
-            return flat_ground_prior(estimate.row, size[1]), True
-        notes.append(f"its label map does not determine a horizon; {PRIOR_HORIZON} of the height is used")
-        return flat_ground_prior(PRIOR_HORIZON * size[1], size[1]), False
+            return flat_ground_prior(estimate.row, photo.size[1]), True
+        photo.notes.append(f"its label map does not determine a horizon; {PRIOR_HORIZON} of the height is used")
+        return flat_ground_prior(PRIOR_HORIZON * photo.size[1], photo.size[1]), False
     share = given if isinstance(given, float) else PRIOR_HORIZON
-    return flat_ground_prior(share * size[1], size[1]), True
+    return flat_ground_prior(share * photo.size[1], photo.size[1]), True
 
 
-def _level(
-    recipe: Recipe,
-    name: str,
-    labels: Labels | None,
-    scheme: LabelScheme | None,
-    inverse_depth: NDArray[np.float32],
-    kind: DepthKind,
-    notes: list[str],
-) -> float:
+def _level(photo: _Photo, inverse_depth: NDArray[np.float32]) -> float:
     """Returns the inverse depth at infinity: 0, or for affine depth that of the sky or a given horizon, or NaN."""
-    if kind != "affine":
+    if photo.kind != "affine":
         return 0.0
-    if labels is None or scheme is None:
+    if photo.labels is None or photo.scheme is None:
         return float("nan")
-    given = for_file(name, recipe.horizon)
+    given = for_file(photo.name, photo.recipe.horizon)
     if isinstance(given, float):
-        ground = target_pixels(labels, scheme.ground)
+        ground = target_pixels(photo.labels, photo.scheme.ground)
         try:
             return shift_from_horizon(inverse_depth, ground, given * inverse_depth.shape[0])
         except AssetError as error:
-            notes.append(f"no horizon: {error}")
+            photo.notes.append(f"no horizon: {error}")
             return float("nan")
     try:
-        return shift_from_sky(inverse_depth, target_pixels(labels, scheme.sky))
+        return shift_from_sky(inverse_depth, target_pixels(photo.labels, photo.scheme.sky))
     except AssetError as error:
-        notes.append(f"no horizon, because affine depth needs sky or a given one: {error}")
+        photo.notes.append(f"no horizon, because affine depth needs sky or a given one: {error}")
         return float("nan")
 
 
-def _fit(
-    labels: Labels | None,
-    scheme: LabelScheme | None,
-    inverse_depth: NDArray[np.float32],
-    level: float,
-    notes: list[str],
-) -> GroundFit | None:
+def _fit(photo: _Photo, inverse_depth: NDArray[np.float32], level: float) -> GroundFit | None:
     """Fits a plane to the ground's inverse depth above the level; None if the ground or the horizon is unknown."""
-    if labels is None or scheme is None or np.isnan(level):
+    if photo.labels is None or photo.scheme is None or np.isnan(level):
         return None
     try:
-        return fit_ground_plane(inverse_depth - np.float32(level), target_pixels(labels, scheme.ground))
+        return fit_ground_plane(inverse_depth - np.float32(level), target_pixels(photo.labels, photo.scheme.ground))
     except AssetError as error:
-        notes.append(f"no ground plane: {error}")
+        photo.notes.append(f"no ground plane: {error}")
         return None
 
 
-def _plane(fit: GroundFit | None, level: float, notes: list[str]) -> GroundPlane | None:
+def _plane(photo: _Photo, fit: GroundFit | None, level: float) -> GroundPlane | None:
     """Returns the ground plane in the map's own unit, None if it was not found or the ground is not flat."""
     if fit is None:
         return None
     if fit.inlier_share < _LEAST_INLIERS:
-        notes.append(f"no ground plane: only {fit.inlier_share:.0%} of the ground lies on the best one")
+        photo.notes.append(f"no ground plane: only {fit.inlier_share:.0%} of the ground lies on the best one")
         return None
     return GroundPlane(fit.plane.a, fit.plane.b, fit.plane.c + level)
 
 
 def _standing(
-    recipe: Recipe,
-    size: tuple[int, int],
-    labels: Labels,
-    scheme: LabelScheme,
-    plane: GroundPlane | None,
-    level: float,
-    inverse_depth: NDArray[np.float32] | None,
-    kind: DepthKind,
+    photo: _Photo, labels: Labels, scheme: LabelScheme, plane: GroundPlane | None, level: float
 ) -> tuple[tuple[StandingTable, ...], Bools]:
     """Returns a table of standing pixels for each of the scheme's places, and their union, bool [H, W]."""
-    width, height = size
+    width, height = photo.size
     far = 0.0 if np.isnan(level) else level
     horizon = None if plane is None else GroundPlane(plane.a, plane.b, plane.c - far)
     if horizon is not None:
         depth = inverse_depth_map(horizon, width, height)
-    elif inverse_depth is not None:
-        depth = inverse_depth - np.float32(far)
+    elif photo.inverse_depth is not None:
+        depth = photo.inverse_depth - np.float32(far)
     else:
         raise ValueError("neither a plane nor a depth map")
     allowed = depth > 0
     rows = (np.arange(height) + 0.5) / height
-    allowed &= ((rows >= recipe.contact_rows[0]) & (rows <= recipe.contact_rows[1]))[:, None]
-    if recipe.contact_distance is not None:
-        nearest = 1.0 if kind == "metric" else float(np.nanmax(depth[-1]))
+    allowed &= ((rows >= photo.recipe.contact_rows[0]) & (rows <= photo.recipe.contact_rows[1]))[:, None]
+    if photo.recipe.contact_distance is not None:
+        nearest = 1.0 if photo.kind == "metric" else float(np.nanmax(depth[-1]))
         with np.errstate(divide="ignore"):
             distance = nearest / depth
-        allowed &= (distance >= recipe.contact_distance[0]) & (distance <= recipe.contact_distance[1])
+        allowed &= (distance >= photo.recipe.contact_distance[0]) & (distance <= photo.recipe.contact_distance[1])
     tables, anywhere = [], np.zeros((height, width), np.bool_)
     for names in scheme.places:
         where = standable(labels, resolve_ids(scheme.table, names), scheme.sky, horizon) & allowed
         anywhere |= where
-        tables.append(standing_table(where, depth if recipe.contact_sampling == "distance" else None))
+        tables.append(standing_table(where, depth if photo.recipe.contact_sampling == "distance" else None))
     return tuple(tables), anywhere

@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from qumade.cli.common import Json, finish, say
 from qumade.convert.importers import DatasetName
+from qumade.depth.encoding import DepthKind
 
 __all__: list[str] = []
 
@@ -24,7 +25,7 @@ def import_(
     masks: Path | None = None,
     depth: Path | None = None,
     label_names: str | None = None,
-    depth_kind: Literal["metric", "scaled", "affine"] | None = None,
+    depth_kind: DepthKind | None = None,
     depth_scale: float | None = None,
     workers: int | None = None,
     json: Json = False,

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.depth import encoding
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import RunError
 
@@ -22,7 +23,7 @@ __all__ = [
     "depth_kind",
 ]
 
-DepthKind = Literal["metric", "scaled", "affine"] | None
+DepthKind = encoding.DepthKind | None
 Alignment = Literal["none", "scale", "scale and shift"]
 
 FAR_M, NEAR_M = 80.0, 1e-3  # the convention for KITTI (Eigen et al. 2014, Garg et al. 2016)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from qumade.depth.encoding import DepthKind
 from qumade.io.config import wrong_field
 
 __all__ = ["TASKS", "ModelName", "NetworkConfig", "Task"]
@@ -28,7 +29,7 @@ class NetworkConfig(BaseModel):
     std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
     inverse_depth_limits: tuple[Finite, Finite] = (0.0, 1.0)
     """Range of predicted inverse depth (far, near)."""
-    depth_kind: Literal["metric", "scaled", "affine"] | None = None
+    depth_kind: DepthKind | None = None
     size: tuple[Side, Side] = (224, 224)
     """Width and height at which it was trained."""
     trained_tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = TASKS

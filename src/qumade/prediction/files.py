@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
+from qumade.depth.codec import encode_depth
+from qumade.depth.encoding import DepthEncoding
 from qumade.errors import AssetError, RunError
 from qumade.io.decode import read_rgb
 from qumade.io.files import only_one, read_bytes, write_bytes
@@ -180,7 +182,7 @@ def draw(
     if name == "mask":
         return Image.fromarray(_coverage(prediction.mask))
     if name == "depth":
-        return Image.fromarray(_coded(prediction.inverse_depth, inverse_depth_limits))
+        return Image.fromarray(_levels(prediction.inverse_depth, inverse_depth_limits))
     if name == "depth_colour":
         return Image.fromarray(_colours(prediction.inverse_depth))
     if name == "cutout":
@@ -193,11 +195,10 @@ def _coverage(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
     return (np.clip(mask, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
-def _coded(inverse_depth: NDArray[np.float32], inverse_depth_limits: tuple[float, float]) -> NDArray[np.uint16]:
-    far, near = inverse_depth_limits
-    share = np.clip((inverse_depth - np.float32(far)) / np.float32(near - far), 0, 1)
-    codes: NDArray[np.uint16] = (share * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
-    return codes
+def _levels(inverse_depth: NDArray[np.float32], inverse_depth_limits: tuple[float, float]) -> NDArray[np.uint16]:
+    encoding = DepthEncoding(kind="affine", code="inverse", bits=16, range=inverse_depth_limits)
+    levels: NDArray[np.uint16] = encode_depth(inverse_depth, encoding)[0]
+    return levels
 
 
 def _colours(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:

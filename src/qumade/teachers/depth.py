@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache as once
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.depth.encoding import DepthKind
 from qumade.errors import ConfigError, RunError
 from qumade.extras import needs
 from qumade.teachers.cache import cached_maps, file_fingerprint
@@ -20,7 +21,6 @@ DEFAULT_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
 
 _CONVENTION = "1"  # part of the cache's folder: raised when the same network would be read another way
 
-Kind = Literal["metric", "scaled", "affine"]
 Picture = NDArray[np.uint8]
 InverseDepth = NDArray[np.float32]
 
@@ -34,7 +34,7 @@ class DepthTeacher:
     call. `fingerprint` is a hash of all files that decide what it predicts.
     """
 
-    kind: Kind
+    kind: DepthKind
     fingerprint: str
     batch_size: int
     predict: Callable[[Sequence[Picture], int], list[InverseDepth]]
@@ -51,7 +51,7 @@ class DepthLabels:
     """Inverse depth of pictures: .npy files, float32 [H, W], in the order of the pictures, and their kind."""
 
     files: list[Path]
-    kind: Kind
+    kind: DepthKind
 
 
 def label_depth(
@@ -111,7 +111,7 @@ def depth_teacher(model: str | Path, *, download: bool = False) -> DepthTeacher:
     return DepthTeacher(kind, file_fingerprint(files), network.default_batch_size(), predict)
 
 
-def _convention(config: Any, folder: Path) -> tuple[Kind, bool]:
+def _convention(config: Any, folder: Path) -> tuple[DepthKind, bool]:
     """The kind of depth a network predicts, and whether its `predicted_depth` is a distance (larger is farther)."""
     family = config.model_type
     if family == "depth_anything":

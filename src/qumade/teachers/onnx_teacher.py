@@ -31,6 +31,7 @@ from pydantic import (
     model_validator,
 )
 
+from qumade.depth.encoding import DepthKind
 from qumade.errors import ConfigError, RunError
 from qumade.io.config import parse_model, read_yaml, wrong_field
 from qumade.teachers.cache import file_fingerprint
@@ -64,7 +65,7 @@ class InputSettings(BaseModel):
 class DepthSettings(InputSettings):
     """How to read the output of a depth network."""
 
-    kind: Literal["metric", "scaled", "affine"]
+    kind: DepthKind
     direction: Literal["inverse", "distance"]
 
     @model_validator(mode="after")

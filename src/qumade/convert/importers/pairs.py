@@ -4,7 +4,6 @@ from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +23,12 @@ from qumade.convert.importers.records import (
     require_records,
     require_size,
 )
-from qumade.depth.encoding import DepthEncoding
+from qumade.depth.encoding import DepthEncoding, DepthKind
 from qumade.errors import ConfigError, DatasetError
 from qumade.io.decode import decode_grey
 from qumade.io.pictures import printable, read_picture
 
 __all__ = ["read_pairs"]
-
-Kind = Literal["metric", "scaled", "affine"]
 
 
 def read_pairs(
@@ -42,7 +39,7 @@ def read_pairs(
     classes: Collection[str] = (),
     *,
     label_names: str | Path | None = None,
-    depth_kind: Kind = "metric",
+    depth_kind: DepthKind = "metric",
     depth_scale: float = 256.0,
 ) -> Source:
     """Return the images of a folder that have a mask and depth of equal stem, as far as these folders are given.
@@ -93,7 +90,7 @@ def _read(
     mask: Path | None,
     depth: Path | None,
     ids: ClassIds | None,
-    kind: Kind,
+    kind: DepthKind,
     scale: float,
     shape: tuple[int, int],
 ) -> Labels:

@@ -11,7 +11,7 @@ from qumade.generation.engine import generate
 from qumade.recipe import load_recipe
 from qumade.synth.check import check_assets, format_report
 from qumade.viz.placements import write_placements
-from qumade.viz.sheets import preview_dataset
+from qumade.viz.sheets import preview_dataset, save_sheet
 
 __all__ = ["run_demo"]
 
@@ -55,7 +55,7 @@ def _compose(samples: Path, dataset_path: Path, out: Path, workers: int | None) 
     print(format_statistics(result))
     sheet, placements = out / "samples.png", out / "placements.png"
     _step("5. Look at it", sheet)
-    preview_dataset(dataset, 24).save(sheet)
+    save_sheet(preview_dataset(dataset, 24), sheet)
     write_placements(dataset, placements)
     _step("6. Audit it: redraw samples and compare", dataset_path)
     audited = audit(dataset_path)

@@ -36,14 +36,19 @@ __all__ = [
     "save_recipe",
 ]
 
-DEFAULT = "default"  # the key of a per-foreground table that holds for files no other key names
+DEFAULT = "default"  # the key of a per-file table that holds for files that no other key names
+_DEFAULT_SCALE = (0.1, 0.5)
 
 _HUB_NAME = re.compile(r"auto|[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def _as_table(value: Any) -> Any:
-    """A bare range stands for a table with a default only."""
+    """A bare value stands for a table with a default only."""
     return value if isinstance(value, Mapping) else {DEFAULT: value}
+
+
+def _as_scales(value: Any) -> Any:
+    return {**_as_table(value), DEFAULT: _as_table(value).get(DEFAULT, _DEFAULT_SCALE)}
 
 
 def _is_hub_name(value: str | os.PathLike[str]) -> bool:
@@ -116,7 +121,7 @@ class Recipe(BaseModel):
 
     objects: Annotated[tuple[Objects, Objects], Ascending] = (1, 1)
     """Number of cut-outs per sample, as a range."""
-    scale: Annotated[Mapping[str, ScaleRange], BeforeValidator(_as_table)] = {DEFAULT: (0.1, 0.5)}
+    scale: Annotated[Mapping[str, ScaleRange], BeforeValidator(_as_scales)] = {DEFAULT: _DEFAULT_SCALE}
     """Square root of (box area of the object / image area), as a range, by file name or pattern of the cut-out;
     `default` for the rest."""
     placement: Policy = "random"
@@ -155,7 +160,8 @@ class Recipe(BaseModel):
     centre_row: Annotated[tuple[Share, Share], Ascending] = (0.5, 1.0)
     """Range of rows for the centre of an object under random placement."""
     min_visible: PositiveShare = 0.7
-    """Smallest share of an object that must be visible: inside the image and not occluded by other objects."""
+    """Smallest share of an object that must be visible: inside the image, and occluded neither by other objects nor by
+    the background."""
     retries: Annotated[int, Field(ge=1, le=1000)] = 100
     """Number of attempts at a placement before it falls back to random placement, and then to the lower edge of the
     image."""
@@ -184,8 +190,6 @@ class Recipe(BaseModel):
     def _consistent(self) -> Self:
         if abs(sum(self.split) - 1.0) > 1e-9:
             raise wrong_field("split", "shares that add up to 1")
-        if DEFAULT not in self.scale:
-            object.__setattr__(self, "scale", {**self.scale, DEFAULT: (0.1, 0.5)})
         if self.policy_weights is not None and not sum(self.policy_weights.values()) > 0:
             raise wrong_field("policy_weights", "shares that add up to more than 0")
         grounded = " and ".join(sorted(set(self.policies) - {"random"}))

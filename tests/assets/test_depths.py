@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from qumade.assets.depths import DEPTH_SCALE, coarse_mean, match_depths, read_inverse_depth
+from qumade.assets.depths import coarse_mean, match_depths, read_inverse_depth
 from qumade.errors import QumadeError
 from qumade.io.pictures import UnusablePicture
 
@@ -20,7 +20,6 @@ def save_values(path, values, dtype=np.float32):
 
 
 def test_png_is_metres_times_256(tmp_path):
-    assert DEPTH_SCALE == 256
     path = save_codes(tmp_path / "d.png", [[256, 512, 25_600], [0, 65_535, 65_534]])
     inverse_depth = read_inverse_depth(path, (3, 2), "metric")
     expected = np.array([[1.0, 0.5, 0.01], [np.nan, 0.0, 256 / 65_534]], np.float32)

@@ -66,6 +66,7 @@ def test_image_range_is_per_image() -> None:
     assert codes.tolist() == [[0, 128, 255], [64, 0, 255]]
     assert clipped == 0
     assert encode_depth(np.full((2, 2), 0.7), code)[0].tolist() == [[0, 0], [0, 0]]
+    assert encode_depth(np.array([[0.2, np.nan, 0.4]]), code)[0].tolist() == [[0, 0, 255]]  # unknown is farthest
 
 
 @pytest.mark.parametrize(("bits", "largest"), [(8, 255), (16, 65535)])

@@ -103,6 +103,16 @@ def test_the_summary_adds_up_what_the_manifest_records(works: Any, most_objects:
         assert summary.rejected[reason] == recorded if most_objects == 1 else summary.rejected[reason] >= recorded
 
 
+def test_the_summary_counts_no_fallback_of_an_object_that_found_no_place(works: Any) -> None:
+    out = works.out()
+    change = {"objects": (1, 4), "min_visible": 0.95, "retries": 1, "scale": {"default": (0.6, 0.9)}}
+    recipe = works.recipe.model_copy(update=change)
+    summary = generate(Synthesizer(recipe, works.catalog), out, limit=100, workers=1, progress=False)
+    rows = pq.read_table(out / "manifest.parquet").to_pylist()
+    assert summary is not None and summary.left_out > 0
+    assert summary.fallbacks == sum(thing["fallback"] for row in rows for thing in row["objects"])
+
+
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_samples(works: Any) -> None:
     resident_bytes = []

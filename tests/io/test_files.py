@@ -127,3 +127,8 @@ def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
         pass
     with only_one(tmp_path, "training"):
         pass
+
+
+def test_what_fails_inside_keeps_its_own_message(tmp_path: Path) -> None:
+    with pytest.raises(BlockingIOError, match="a pipe is full"), only_one(tmp_path, "training"):
+        raise BlockingIOError("a pipe is full")

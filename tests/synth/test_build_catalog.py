@@ -71,7 +71,7 @@ def test_damaged_files_are_skipped_and_named(make, asset_folders, damaged_folder
 def test_strict_raises_for_the_first_error(make, asset_folders):
     (asset_folders / "backgrounds" / "zero.png").touch()
     (asset_folders / "foregrounds" / "zero.png").touch()
-    with pytest.raises(QumadeError, match=r"backgrounds/zero\.png"):
+    with pytest.raises(QumadeError, match=r"^Invalid background: .*backgrounds/zero\.png: got 0 bytes"):
         make(strict=True)
     (asset_folders / "backgrounds" / "zero.png").unlink()
     with pytest.raises(QumadeError, match=r"foregrounds/zero\.png"):
@@ -132,12 +132,22 @@ def test_scale_by_file_and_pattern(make):
     [
         ({"disk.png": (0.1, 0.2)}, r"got 'disk\.png'.*did you mean 'disc\.png'"),
         ({"truck_*": (0.1, 0.2)}, r"got 'truck_\*', which matches no image in .*foregrounds"),
-        ({"d*": (0.1, 0.2), "disc.png": (0.1, 0.2)}, r"got 'd\*'"),  # every match also has a more specific key
+        (
+            {"d*": (0.1, 0.2), "disc.png": (0.1, 0.2)},
+            r"got 'd\*', which matches no image .* that 'disc\.png' does not",
+        ),
     ],
 )
 def test_a_scale_that_matches_no_cut_out_is_rejected(make, scale, said):
     with pytest.raises(QumadeError, match=said):
         make(scale=scale)
+
+
+def test_a_damaged_cut_out_may_be_named(make, asset_folders):
+    (asset_folders / "foregrounds" / "disc.png").write_bytes(b"")
+    catalog, findings = make(scale={"disc.png": (0.05, 0.06), "default": (0.1, 0.2)})
+    assert {f.scale for f in catalog.foregrounds} == {(0.1, 0.2)}
+    assert [finding.path.rpartition("/")[2] for finding in errors(findings)] == ["disc.png"]
 
 
 def test_metric_png_depth(make, depths):

@@ -143,6 +143,7 @@ def test_nothing_usable(assets: Path, tmp_path: Path) -> None:
     report = check(tmp_path / "empty", assets / "fg")
     assert (report.samples, report.backgrounds.reuse, report.foregrounds.reuse) == (0, 0, 0)
     assert "0 usable" in format_report(report)
+    assert [(found.severity, found.path) for found in report.findings] == [("error", str(tmp_path / "empty"))]
     with pytest.raises(QumadeError, match="missing"):
         check(tmp_path / "missing", assets / "fg")
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
-from qumade.viz.sheets import CELL, OUTLINE, UNKNOWN, SheetRow, contact_sheet, depth_legend, preview_dataset
+from qumade.viz.sheets import CELL, OUTLINE, UNKNOWN, SheetRow, contact_sheet, depth_legend, preview_dataset, save_sheet
 
 MakeDataset = Callable[..., Path]
 SavePicture = Callable[[Path, np.ndarray], None]
@@ -120,3 +120,11 @@ def test_the_legend_names_the_kind_and_metres_only_for_metric(kind: str | None, 
     assert words in depth_legend(kind)
     assert ("1/m" in depth_legend(kind)) == (kind == "metric")
     assert depth_legend(kind, "prior").endswith(", prior")
+
+
+def test_a_sheet_is_written_whole_or_not_at_all(tmp_path):
+    sheet = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    save_sheet(sheet, tmp_path / "sheet.png")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "sheet.png")), np.asarray(sheet))
+    with pytest.raises(QumadeError, match=rf"cannot write {tmp_path}/missing/sheet\.png"):
+        save_sheet(sheet, tmp_path / "missing" / "sheet.png")

@@ -9,16 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qumade.assets.stems import match_stems
-from qumade.depth.encoding import DepthKind
+from qumade.depth.codec import decode_depth
+from qumade.depth.encoding import KITTI_SCALE, METRES_16_BIT, DepthKind
 from qumade.errors import AssetError
 from qumade.io.decode import MAX_PIXELS, read_levels
 from qumade.io.files import open_regular
 from qumade.io.pictures import UnusablePicture
 
-__all__ = ["DEPTH_SCALE", "coarse_mean", "match_depths", "read_inverse_depth"]
-
-DEPTH_SCALE = 256.0
-"""Levels per metre in a 16-bit depth PNG: the KITTI convention. 0 is unknown, 65535 farther than the range."""
+__all__ = ["coarse_mean", "match_depths", "read_inverse_depth"]
 
 _SUFFIXES = (".png", ".npy")
 _MAX_NPY_BYTES = MAX_PIXELS * 8 + 4096
@@ -94,11 +92,8 @@ def _read_npy(path: Path) -> NDArray[np.float32]:
 def _read_png(path: Path) -> NDArray[np.float32]:
     codes = read_levels(path)
     if codes.dtype != np.uint16:
-        raise _unusable(path, "an 8-bit PNG", f"be 16-bit grey, metres x {DEPTH_SCALE:g}")
-    inverse_depth = np.full(codes.shape, np.nan, np.float32)
-    np.divide(np.float32(DEPTH_SCALE), codes.astype(np.float32), out=inverse_depth, where=codes > 0)
-    inverse_depth[codes == 65535] = 0.0
-    return inverse_depth
+        raise _unusable(path, "an 8-bit PNG", f"be 16-bit grey, metres x {KITTI_SCALE:g}")
+    return decode_depth(codes, METRES_16_BIT)
 
 
 def _unusable(path: Path, got: str, allowed: str) -> UnusablePicture:

@@ -12,7 +12,7 @@ from qumade.assets.reliefs import read_relief
 from qumade.assets.scan import Finding, ScannedForeground
 from qumade.assets.stems import match_stems
 from qumade.io.pictures import UnusablePicture, content_hash, printable
-from qumade.recipe import Recipe, for_file
+from qumade.recipe import Recipe, for_file, match_pattern
 
 __all__ = ["catalog_foregrounds"]
 
@@ -35,9 +35,6 @@ def catalog_foregrounds(
                 detail = f"{error.message}; the object is drawn flat"
                 findings.append(Finding("warning", "foreground", printable(scan.path), "relief", detail))
                 relief = None
-        scale = for_file(scan.name, recipe.scale)
-        if scale is None:
-            raise ValueError("a recipe's scale has a default")
         foreground = Foreground(
             name=scan.name,
             sha256=scan.sha256,
@@ -48,7 +45,7 @@ def catalog_foregrounds(
             split=None,
             contact=scan.contact,
             silhouette=scan.silhouette,
-            scale=scale,
+            scale=recipe.scale[match_pattern(scan.name, recipe.scale)],
             place=0 if scheme is None else scheme.place_of(recipe.place, scan.name),
             height_m=for_file(scan.name, recipe.height_m),
             mask_name=None if scan.mask is None else scan.mask.name,

@@ -77,6 +77,7 @@ def check(
     from qumade.recipe import recipe_from_dict
     from qumade.synth.check import check_assets, format_report
     from qumade.viz.ground_sheet import GroundRow, ground_row, ground_sheet
+    from qumade.viz.sheets import save_sheet
 
     flags = flag_values(fields, Recipe)
     given = recipe_fields("check", recipe, flags)
@@ -88,7 +89,7 @@ def check(
     )
     text = format_report(report)
     if rows:
-        ground_sheet(full_recipe, rows).save(sheet, "png")
+        save_sheet(ground_sheet(full_recipe, rows), sheet)
         text += f"\n\n{sheet.absolute()}"
     finish(json, report, text)
     return int(any(finding.severity == "error" for finding in report.findings))

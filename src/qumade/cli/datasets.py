@@ -96,6 +96,8 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
     count
         Number of samples.
     """
+    from qumade.viz.sheets import save_sheet
+
     if not path.exists():
         raise ConfigError(f"Invalid path: got nothing at {path.absolute()}; must be a recipe file or a dataset")
     if path.is_dir():
@@ -110,7 +112,7 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
         synthesizer = Synthesizer.from_recipe(path, progress=True)
         report_findings(synthesizer.findings)
         sheet = preview_recipe(synthesizer, count)
-    sheet.save(out, "png")
+    save_sheet(sheet, out)
     print(out.absolute())
 
 

@@ -1,6 +1,5 @@
 """Turns labelled photos into the two folders that a recipe needs: cut-outs, and backgrounds without the object."""
 
-import io
 import os
 import shutil
 from collections import Counter
@@ -11,9 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from tqdm.auto import tqdm
 
 from qumade.convert.cutouts import REASONS, Rules, cut_out, find_objects, rejection, things_in_front
@@ -21,8 +17,9 @@ from qumade.convert.importers.records import Labels, Record
 from qumade.convert.importers.writer import read_image
 from qumade.data.folder import FolderDataset
 from qumade.errors import ConfigError, DatasetError
+from qumade.io.encode import png_bytes
 from qumade.io.files import write_bytes
-from qumade.io.pictures import printable, read_picture
+from qumade.io.pictures import printable
 
 __all__ = ["CutoutSummary", "records_of_dataset", "write_cutouts"]
 
@@ -158,7 +155,7 @@ def _begin(folder: Path) -> Path:
 
 
 def _write_frame(record: Record, *, partials: list[Path], rules: Rules, max_share: float) -> _Frame:
-    image = read_image(record)
+    image, copied = read_image(record)
     shape = (image.shape[0], image.shape[1])
     labels = record.read_labels(shape)
     if labels.mask is None:
@@ -172,18 +169,10 @@ def _write_frame(record: Record, *, partials: list[Path], rules: Rules, max_shar
             rejected[reason] += 1
             continue
         kept += 1
-        write_bytes(partials[0] / f"{record.stem}-{kept:02d}.png", _png(cut_out(image, candidate)))
+        write_bytes(partials[0] / f"{record.stem}-{kept:02d}.png", png_bytes(cut_out(image, candidate)))
     free = float((labels.mask >= 128).mean()) <= max_share
     unlabelled = 0.0 if labels.ignore is None else float(labels.ignore.mean())
     background = free and unlabelled <= MAX_UNLABELLED
     if background and len(partials) > 1:
-        path = partials[1] / f"{record.stem}{record.suffix}"
-        copied = isinstance(record.image, Path) and record.image.suffix.lower() == record.suffix
-        write_bytes(path, read_picture(Path(str(record.image))) if copied else _png(image))
+        write_bytes(partials[1] / f"{record.stem}{record.suffix}", copied or png_bytes(image))
     return _Frame(kept, rejected, background)
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "png")
-    return buffer.getvalue()

@@ -1,6 +1,5 @@
 """Encodes drawn samples as the bytes of their files."""
 
-import io
 import struct
 import zlib
 from importlib.metadata import version
@@ -9,11 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, features
+from PIL import features
 
 from qumade.compose.sample import Sample
 from qumade.depth.codec import encode_depth
 from qumade.depth.encoding import DepthEncoding
+from qumade.io.encode import png_bytes
 from qumade.recipe import Recipe
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 _QUALITY = {"images": 90, "masks": 95, "depth": 95}
-_PNG_LEVEL = 1  # higher levels take several times as long and save a tenth of the size
+_PNG_LEVEL = 1
 
 
 class Encoded(NamedTuple):
@@ -67,7 +67,7 @@ def encode_sample(sample: Sample, depth: DepthEncoding | None, encoding: str) ->
             "masks": simplejpeg.encode_jpeg(sample.mask[..., None], _QUALITY["masks"], "GRAY", "444"),
         }
     else:
-        files = {"images": _png(sample.image), "masks": _png(sample.mask)}
+        files = {"images": png_bytes(sample.image, _PNG_LEVEL), "masks": png_bytes(sample.mask, _PNG_LEVEL)}
     encoded = Encoded({}, 0) if depth is None else encode_depth_file(sample.inverse_depth, depth, encoding)
     files |= encoded.files
     if sample.ignore is not None:
@@ -80,13 +80,7 @@ def encode_depth_file(inverse_depth: NDArray[np.float32], depth: DepthEncoding, 
     levels, clipped = encode_depth(inverse_depth, depth)
     if encoding == "jpeg":
         return Encoded({"depth": simplejpeg.encode_jpeg(levels[..., None], _QUALITY["depth"], "GRAY", "444")}, clipped)
-    return Encoded({"depth": _png(levels)}, clipped)
-
-
-def _png(pixels: NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "png", compress_level=_PNG_LEVEL)
-    return buffer.getvalue()
+    return Encoded({"depth": png_bytes(levels, _PNG_LEVEL)}, clipped)
 
 
 def _bilevel_png(pixels: NDArray[np.bool_]) -> bytes:

@@ -27,7 +27,7 @@ def encode_depth(inverse_depth: NDArray[np.float32], encoding: DepthEncoding) ->
     if isinstance(encoding.range, tuple):
         far, near = encoding.range
     else:
-        far, near = float(inverse_depth.min()), float(inverse_depth.max())
+        far, near = (float(f.reduce(inverse_depth, axis=None)) for f in (np.fmin, np.fmax))  # both skip NaN
         near = near if near > far else far + 1.0
     levels = np.empty(inverse_depth.shape, np.uint8 if encoding.bits == 8 else np.uint16)
     factor = np.float32(largest / (near - far))

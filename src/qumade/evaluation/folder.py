@@ -10,11 +10,12 @@ from qumade.data.dataset import SampleDataset
 from qumade.errors import ConfigError, DatasetError
 from qumade.evaluation.evaluation import Evaluation, evaluate, write_scores
 from qumade.evaluation.legacy_notebook import LegacyMetrics, LegacyScores, legacy_section
-from qumade.evaluation.panels import draw_rows, png, sheet, worst
+from qumade.evaluation.panels import draw_rows, sheet, worst
 from qumade.evaluation.report import Section, write_report
 from qumade.evaluation.summary import Group, check_share, selected, summarise
 from qumade.evaluation.targets import as_text, choose
 from qumade.extras import needs
+from qumade.io.encode import png_bytes
 from qumade.io.files import write_bytes
 from qumade.prediction.predictor import Predictor
 
@@ -88,7 +89,7 @@ def evaluate_into(
     if explain is not None:
         extra.append(explained(explain, evaluation, dataset))
     name = "network" if predictor.path is None else as_text(predictor.path.name)
-    worst_png = png(sheet(rows, f"{name} on {dataset.name}: the {len(rows)} worst pictures"))
+    worst_png = png_bytes(sheet(rows, f"{name} on {dataset.name}: the {len(rows)} worst pictures"))
     trained = ""
     if predictor.path is not None and data_path is not None and len(groups) > 1:
         trained = trained_elsewhere(predictor.path, data_path)

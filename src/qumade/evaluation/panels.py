@@ -25,7 +25,6 @@ __all__ = [
     "draw_rows",
     "headline_scores",
     "jpeg",
-    "png",
     "row_of",
     "sheet",
     "worst",
@@ -141,13 +140,6 @@ def jpeg(image: Image.Image) -> bytes:
     """Return a picture as the bytes of a JPEG file."""
     buffer = io.BytesIO()
     image.save(buffer, "jpeg", quality=88, subsampling=0)
-    return buffer.getvalue()
-
-
-def png(image: Image.Image) -> bytes:
-    """Return a picture as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    image.save(buffer, "png")
     return buffer.getvalue()
 
 

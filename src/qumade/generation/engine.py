@@ -29,6 +29,7 @@ from qumade.generation.journal import Journal, Results, concatenate, read_journa
 from qumade.generation.worker import DrawSamples, Work
 from qumade.generation.writers import FolderWriter, Writer
 from qumade.io.files import new_file, only_one, remove_temporary_files
+from qumade.plan.tables import REJECTIONS
 from qumade.recipe import Recipe
 from qumade.synth.synthesizer import Synthesizer
 
@@ -187,7 +188,7 @@ def _results_of_manifest(out: Path, most_objects: int) -> Iterator[Results]:
 def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn: int) -> Summary:
     """Plans all samples again, which is fast, and writes their rows in index order, in row groups of fixed length."""
     fallbacks, left_out = 0, 0
-    rejected = {"crop": 0}
+    rejected = dict.fromkeys(("crop", *REJECTIONS), 0)
     with (
         new_file(out / MANIFEST, durable=True) as file,
         pq.ParquetWriter(file, MANIFEST_SCHEMA, compression="zstd") as writer,
@@ -197,12 +198,11 @@ def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn
             plans = synthesizer.plan(part.indices)
             table = manifest_table(synthesizer, plans, part.visible_fraction, part.depth_clipped_px)
             writer.write_table(table, row_group_size=_ROW_GROUP)
-            fallbacks += int(plans.objects["fallback"].sum())
+            placed = np.arange(plans.objects.shape[1]) < plans.samples["count"][:, None]
+            fallbacks += int(plans.objects["fallback"][placed].sum())
             left_out += int((plans.samples["wanted"] - plans.samples["count"]).sum())
             rejected["crop"] += int(plans.samples["crops_rejected"].sum())
-            for name in plans.objects.dtype.names or ():
-                if name.startswith("rejected_"):
-                    reason = name.removeprefix("rejected_")
-                    rejected[reason] = rejected.get(reason, 0) + int(plans.objects[name].sum())
+            for reason in REJECTIONS:  # also of objects that found no place
+                rejected[reason] += int(plans.objects[f"rejected_{reason}"].sum())
     clipped = int(results.depth_clipped_px.sum())
     return Summary(out, len(results.indices), drawn, fallbacks, left_out, rejected, clipped)

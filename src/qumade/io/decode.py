@@ -20,14 +20,17 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from qumade.io.pictures import UnusablePicture, read_picture
 
 __all__ = [
     "MAX_PIXELS",
+    "Format",
     "decode_bilevel",
     "decode_grey",
     "decode_rgb",
@@ -41,24 +44,30 @@ __all__ = [
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before any memory is taken for their pixels."""
 
-Format = Literal["JPEG", "PNG", "WEBP"]
+Format = Literal["JPEG", "PNG", "WEBP", "BMP", "PPM"]
 Rotation = Literal["applied", "refused"]
 Level = TypeVar("Level", np.uint8, np.uint16)
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
 
 _COLOUR_TOLERANCE = 8  # levels between the channels of a grey picture that was saved as RGB: codecs round
-_READERS: dict[Format, type[ImageFile.ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile}
+_READERS: dict[Format, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "BMP": BmpImageFile,
+    "PPM": PpmImageFile,
+}
 _PNG_END = b"IEND\xaeB`\x82"
 _EXIF_ORIENTATION = 0x0112
 _MAY_BE_TURNED = re.compile(rb"Exif\0\0|eXIf|EXIF|[Oo]rientation")  # EXIF of the three formats, and XMP
 
 
-def decode_rgb(data: bytes, path: Path) -> NDArray[np.uint8]:
+def decode_rgb(data: bytes, path: Path, formats: tuple[Format, ...] = ("JPEG", "PNG")) -> NDArray[np.uint8]:
     """Decode the image of a sample, uint8 [H, W, 3]; grey becomes three equal channels. `path` is for messages.
 
-    JPEG or PNG, stored upright, of 8 bits, opaque. Raises UnusablePicture.
+    One of `formats`, stored upright, opaque; a PNG has 8 bits. Raises UnusablePicture.
     """
-    found = _format(data, path, ("JPEG", "PNG"))
+    found = _format(data, path, formats)
     if found == "PNG" and data[24:26] == b"\x10\x00":
         raise UnusablePicture(path, "type", "a 16-bit picture", "be 8-bit colour or grey")
     rgb, alpha = _rgba(data, path, found, "refused")
@@ -171,6 +180,10 @@ def _format(data: bytes, path: Path, allowed: tuple[Format, ...] = ("JPEG", "PNG
         found = "PNG"
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         found = "WEBP"
+    elif data.startswith(b"BM"):
+        found = "BMP"
+    elif re.match(rb"P[1-6]\s", data):
+        found = "PPM"
     wanted = f"be a whole {' or '.join(allowed)} picture"
     if not data:
         raise UnusablePicture(path, "empty", "an empty file", wanted)

@@ -131,10 +131,13 @@ def only_one(folder: Path, doing: str) -> Iterator[None]:
     killed."""
     opened = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise QumadeError(
+                f"Invalid --out: another process is {doing} into {folder}; wait for it or stop it"
+            ) from None
         yield
-    except BlockingIOError:
-        raise QumadeError(f"Invalid --out: another process is {doing} into {folder}; wait for it or stop it") from None
     finally:
         os.close(opened)
 

@@ -1,7 +1,6 @@
 """The files of `qumade predict`: mask, depth and views of them for every picture, and one predictions.json."""
 
 import functools
-import io
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from qumade.depth.codec import encode_depth
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import AssetError, RunError
 from qumade.io.decode import read_rgb
+from qumade.io.encode import png_bytes
 from qumade.io.files import only_one, read_bytes, write_bytes
 from qumade.io.pictures import UnusablePicture, list_pictures, printable
 from qumade.models.config import TASKS, Task
@@ -40,7 +40,7 @@ SHEET_SIDES = (240, 480)  # px, of the longer side of each cell: enlarged to abo
 SHEET_GAP = 6
 PAPER = (250, 250, 248)
 MAX_STEM_BYTES = 229  # so that the longest name, while it is written, has the 255 that file systems allow
-FASTEST = 1  # PNG's levels of compression beyond it take several times as long and save little
+FASTEST = 1
 
 
 @dataclass(frozen=True)
@@ -274,12 +274,9 @@ def _write(
     config = predictor.config
     entries: dict[str, dict[str, Any]] = {}
     for name in only:
-        stream = io.BytesIO()
-        draw(image, prediction, name, config.inverse_depth_limits, config.trained_tasks).save(
-            stream, "png", compress_level=FASTEST
-        )
+        drawn = draw(image, prediction, name, config.inverse_depth_limits, config.trained_tasks)
         file = f"{path.stem}_{name}.png"
-        write_bytes(out / file, stream.getvalue())
+        write_bytes(out / file, png_bytes(drawn, FASTEST))
         entries[name] = {"file": file}
         if name == "depth":
             entries[name] |= {

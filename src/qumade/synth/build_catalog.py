@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -14,7 +15,7 @@ from qumade.assets.foregrounds import catalog_foregrounds
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.scan import Finding, ScannedBackground, ScannedForeground, scan_backgrounds, scan_foregrounds
 from qumade.errors import AssetError, ConfigError
-from qumade.io.pictures import printable
+from qumade.io.pictures import list_pictures, printable
 from qumade.plan.planner import backgrounds_without_ground
 from qumade.plan.random_numbers import Stream
 from qumade.plan.splits import assign_splits
@@ -52,7 +53,7 @@ def build_catalog(recipe: Recipe, *, strict: bool = False, progress: bool = Fals
     inventory = take_inventory(recipe, progress=progress)
     errors = inventory.errors
     if strict and errors:
-        raise AssetError(str(errors[0]))
+        raise AssetError(f"Invalid {errors[0].kind}: {errors[0].path}: {errors[0].detail}")
     if inventory.catalog is None:
         empty = recipe.foregrounds if inventory.cutouts == () else recipe.backgrounds
         first = next((f"; the first: {error}" for error in errors if Path(error.path).parent == empty), "")
@@ -76,8 +77,8 @@ def take_inventory(
     photos, findings = scan_backgrounds(recipe.backgrounds, workers=workers, progress=progress)
     cutouts, more = scan_foregrounds(recipe.foregrounds, recipe.masks, workers=workers, progress=progress)
     findings += more
-    _refuse_idle_keys(recipe, [photo.name for photo in photos], ("horizon", "camera_height_m"), recipe.backgrounds)
-    _refuse_idle_keys(recipe, [cutout.name for cutout in cutouts], ("scale", "place", "height_m"), recipe.foregrounds)
+    _refuse_idle_keys(recipe, recipe.backgrounds, ("horizon", "camera_height_m"))
+    _refuse_idle_keys(recipe, recipe.foregrounds, ("scale", "place", "height_m"))
     backgrounds, kind = catalog_backgrounds(recipe, photos, scheme, findings, progress=progress, look=look)
     foregrounds = catalog_foregrounds(recipe, cutouts, scheme, findings)
     source: DepthSource = "prior" if recipe.depths is None else "depths"
@@ -158,16 +159,19 @@ def _assumptions(recipe: Recipe, catalog: Catalog) -> Iterable[Finding]:
         yield Finding("warning", "foreground", printable(recipe.reliefs), "relief", detail)
 
 
-def _refuse_idle_keys(recipe: Recipe, names: Sequence[str], fields: Sequence[str], folder: Path) -> None:
-    """Raises QumadeError for a key that matches no file: it is a typo that would go unnoticed."""
+def _refuse_idle_keys(recipe: Recipe, folder: Path, fields: Sequence[str]) -> None:
+    """Raises QumadeError for a key that no file of the folder takes, usable or not: it is a mistake that would go
+    unnoticed."""
+    names = [path.name for path in list_pictures(folder)]
     for field in fields:
         table = getattr(recipe, field)
-        used = {match_pattern(name, table) for name in names}
-        for key in table:
-            if key != DEFAULT and key not in used:
-                near = difflib.get_close_matches(key, names, n=1, cutoff=0.3)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
+        for key in sorted(set(table) - {match_pattern(name, table) for name in names} - {DEFAULT}):
+            start = f"Invalid {field}: got {key!r}, which matches no image in {printable(folder)}"
+            other = next((match_pattern(name, table) for name in names if fnmatchcase(name, key)), None)
+            if other is not None:
                 raise ConfigError(
-                    f"Invalid {field}: got {key!r}, which matches no image in {printable(folder)}; must be a file name "
-                    f"or a pattern that matches one{hint}"
+                    f"{start} that {other!r} does not match before it; must come before {other!r}, or be left out"
                 )
+            near = difflib.get_close_matches(key, names, n=1, cutoff=0.3)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{start}; must be a file name or a pattern that matches one{hint}")

@@ -93,7 +93,7 @@ def check_assets(
     reuse = drawn * recipe.per_pair, len(photos) * recipe.per_pair
     photo_report = _folder_report(recipe.backgrounds, "background", photos, photo_groups, reuse[0], findings)
     cutout_report = _folder_report(recipe.foregrounds, "foreground", cutouts, cutout_groups, reuse[1], findings)
-    findings += _overused(photo_report, "background") + _overused(cutout_report, "foreground")
+    findings += _of_folder(photo_report, "background") + _of_folder(cutout_report, "foreground")
     order = ["background", "foreground", "mask", "error", "warning", "info"]
     findings.sort(key=lambda found: (order.index(found.kind), order.index(found.severity), found.path, found.reason))
     return AssetReport(
@@ -205,8 +205,10 @@ def _enlarged(photo: ScannedBackground, size: tuple[int, int], smallest_crop: fl
     return [Finding("warning", "background", printable(photo.path), "enlarged", f"{detail} for {size[0]}x{size[1]}")]
 
 
-def _overused(folder: FolderReport, kind: Kind) -> list[Finding]:
-    """Returns one warning for the folder: all assets of a folder are used equally often."""
+def _of_folder(folder: FolderReport, kind: Kind) -> list[Finding]:
+    """Returns the finding about a folder as a whole: all its assets are used equally often."""
+    if not folder.usable:
+        return [Finding("error", kind, folder.folder, "nothing-usable", "has no usable image; must have one")]
     if folder.reuse <= MAX_REUSE:
         return []
     detail = f"each is used in {folder.reuse:,} samples, more than {MAX_REUSE:,}: add {kind}s or lower per_pair"

@@ -16,8 +16,9 @@ from qumade.io.files import read_bytes, write_bytes
 from qumade.models.config import NetworkConfig
 from qumade.training.run_folder import RunFolder, write_results
 from qumade.training.runtime import console
-from qumade.viz.batch_sheet import batch_sheet, predicted, save_sheet, sheet_tensor
+from qumade.viz.batch_sheet import batch_sheet, predicted, sheet_tensor
 from qumade.viz.curves import draw_curves
+from qumade.viz.sheets import save_sheet
 
 __all__ = ["Report", "epoch_line"]
 

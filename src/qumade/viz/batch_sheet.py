@@ -1,8 +1,6 @@
 """Contact sheets of batches and predictions."""
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,11 +9,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from qumade.data.loader import Batch
-from qumade.io.files import write_bytes
 from qumade.models.config import NetworkConfig, Task
 from qumade.viz.sheets import SheetRow, contact_sheet, depth_legend
 
-__all__ = ["batch_sheet", "predicted", "save_sheet", "sheet_tensor"]
+__all__ = ["batch_sheet", "predicted", "sheet_tensor"]
 
 UNKNOWN_GREY = 96
 
@@ -54,13 +51,6 @@ def predicted(network: nn.Module, batch: Batch, trained_tasks: Sequence[Task]) -
         mask if "mask" in trained_tasks else unknown,
         inverse_depth if "depth" in trained_tasks else unknown,
     )
-
-
-def save_sheet(sheet: Image.Image, path: Path) -> None:
-    """Write a sheet as PNG, atomically."""
-    buffer = io.BytesIO()
-    sheet.save(buffer, "png")
-    write_bytes(path, buffer.getvalue())
 
 
 def sheet_tensor(sheet: Image.Image) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -10,8 +11,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 from qumade.data.folder import FolderDataset
 from qumade.errors import DatasetError
+from qumade.io.encode import png_bytes
+from qumade.io.files import write_bytes
 
-__all__ = ["SheetRow", "coloured_depth", "contact_sheet", "depth_legend", "fitted_text", "preview_dataset"]
+__all__ = [
+    "SheetRow",
+    "coloured_depth",
+    "contact_sheet",
+    "depth_legend",
+    "fitted_text",
+    "preview_dataset",
+    "save_sheet",
+]
 
 CELL = 192  # side of the square that each image is fitted into, in pixels
 SHEET_WIDTH = 1840
@@ -31,6 +42,11 @@ class SheetRow:
     mask: NDArray[np.uint8] | None
     inverse_depth: NDArray[np.float32] | None
     caption: str
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    """Write a sheet as PNG, atomically. Raises QumadeError if it cannot be written."""
+    write_bytes(path, png_bytes(sheet))
 
 
 def contact_sheet(

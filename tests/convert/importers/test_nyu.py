@@ -36,7 +36,7 @@ def test_frames_are_upright_and_depth_is_in_metres(root: Path, tmp_path: Path) -
     assert [each.stem for each in source.records] == ["nyu_0001", "nyu_0002"]
     assert source.folders == ("depth",)
     for number, record in enumerate(source.records):
-        np.testing.assert_array_equal(read_image(record), IMAGES[..., number])
+        np.testing.assert_array_equal(read_image(record)[0], IMAGES[..., number])
         np.testing.assert_allclose(record.read_labels((4, 5)).inverse_depth, 1 / DEPTHS[..., number], rtol=1e-6)
     write_import(source, tmp_path / "out", workers=1, progress=False)
     dataset = open_dataset(tmp_path / "out")

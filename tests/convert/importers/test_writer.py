@@ -9,11 +9,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from qumade.convert.importers.records import METRES, Labels, Record, Source
+from qumade.convert.importers.records import Labels, Record, Source
 from qumade.convert.importers.writer import write_import
 from qumade.data.folder import FolderDataset
 from qumade.data.opening import open_dataset
 from qumade.data.statistics import statistics
+from qumade.depth.encoding import METRES_16_BIT
 from qumade.errors import QumadeError
 from qumade.viz.placements import has_placements, write_placements
 from qumade.viz.sheets import preview_dataset
@@ -37,7 +38,7 @@ def make_source(root: Path, names: tuple[str, ...] = ("a.jpg", "b.png", "c.bmp")
         Image.fromarray(pixels).save(root / name)
         split = ("train", "val", "")[number % 3]
         records.append(Record(Path(name).stem, split, root / name, name, labels_of))
-    defaults = {"folders": ("masks", "depth", "ignore"), "classes": ("car",), "depth": METRES}
+    defaults = {"folders": ("masks", "depth", "ignore"), "classes": ("car",), "depth": METRES_16_BIT}
     return Source("some", root, tuple(records), **(defaults | fields))
 
 
@@ -62,6 +63,25 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.png"):
         assert (tmp_path / "out" / "images" / name).read_bytes() == (tmp_path / "in" / name).read_bytes()
     assert (tmp_path / "out" / "images" / "c.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["a.bmp", "a.ppm", "a.webp"])
+def test_an_image_of_another_format_becomes_png(tmp_path: Path, name: str) -> None:
+    source = make_source(tmp_path / "in", (name,))
+    write(source, tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out")
+    assert dataset.path("images", 0).name == "a.png"
+    with Image.open(tmp_path / "in" / name) as picture:
+        np.testing.assert_array_equal(dataset.read_image(0), np.asarray(picture.convert("RGB")))
+
+
+def test_a_turned_image_is_refused(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "in", ("a.webp",))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (10, 8)).save(tmp_path / "in" / "a.webp", exif=turned)
+    with pytest.raises(QumadeError, match=r"a\.webp.*upright"):
+        write(source, tmp_path / "out")
 
 
 def test_the_manifest_has_one_row_per_sample_and_keeps_splits(tmp_path: Path) -> None:
@@ -89,7 +109,7 @@ def test_common_size_and_suffix_are_recorded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folders", [("masks",), ("depth",), ("masks", "ignore"), ("masks", "depth")])
 def test_missing_labels_of_a_dataset_have_no_folder(tmp_path: Path, folders: tuple[str, ...]) -> None:
-    depth = METRES if "depth" in folders else None
+    depth = METRES_16_BIT if "depth" in folders else None
     write(make_source(tmp_path / "in", folders=folders, depth=depth), tmp_path / "out")
     dataset = open_dataset(tmp_path / "out")
     assert set(dataset.suffixes) == {"images", *folders}

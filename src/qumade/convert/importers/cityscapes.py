@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.convert.importers.records import (
-    METRES,
     ClassIds,
     Labels,
     Record,
@@ -28,6 +27,7 @@ from qumade.convert.importers.records import (
     require_size,
 )
 from qumade.convert.importers.street_classes import instances_of, street_classes
+from qumade.depth.encoding import METRES_16_BIT
 from qumade.errors import DatasetError
 from qumade.io.decode import decode_grey
 from qumade.io.files import read_bytes
@@ -63,7 +63,7 @@ def read_cityscapes(root: Path, classes: Collection[str] = ("car",)) -> Source:
             records.append(Record(stem, split, image, image.relative_to(root).as_posix(), read))
     found = require_records(records, root, "leftImg8bit/SPLIT/CITY with gtFine/SPLIT/CITY (*_labelIds.png)")
     folders = ("masks", "depth", "ignore") if has_depth else ("masks", "ignore")
-    return Source("cityscapes", root, found, folders, tuple(classes), METRES if has_depth else None)
+    return Source("cityscapes", root, found, folders, tuple(classes), METRES_16_BIT if has_depth else None)
 
 
 def _read(

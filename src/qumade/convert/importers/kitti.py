@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from qumade.convert.importers.records import (
-    METRES,
     Labels,
     Record,
     Source,
@@ -17,6 +16,7 @@ from qumade.convert.importers.records import (
     pictures_by_stem,
     require_records,
 )
+from qumade.depth.encoding import KITTI_SCALE, METRES_16_BIT
 from qumade.errors import ConfigError, DatasetError
 from qumade.io.pictures import printable
 
@@ -41,7 +41,7 @@ def read_kitti(root: Path, classes: Collection[str] = ()) -> Source:
     if classes:
         raise ConfigError(f"Invalid --class: got {', '.join(classes)}; must not be given: KITTI depth has no masks")
     records = [*_drives(root), *_selection(root), *_plain(root)]
-    return Source("kitti", root, require_records(records, root, LAYOUT), ("depth",), depth=METRES)
+    return Source("kitti", root, require_records(records, root, LAYOUT), ("depth",), depth=METRES_16_BIT)
 
 
 def _drives(root: Path) -> Iterator[Record]:
@@ -93,4 +93,4 @@ def _record(root: Path, stem: str, split: str, image: Path | None, depth: Path) 
 
 
 def _read(depth: Path, shape: tuple[int, int]) -> Labels:
-    return Labels(inverse_depth=metric_depth(depth, shape, 256.0))
+    return Labels(inverse_depth=metric_depth(depth, shape, KITTI_SCALE))

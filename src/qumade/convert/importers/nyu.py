@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from scipy.io import loadmat
 
 from qumade.convert.importers.records import (
-    METRES,
     ClassIds,
     Labels,
     Record,
@@ -26,6 +25,7 @@ from qumade.convert.importers.records import (
     labels_of_ids,
     require_records,
 )
+from qumade.depth.encoding import METRES_16_BIT
 from qumade.errors import DatasetError
 from qumade.extras import needs
 from qumade.io.decode import MAX_PIXELS
@@ -72,7 +72,7 @@ def read_nyu(root: Path, classes: Collection[str] = ()) -> Source:
         for number in range(1, frames + 1)
     ]
     folders = ("masks", "depth", "ignore") if classes else ("depth",)
-    return Source("nyu", path.parent, require_records(records, root, FILE), folders, tuple(classes), METRES)
+    return Source("nyu", path.parent, require_records(records, root, FILE), folders, tuple(classes), METRES_16_BIT)
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.label_names import label_table
 from qumade.convert.importers.records import (
-    METRES,
     ClassIds,
     Labels,
     Record,
@@ -23,7 +23,8 @@ from qumade.convert.importers.records import (
     require_records,
     require_size,
 )
-from qumade.depth.encoding import DepthEncoding, DepthKind
+from qumade.depth.codec import decode_depth
+from qumade.depth.encoding import KITTI_SCALE, METRES_16_BIT, DepthEncoding, DepthKind
 from qumade.errors import ConfigError, DatasetError
 from qumade.io.decode import decode_grey
 from qumade.io.pictures import printable, read_picture
@@ -40,7 +41,7 @@ def read_pairs(
     *,
     label_names: str | Path | None = None,
     depth_kind: DepthKind = "metric",
-    depth_scale: float = 256.0,
+    depth_scale: float = KITTI_SCALE,
 ) -> Source:
     """Return the images of a folder that have a mask and depth of equal stem, as far as these folders are given.
 
@@ -73,7 +74,7 @@ def read_pairs(
     found = require_records(records, root, f"images in {root / images} with labels of equal stems")
     folders = tuple(name for name, part in (("masks", masks), ("depth", depth), ("ignore", ids)) if part is not None)
     code = (
-        METRES
+        METRES_16_BIT
         if depth_kind == "metric"
         else DepthEncoding(kind=depth_kind, source="dataset", code="inverse", bits=16, range=(0.0, 1.0))
     )
@@ -98,7 +99,7 @@ def _read(
     if mask is not None:
         labels = Labels(mask=_coverage(mask, shape)) if ids is None else labels_of_ids(read_ids(mask, shape), ids)
     if depth is not None:
-        inverse = metric_depth(depth, shape, scale) if kind == "metric" else _codes(depth, shape)
+        inverse = metric_depth(depth, shape, scale) if kind == "metric" else _relative_depth(depth, shape)
         labels = replace(labels, inverse_depth=inverse)
     return labels
 
@@ -113,7 +114,8 @@ def _coverage(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
     return mask.astype(np.uint8, copy=False)
 
 
-def _codes(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
+def _relative_depth(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     codes = decode_grey(read_picture(path), path)
     require_size(codes.shape, shape, path)
-    return codes.astype(np.float32) / np.float32(np.iinfo(codes.dtype).max)
+    bits: Literal[8, 16] = 8 if codes.dtype == np.uint8 else 16
+    return decode_depth(codes, DepthEncoding(code="inverse", bits=bits, range=(0.0, 1.0)))

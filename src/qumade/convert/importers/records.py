@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.labels import read_labels as read_label_map
-from qumade.depth.encoding import DepthEncoding
+from qumade.depth.codec import decode_depth
+from qumade.depth.encoding import METRES_16_BIT, DepthEncoding
 from qumade.errors import ConfigError, DatasetError
 from qumade.io.decode import decode_grey
 from qumade.io.pictures import printable, read_picture
 
 __all__ = [
     "IMAGE_SUFFIXES",
-    "METRES",
     "ClassIds",
     "Labels",
     "Record",
@@ -34,8 +34,6 @@ __all__ = [
 
 COPIED_SUFFIXES = (".jpg", ".jpeg", ".png")
 IMAGE_SUFFIXES = (*COPIED_SUFFIXES, ".bmp", ".ppm", ".webp")  # the others become PNG
-METRES = DepthEncoding(kind="metric", source="dataset", code="metres", bits=16, depth_scale=256.0)
-"""Code of metric depth: metres x 256 in 16 bits, the convention of KITTI."""
 
 Table = Mapping[str, tuple[int, ...]]
 
@@ -127,16 +125,15 @@ def read_ids(path: Path, shape: tuple[int, int]) -> NDArray[np.int32]:
 
 
 def metric_depth(path: Path, shape: tuple[int, int], scale: float) -> NDArray[np.float32]:
-    """Return inverse depth in 1/m, float32 [H, W], of a 16-bit PNG of metres x `scale`: NaN where the PNG is 0."""
+    """Return inverse depth in 1/m, float32 [H, W], of a 16-bit PNG of metres x `scale`: NaN where the PNG is 0, and 0
+    where it is 65535, which means farther than the range."""
     codes = decode_grey(read_picture(path), path)
     require_size(codes.shape, shape, path)
     if codes.dtype != np.uint16:
         raise DatasetError(
             f"Invalid depth: got 8 bits in {printable(path)}; must be a 16-bit PNG of metres x {scale:g}"
         )
-    with np.errstate(divide="ignore"):
-        inverse = np.float32(scale) / codes.astype(np.float32)
-    return np.where(codes == 0, np.float32(np.nan), inverse)
+    return decode_depth(codes, METRES_16_BIT.model_copy(update={"depth_scale": scale}))
 
 
 def require_size(found: tuple[int, ...], shape: tuple[int, int], path: Path) -> None:

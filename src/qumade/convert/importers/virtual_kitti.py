@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.convert.importers.records import (
-    METRES,
     ClassIds,
     Labels,
     Record,
@@ -28,6 +27,7 @@ from qumade.convert.importers.records import (
     require_records,
     require_size,
 )
+from qumade.depth.encoding import METRES_16_BIT
 from qumade.errors import DatasetError
 from qumade.io.decode import decode_rgb
 from qumade.io.files import read_bytes
@@ -56,7 +56,7 @@ COLOURS = {
 IN_FRONT = ("TrafficSign", "TrafficLight", "Pole", "GuardRail")
 MAX_COLOURS_BYTES = 1 << 16
 SCALE = 100.0
-FARTHEST = 65535
+NO_CLASS = -1
 
 
 def read_virtual_kitti(root: Path, classes: Collection[str] = ("car",)) -> Source:
@@ -85,7 +85,7 @@ def read_virtual_kitti(root: Path, classes: Collection[str] = ("car",)) -> Sourc
     found = require_records(records if has_masks or has_depth else [], root, "SceneNN/VARIATION/frames/rgb/Camera_N")
     folders = (("masks", "ignore") if has_masks else ()) + (("depth",) if has_depth else ())
     chosen = tuple(classes) if has_masks else ()
-    return Source("virtual_kitti", root, found, folders, chosen, METRES if has_depth else None)
+    return Source("virtual_kitti", root, found, folders, chosen, METRES_16_BIT if has_depth else None)
 
 
 def _class_ids(colours: dict[str, tuple[int, int, int]], classes: Collection[str], root: Path) -> ClassIds:
@@ -93,7 +93,7 @@ def _class_ids(colours: dict[str, tuple[int, int, int]], classes: Collection[str
     chosen = choose_classes(table, [name.lower() for name in classes], root)
     in_front = frozenset(number for name in IN_FRONT for number in table.get(name.lower(), ()))
     names = list(colours)
-    unlabelled = {names.index("Undefined")} if "Undefined" in names else set()
+    unlabelled = {NO_CLASS, names.index("Undefined")} if "Undefined" in names else {NO_CLASS}
     return ClassIds(chosen, frozenset(unlabelled), in_front)
 
 
@@ -129,22 +129,19 @@ def _read(
     if segmentation is not None and classes is not None:
         ids = _ids_of_colours(segmentation, shape, colours)
         labels = labels_of_ids(ids, classes)
-        labels = replace(labels, ignore=(ids < 0) | np.isin(ids, list(classes.unlabelled)))
         if instance is not None:  # palette indices: 0 for none, otherwise track number + 1
             labels = replace(labels, instances=read_ids(instance, shape))
     if depth is not None:
-        inverse = metric_depth(depth, shape, SCALE)
-        farthest = np.float32(SCALE) / np.float32(FARTHEST)
-        labels = replace(labels, inverse_depth=np.where(inverse <= farthest, np.float32(0), inverse))
+        labels = replace(labels, inverse_depth=metric_depth(depth, shape, SCALE))
     return labels
 
 
 def _ids_of_colours(path: Path, shape: tuple[int, int], colours: dict[str, tuple[int, int, int]]) -> NDArray[np.int32]:
-    """Return the class number of each pixel, -1 for colours of no class."""
+    """Return the class number of each pixel, NO_CLASS for colours of no class."""
     rgb = decode_rgb(read_picture(path), path).astype(np.int32)
     require_size(rgb.shape, shape, path)
     packed = (rgb[:, :, 0] << 16) | (rgb[:, :, 1] << 8) | rgb[:, :, 2]
-    ids = np.full(shape, -1, np.int32)
+    ids = np.full(shape, NO_CLASS, np.int32)
     for number, (red, green, blue) in enumerate(colours.values()):
         ids[packed == (red << 16 | green << 8 | blue)] = number
     return ids

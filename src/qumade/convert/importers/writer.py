@@ -20,15 +20,15 @@ from qumade.convert.importers.records import Labels, Record, Source
 from qumade.data.manifest import IMPORT_SCHEMA, MANIFEST
 from qumade.data.metadata import begun_metadata, write_metadata
 from qumade.depth.codec import encode_depth
-from qumade.errors import DatasetError
-from qumade.io.decode import MAX_PIXELS, decode_rgb
+from qumade.io.decode import Format, decode_rgb
+from qumade.io.encode import png_bytes
 from qumade.io.files import remove_temporary_files, write_bytes
-from qumade.io.pictures import printable, read_picture
+from qumade.io.pictures import read_picture
 
 __all__ = ["ImportSummary", "read_image", "write_import"]
 
 PNG_LEVEL = 1
-CONVERTED = ("BMP", "PPM", "WEBP")
+CONVERTED: tuple[Format, ...] = ("BMP", "PPM", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -70,38 +70,15 @@ def write_import(source: Source, out: Path, *, workers: int | None = None, progr
     return ImportSummary(summary.root, summary.samples, written, summary.splits, folders)
 
 
-def read_image(record: Record) -> NDArray[np.uint8]:
-    """Return a record's image, uint8 [H, W, 3]. Raises QumadeError naming a file that is torn or of another format."""
+def read_image(record: Record) -> tuple[NDArray[np.uint8], bytes | None]:
+    """Return a record's image, uint8 [H, W, 3], and the bytes of its file if a dataset copies it: None where the image
+    must become PNG. Raises QumadeError naming a file that is torn or of another format."""
     if not isinstance(record.image, Path):
-        return record.image()
+        return record.image(), None
     data = read_picture(record.image)
-    return _decode(data, record)
-
-
-def _decode(data: bytes, record: Record) -> NDArray[np.uint8]:
-    path = record.image
-    if not isinstance(path, Path):
-        raise TypeError("a record without a file")
-    if path.suffix.lower() == record.suffix:
-        return decode_rgb(data, path)
-    try:
-        with Image.open(io.BytesIO(data), formats=CONVERTED) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise DatasetError(
-                    f"Invalid picture: got {picture.width}x{picture.height} pixels in {printable(path)}; "
-                    f"must be at most {MAX_PIXELS} pixels"
-                )
-            if picture.mode not in ("1", "L", "P", "RGB"):
-                wanted = "8-bit colour or grey"
-                raise DatasetError(f"Invalid picture: got mode {picture.mode} in {printable(path)}; must be {wanted}")
-            return np.asarray(picture.convert("RGB"))
-    except DatasetError:
-        raise
-    except Exception as error:  # a hostile file can make Pillow raise anything
-        wanted = "a whole picture"
-        raise DatasetError(
-            f"Invalid picture: got {type(error).__name__} in {printable(path)}; must be {wanted}"
-        ) from error
+    if record.image.suffix.lower() == record.suffix:
+        return decode_rgb(data, record.image), data
+    return decode_rgb(data, record.image, CONVERTED), None
 
 
 def _write_records(source: Source, out: Path, workers: int, progress: bool) -> tuple[set[tuple[int, int]], int]:
@@ -126,17 +103,13 @@ def _write_record(record: Record, source: Source, out: Path) -> tuple[tuple[int,
     if all(path.is_file() for path in (*paths.values(), image_path)):
         with Image.open(image_path) as picture:  # reads only the header
             return picture.size, False
-    if isinstance(record.image, Path):
-        data = read_picture(record.image)
-        image = _decode(data, record)
-        copied = record.image.suffix.lower() == record.suffix
-    else:
-        data, image, copied = b"", record.image(), False
+    image, copied = read_image(record)
     shape = image.shape[:2]
     labels = record.read_labels((shape[0], shape[1]))
     for folder, path in paths.items():
-        write_bytes(path, _png(_pixels(folder, labels, source, shape)))
-    write_bytes(image_path, data if copied else _png(image))  # last: an existing image implies that its labels exist
+        write_bytes(path, png_bytes(_pixels(folder, labels, source, shape), PNG_LEVEL))
+    # Last: an existing image implies that its labels exist.
+    write_bytes(image_path, copied or png_bytes(image, PNG_LEVEL))
     return (shape[1], shape[0]), True
 
 
@@ -150,12 +123,6 @@ def _pixels(folder: str, labels: Labels, source: Source, shape: tuple[int, ...])
     if folder == "masks":
         return np.zeros(shape, np.uint8) if labels.mask is None else labels.mask
     return np.zeros(shape, bool) if labels.ignore is None else labels.ignore
-
-
-def _png(pixels: NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "png", compress_level=PNG_LEVEL)
-    return buffer.getvalue()
 
 
 def _metadata(source: Source, out: Path, folders: tuple[str, ...]) -> dict[str, Any]:

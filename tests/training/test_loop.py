@@ -55,7 +55,9 @@ while True:
 def config(tmp_path_factory, toy_dataset):
     """Three epochs of four steps on a small dataset, and two steps more."""
     data = toy_dataset(tmp_path_factory.mktemp("data") / "toy")
-    return TrainConfig(data=data, size=(32, 32), batch_size=4, steps=14, epoch_steps=4, lr=0.01, val_limit=4)
+    return TrainConfig(
+        data=data, size=(32, 32), batch_size=4, steps=14, epoch_steps=4, lr=0.01, val_limit=4, pretrained="none"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def test_a_run_folder_explains_itself(whole):
     folder = RunFolder(whole)
     assert {path.name for path in whole.iterdir() if not path.name.startswith("events.out.tfevents")} == {
         "config.yaml", "results.csv", "curves.png", "train_batch.png", "val_labels.png", "val_pred.png", "weights",
-        "checkpoint", "environment.json",
+        "checkpoint", "environment.json", "encoder.json",
     }  # fmt: skip
     rows = read_results(folder.results)
     assert [row["step"] for row in rows] == [4, 8, 12, 14] and [row["epoch"] for row in rows] == [1, 2, 3, 4]
@@ -103,6 +105,7 @@ def test_a_run_folder_explains_itself(whole):
     assert last["step"] == 14 and last["network"]["depth_kind"] == "scaled"
     scores = [row["score"] for row in rows]
     assert best["epoch"] == scores.index(max(scores)) + 1
+    assert json.loads(folder.encoder.read_text()) == {"encoder": "slim_resnet18d", "pretrained": None}
     network = load_network(whole, "last")
     averaged, _ = read_tensors(folder.weights("last"))
     assert not network.training and all(torch.equal(network.state_dict()[name], averaged[name]) for name in averaged)
@@ -315,19 +318,17 @@ def test_the_pictures_of_a_training_that_stops_early_are_of_its_last_epoch(confi
 
 
 @pytest.mark.slow
-def test_weights_are_fetched_for_a_new_training_only(config, tmp_path, monkeypatch, plain):
-    given, new_trainer = [], loop.new_trainer
-
-    def noted(setup, **options):
-        given.append(options["resumed"])
-        return new_trainer(setup, **options)
-
-    monkeypatch.setattr(loop, "new_trainer", noted)
+def test_a_run_from_pretrained_weights_resumes_without_them(config, tmp_path, monkeypatch, plain, pretrained_package):
+    config = config.model_copy(update={"pretrained": "auto", "steps": 4, "epoch_steps": 2, "encoder_frozen": 3})
+    whole = train(config, tmp_path / "whole", **QUIET)
     with monkeypatch.context() as patch, pytest.raises(Kill):
         patch.setattr(loop, "_end_epoch", lambda *_: _raise(Kill))
         train(config, tmp_path / "run", **QUIET)
-    train(config.model_copy(update={"steps": None}), tmp_path / "run", **QUIET)
-    assert given == [False, True]
+    monkeypatch.setattr("qumade.models.encoders._PACKAGES", {})
+    assert same_state(train(config, tmp_path / "run", **QUIET), whole)
+    noted = json.loads(RunFolder(tmp_path / "run").encoder.read_text())
+    assert noted["encoder"] == pretrained_package and noted["pretrained"]["licence"] == "Apache-2.0"
+    assert load_network(tmp_path / "run").config.encoder == pretrained_package
 
 
 @pytest.mark.parametrize(("device", "kept"), [("cpu", "cpu"), ("mps", "cpu")])

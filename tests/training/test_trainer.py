@@ -6,9 +6,6 @@ import torch
 from torch import nn
 
 from qumade.errors import QumadeError
-from qumade.models.config import NetworkConfig
-from qumade.models.network import build_network
-from qumade.training import trainer as module
 from qumade.training.config import TrainConfig
 from qumade.training.data_setup import open_setup
 from qumade.training.gradient import MicroBatches, WholeBatch
@@ -127,8 +124,8 @@ def config(tmp_path_factory, toy_dataset):
     return TrainConfig(data=data, size=(32, 32), batch_size=4, steps=8, val_limit=5)
 
 
-def trainer_of(config, processes=1, **options):
-    return new_trainer(open_setup(config, _accelerator(processes), workers=0), **options)
+def trainer_of(config, processes=1):
+    return new_trainer(open_setup(config, _accelerator(processes), workers=0))
 
 
 def _accelerator(processes):
@@ -236,17 +233,19 @@ def test_a_sample_that_is_normalised_alone_has_more_than_a_pixel(
             assert trainer.step(next(iter(setup.batches(0, 1))), 0.0)["loss"].isfinite()
 
 
-@pytest.mark.parametrize(("pretrained", "resumed"), [(False, False), (True, False), (True, True)])
-def test_weights_are_fetched_for_a_new_training_only(config, monkeypatch, pretrained, resumed):
-    asked = []
-
-    def build(network: NetworkConfig, *, pretrained: bool):
-        asked.append(pretrained)
-        return build_network(network)
-
-    monkeypatch.setattr(module, "build_network", build)
-    trainer_of(config.model_copy(update={"pretrained": pretrained}), resumed=resumed)
-    assert asked == [pretrained and not resumed]
+def test_a_pretrained_encoder_has_its_own_rate_and_frozen_levels(config, pretrained_package):
+    fields = {"encoder_lr": 0.25, "encoder_frozen": 2, "weight_decay": 0.0, "optimizer": "adamw"}
+    setup = open_setup(config.model_copy(update=fields), workers=0)
+    trainer = new_trainer(setup)
+    before = {name: value.clone() for name, value in trainer.network.named_parameters()}
+    trainer.step(next(iter(setup.batches(0, 1))), 1e-3)
+    moved = {name: (p - before[name]).abs().max().item() for name, p in trainer.network.named_parameters()}
+    frozen = ("encoder.conv_stem", "encoder.bn1", "encoder.blocks.0.", "encoder.blocks.1.")
+    assert all(moved[name] == 0 for name in moved if name.startswith(frozen))
+    # Adam's first step moves every weight by the learning rate, whatever its gradient.
+    rest = {name: value for name, value in moved.items() if name.startswith("encoder.") and not name.startswith(frozen)}
+    assert min(rest.values()) > 0 and max(rest.values()) == pytest.approx(2.5e-4, rel=0.02)
+    assert max(moved.values()) == pytest.approx(1e-3, rel=0.02)
 
 
 @pytest.mark.parametrize(("processes", "fits"), [(1, True), (2, True), (3, False), (8, False)])

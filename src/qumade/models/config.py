@@ -7,10 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from qumade.depth.encoding import DepthKind
 from qumade.io.config import wrong_field
 
-__all__ = ["TASKS", "ModelName", "NetworkConfig", "Task"]
+__all__ = ["RANDOM_ENCODER", "SLIM_ENCODER", "TASKS", "ModelName", "NetworkConfig", "Task"]
 
 ModelName = Literal["tiny", "small", "base"]
 Task = Literal["mask", "depth"]
+SLIM_ENCODER = "slim_resnet18d"
+"""The encoder of tiny where there are no pretrained weights: a ResNet-18 with few channels."""
+RANDOM_ENCODER: dict[ModelName, str] = {"tiny": SLIM_ENCODER, "small": "resnet34d", "base": "convnext_tiny"}
+"""The encoder of each model that is trained from random weights."""
 TASKS: tuple[Task, ...] = get_args(Task)
 Channel = Annotated[float, Field(ge=0.0, le=1.0)]
 Spread = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -24,6 +28,8 @@ class NetworkConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: ModelName = "tiny"
+    encoder: str = Field(default_factory=lambda values: RANDOM_ENCODER[values.get("model", "tiny")])
+    """Name of the encoder in timm, or `SLIM_ENCODER`."""
     mean: tuple[Channel, Channel, Channel] = (0.485, 0.456, 0.406)
     """Mean of R, G, B of the training images in [0, 1]; the default is ImageNet's."""
     std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)

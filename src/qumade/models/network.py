@@ -1,38 +1,30 @@
 """The network: mask and inverse depth from one picture, with a shared encoder and two light decoders."""
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from qumade.errors import RunError
 from qumade.models.config import ModelName, NetworkConfig
+from qumade.models.encoders import EncoderWeights, new_encoder
 
 __all__ = ["MaskDepthNetwork", "Output", "build_network"]
 
 
-class _Design(NamedTuple):
-    """Name of the encoder in timm and its options; channels of each decoder from its coarsest level to its finest."""
+class _Widths(NamedTuple):
+    """Channels of each decoder from its coarsest level to its finest."""
 
-    encoder: str
-    options: dict[str, Any]
-    mask_widths: tuple[int, ...]
-    depth_widths: tuple[int, ...]
+    mask: tuple[int, ...]
+    depth: tuple[int, ...]
 
 
 # Depth changes slowly within a layer: its decoder ends one level earlier.
-_DESIGNS: dict[ModelName, _Design] = {
-    # Dense convolutions with few channels where pixels are many: fastest on the cores of a laptop.
-    "tiny": _Design(
-        "resnet18d",
-        {"channels": (24, 48, 96, 160), "stem_width": 8},
-        (64, 32, 32, 32),
-        (64, 32, 16),
-    ),
-    "small": _Design("resnet34d", {}, (256, 128, 64, 32), (256, 128, 64)),
-    "base": _Design("convnext_tiny", {}, (384, 192, 96), (384, 192, 96)),
+_WIDTHS: dict[ModelName, _Widths] = {
+    "tiny": _Widths((64, 32, 32, 32), (64, 32, 16)),
+    "small": _Widths((256, 128, 64, 32), (256, 128, 64)),
+    "base": _Widths((384, 192, 96), (384, 192, 96)),
 }
 
 
@@ -53,17 +45,18 @@ class MaskDepthNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: NetworkConfig, *, pretrained: bool = False) -> None:
+    def __init__(self, config: NetworkConfig, weights: EncoderWeights | None = None) -> None:
         super().__init__()
         self.config = config
-        design = _DESIGNS[config.model]
-        self.encoder = timm.create_model(design.encoder, features_only=True, pretrained=pretrained, **design.options)
+        self._frozen: list[nn.Module] = []
+        self.encoder = new_encoder(config.encoder, weights)
         levels: Any = self.encoder.feature_info
         channels, reductions = levels.channels(), levels.reduction()
         self.stride = int(max(reductions))
-        self._block = int(reductions[::-1][len(design.mask_widths)])
-        self.mask_decoder = _Decoder(channels, design.mask_widths, self._block**2, detail_px=self._block)
-        self.depth_decoder = _Decoder(channels, design.depth_widths, 2)
+        mask_widths, depth_widths = (widths[: len(channels) - 1] for widths in _WIDTHS[config.model])
+        self._block = int(reductions[::-1][len(mask_widths)])
+        self.mask_decoder = _Decoder(channels, mask_widths, self._block**2, detail_px=self._block)
+        self.depth_decoder = _Decoder(channels, depth_widths, 2)
         for name, values in (("mean", config.mean), ("std", config.std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
@@ -85,6 +78,36 @@ class MaskDepthNetwork(nn.Module):
         behind, front = layers.chunk(2, dim=1)
         far, near = self.config.inverse_depth_limits
         return Output(mask_logits, far + (near - far) * torch.lerp(behind, front, torch.sigmoid(mask_logits)))
+
+    def freeze(self, levels: int) -> None:
+        """Keep the layers that lead to the encoder's `levels` finest levels of features as they are, with their running
+        statistics; 0 trains everything."""
+        parameters = list(self.encoder.parameters())
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        frozen: set[nn.Parameter] = set()
+        training = self.encoder.training
+        if levels:
+            probe = self.encoder.eval()(torch.zeros(1, 3, 2 * self.stride, 2 * self.stride, device=self.mean.device))
+            total = sum(level.sum() for level in probe[:levels])
+            gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+            frozen = {p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        self._frozen = [
+            module
+            for module in self.encoder.modules()
+            if (own := list(module.parameters())) and all(parameter in frozen for parameter in own)
+        ]
+        self.encoder.train(training)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all modules but frozen ones, which stay in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
 
     def _require_size(self, image: Tensor) -> None:
         height, width = image.shape[-2:]
@@ -147,6 +170,6 @@ class _Join(nn.Module):
         return mixed
 
 
-def build_network(config: NetworkConfig, *, pretrained: bool = False) -> MaskDepthNetwork:
-    """Return the network of a config with random weights. `pretrained` downloads the encoder's ImageNet weights."""
-    return MaskDepthNetwork(config, pretrained=pretrained)
+def build_network(config: NetworkConfig, weights: EncoderWeights | None = None) -> MaskDepthNetwork:
+    """Return the network of a config with random weights, but for the encoder's where `weights` are given."""
+    return MaskDepthNetwork(config, weights)

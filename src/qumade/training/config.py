@@ -15,8 +15,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 
@@ -34,12 +32,14 @@ BUDGET = {"epochs", "minutes", "steps"}
 _SAMPLES = {"data", "extra_datasets", "limit"}
 FOUND_FOR: dict[str, set[str]] = {
     "size": {"data", "model"},
-    "mean": {"data", "limit", "pretrained"},
-    "std": {"data", "limit", "pretrained"},
+    "pretrained": {"model", "encoder", "encoder_weights"},
+    "encoder": {"model", "pretrained", "encoder_weights"},
+    "mean": {"data", "limit", "pretrained", "encoder"},
+    "std": {"data", "limit", "pretrained", "encoder"},
     "inverse_depth_limits": _SAMPLES,
     "depth_loss": {"data", "extra_datasets"},
-    "optimizer": {"model"},
-    "lr": {*_SAMPLES, "model", "pretrained", "optimizer", "batch_size", "size", "mask_loss", "depth_loss"},
+    "optimizer": {"model", "pretrained"},
+    "lr": {*_SAMPLES, "model", "pretrained", "encoder", "optimizer", "batch_size", "size", "mask_loss", "depth_loss"},
     "micro_batch": {"batch_size"},
     "steps": {*_SAMPLES, *BUDGET, "batch_size", "model", "size"},
     "epoch_steps": {*_SAMPLES, *BUDGET, "batch_size"},
@@ -75,6 +75,7 @@ def _rate(value: object) -> object:
 
 Side = Annotated[int, Field(ge=32, le=4096)]
 Positive = Annotated[float, Field(gt=0.0)]
+PositiveShare = Annotated[float, Field(gt=0.0, le=1.0)]
 Channel = Annotated[float, Field(ge=0.0, le=1.0)]
 Spread = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -112,8 +113,20 @@ class TrainConfig(BaseModel):
 
     model: Literal["tiny", "small", "base"] = "tiny"
     """Network: tiny for a CPU, small and base for a GPU."""
-    pretrained: bool = False
-    """Start from encoder weights trained on ImageNet; there are none for tiny."""
+    encoder: str | None = None
+    """Encoder: a convolutional network of timm, such as tf_efficientnet_lite0, or slim_resnet18d. By default
+    tf_efficientnet_lite0 for tiny if its weights are found, else slim_resnet18d; resnet34d for small; convnext_tiny for
+    base."""
+    pretrained: Literal["auto", "required", "none"] = "auto"
+    """Weights of the encoder from training on ImageNet. auto: use them if they are found in encoder_weights, an
+    installed package or the Hugging Face hub; required: stop if they are not; none: start from random weights."""
+    encoder_weights: RelativePath | None = None
+    """File of the encoder's pretrained weights under timm's names (.safetensors or .pth), or a folder with one."""
+    encoder_lr: PositiveShare = 1.0
+    """Learning rate of a pretrained encoder, as a share of lr."""
+    encoder_frozen: Annotated[int, Field(ge=0, le=5)] = 0
+    """Number of the finest levels of a pretrained encoder that are not trained: the layers that lead to them keep their
+    weights."""
     size: Annotated[tuple[Side, Side], AfterValidator(_by_strides)] | None = None
     """Width and height that samples are resized to. By default the shape of the samples, with at most the area of
     128x128 for tiny and of 224x224 for the others."""
@@ -169,13 +182,6 @@ class TrainConfig(BaseModel):
     found: dict[str, Literal["find", "auto"] | None] = {}
     """In a run's own config.yaml: the fields that were left open, with their value before (none, find or auto)."""
 
-    @field_validator("pretrained")
-    @classmethod
-    def _has_weights(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and info.data.get("model") == "tiny":
-            raise ValueError("false for model tiny, whose encoder nobody trained on ImageNet; small and base have one")
-        return value
-
     @model_validator(mode="before")
     @classmethod
     def _some_budget(cls, values: Any) -> Any:
@@ -187,6 +193,8 @@ class TrainConfig(BaseModel):
     def _one_budget(self) -> Self:
         if self.epochs is not None and self.minutes is not None:
             raise wrong_field("minutes", "left out where epochs are given")
+        if self.encoder_weights is not None and self.pretrained == "none":
+            raise wrong_field("encoder_weights", "left out where pretrained is none")
         if (self.mean is None) != (self.std is None):
             raise wrong_field("std" if self.std is None else "mean", "given too: mean and std belong together")
         if sum(further.share for further in self.extra_datasets) >= 1:

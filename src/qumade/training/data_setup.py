@@ -21,7 +21,8 @@ from qumade.data.synthetic import SyntheticDataset
 from qumade.errors import ConfigError, RunError
 from qumade.generation.describe import describe_assets
 from qumade.io.files import read_bytes
-from qumade.models.config import ModelName, NetworkConfig, Task
+from qumade.models.config import RANDOM_ENCODER, SLIM_ENCODER, ModelName, NetworkConfig, Task
+from qumade.models.encoders import EncoderWeights, MissingWeights, encoder_statistics, find_weights, require_encoder
 from qumade.plan.indices import stratified_indices
 from qumade.training.config import TrainConfig, left_open
 from qumade.training.losses import Objective
@@ -32,6 +33,7 @@ __all__ = ["Setup", "open_setup", "with_steps"]
 
 STRIDE = 32
 AREA = {"tiny": 128 * 128, "small": 224 * 224, "base": 224 * 224}  # pixels
+PRETRAINED_ENCODER = RANDOM_ENCODER | {"tiny": "tf_efficientnet_lite0"}
 # Muon was measured on tiny only; the others keep AdamW until it is measured on them too.
 OPTIMIZER: dict[ModelName, OptimizerName] = {"tiny": "muon", "small": "adamw", "base": "adamw"}
 PEAK_RATE: dict[tuple[ModelName, OptimizerName], float] = {
@@ -40,6 +42,8 @@ PEAK_RATE: dict[tuple[ModelName, OptimizerName], float] = {
     ("small", "adamw"): 1e-3,
     ("base", "adamw"): 3e-4,
 }
+PRETRAINED_OPTIMIZER: OptimizerName = "adamw"
+PRETRAINED_RATE: dict[tuple[ModelName, OptimizerName], float] = PEAK_RATE | {("tiny", "adamw"): 2e-3}
 MICRO_BATCH = 16  # samples that a CPU computes together
 MEASURED_PICTURES = 128
 METRIC_NEAR = 0.5  # 1/m, the default of recipes
@@ -49,7 +53,6 @@ NEAR_MARGIN = 1.25  # for nearer pixels that these samples do not show
 MEASURED_DEPTHS = 4096  # of a picture
 LEAST_SPREAD = 1e-3
 VALIDATIONS = 20  # in a training whose budget is in steps or minutes
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MAX_STATISTICS_BYTES = 1 << 24
 
 
@@ -59,7 +62,8 @@ class Setup:
 
     `config` is complete but for steps and lr, where the clock or the learning-rate finder decides them. `validation`
     holds positions in the dataset `main`. `fingerprint` identifies the data: a run resumes on the same data only.
-    `notes` are lines for the user. `workers` processes read training batches ahead.
+    `notes` are lines for the user. `workers` processes read training batches ahead. `encoder_weights` are where the
+    encoder starts, None for random weights.
     """
 
     config: TrainConfig
@@ -70,6 +74,7 @@ class Setup:
     notes: tuple[str, ...]
     accelerator: Accelerator
     workers: int
+    encoder_weights: EncoderWeights | None = None
 
     def batches(self, start: int, stop: int) -> Batches:
         """Return the training batches `start` to `stop - 1`, this process's share of each."""
@@ -90,7 +95,8 @@ class Setup:
 
     def network_config(self) -> NetworkConfig:
         """Return the config of the network to train."""
-        fields = {name: getattr(self.config, name) for name in ("model", "mean", "std", "inverse_depth_limits", "size")}
+        names = ("model", "encoder", "mean", "std", "inverse_depth_limits", "size")
+        fields = {name: getattr(self.config, name) for name in names}
         labels: dict[Task, bool] = {"mask": self.mixture.has_masks, "depth": self.mixture.has_depth}
         trained_tasks = tuple(task for task, there in labels.items() if there)
         return NetworkConfig(**fields, depth_kind=self.mixture.depth_kind, trained_tasks=trained_tasks)
@@ -107,10 +113,17 @@ class Setup:
         )
 
 
-def open_setup(config: TrainConfig, accelerator: Accelerator | None = None, *, workers: int | None = None) -> Setup:
+def open_setup(
+    config: TrainConfig,
+    accelerator: Accelerator | None = None,
+    *,
+    workers: int | None = None,
+    resumed: bool = False,
+) -> Setup:
     """Open the data of a config and find the fields that it leaves open; QumadeError where it cannot be trained on.
 
-    `accelerator` and `workers` are found too where they are None.
+    `accelerator` and `workers` are found too where they are None. A `resumed` training takes its weights from a
+    checkpoint, so no pretrained ones are looked for.
     """
     accelerator = accelerator or new_accelerator()
     main = open_dataset(config.data, resample_placements=config.resample_placements)
@@ -124,6 +137,15 @@ def open_setup(config: TrainConfig, accelerator: Accelerator | None = None, *, w
     notes, found = [], _found_budget(config, mixture.epoch_batches(config.batch_size))
     found["found"] = config.found | left_open(config)
     found |= _device_fields(config, accelerator)
+    weights = None
+    if not resumed:
+        weights, encoder_note = _encoder(config)
+        notes.append(encoder_note)
+        found["pretrained"] = "none" if weights is None else "required"
+        if config.encoder is None:
+            found["encoder"] = (RANDOM_ENCODER if weights is None else PRETRAINED_ENCODER)[config.model]
+    config = config.model_copy(update={name: found[name] for name in ("encoder", "pretrained") if name in found})
+    pretrained = config.pretrained == "required"
     if not len(validation):
         notes.append(
             f"{main.name} has no validation samples: training does not stop early, and the best weights are the last"
@@ -139,9 +161,9 @@ def open_setup(config: TrainConfig, accelerator: Accelerator | None = None, *, w
         notes += [note] if note else []
     if config.depth_loss is None:
         found["depth_loss"] = "silog_ssi" if mixture.depth_kind in ("metric", "scaled") else "ssi"
-    found["optimizer"] = config.optimizer or OPTIMIZER[config.model]
+    found["optimizer"] = config.optimizer or (PRETRAINED_OPTIMIZER if pretrained else OPTIMIZER[config.model])
     if config.lr is None:
-        found["lr"] = _peak_rate(config.model, found["optimizer"])
+        found["lr"] = _peak_rate(config.model, found["optimizer"], pretrained)
     labels = [name for name, there in (("masks", mixture.has_masks), ("depth", mixture.has_depth)) if there]
     if (
         config.inverse_depth_limits is not None
@@ -163,6 +185,7 @@ def open_setup(config: TrainConfig, accelerator: Accelerator | None = None, *, w
         notes=tuple(notes),
         accelerator=accelerator,
         workers=default_workers(accelerator.device) if workers is None else workers,
+        encoder_weights=weights,
     )
 
 
@@ -193,8 +216,31 @@ def _device_fields(config: TrainConfig, accelerator: Accelerator) -> dict[str, A
     return found
 
 
-def _peak_rate(model: ModelName, optimizer: OptimizerName) -> float:
-    rate = PEAK_RATE.get((model, optimizer))
+def _encoder(config: TrainConfig) -> tuple[EncoderWeights | None, str]:
+    """Return the weights that the encoder starts from, and a line for the user that says what was found."""
+    if config.encoder is not None:
+        require_encoder(config.encoder)
+    name = config.encoder or PRETRAINED_ENCODER[config.model]
+    otherwise = config.encoder or RANDOM_ENCODER[config.model]
+    if name == SLIM_ENCODER and config.pretrained == "required":
+        raise ConfigError(
+            f"Invalid pretrained: got required for {SLIM_ENCODER}, which nobody trained on ImageNet; must be auto or "
+            "none"
+        )
+    if config.pretrained == "none" or name == SLIM_ENCODER:
+        return None, f"Encoder: {otherwise}, from random weights"
+    try:
+        weights = find_weights(name, config.encoder_weights)
+    except MissingWeights as error:
+        if config.pretrained == "required":
+            raise
+        reason = str(error).partition("got ")[2]
+        return None, f"Encoder: {otherwise}, from random weights: found {reason}"
+    return weights, f"Encoder: {name}, pretrained on ImageNet, from {weights.source} (licence: {weights.licence})"
+
+
+def _peak_rate(model: ModelName, optimizer: OptimizerName, pretrained: bool) -> float:
+    rate = (PRETRAINED_RATE if pretrained else PEAK_RATE).get((model, optimizer))
     if rate is None:
         raise ConfigError(f"Invalid lr: got none for {model} with {optimizer}; must be a number, or find")
     return rate
@@ -221,8 +267,8 @@ def _training_size(width: int, height: int, area: int) -> tuple[int, int]:
 
 
 def _colours(config: TrainConfig, dataset: SampleDataset, positions: NDArray[np.int64]) -> tuple[Any, Any, str]:
-    if config.pretrained:
-        return *IMAGENET, "those of ImageNet, on which the encoder was trained"
+    if config.pretrained == "required" and config.encoder is not None:
+        return *encoder_statistics(config.encoder), "those with which the encoder was pretrained"
     path = dataset.root / "statistics.json" if isinstance(dataset, FolderDataset) else None
     if path is not None and path.is_file():
         try:

@@ -29,7 +29,7 @@ from qumade.training.ema import ema_decay_for, update_ema
 from qumade.training.lr_finder import find_learning_rate
 from qumade.training.lr_schedule import one_cycle
 from qumade.training.report import AfterEpoch, Report
-from qumade.training.run_folder import RunFolder, environment, write_weights
+from qumade.training.run_folder import RunFolder, environment, write_encoder_note, write_weights
 from qumade.training.runtime import deterministic_mode, held_signals, new_accelerator
 from qumade.training.trainer import Trainer, new_trainer
 from qumade.training.validation import validate
@@ -92,12 +92,12 @@ def train(
     ):
         checkpoint = latest_checkpoint(folder.checkpoints)
         tensors, state = ({}, {}) if checkpoint is None else read_checkpoint(checkpoint)
-        setup = open_setup(_config_of(folder, config), accelerator, workers=workers)
+        setup = open_setup(_config_of(folder, config), accelerator, workers=workers, resumed=checkpoint is not None)
         if checkpoint is not None and setup.fingerprint != state["data"]:
             raise RunError(f"Invalid data: got other data than {checkpoint} was trained on; must be the same")
         if state.get("finished"):
             return folder.root
-        trainer = new_trainer(setup, resumed=checkpoint is not None)
+        trainer = new_trainer(setup)
         accelerator.wait_for_everyone()  # no process writes before all have read
         if checkpoint is None:
             if main:
@@ -108,6 +108,7 @@ def train(
                 _log.info(_headline(setup))
             so_far = _Progress(setup.fingerprint)
             if main:
+                write_encoder_note(folder, setup.config.encoder, setup.encoder_weights)
                 _save(folder, trainer, so_far)
         else:
             so_far = _Progress(**{name: state[name] for name in _Progress.__dataclass_fields__})

@@ -99,25 +99,32 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     return result
 
 
-def new_optimizer(name: OptimizerName, network: nn.Module, objective: nn.Module, *, weight_decay: float) -> Optimizer:
+def new_optimizer(
+    name: OptimizerName, network: nn.Module, objective: nn.Module, *, weight_decay: float, encoder_lr: float = 1.0
+) -> Optimizer:
     """Return AdamW (I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019), or Muon for the
     matrices of the network: dense convolutions and linear layers. Biases, scales of norms and the parameters of the
-    objective have no weight decay."""
+    objective have no weight decay. A group's `lr_share` is its share of the learning rate: `encoder_lr` for
+    `network.encoder`, 1 for the rest."""
+    own = getattr(network, "encoder", None)
+    encoder = set(own.parameters()) if isinstance(own, nn.Module) else set()
     parameters = [p for module in (network, objective) for p in module.parameters() if p.requires_grad]
-    matrices = [p for p in parameters if p.ndim >= 2]
-    groups = [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    if name == "adamw":
-        # One kernel per tensor instead of ten: four times as fast on a CPU.
-        fused = all(weights.device.type in ("cpu", "cuda") for weights in matrices)
-        return torch.optim.AdamW(groups, lr=0.0, fused=fused)
-    # The kernel of a depthwise convolution is no matrix.
-    kernels = [p for p in matrices if p.shape[1] == 1]
-    matrices = [p for p in matrices if p.shape[1] > 1]
-    groups[:1] = [
-        {"params": matrices, "weight_decay": weight_decay, "orthogonal": True},
-        {"params": kernels, "weight_decay": weight_decay},
-    ]
-    return Muon([group for group in groups if group["params"]])
+    groups: list[dict[str, Any]] = []
+    for share in sorted({encoder_lr, 1.0}):
+        some = [p for p in parameters if (encoder_lr if p in encoder else 1.0) == share]
+        matrices = [p for p in some if p.ndim >= 2]
+        # The kernel of a depthwise convolution is no matrix.
+        kernels = [p for p in matrices if p.shape[1] == 1] if name == "muon" else []
+        dense = [p for p in matrices if p.shape[1] > 1] if name == "muon" else matrices
+        for members, decay, orthogonal in (
+            (dense, weight_decay, name == "muon"), (kernels, weight_decay, False),
+            ([p for p in some if p.ndim < 2], 0.0, False),
+        ):  # fmt: skip
+            if members:
+                group = {"params": members, "weight_decay": decay, "lr_share": share}
+                groups.append(group | {"orthogonal": orthogonal} if name == "muon" else group)
+    if name == "muon":
+        return Muon(groups)
+    # One kernel per tensor instead of ten: four times as fast on a CPU.
+    fused = all(weights.device.type in ("cpu", "cuda") for weights in parameters)
+    return torch.optim.AdamW(groups, lr=0.0, fused=fused)

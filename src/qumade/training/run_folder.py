@@ -19,12 +19,13 @@ from qumade.errors import RunError
 from qumade.io.config import parse_model
 from qumade.io.files import read_bytes, write_bytes
 from qumade.models.config import NetworkConfig
+from qumade.models.encoders import EncoderWeights
 from qumade.models.network import MaskDepthNetwork, build_network
 from qumade.training.checkpoint import read_tensors, tensor_bytes
 
 __all__ = [
     "RunFolder", "Which", "environment", "load_network", "read_network_config", "read_results",
-    "read_weights_note", "write_results", "write_weights",
+    "read_weights_note", "write_encoder_note", "write_results", "write_weights",
 ]  # fmt: skip
 
 Which = Literal["best", "last"]
@@ -48,6 +49,7 @@ class RunFolder:
         self.val_labels = self.root / "val_labels.png"
         self.val_pred = self.root / "val_pred.png"
         self.environment = self.root / "environment.json"
+        self.encoder = self.root / "encoder.json"
         self.checkpoints = self.root / "checkpoint"
 
     def weights(self, which: Which) -> Path:
@@ -63,6 +65,14 @@ def write_weights(folder: RunFolder, which: Which, network: nn.Module, config: N
     write_bytes(path, tensor_bytes(network.state_dict(), content), durable=True)
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write_bytes(path.with_suffix(".json"), text.encode(), durable=True)
+
+
+def write_encoder_note(folder: RunFolder, encoder: str | None, weights: EncoderWeights | None) -> None:
+    """Write encoder.json: the encoder's name, and source, SHA-256 and licence of its pretrained weights, which the
+    licence of the trained network depends on; None where they were random."""
+    found = None if weights is None else {name: getattr(weights, name) for name in ("source", "sha256", "licence")}
+    text = json.dumps({"encoder": encoder, "pretrained": found}, indent=2) + "\n"
+    write_bytes(folder.encoder, text.encode(), durable=True)
 
 
 def read_weights_note(run: Path | str, which: Which = "best") -> Row:
@@ -90,7 +100,7 @@ def load_network(run: Path | str, which: Which = "best") -> MaskDepthNetwork:
     """Return the trained network of a run in evaluation mode, on the CPU. Nothing is downloaded, nothing unpickled."""
     config = read_network_config(run, which)
     path = RunFolder(run).weights(which)
-    network = build_network(config, pretrained=False)
+    network = build_network(config)
     tensors, _ = read_tensors(path)
     try:
         network.load_state_dict(tensors)

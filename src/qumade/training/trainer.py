@@ -66,7 +66,7 @@ class Trainer:
             if self.clip is not None:
                 torch.nn.utils.clip_grads_with_norm_(parameters, self.clip, norm)
             for group in self.optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group["lr_share"]
             self.optimizer.step()
         return losses | {"gradient": norm}
 
@@ -142,22 +142,27 @@ class Trainer:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def new_trainer(setup: Setup, *, resumed: bool = False) -> Trainer:
+def new_trainer(setup: Setup) -> Trainer:
     """Build the network, objective and optimizer of a config from its seed, on the device of the setup.
 
-    A `resumed` training takes its weights from a checkpoint, so none are downloaded. QumadeError where a batch cannot
-    be divided among the processes, or a micro-batch cannot be normalised.
+    QumadeError where a batch cannot be divided among the processes, or a micro-batch cannot be normalised.
     """
     config, accelerator = setup.config, setup.accelerator
     device, processes = accelerator.device, accelerator.num_processes
     _require_shares(config, processes)
     set_seed(config.seed)
-    network = build_network(setup.network_config(), pretrained=config.pretrained and not resumed)
+    network = build_network(setup.network_config(), setup.encoder_weights)
     _require_statistics(network, config, processes)
+    if config.pretrained == "required":
+        network.freeze(config.encoder_frozen)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = setup.objective().to(device)
     optimizer = new_optimizer(
-        config.optimizer or OPTIMIZER[config.model], network, objective, weight_decay=config.weight_decay
+        config.optimizer or OPTIMIZER[config.model],
+        network,
+        objective,
+        weight_decay=config.weight_decay,
+        encoder_lr=config.encoder_lr if config.pretrained == "required" else 1.0,
     )
     average = ema_copy(network)  # before the network is prepared for several processes
     bf16 = config.precision == "bf16"

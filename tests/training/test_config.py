@@ -105,7 +105,7 @@ def test_only_what_was_left_open_may_have_been_found(given_fields, found, unlike
         ({"data": "d", "mean": [0, 0, 0]}, "Invalid std: got nothing in FILE; must be given too: mean and std"),
         (
             {"data": "d", "extra_datasets": [{"data": "e", "share": 0.6}] * 2},
-            "must be datasets whose shares add up to less than 1",
+            "must be datasets whose shares, with that of unlabelled photos, add up to less than 1",
         ),
         (
             {"data": "d", "extra_datasets": [{"data": "e", "share": 1.5}]},
@@ -165,7 +165,15 @@ def test_rates_are_numbers_or_find(lr):
 
 
 def test_what_can_be_found_is_every_field_that_can_be_left_open():
-    never_found = {"limit", "epochs", "minutes", "patience", "clip", "encoder_weights"}  # None is a value of theirs
+    never_found = {
+        "unlabelled",
+        "limit",
+        "epochs",
+        "minutes",
+        "patience",
+        "clip",
+        "encoder_weights",
+    }  # None is a value of theirs
     assert set(left_open(TrainConfig(data=DATA))) == set(FOUND_FOR)
     assert set(FOUND_FOR) == {
         name

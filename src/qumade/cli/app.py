@@ -20,6 +20,7 @@ VERBS = {
     "train": ("training:train", "Trains one network for mask and depth."),
     "evaluate": ("evaluating:evaluate", "Evaluates a trained network on a dataset."),
     "compare": ("evaluating:compare", "Compares networks on datasets."),
+    "adapt": ("networks:adapt", "Adapts a network to photos without labels, without training it."),
     "predict": ("networks:predict", "Predicts masks and depth of images."),
     "export": ("networks:export", "Writes a network as one .onnx file."),
     "import": ("importing:import_", "Converts a standard dataset into the layout of a DATA_PATH."),

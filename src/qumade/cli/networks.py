@@ -59,6 +59,40 @@ def predict(
     return int(bool(result.failed))
 
 
+def adapt(run: Path, photos: Path, /, *, out: Path, alpha: float | None = None, json: Json = False) -> None:
+    """Adapts a network to photos of a place, without labels and without training it: it moves the statistics of the
+    network's batch normalisation towards those of the photos.
+
+    Example: `qumade adapt RUN photos --out ADAPTED`
+
+    Parameters
+    ----------
+    run
+        The folder of a training run.
+    photos
+        A folder of photos such as those that the network is meant for; fifty or more.
+    out
+        Folder for the adapted run, which predict, evaluate and export take like any other.
+    alpha
+        How far the statistics move, from 0 (not at all) to 1 (to those of the photos). By default as far as the network
+        agrees better with itself on mirrored and recoloured photos.
+    json
+        Print one JSON object as the last line on stdout.
+    """
+    from qumade.training.adapt import ALPHAS
+    from qumade.training.adapt import adapt as adapt_run
+
+    result = adapt_run(run, photos, out, alpha=alpha)
+    for line in result.left_out:
+        say(line)
+    text = ""
+    if result.agreement:
+        rows = [f"  {each:.1f}    {value:.4f}" for each, value in zip(ALPHAS, result.agreement, strict=True)]
+        text = "\n".join(["alpha  agreement with itself on mirrored and recoloured photos", *rows, ""])
+    text += f"alpha {result.alpha:g} from {result.photos:,} photos: {result.run}\nLook at {result.sheet}"
+    finish(json, result, text)
+
+
 def export(run: Path, /, *, out: Path, json: Json = False) -> None:
     """Writes the network of a training run as one .onnx file, after comparing it with PyTorch on bundled images.
 

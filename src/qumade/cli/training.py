@@ -15,7 +15,8 @@ __all__ = ["train"]
 if TYPE_CHECKING:
     TrainFlags = Any
 else:
-    TrainFlags = flags_of(TrainConfig, "Training fields", without={"data", "extra_datasets", "augmentation", "found"})
+    _OTHERS = {"data", "extra_datasets", "unlabelled", "augmentation", "found"}
+    TrainFlags = flags_of(TrainConfig, "Training fields", without=_OTHERS)
 _NO_FIELDS = TrainFlags()
 
 
@@ -26,6 +27,7 @@ def train(
     out: Path,
     config: Path | None = None,
     with_: Annotated[list[str] | None, Parameter(name="--with")] = None,
+    unlabelled: str | None = None,
     augment: Switch = None,
     loss: Literal["ms_ssim_l1"] | None = None,
     workers: int | None = None,
@@ -51,6 +53,9 @@ def train(
     with_
         A further dataset or recipe and its share of every batch, as PATH:0.1; PATH:0.1:mask or PATH:0.1:depth uses only
         these labels. May be repeated.
+    unlabelled
+        A folder of photos without labels, and its share of every batch, as PHOTOS or PHOTOS:0.5 (half, by default). The
+        averaged network labels them, and what it is sure of is learnt from.
     augment
         Augment the training samples (yes); a config file can change the settings of augmentation.
     loss
@@ -85,6 +90,8 @@ def train(
     if with_:
         shares = [parse_share(text) for text in with_]
         given["extra_datasets"] = [{"data": path, "share": share, "parts": parts} for path, share, parts in shares]
+    if unlabelled is not None:
+        given["unlabelled"] = _photos(unlabelled)
     if augment is not None:
         given["augmentation"] = Augmentation() if augment else Augmentation.none()
     if loss is not None:
@@ -108,3 +115,11 @@ def train(
     text += f"Look at\n  {folder.val_pred if folder.val_pred.is_file() else folder.train_batch}\n  {folder.curves}\n"
     text += f"Next: qumade predict {out} PICTURES --out DIR"
     finish(json, {"run": folder.root, "step": note["step"], "epoch": note["epoch"], **metrics}, text)
+
+
+def _photos(text: str) -> dict[str, Any]:
+    """Return the fields of a value of --unlabelled: PHOTOS or PHOTOS:SHARE."""
+    path, colon, share = text.rpartition(":")
+    if not colon or Path(text).is_dir():
+        return {"photos": text}
+    return {"photos": path, "share": share}

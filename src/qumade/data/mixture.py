@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.data.dataset import LabeledSample, SampleDataset
+from qumade.data.photos import PhotoFolder
 from qumade.depth.encoding import DEPTH_KINDS, DepthKind
 from qumade.errors import ConfigError
 from qumade.plan.random_numbers import Stream
@@ -68,7 +69,8 @@ class Mixture:
                 raise ConfigError(
                     f"Invalid extra_datasets: got no sample of {name}; must have at least one of the wanted splits"
                 )
-            if not ingredient.has_masks and not ingredient.has_depth:
+            unlabelled = isinstance(ingredient.dataset, PhotoFolder)
+            if not unlabelled and not ingredient.has_masks and not ingredient.has_depth:
                 raise ConfigError(f"Invalid parts: got {ingredient.parts!r} for {name}, which has none; must have some")
 
     @property

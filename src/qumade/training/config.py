@@ -22,14 +22,14 @@ from qumade.data.augmentation import Augmentation
 from qumade.io.config import RelativePath, parse_model, plain_values, read_yaml, shown, write_yaml, wrong_field
 
 __all__ = [
-    "FOUND_FOR", "ExtraDataset", "TrainConfig", "config_from_dict", "differences", "left_open", "load_config",
-    "save_config", "with_changes",
+    "FOUND_FOR", "ExtraDataset", "TrainConfig", "UnlabelledPhotos", "config_from_dict", "differences", "left_open",
+    "load_config", "save_config", "with_changes",
 ]  # fmt: skip
 
 DEFAULT_EPOCHS = 20
 BUDGET = {"epochs", "minutes", "steps"}
 
-_SAMPLES = {"data", "extra_datasets", "limit"}
+_SAMPLES = {"data", "extra_datasets", "unlabelled", "limit"}
 FOUND_FOR: dict[str, set[str]] = {
     "size": {"data", "model"},
     "pretrained": {"model", "encoder", "encoder_weights"},
@@ -93,6 +93,21 @@ class ExtraDataset(BaseModel):
     """Labels that are used."""
 
 
+class UnlabelledPhotos(BaseModel):
+    """Photos without labels that a training learns from as well: its averaged network labels them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    photos: RelativePath
+    """Folder of photos, such as those that the network is meant for."""
+    share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    """Share of every batch."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.9
+    """Probability of object or background from which a pixel's label counts."""
+    paste: bool = True
+    """Paste the object of a labelled sample onto half of the photos."""
+
+
 class TrainConfig(BaseModel):
     """What a network is trained on, and how. Frozen; equal configs over equal data give equal weights on a CPU."""
 
@@ -102,6 +117,8 @@ class TrainConfig(BaseModel):
     """Folder of a dataset, or a recipe file, from which samples are drawn when they are needed."""
     extra_datasets: tuple[ExtraDataset, ...] = ()
     """Further datasets and recipes, each with its share of every batch."""
+    unlabelled: UnlabelledPhotos | None = None
+    """Photos without labels, and their share of every batch."""
     resample_placements: bool = True
     """With a recipe: every epoch draws new placements of the same pairs."""
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -197,9 +214,18 @@ class TrainConfig(BaseModel):
             raise wrong_field("encoder_weights", "left out where pretrained is none")
         if (self.mean is None) != (self.std is None):
             raise wrong_field("std" if self.std is None else "mean", "given too: mean and std belong together")
-        if sum(further.share for further in self.extra_datasets) >= 1:
-            raise wrong_field("extra_datasets", "datasets whose shares add up to less than 1: the rest is of data")
+        if self.other_shares >= 1:
+            raise wrong_field(
+                "extra_datasets",
+                "datasets whose shares, with that of unlabelled photos, add up to less than 1: the rest is of data",
+            )
         return self
+
+    @property
+    def other_shares(self) -> float:
+        """The share of every batch that is not of `data`."""
+        photos = 0.0 if self.unlabelled is None else self.unlabelled.share
+        return sum(further.share for further in self.extra_datasets) + photos
 
 
 def left_open(config: TrainConfig) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from qumade.data.folder import FolderDataset
 from qumade.data.loader import Batches, training_batches
 from qumade.data.mixture import Ingredient, Mixture
 from qumade.data.opening import open_dataset
+from qumade.data.photos import PhotoFolder
 from qumade.data.synthetic import SyntheticDataset
 from qumade.errors import ConfigError, RunError
 from qumade.generation.describe import describe_assets
@@ -126,16 +127,26 @@ def open_setup(
     checkpoint, so no pretrained ones are looked for.
     """
     accelerator = accelerator or new_accelerator()
+    wishes = config.found | left_open(config)
     main = open_dataset(config.data, resample_placements=config.resample_placements)
     positions = _stratified(_training_positions(main), config.limit)
-    ingredients = [Ingredient(main, positions, 1 - sum(further.share for further in config.extra_datasets))]
+    ingredients = [Ingredient(main, positions, 1 - config.other_shares)]
     for further in config.extra_datasets:
         dataset = open_dataset(further.data, resample_placements=config.resample_placements)
         ingredients.append(Ingredient(dataset, _training_positions(dataset), further.share, further.parts))
+    if config.size is None:
+        height, width = main.read(int(positions[0])).image.shape[:2]
+        config = config.model_copy(update={"size": _training_size(width, height, AREA[config.model])})
+    notes: list[str] = []
+    found: dict[str, Any] = {"size": config.size}
+    if config.unlabelled is not None:
+        photos = PhotoFolder(config.unlabelled.photos, config.size or (0, 0))
+        ingredients.append(Ingredient(photos, photos.positions(""), config.unlabelled.share))
+        notes += [f"Left out of the unlabelled photos: {finding}" for finding in photos.findings]
     mixture = Mixture(ingredients)
     validation = _stratified(main.positions("val"), config.val_limit)
-    notes, found = [], _found_budget(config, mixture.epoch_batches(config.batch_size))
-    found["found"] = config.found | left_open(config)
+    found |= _found_budget(config, mixture.epoch_batches(config.batch_size))
+    found["found"] = wishes
     found |= _device_fields(config, accelerator)
     weights = None
     if not resumed:
@@ -150,9 +161,6 @@ def open_setup(
         notes.append(
             f"{main.name} has no validation samples: training does not stop early, and the best weights are the last"
         )
-    if config.size is None:
-        height, width = main.read(int(positions[0])).image.shape[:2]
-        found["size"] = _training_size(width, height, AREA[config.model])
     if config.mean is None:
         found["mean"], found["std"], source = _colours(config, main, positions)
         notes.append(f"Mean and standard deviation of the pictures: {source}")
@@ -345,6 +353,8 @@ def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -
             # Files count by name and hash: a run resumes after its folders have moved.
             folders = {name for name, value in recipe if isinstance(value, Path)}
             source = recipe.model_dump_json(exclude=folders) + json.dumps(describe_assets(dataset.synthesizer))
+        elif isinstance(dataset, PhotoFolder):
+            source = " ".join(dataset.sha256)
         elif isinstance(dataset, FolderDataset):
             meta = dataset.metadata
             source = ("" if meta is None else meta.model_dump_json()) + _listing(dataset)

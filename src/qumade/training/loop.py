@@ -125,6 +125,8 @@ def train(
 
 def _config_of(folder: RunFolder, given: TrainConfig) -> TrainConfig:
     """Return the config of the run that the folder already holds, or else the given one."""
+    if folder.adapted.is_file():
+        raise RunError(f"Invalid --out: got {folder.root}, a run that `qumade adapt` wrote; must be another folder")
     if not folder.config.is_file():
         strangers = sorted(path for path in folder.root.iterdir() if not path.name.startswith("."))
         if strangers:
@@ -193,7 +195,7 @@ def _run(
             if report is not None and so_far.step == 0:
                 report.training_batch(batch)
             lr = one_cycle(so_far.step, budget.steps, budget.peak)
-            losses = trainer.step(batch, lr)
+            losses = trainer.step(batch, lr, so_far.step / budget.steps)
             update_ema(trainer.average, trainer.network, budget.ema_decay, so_far.step)
             sums.add(losses)
             so_far.step += 1

@@ -20,6 +20,7 @@ from qumade.training.ema import ema_copy
 from qumade.training.gradient import MicroBatches, WholeBatch, one_thread
 from qumade.training.optimizers import new_optimizer
 from qumade.training.random_state import random_state, restore_random_state
+from qumade.training.self_training import SelfTraining
 
 __all__ = ["Trainer", "new_trainer"]
 
@@ -41,19 +42,23 @@ class Trainer:
     gradient: Callable[[Batch], Tensors]
     clip: float | None = 1.0
     l1: float = 0.0
+    self_training: SelfTraining | None = None
 
     @property
     def modules(self) -> dict[str, nn.Module]:
         """The modules whose state is trained, by the names they have in a checkpoint."""
         return {"network": self.network, "objective": self.objective, "average": self.average}
 
-    def step(self, batch: Batch, lr: float) -> Tensors:
-        """Update the weights, but not their average, at learning rate `lr`.
+    def step(self, batch: Batch, lr: float, progress: float = 1.0) -> Tensors:
+        """Update the weights, but not their average, at learning rate `lr`, when the share `progress` of the training
+        is done.
 
         Returns detached scalars: "loss" and its parts before the update, and "gradient", the norm of the gradient
         before clipping.
         """
         self.optimizer.zero_grad(set_to_none=True)
+        if self.self_training is not None:
+            batch = self.self_training(batch, progress)
         losses = self.gradient(batch)
         with one_thread():  # sums of products come out the same whatever the number of threads
             if self.l1:
@@ -174,7 +179,18 @@ def new_trainer(setup: Setup) -> Trainer:
     else:
         mean = partial(accelerator.reduce, reduction="mean")
         gradient = WholeBatch(objective, accelerator.prepare_model(network), mean, bf16=bf16)
-    return Trainer(network, average, objective, optimizer, gradient, clip=config.clip, l1=config.l1)
+    self_training = None
+    if (photos := config.unlabelled) is not None:
+        self_training = SelfTraining(
+            average,
+            photos.confidence,
+            photos.paste,
+            depth="depth" in network.config.trained_tasks,
+            threads=torch.get_num_threads() if device.type == "cpu" else 1,
+        )
+    return Trainer(
+        network, average, objective, optimizer, gradient, clip=config.clip, l1=config.l1, self_training=self_training
+    )
 
 
 def _require_shares(config: TrainConfig, processes: int) -> None:

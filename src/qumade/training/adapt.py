@@ -1,0 +1,202 @@
+"""Adapts a trained network to photos of a place without labels and without training: only the statistics with which
+batch normalisation standardises its features move.
+
+F. You et al., "Test-time batch statistics calibration for covariate shift", 2021: the statistics become
+(1 - alpha) x those of the training + alpha x those of the photos. How far to go is found without labels, too.
+"""
+
+import copy
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from qumade.assets.scan import scan_backgrounds
+from qumade.data.loader import Batch
+from qumade.errors import ConfigError, RunError
+from qumade.io.decode import read_rgb
+from qumade.io.files import write_bytes
+from qumade.io.pictures import printable
+from qumade.models.network import MaskDepthNetwork
+from qumade.models.resizing import shrunk, working_size
+from qumade.plan.indices import stratified_indices
+from qumade.training.run_folder import RunFolder, Which, load_network, read_weights_note, write_weights
+from qumade.viz.batch_sheet import batch_sheet, predicted
+from qumade.viz.sheets import save_sheet
+
+__all__ = ["ALPHAS", "Adapted", "adapt", "agreement", "chosen_alpha", "moved_towards", "statistics_of"]
+
+ALPHAS = tuple(step / 10 for step in range(11))
+GAIN = 0.5
+"""The share of the largest gain in agreement that is enough. Agreement keeps growing for a while after scores have
+begun to fall, since a network that sees objects everywhere agrees with itself as well."""
+MOST_PHOTOS = 1024, 64  # spread evenly: for the statistics, and for the agreement, which is measured for every alpha
+BATCH = 16
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The run folder of an adapted network. `alpha`: how far its statistics moved; `agreement`: what the network agreed
+    with itself at each of ALPHAS, or empty where alpha was given; `photos`: the number of photos; `sheet`: a picture of
+    predictions before and after."""
+
+    run: Path
+    alpha: float
+    agreement: tuple[float, ...]
+    photos: int
+    left_out: tuple[str, ...]
+    sheet: Path
+
+
+def adapt(run: Path | str, photos: Path, out: Path | str, *, alpha: float | None = None) -> Adapted:
+    """Write the run folder `out`: that of `run`, with statistics adapted to the photos of a folder.
+
+    `alpha` in [0, 1]; by default the smallest of ALPHAS that reaches half of the largest gain in `agreement`. Raises
+    QumadeError where `out` is not new or empty, where no photo is usable, and where the network has no batch
+    normalisation.
+    """
+    if alpha is not None and not 0 <= alpha <= 1:
+        raise ConfigError(f"Invalid alpha: got {alpha:g}; must be at least 0 and at most 1")
+    source, target = RunFolder(run), RunFolder(out)
+    if target.root.exists() and (not target.root.is_dir() or any(target.root.iterdir())):
+        raise RunError(f"Invalid --out: got {target.root}; must be a new or empty folder")
+    network = load_network(source.root)
+    if not _norms(network):
+        raise RunError(f"Invalid run: got {source.root}, whose network has no batch normalisation; must have some")
+    scanned, findings = scan_backgrounds(photos)
+    left_out = tuple(str(finding) for finding in findings if finding.severity == "error")
+    if not scanned:
+        first = f"; the first: {left_out[0]}" if left_out else ""
+        raise RunError(f"Invalid photos: got no usable photo in {printable(photos)}; must have one{first}")
+    paths = [photo.path for photo in scanned]
+    batches, few = (_batches(_spread(paths, most), network.config.size) for most in MOST_PHOTOS)
+    measured = statistics_of(network, batches)
+    agreements: tuple[float, ...] = ()
+    if alpha is None:
+        agreements = tuple(agreement(moved_towards(network, measured, each), few) for each in ALPHAS)
+        alpha = chosen_alpha(agreements)
+    target.root.mkdir(parents=True, exist_ok=True)
+    note = {
+        "photos": printable(photos),
+        "count": len(scanned),
+        "alpha": alpha,
+        "agreement": {f"{each:g}": value for each, value in zip(ALPHAS, agreements, strict=False)},
+    }
+    write_bytes(target.adapted, (json.dumps(note, indent=2) + "\n").encode())
+    for path in (source.config, source.encoder):
+        if path.is_file():
+            shutil.copyfile(path, target.root / path.name)
+    sheet = target.root / "adapted.png"
+    save_sheet(_sheet(network, moved_towards(network, measured, alpha), batches[0]), sheet)
+    names: tuple[Which, ...] = ("last", "best")
+    for which in names:
+        trained = load_network(source.root, which)
+        moved = moved_towards(trained, statistics_of(trained, batches), alpha)
+        trained_note = read_weights_note(source.root, which)
+        kept = {name: value for name, value in trained_note.items() if name not in ("format", "network")}
+        write_weights(target, which, moved, network.config, kept | {"adapted": note})
+    return Adapted(target.root, alpha, agreements, len(scanned), left_out, sheet)
+
+
+def statistics_of(network: MaskDepthNetwork, batches: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Return mean and variance of the input of each batch normalisation over batches of images, float [N, 3, H, W] in
+    [0, 1]: means over the batches, each normalised by its own statistics, as in training."""
+    copied = copy.deepcopy(network).eval()
+    for norm in _norms(copied):
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean
+        norm.training = True
+    with torch.no_grad():
+        for batch in batches:
+            copied(batch)
+    return [_statistics(norm) for norm in _norms(copied)]
+
+
+def moved_towards(
+    network: MaskDepthNetwork, statistics: Sequence[tuple[Tensor, Tensor]], alpha: float
+) -> MaskDepthNetwork:
+    """Return a copy of a network, in evaluation mode, whose statistics are (1 - alpha) x its own + alpha x others."""
+    moved = copy.deepcopy(network).eval()
+    for norm, others in zip(_norms(moved), statistics, strict=True):
+        for own, other in zip(_statistics(norm), others, strict=True):
+            own.lerp_(other, alpha)
+    return moved
+
+
+@torch.no_grad()
+def agreement(network: MaskDepthNetwork, batches: Sequence[Tensor]) -> float:
+    """Return how well a network agrees with itself, 0..1: the mean over photos of the soft IoU between its prediction
+    and those for the mirrored photo and for the photo at another brightness and white balance. It is of the mask, or
+    of the depth where only that was trained."""
+    generator = torch.Generator().manual_seed(0)
+    tasks = network.config.trained_tasks
+    values = []
+
+    def predict(images: Tensor) -> Tensor:
+        output = network(images)
+        return output.mask_logits.sigmoid() if "mask" in tasks else output.inverse_depth.clamp(min=0)
+
+    for images in batches:
+        plain, mirrored = predict(images), predict(images.flip(-1)).flip(-1)
+        gain = 0.6 + 0.8 * torch.rand(len(images), 1, 1, 1, generator=generator)
+        tint = 0.15 * torch.randn(len(images), 3, 1, 1, generator=generator)
+        values += [_soft_iou(plain, mirrored), _soft_iou(plain, predict((images * gain + tint).clamp(0, 1)))]
+    return float(torch.cat(values).mean())
+
+
+def chosen_alpha(agreements: Sequence[float]) -> float:
+    """Return the smallest of ALPHAS whose agreement reaches GAIN of the largest gain over alpha 0."""
+    enough = agreements[0] + GAIN * (max(agreements) - agreements[0])
+    return next(alpha for alpha, value in zip(ALPHAS, agreements, strict=True) if value >= enough)
+
+
+def _soft_iou(one: Tensor, other: Tensor) -> Tensor:
+    union = torch.maximum(one, other).sum((1, 2, 3))
+    iou: Tensor = torch.minimum(one, other).sum((1, 2, 3)) / union.clamp(min=1e-6)
+    return iou
+
+
+def _norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def _statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    if norm.running_mean is None or norm.running_var is None:
+        raise RunError("Invalid network: got a batch normalisation without running statistics; must have them")
+    return norm.running_mean, norm.running_var
+
+
+def _spread(paths: Sequence[Path], most: int) -> list[Path]:
+    return [paths[position] for position in stratified_indices(len(paths), most).tolist()]
+
+
+def _batches(paths: Sequence[Path], trained: tuple[int, int]) -> list[Tensor]:
+    """Return all photos as a network sees them, float32 [N, 3, H, W] in [0, 1], in batches of one size each."""
+    by_size: dict[tuple[int, int], list[NDArray[np.float32]]] = {}
+    for path in paths:
+        image = read_rgb(path)
+        size = working_size((image.shape[1], image.shape[0]), trained)
+        by_size.setdefault(size, []).append(shrunk(image, size))
+    batches = []
+    for images in by_size.values():
+        for start in range(0, len(images), BATCH):
+            stacked = np.stack(images[start : start + BATCH]).transpose(0, 3, 1, 2)
+            batches.append(torch.from_numpy(stacked.copy()).contiguous(memory_format=torch.channels_last))
+    return batches
+
+
+def _sheet(before: MaskDepthNetwork, after: nn.Module, images: Tensor) -> Image.Image:
+    unknown = torch.full((len(images), 1, *images.shape[2:]), torch.nan)
+    batch = Batch(images, unknown, unknown)
+    tasks = before.config.trained_tasks
+    pairs = [predicted(network, batch, tasks) for network in (before.eval(), after)]
+    some = Batch(*(torch.stack(layers, 1).flatten(0, 1)[: 2 * SHOWN] for layers in zip(*pairs, strict=True)))
+    return batch_sheet(some, before.config, "Each photo twice: predictions before and after the adaptation")

@@ -1,0 +1,113 @@
+"""Self-training on unlabelled photos: the averaged network labels them, and the network learns from these labels.
+
+A. Tarvainen, H. Valpola, "Mean teachers are better role models", NIPS 2017; objects of labelled samples are pasted onto
+the photos as in W. Tranheden et al., "DACS: domain adaptation via cross-domain mixed sampling", WACV 2021.
+"""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.v2 import functional
+
+from qumade.data.augment import colour_jittered
+from qumade.data.loader import Batch
+
+__all__ = ["SelfTraining", "ramp", "unlabelled_in"]
+
+START, FULL = 0.2, 0.5  # shares of the training between which photos begin to count: at first the average knows nothing
+CHUNK = 8  # photos that a thread labels together
+# The student sees the photos in stronger colours than the teacher. Half of them are blurred.
+BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.5, 0.5, 0.5, 0.1
+BLUR_PX = 0.3, 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class SelfTraining:
+    """Labels the photos of a batch with the network `teacher`.
+
+    A pixel counts where the teacher gives one of object and background a probability of at least `confidence`. With
+    `depth` its inverse depth is a label too. With `paste` half of the photos also show the object of a labelled sample
+    of the batch. `threads` threads label some photos each, so that labels do not depend on their number.
+    """
+
+    teacher: nn.Module
+    confidence: float = 0.9
+    paste: bool = True
+    depth: bool = True
+    threads: int = 1
+
+    def __call__(self, batch: Batch, progress: float) -> Batch:
+        """Return the batch with labels for its unlabelled samples; `progress` is the share of the training that is
+        done. Photos that do not count yet stay without. Random numbers are torch's, which a checkpoint holds."""
+        photos = unlabelled_in(batch)
+        counting = round(ramp(progress) * len(photos))
+        chosen = photos[torch.randperm(len(photos))[:counting].to(photos.device)]
+        labelled = torch.nonzero(~torch.isin(torch.arange(len(batch.image), device=photos.device), photos)).flatten()
+        if not len(chosen):
+            return batch
+        masks, depths = self._labels(batch.image[chosen])
+        images = batch.image[chosen]
+        if self.paste and len(labelled):
+            sources = labelled[torch.randint(len(labelled), (len(chosen),)).to(labelled.device)]
+            pasted = (torch.rand(len(chosen)) < 0.5).to(masks.device)
+            coverage = batch.mask[sources].nan_to_num(0.0) * pasted.view(-1, 1, 1, 1)
+            images = torch.lerp(images, batch.image[sources], coverage)
+            masks = torch.where(coverage > 0, coverage + (1 - coverage) * masks, masks)
+            # The object's depth is that of its own scene.
+            depths = depths.masked_fill(coverage > 0, math.nan)
+        images = torch.stack([_strongly_coloured(image) for image in images])
+        image, mask, inverse_depth = (layer.clone() for layer in batch)
+        image[chosen], mask[chosen], inverse_depth[chosen] = images.to(image.dtype), masks, depths
+        return Batch(image, mask, inverse_depth)
+
+    @torch.no_grad()
+    def _labels(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mask and inverse depth, NaN where they do not count, of images [N, 3, H, W]."""
+
+        def label(some: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.no_grad():
+                output = self.teacher(some.contiguous(memory_format=torch.channels_last))
+            return output.mask_logits.float().sigmoid(), output.inverse_depth.float()
+
+        chunks = torch.split(images, CHUNK)
+        if images.device.type == "cpu":
+            with ThreadPoolExecutor(self.threads, "label", torch.set_num_threads, (1,)) as pool:
+                parts = list(pool.map(label, chunks))
+        else:
+            parts = [label(chunk) for chunk in chunks]
+        probability, depths = (torch.cat(part) for part in zip(*parts, strict=True))
+        certain = torch.maximum(probability, 1 - probability) >= self.confidence
+        masks = (probability >= 0.5).float().masked_fill(~certain, math.nan)
+        return masks, depths if self.depth else torch.full_like(depths, math.nan)
+
+
+def ramp(progress: float) -> float:
+    """Return the share of the photos that count at this share of the training."""
+    return min(max((progress - START) / (FULL - START), 0.0), 1.0)
+
+
+def unlabelled_in(batch: Batch) -> Tensor:
+    """Return the positions, int64 [n], of the samples of a batch that have no label at all."""
+    unknown = torch.isnan(batch.mask).flatten(1).all(1) & torch.isnan(batch.inverse_depth).flatten(1).all(1)
+    return torch.nonzero(unknown).flatten()
+
+
+def _strongly_coloured(image: Tensor) -> Tensor:
+    """Return an image float [3, H, W] in [0, 1] with other colours, and every other time blurred."""
+    brightness, contrast, saturation, hue, blur, sigma = torch.rand(6).tolist()
+    pixels = image.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu()
+    pixels = colour_jittered(
+        pixels,
+        1 + BRIGHTNESS * (2 * brightness - 1),
+        1 + CONTRAST * (2 * contrast - 1),
+        1 + SATURATION * (2 * saturation - 1),
+        HUE * (2 * hue - 1),
+    )
+    if blur < 0.5:
+        width = BLUR_PX[0] + (BLUR_PX[1] - BLUR_PX[0]) * sigma
+        taps = 2 * min(math.ceil(2 * width), min(pixels.shape[1:]) - 1) + 1
+        pixels = functional.gaussian_blur_image(pixels, [taps, taps], [width, width])
+    return pixels.to(image.device).float().div_(255)

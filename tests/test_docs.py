@@ -83,9 +83,9 @@ def _known_flags(verb: str) -> set[str]:
 
 
 def test_a_command_that_does_not_exist_is_found():
-    text = "    qumade generate --out DIR \\\n        --nowhere skip\n\nand `qumade judge RUN`, `qumade stats D`"
+    text = "    qumade generate --out DIR \\\n        --anywhere skip\n\nand `qumade judge RUN`, `qumade stats D`"
     assert [problem for command in _commands(text) for problem in _unknown(command)] == [
-        "qumade generate --nowhere",
+        "qumade generate --anywhere",
         "qumade judge",
     ]
 

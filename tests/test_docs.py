@@ -1,4 +1,5 @@
 import re
+import textwrap
 from functools import cache
 from pathlib import Path
 
@@ -107,6 +108,21 @@ def test_the_python_of_the_pages_runs(tmp_path, monkeypatch):
         names: dict[str, object] = {}
         exec(compile(block, "page", "exec"), names)
         assert names["sample"].image.shape == (*names["recipe"].size[::-1], 3)
+
+
+@pytest.mark.slow
+def test_the_way_from_a_recipe_to_scores_runs(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    (code,) = re.findall(r"in one go:\n\n((?:    .*\n|\n)+)", (DOCS / "api.md").read_text())
+    for stated, small in (("limit=1000", "limit=40"), ("minutes=10", "steps=2, batch_size=4, size=(32, 32)")):
+        assert stated in code
+        code = code.replace(stated, small)
+    write_samples(tmp_path / "samples")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(textwrap.dedent(code), "api.md", "exec"), names)
+    assert names["found"].groups[0].name == "all" and names["found"].report.is_file()
+    assert Path("model.onnx").is_file()
 
 
 def test_the_yaml_of_the_pages_is_valid():

@@ -1,4 +1,5 @@
 import re
+import textwrap
 from functools import cache
 from pathlib import Path
 
@@ -83,9 +84,9 @@ def _known_flags(verb: str) -> set[str]:
 
 
 def test_a_command_that_does_not_exist_is_found():
-    text = "    qumade generate --out DIR \\\n        --nowhere skip\n\nand `qumade judge RUN`, `qumade stats D`"
+    text = "    qumade generate --out DIR \\\n        --anywhere skip\n\nand `qumade judge RUN`, `qumade stats D`"
     assert [problem for command in _commands(text) for problem in _unknown(command)] == [
-        "qumade generate --nowhere",
+        "qumade generate --anywhere",
         "qumade judge",
     ]
 
@@ -107,6 +108,21 @@ def test_the_python_of_the_pages_runs(tmp_path, monkeypatch):
         names: dict[str, object] = {}
         exec(compile(block, "page", "exec"), names)
         assert names["sample"].image.shape == (*names["recipe"].size[::-1], 3)
+
+
+@pytest.mark.slow
+def test_the_way_from_a_recipe_to_scores_runs(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    (code,) = re.findall(r"in one go:\n\n((?:    .*\n|\n)+)", (DOCS / "api.md").read_text())
+    for stated, small in (("limit=1000", "limit=40"), ("minutes=10", "steps=2, batch_size=4, size=(32, 32)")):
+        assert stated in code
+        code = code.replace(stated, small)
+    write_samples(tmp_path / "samples")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(textwrap.dedent(code), "api.md", "exec"), names)
+    assert names["found"].groups[0].name == "all" and names["found"].report.is_file()
+    assert Path("model.onnx").is_file()
 
 
 def test_the_yaml_of_the_pages_is_valid():

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import qumade
 from qumade.errors import QumadeError
 from qumade.geometry import (
     GroundPlane,
@@ -268,43 +266,3 @@ def test_horizon_between_sky_and_a_plain_that_fills_the_width() -> None:
 )
 def test_no_horizon_from_an_ambiguous_map(road: np.ndarray, sky: np.ndarray) -> None:
     assert estimate_horizon(road, sky) is None
-
-
-@pytest.fixture
-def bundled() -> Path:
-    folder = Path(qumade.__file__).parent / "assets" / "bundled"
-    if not (folder / "cameras.json").is_file():
-        pytest.skip("the bundled scenes are not there")
-    return folder
-
-
-@pytest.mark.slow
-def test_bundled_planes_are_found(bundled: Path) -> None:
-    cameras = json.loads((bundled / "cameras.json").read_text())["backgrounds"]
-    assert len(cameras) >= 4
-    for name, camera in cameras.items():
-        code = np.asarray(Image.open(bundled / "depths" / f"{name}.png"), np.float32)
-        labels = np.asarray(Image.open(bundled / "labels" / f"{name}.png"))
-        depth = np.where((code > 0) & (code < 65535), 256 / np.maximum(code, 1), np.nan)
-        fit = fit_ground_plane(depth, labels == 0)
-        truth = GroundPlane(*camera["plane"])
-        assert fit.plane.b == pytest.approx(truth.b, rel=0.01), name
-        for column in (0.0, 256.0, 512.0):
-            assert fit.plane.horizon_row(column) == pytest.approx(truth.horizon_row(column), abs=2), name
-        assert fit.median_relative_residual < 0.01, name
-        sky = labels == 10
-        affine = np.nan_to_num(depth) * 3 + 0.7
-        if sky.sum() >= 100:
-            assert shift_from_sky(affine, sky) == pytest.approx(0.7, abs=1e-3), name
-
-
-def test_bundled_horizons_are_estimated(bundled: Path) -> None:
-    cameras = json.loads((bundled / "cameras.json").read_text())["backgrounds"]
-    errors = []
-    for name, camera in cameras.items():
-        labels = np.asarray(Image.open(bundled / "labels" / f"{name}.png"))
-        estimate = estimate_horizon(labels == 0, labels == 10)
-        if estimate is not None:
-            errors.append(abs(estimate - np.mean([row for _, row in camera["horizon"]])) / labels.shape[0])
-    assert len(errors) >= len(cameras) / 2
-    assert np.median(errors) < 0.01 and max(errors) < 0.05

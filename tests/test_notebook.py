@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -5,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fixtures.pictures import count
+from qumade.data.augmentation import Augmentation
 from qumade.data.dataset import LabeledSample
 from qumade.models.config import NetworkConfig
-from qumade.notebook import of_each_split, project_path, run_for, show_pictures, show_results
+from qumade.notebook import of_each_split, project_path, run_for, show_batch, show_pictures, show_results
 from qumade.prediction.predictor import Prediction
 from qumade.training.config import TrainConfig, save_config
 
@@ -73,6 +76,20 @@ def test_show_results_prefers_held_out_splits(splits: list[str], expected: set[i
     sheet = show_results(predictor, _Grey(splits))  # type: ignore[arg-type]
     assert set(predictor.seen) == expected
     assert sheet.mode == "RGB"
+
+
+@pytest.mark.slow
+def test_show_batch_opens_the_data_of_a_config(
+    tmp_path: Path, save_picture: Callable[[Path, np.ndarray], None]
+) -> None:
+    mask = np.repeat(np.repeat(np.eye(2, dtype=np.uint8) * 255, 32, 0), 32, 1)
+    for number in range(4):
+        save_picture(tmp_path / "images" / f"{number}.png", np.full((64, 64, 3), (200, 40, 90), np.uint8))
+        save_picture(tmp_path / "masks" / f"{number}.png", mask)
+    config = TrainConfig(data=tmp_path, size=(64, 64), batch_size=4, steps=1, augmentation=Augmentation.none())
+    sheets = [show_batch(config, samples) for samples in (1, 4)]
+    shown = [count(sheet, (200, 40, 90)) for sheet in sheets]
+    assert shown[0] >= 64 * 64 / 2 and shown[1] == 4 * shown[0]
 
 
 def test_show_pictures_accepts_every_kind() -> None:

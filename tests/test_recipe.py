@@ -125,7 +125,7 @@ def test_every_field_is_written(make_recipe, tmp_path):
     assert recipe_to_dict(make_recipe(), tmp_path).keys() == Recipe.model_fields.keys()
 
 
-def test_defaults_are_the_job_of_the_original(make_recipe):
+def test_defaults_are_the_job_of_the_legacy_notebook(make_recipe):
     recipe = make_recipe()
     assert (recipe.size, recipe.per_pair, recipe.objects) == ((224, 224), 20, (1, 1))
     assert recipe.scale == {DEFAULT: (0.1, 0.5)}

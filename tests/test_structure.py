@@ -1,6 +1,10 @@
-"""Imports run one way: from the rooms that users enter down to those that know of no other."""
+"""The rules of CONTRIBUTING.md that a test can check.
+
+Imports run one way: from the rooms that users enter down to those that know of no other.
+"""
 
 import ast
+import re
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -83,6 +87,14 @@ def test_imports_run_down():
     assert not wrong, "\n" + "\n".join(wrong)
 
 
+def test_the_table_of_rooms_is_that_of_the_layers():
+    rows = re.findall(r"^\| (`[^|]*`) \|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE)
+    rooms = [re.sub(r"/|\.py", "", name) for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert sorted([*rooms, "__main__"]) == sorted(LEVEL)
+    levels = [LEVEL[room] for room in rooms]
+    assert levels == sorted(levels), "a room must stand below the rooms that may import it"
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
@@ -119,3 +131,32 @@ def _module(dotted: str, package: Path) -> str:
         if package.joinpath(*parts[:end], "__init__.py").is_file():
             return ".".join([*parts[:end], "__init__"])
     return "__init__"
+
+
+def test_modules_stay_under_400_lines():
+    lines = {str(path.relative_to(PACKAGE)): path.read_text("utf-8").count("\n") for path in PACKAGE.rglob("*.py")}
+    assert not {name: count for name, count in lines.items() if count >= 400}
+
+
+def test_every_module_has_all():
+    """Packages and entry points apart."""
+    modules = [path for path in PACKAGE.rglob("*.py") if path.stem not in ("__init__", "__main__")]
+    assert not [str(path) for path in modules if "\n__all__" not in path.read_text("utf-8")]
+
+
+NOT_OF_A_MODULE = {
+    "compose/test_layers.py", "plan/test_standing.py",  # of several modules of the room together
+    "test_api.py", "test_docs.py", "test_pins.py", "test_structure.py",  # of the whole package
+}  # fmt: skip
+"""Tests without a module of the same path; the folders of `OUTSIDE` test what is not part of the package."""
+OUTSIDE = {"benchmarks", "notebooks", "tools"}
+
+
+def test_tests_mirror_the_package():
+    modules = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")}
+    expected = {str(path.parent / f"test_{path.stem.strip('_')}.py"): path for path in modules}
+    found = {str(path.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("test_*.py")}
+    found = {path for path in found if path.split("/")[0] not in OUTSIDE}
+    assert found - expected.keys() == NOT_OF_A_MODULE
+    untested = {path for name, path in expected.items() if name not in found}
+    assert {path.name for path in untested} <= {"__init__.py", "__main__.py"}

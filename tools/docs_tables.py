@@ -8,22 +8,28 @@ import inspect
 import json
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
 from cyclopts import App
+from cyclopts.argument import Argument
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from qumade.cli.app import make_app
+from qumade.cli.model_flags import flag_of
 from qumade.data.augmentation import Augmentation
 from qumade.recipe import Recipe
 from qumade.training.config import ExtraDataset, TrainConfig
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-FIELD_PAGES = {"Recipe fields": "recipe.md", "Training fields": "train-config.md"}  # groups of flags, and their page
+# Groups of flags, each with the model of their fields, its page, and a field as an example.
+FIELD_PAGES: dict[str, tuple[type[BaseModel], str, str]] = {
+    "Recipe fields": (Recipe, "recipe.md", "per_pair"),
+    "Training fields": (TrainConfig, "train-config.md", "batch_size"),
+}
 WORDS = {Path: "path", str: "string", bool: "true or false", int: "integer", float: "number"}
 
 
@@ -89,7 +95,13 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if value is None or isinstance(value, BaseModel):
+    if isinstance(value, BaseModel):
+        return f"[its defaults](#{type(value).__name__.lower()})"
+    return _value(value)
+
+
+def _value(value: Any) -> str:
+    if value is None:
         return "-"
     value = list(value) if isinstance(value, tuple) else value
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
@@ -100,7 +112,7 @@ def _escaped(text: str) -> str:
 
 
 def commands(root: App) -> str:
-    """Every verb with its first lines of help, and a table of its arguments and flags."""
+    """Every verb with its first lines of help, and a table of its arguments and flags with their defaults."""
     return "\n\n".join(_command(root, name) for name in root if not name.startswith("-"))
 
 
@@ -108,23 +120,42 @@ def _command(root: App, name: str) -> str:
     verb = root[name]
     text, _, _ = inspect.cleandoc(verb.help).partition("\nParameters\n---")
     parts = [f"## {name}", text.replace("<", "&lt;").strip()]
-    rows = ["| argument | values | meaning |", "|---|---|---|"]
-    field_pages = set()
-    for argument in verb.assemble_argument_collection(default_parameter=root.default_parameter, parse_docstring=True):
+    rows = ["| argument | values | default | meaning |", "|---|---|---|---|"]
+    arguments = verb.assemble_argument_collection(default_parameter=root.default_parameter, parse_docstring=True)
+    field_groups = set()
+    for argument in arguments:
         if not argument.show:
             continue
-        groups = [group.name for group in argument.parameter.group]
-        page = next((FIELD_PAGES[name] for name in groups if name in FIELD_PAGES), None)
-        if page is not None:
-            field_pages.add(page)
+        groups = {group.name for group in argument.parameter.group} & FIELD_PAGES.keys()
+        field_groups |= groups
+        if groups:
             continue
         names = ", ".join(f"`{flag}`" for flag in argument.names)
         values = in_words(argument.hint)
         values = "switch" if values == WORDS[bool] else values
         meaning = " ".join((argument.parameter.help or "").split())
-        rows.append(f"| {names} | {_escaped(values)} | {'**Required.** ' * argument.required}{_escaped(meaning)} |")
-    more = [f"Every [field]({page}) is a flag too, as `--per-pair` of `per_pair`." for page in sorted(field_pages)]
-    return "\n\n".join([*parts, "\n".join(rows), *more])
+        rows.append(f"| {names} | {_escaped(values)} | {_argument_default(argument)} | {_escaped(meaning)} |")
+    flags = {flag for argument in arguments for flag in argument.names}
+    return "\n\n".join([*parts, "\n".join(rows), *(_fields_as_flags(group, flags) for group in sorted(field_groups))])
+
+
+def _argument_default(argument: Argument) -> str:
+    value = argument.field_info.default
+    if argument.required or value is argument.field_info.empty:  # of *names, too, every verb needs at least one
+        return "required"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value == ():
+        return "-"
+    return _value(str(value) if isinstance(value, Path) else value)
+
+
+def _fields_as_flags(group: str, flags: Set[str]) -> str:
+    """The sentence on the flags that a verb has for the fields of a model."""
+    model, page, example = FIELD_PAGES[group]
+    *first, last = [f"`{name}`" for name in model.model_fields if flag_of(name) not in flags] or [""]
+    without = f" but {', '.join(first)} and {last}" if first else f" but {last}" if last else ""
+    return f"Every [field]({page}){without} is a flag too, as `{flag_of(example)}` of `{example}`."
 
 
 def blocks() -> dict[tuple[str, str], str]:

@@ -144,10 +144,10 @@ class TestUnusable:
         path.write_bytes(path.read_bytes()[:80])
         self.only_b_is_out(recipe_of(folder), "depth", str(path))
 
-    def test_nowhere_to_stand(self, folder: Path) -> None:
+    def test_no_ground(self, folder: Path) -> None:
         change(folder, "labels", "b", top=36, bottom=75, value=BUILDING)
         recipe = recipe_of(folder, placement="semantic")
-        self.only_b_is_out(recipe, "no_ground", "no clean patch of road, sidewalk, terrain")
+        self.only_b_is_out(recipe, "no-ground", "no clean patch of road, sidewalk, terrain")
 
     def test_no_horizon_for_perspective(self, folder: Path) -> None:
         for name, size in zip("abc", SIZES, strict=True):
@@ -156,7 +156,7 @@ class TestUnusable:
             np.save(folder / "depths" / f"{name}.npy", np.where(codes == 65535, 0, 256 / codes).astype(np.float32))
             assert codes.shape == size[::-1]
         change(folder, "labels", "b", top=0, bottom=25, value=BUILDING)  # affine depth, and no sky
-        self.only_b_is_out(recipe_of(folder, placement="perspective"), "no_ground", "no known horizon")
+        self.only_b_is_out(recipe_of(folder, placement="perspective"), "no-ground", "no known horizon")
         backgrounds, kind, _ = catalog_of(recipe_of(folder, placement="semantic"))
         assert (len(backgrounds), kind) == (3, "affine")
 
@@ -165,7 +165,7 @@ class TestUnusable:
         fields: dict[str, Any] = {"horizon": {"default": "labels", "a.*": 0.4, "c.*": 0.4}, "depths": None}
         change(folder, "labels", "b", top=0, bottom=60, value=255)
         recipe = recipe_of(folder, placement="perspective", **fields)
-        self.only_b_is_out(recipe, "no_ground", "give it one, such as horizon: {b.png: 0.5, default: labels}")
+        self.only_b_is_out(recipe, "no-ground", "give it one, such as horizon: {b.png: 0.5, default: labels}")
         assert len(catalog_of(recipe)[2]) == 1  # a photo that is left out has no other findings
         for placement in ("semantic", "random"):
             backgrounds, _, findings = catalog_of(recipe_of(folder, placement=placement, **fields))
@@ -179,11 +179,11 @@ class TestUnusable:
             assert len(catalog_of(recipe_of(folder, present=present))[0]) == 3
 
 
-def test_nowhere_to_stand_may_be_used_at_random(folder: Path) -> None:
+def test_a_photo_without_ground_may_be_used_at_random(folder: Path) -> None:
     change(folder, "labels", "b", top=36, bottom=75, value=BUILDING)
     backgrounds, _, findings = catalog_of(recipe_of(folder, placement="semantic", no_ground="random"))
     assert [b.standing is None for b in backgrounds] == [False, True, False]
-    assert [(f.severity, f.reason) for f in findings if f.reason == "no_ground"] == [("warning", "no_ground")]
+    assert [(f.severity, f.reason) for f in findings if f.reason == "no-ground"] == [("warning", "no-ground")]
 
 
 def test_random_placement_needs_no_ground(folder: Path) -> None:

@@ -1,4 +1,5 @@
 import inspect
+import re
 import subprocess
 import sys
 
@@ -9,10 +10,12 @@ from qumade.cli.app import VERBS, make_app
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_line_of_each_verb_agrees_with_its_docstring(verb: str) -> None:
-    """`qumade --help` has its own lines, so it need not import any verb."""
-    line = VERBS[verb][1].rstrip(".")
-    first = inspect.cleandoc(make_app([verb])[verb].help or "").split("\n\n")[0].replace("\n", " ")
-    assert line.split()[0] == first.split()[0] and len(line) < 80
+    """`qumade --help` has its own lines, so it need not import any verb. They shorten the docstrings."""
+    line = VERBS[verb][1]
+    first = inspect.cleandoc(make_app([verb])[verb].help or "").split("\n\n")[0]
+    words, known = (re.findall(r"[\w.]*\w", text) for text in (line, first))
+    assert words[0] == known[0] and set(words) <= set(known)
+    assert len(line) <= 80
 
 
 def test_verbs_that_are_not_loaded_import_nothing() -> None:

@@ -60,7 +60,7 @@ def test_check_uses_the_policies_of_a_recipe_and_flags_override_it(run: Run, ass
     result = run("check", f"--recipe={recipe}", "--size=32", sheet, "--json")
     assert result.code == 0
     (finding,) = result.last_line["findings"]
-    assert (finding["severity"], finding["reason"]) == ("warning", "no_ground")
+    assert (finding["severity"], finding["reason"]) == ("warning", "no-ground")
     assert result.last_line["samples"] == 3 * 5 * 20
     assert run("check", f"--recipe={recipe}", "--size=32", sheet, "--per-pair=3", "--json").last_line["samples"] == 45
 

@@ -105,7 +105,7 @@ def test_evaluate_some_pictures(run: Run, data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_protocol_of_the_original(run: Run, data: Path, tmp_path: Path) -> None:
+def test_the_protocol_of_the_legacy_notebook(run: Run, data: Path, tmp_path: Path) -> None:
     where = ("evaluate", tmp_path / "good", data, "--protocol=legacy_notebook", f"--out={tmp_path / 'e'}")
     lines = run(*where).out.splitlines()
     assert lines[0].split()[0] == "all" and "boundary IoU" in " ".join(lines)

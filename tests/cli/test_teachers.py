@@ -1,6 +1,5 @@
 """`qumade generate` with teacher networks, from the command line to the dataset."""
 
-import importlib.util
 import signal
 import subprocess
 import sys
@@ -21,26 +20,6 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 Run = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture(scope="session")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Returns the folder of a tiny network of each family, built like in the tests of the teachers."""
-    spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "teachers" / "conftest.py")
-    assert spec is not None and spec.loader is not None
-    families = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(families)
-
-    def folder(family: str) -> Path:
-        made = tmp_path_factory.getbasetemp() / f"network_{family}"
-        if not made.exists():
-            torch.manual_seed(0)
-            build = families.segmentation_network if family == "segformer" else families.depth_network
-            for part in build(family):
-                part.save_pretrained(made)
-        return made
-
-    return folder
 
 
 @pytest.fixture
@@ -79,9 +58,9 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 @pytest.mark.parametrize(("family", "kind"), [("depth_anything", "affine"), ("depth_anything_metric", "metric")])
 def test_backgrounds_are_labelled_once_and_the_kind_is_recorded(
-    run: Run, networks: Any, forbid: Callable[[], None], asset_folders: Path, family: str, kind: str
+    run: Run, saved_model: Any, forbid: Callable[[], None], asset_folders: Path, family: str, kind: str
 ) -> None:
-    code, text = run("--out", "out", "--depth-teacher", networks(family))
+    code, text = run("--out", "out", "--depth-teacher", saved_model(family))
     assert code == 0, text
     assert f"Depth: kind {kind}, from depth maps" in text
     dataset = open_dataset("out")
@@ -94,9 +73,9 @@ def test_backgrounds_are_labelled_once_and_the_kind_is_recorded(
     before = Path("out/depth/img000001.jpg").read_bytes()
 
     forbid()
-    code, text = run("--out", "out", "--depth-teacher", networks(family))
+    code, text = run("--out", "out", "--depth-teacher", saved_model(family))
     assert code == 0 and "already complete" in text
-    assert run("--out", "again", "--depth-teacher", networks(family))[0] == 0
+    assert run("--out", "again", "--depth-teacher", saved_model(family))[0] == 0
     assert run("--out", "third", "--recipe", "out/dataset.yaml")[0] == 0  # the recipe no longer names a network
     for out in ("again", "third"):
         assert yaml.safe_load(Path(out, "dataset.yaml").read_text()) == description
@@ -104,11 +83,11 @@ def test_backgrounds_are_labelled_once_and_the_kind_is_recorded(
 
 
 def test_label_teacher_gives_labels_and_their_names(
-    run: Run, networks: Any, forbid: Callable[[], None], asset_folders: Path
+    run: Run, saved_model: Any, forbid: Callable[[], None], asset_folders: Path
 ) -> None:
     recipe = {"backgrounds": "backgrounds", "foregrounds": "foregrounds", "ground": ["road"], "target": ["car"]}
     Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
-    flags = ("--recipe", "recipe.yaml", "--label-teacher", networks("segformer"), "--teacher-cache", "elsewhere")
+    flags = ("--recipe", "recipe.yaml", "--label-teacher", saved_model("segformer"), "--teacher-cache", "elsewhere")
     code, text = run("--out", "out", *flags)
     assert code == 0, text
     made = yaml.safe_load(Path("out/dataset.yaml").read_text())
@@ -124,11 +103,11 @@ def test_label_teacher_gives_labels_and_their_names(
 
 
 def test_check_draws_the_labels_of_teachers(
-    run: Run, networks: Any, forbid: Callable[[], None], asset_folders: Path
+    run: Run, saved_model: Any, forbid: Callable[[], None], asset_folders: Path
 ) -> None:
     recipe = {"backgrounds": "backgrounds", "foregrounds": "foregrounds", "ground": ["road"], "target": ["car"]}
     Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
-    teachers = ("--label-teacher", networks("segformer"), "--depth-teacher", networks("depth_anything"))
+    teachers = ("--label-teacher", saved_model("segformer"), "--depth-teacher", saved_model("depth_anything"))
     code, text = run("--recipe", "recipe.yaml", *teachers, verb="check")
     assert code in (0, 1), text
     assert str(asset_folders / "check.png") in text
@@ -139,11 +118,11 @@ def test_check_draws_the_labels_of_teachers(
     assert code == 2 and "qumade check takes --label-teacher or --labels" in text
 
 
-def test_depth_of_composites_is_predicted(run: Run, networks: Any, asset_folders: Path) -> None:
-    flags = ("--depth", "composite", "--depth-teacher", networks("depth_anything"))
+def test_depth_of_composites_is_predicted(run: Run, saved_model: Any, asset_folders: Path) -> None:
+    flags = ("--depth", "composite", "--depth-teacher", saved_model("depth_anything"))
     code, text = run("--out", "out", *flags)
     assert code == 0, text
-    assert f"Depth: kind affine, from the composites by {networks('depth_anything')}" in text
+    assert f"Depth: kind affine, from the composites by {saved_model('depth_anything')}" in text
     code_of = open_dataset("out").depth_encoding
     assert (code_of.kind, code_of.source, code_of.range) == ("affine", "composite", "image")
     assert not Path("cache").exists()

@@ -18,12 +18,18 @@ from qumade.data.augmentation import Augmentation
         {"blur_px": (0.0, 1.0)},
         {"jpeg_quality": (90, 30)},
         {"noise": float("nan")},
-        {"flip": 0.5},
     ],
 )
-def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
+def test_wrong_values_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError) as caught:
         Augmentation(**wrong)
+    ((name,), (first,)) = wrong, caught.value.errors()
+    assert name in Augmentation.model_fields and first["loc"][0] == name
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        Augmentation(flip=0.5)
 
 
 def test_none_sets_every_probability_to_zero() -> None:

@@ -317,7 +317,7 @@ def test_whole_samples_are_squeezed_instead_of_cropped() -> None:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

@@ -170,7 +170,7 @@ def test_what_cannot_be_finished_is_refused_before_predicting(
     message: str,
 ) -> None:
     (tmp_path / "file").touch()
-    (tmp_path / "link").symlink_to("no_ground")
+    (tmp_path / "link").symlink_to("missing")
     monkeypatch.setitem(sys.modules, "captum", None)
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     explain = network if options.pop("explain", False) else None

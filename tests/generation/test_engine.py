@@ -294,11 +294,10 @@ def test_a_full_disk_is_reported_and_the_run_can_be_resumed(
     works: Any, read_tree: ReadTree, full_disk: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
     out = works.out()
-    with monkeypatch.context():
-        full_disk(writes)
-        with pytest.raises(OSError) as caught:
-            works.generate(out, limit=130)
-        monkeypatch.undo()
+    full_disk(writes)
+    with pytest.raises(OSError) as caught:
+        works.generate(out, limit=130)
+    monkeypatch.undo()
     assert caught.value.errno == errno.ENOSPC
     assert str(caught.value.filename).startswith(str(out))
     assert not [name for name in read_tree(out) if ".tmp" in name]

@@ -37,11 +37,6 @@ def draw(synthesizer: Synthesizer, indices: Any) -> tuple[dict[str, Encoded], Re
     return kept.samples, results
 
 
-@pytest.fixture(scope="module")
-def synthesizer(works: Any) -> Synthesizer:
-    return Synthesizer(works.recipe, works.catalog)
-
-
 def test_drawn_samples_are_written_under_their_stems(synthesizer: Synthesizer) -> None:
     indices = [0, 7, 1199]
     written, results = draw(synthesizer, indices)

@@ -14,14 +14,21 @@ from qumade.models.config import TASKS, NetworkConfig
         {"inverse_depth_limits": (1.0, 1.0)},
         {"std": (0.0, 1.0, 1.0)},
         {"mean": (1.5, 0.0, 0.0)},
-        {"colour": 1},
         {"trained_tasks": ()},
         {"trained_tasks": ("masks",)},
     ],
 )
-def test_wrong_configs_are_refused(change):
-    with pytest.raises(ValidationError):
+def test_wrong_values_are_refused(change):
+    with pytest.raises(ValidationError) as caught:
         NetworkConfig(**change)
+    first, (name,) = caught.value.errors()[0], change
+    assert name in NetworkConfig.model_fields
+    assert name in (*first["loc"], first.get("ctx", {}).get("field"))
+
+
+def test_an_unknown_field_is_refused():
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        NetworkConfig(colour=1)
 
 
 def test_a_config_survives_json():

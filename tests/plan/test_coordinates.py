@@ -1,23 +1,16 @@
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.plans import crop
 from qumade.plan.coordinates import to_background, to_sample
-from qumade.plan.tables import SAMPLE_ROW, plan_tables
+from qumade.plan.tables import plan_tables
 
 
 @pytest.fixture(scope="session")
 def tables(make_recipe, make_catalog):
     """Tables for samples of 64 x 48 pixels."""
     return plan_tables(make_recipe(size=(64, 48)), make_catalog())
-
-
-def crop(x, y, scale_x, scale_y, flip):
-    sample = np.zeros(1, SAMPLE_ROW)[0]
-    for name, value in (("crop_x", x), ("crop_y", y), ("scale_x", scale_x), ("scale_y", scale_y), ("flip", flip)):
-        sample[name] = value
-    return sample
 
 
 @pytest.mark.parametrize(

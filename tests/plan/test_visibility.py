@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.plans import crop
 from qumade.geometry import BEHIND
-from qumade.plan.tables import OBJECT_ROW, SAMPLE_ROW, plan_tables
+from qumade.plan.tables import OBJECT_ROW, plan_tables
 from qumade.plan.visibility import all_visible, visible_share
 
 SHAPES = ("block", "disc", "wedge", "ell")
@@ -33,14 +34,6 @@ def make_tables(make_recipe, make_catalog, alphas):
 @pytest.fixture
 def tables(make_tables):
     return make_tables()
-
-
-def crop(x=0, y=0, scale_x=64 / 120, scale_y=48 / 90, flip=False):
-    """A crop, by default the whole photo."""
-    sample = np.zeros(1, SAMPLE_ROW)[0]
-    for name, value in (("crop_x", x), ("crop_y", y), ("scale_x", scale_x), ("scale_y", scale_y), ("flip", flip)):
-        sample[name] = value
-    return sample
 
 
 def boxes(*rows):

@@ -217,18 +217,13 @@ def test_a_network_in_memory_predicts_what_it_says() -> None:
     import torch
 
     torch.manual_seed(0)
-    network = networks.build_network(networks.NetworkConfig(size=(64, 32), inverse_depth_limits=(0.5, 1.5)))
+    network = networks.build_network(NetworkConfig(size=(64, 32), inverse_depth_limits=(0.5, 1.5)))
     image = picture(64, 32)
     (prediction,) = torch_predictor(network.train(), "cpu")([image])
     with torch.inference_mode():
         output = network.eval()(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
     np.testing.assert_allclose(prediction.mask, output.mask_logits.sigmoid()[0, 0].numpy(), atol=1e-5)
     np.testing.assert_allclose(prediction.inverse_depth, output.inverse_depth[0, 0].numpy(), atol=1e-5)
-
-
-def test_both_descriptions_of_a_network_are_one() -> None:
-    schemas = [config.model_json_schema() for config in (NetworkConfig, networks.NetworkConfig)]
-    assert schemas[0]["properties"] == schemas[1]["properties"]
 
 
 def test_content_is_told_by_the_name_it_will_have(tmp_path: Path) -> None:

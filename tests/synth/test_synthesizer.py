@@ -12,11 +12,6 @@ from qumade.recipe import save_recipe
 from qumade.synth.synthesizer import Synthesizer
 
 
-@pytest.fixture(scope="module")
-def synthesizer(works: Any) -> Synthesizer:
-    return Synthesizer(works.recipe, works.catalog)
-
-
 def test_length_and_stems_follow_the_triple_loop(synthesizer: Synthesizer) -> None:
     assert len(synthesizer) == 3 * 4 * 100
     assert (synthesizer.stem(0), synthesizer.stem(1199)) == ("img000001", "img001200")

@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+from cyclopts import App
 from pydantic import BaseModel, ConfigDict, Field
+
+from qumade.cli.model_flags import flags_of
 
 TOOL = Path(__file__).parents[2] / "tools" / "docs_tables.py"
 _spec = importlib.util.spec_from_file_location("docs_tables", TOOL)
@@ -22,6 +25,39 @@ class Model(BaseModel):
     ends: tuple[Share, Share] = (0.0, 0.5)
     """Two ends
     on two lines."""
+
+
+class Whole(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    part: Model = Model(folder=Path("a"))
+    """A part."""
+
+
+Flags = flags_of(Model, "Fields of a test", without={"ends"})
+_NO_FLAGS = Flags()
+
+
+def draw(path: Path, /, *more: str, out: Path = Path("a.png"), count: int | None = None, quick: bool = False) -> None:
+    """Draw.
+
+    Parameters
+    ----------
+    path
+        What to draw.
+    more
+        More of it.
+    out
+        File to write.
+    count
+        How many.
+    quick
+        Hurry.
+    """
+
+
+def describe(*, fields: Flags = _NO_FLAGS) -> None:
+    """Describe."""
 
 
 class Bare(BaseModel):
@@ -58,6 +94,33 @@ def test_a_table_of_fields():
         "| `folder` | path | required | A folder \\| a disk. |",
         "| `ends` | pair of numbers (0 to 1) | `[0.0, 0.5]` | Two ends on two lines. |",
     ]
+
+
+def test_the_default_of_a_model_is_a_link_to_its_table():
+    assert docs_tables.field_table(Whole).splitlines()[2:] == [
+        "| `part` | [Model](#model) | [its defaults](#model) | A part. |"
+    ]
+
+
+def test_a_table_of_arguments_has_their_defaults():
+    app = App()
+    app.command(draw)
+    table = docs_tables.commands(app).split("\n\n")[2]
+    assert [line.split(" | ")[::2] for line in table.splitlines()[2:]] == [
+        ["| `PATH`", "required"],
+        ["| `MORE`", "required"],
+        ["| `--out`", "`a.png`"],
+        ["| `--count`", "-"],
+        ["| `--quick`, `--no-quick`", "off"],
+    ]
+
+
+def test_fields_without_a_flag_are_named(monkeypatch):
+    app = App()
+    app.command(describe)
+    monkeypatch.setattr(docs_tables, "FIELD_PAGES", {"Fields of a test": (Model, "page.md", "folder")})
+    last = docs_tables.commands(app).split("\n\n")[-1]
+    assert last == "Every [field](page.md) but `ends` is a flag too, as `--folder` of `folder`."
 
 
 def test_a_field_without_a_docstring_is_refused():

@@ -2,6 +2,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -109,6 +110,13 @@ def test_a_run_folder_explains_itself(whole):
     network = load_network(whole, "last")
     averaged, _ = read_tensors(folder.weights("last"))
     assert not network.training and all(torch.equal(network.state_dict()[name], averaged[name]) for name in averaged)
+
+
+def test_the_page_on_training_has_every_column_of_the_results(whole):
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    _, _, table = page.partition("Columns of `results.csv`:")
+    names = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in table.split("\n\n")[1].splitlines()[2:]]
+    assert {name for row in names for name in row} == read_results(RunFolder(whole).results)[0].keys()
 
 
 @pytest.mark.slow
@@ -375,6 +383,22 @@ def test_minutes_become_a_fixed_number_of_steps(tmp_path, toy_dataset, plain):
     assert stored.steps is not None and stored.minutes == 0.1 and isinstance(stored.lr, float)
     assert (out / "learning_rate.png").is_file()
     assert train(config, out, **QUIET) == out
+
+
+@pytest.mark.slow
+def test_the_search_for_a_rate_leaves_no_trace(config, tmp_path, monkeypatch, plain):
+    monkeypatch.setattr(loop, "FINDER_STEPS", 10)
+    config = config.model_copy(update={"steps": 2, "epoch_steps": 2})
+    found = train(config.model_copy(update={"lr": "find"}), tmp_path / "found", **QUIET)
+    rate = load_config(found / "config.yaml").lr
+    given = train(config.model_copy(update={"lr": rate}), tmp_path / "given", **QUIET)
+    assert same_state(found, given)
+    names, others = ({path.relative_to(run) for path in _files_of(run)} for run in (found, given))
+    assert names - others == {Path("learning_rate.png")} and not others - names
+
+
+def _files_of(run):
+    return [path for path in run.rglob("*") if path.is_file() and "tfevents" not in path.name]
 
 
 def test_global_settings_are_restored(config, tmp_path, plain):

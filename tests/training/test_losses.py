@@ -173,14 +173,14 @@ def test_ms_ssim_equals_torchmetrics():
     assert structural_l1(one, two).item() == pytest.approx(expected.item(), rel=0.02)
 
 
-def test_the_originals_loss_of_maps_that_are_known_is_its_formula_to_the_bit():
+def test_the_legacy_notebooks_loss_of_maps_that_are_known_is_its_formula_to_the_bit():
     one, two = maps(1, 2, 1, 64, 64), maps(2, 2, 1, 64, 64)
     expected = 0.84 * (1 - _ms_ssim(one, two)) / 2 + 0.16 * ((one - two).abs().sum() / one.numel())
     assert structural_l1(one, two) == expected
 
 
 @pytest.mark.parametrize("side", [1, 5, 10, 11, 21, 22, 44, 200])
-def test_the_originals_loss_takes_pictures_of_any_size(side):
+def test_the_legacy_notebooks_loss_takes_pictures_of_any_size(side):
     picture = maps(1, 1, 1, side, side)
     assert structural_l1(picture, picture).item() == pytest.approx(0, abs=1e-6)
 

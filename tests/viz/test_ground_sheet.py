@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fixtures.pictures import count
 from qumade.assets.backgrounds import match_maps, survey_photo
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.scan import scan_backgrounds
@@ -77,10 +78,6 @@ class Folders:
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
     return Folders(tmp_path)
-
-
-def count(sheet: Image.Image, colour: tuple[int, int, int]) -> int:
-    return int((np.asarray(sheet) == colour).all(2).sum())
 
 
 def paint(colour: tuple[int, int, int], strength: float) -> tuple[int, int, int]:
@@ -259,5 +256,5 @@ def test_check_shows_each_background_once(folders: Folders, alphas: dict[str, np
     assert seen == ["street.png", "wall.png"]
     assert (report.backgrounds.files, report.backgrounds.usable, report.samples) == (2, 1, 20)
     assert [(f.reason, Path(f.path).name) for f in report.findings if f.severity == "error"] == [
-        ("no_ground", "wall.png")
+        ("no-ground", "wall.png")
     ]

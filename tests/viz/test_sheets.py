@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fixtures.pictures import count
 from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 from qumade.viz.sheets import CELL, OUTLINE, UNKNOWN, SheetRow, contact_sheet, depth_legend, preview_dataset, save_sheet
@@ -21,10 +22,6 @@ def row(height: int = 64, width: int = 64, *, colour: tuple[int, int, int] = (10
     mask[height // 4 : height // 2, width // 4 : width // 2] = 255
     depth = np.repeat(np.linspace(0, 1, height, dtype=np.float32)[:, None], width, 1)
     return SheetRow(image, mask, depth, "img000001")
-
-
-def count(sheet: Image.Image, colour: tuple[int, int, int]) -> int:
-    return int((np.asarray(sheet) == colour).all(2).sum())
 
 
 def test_every_pixel_of_image_mask_and_depth_is_on_the_sheet() -> None:

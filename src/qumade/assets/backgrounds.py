@@ -116,10 +116,10 @@ def survey_photo(recipe: Recipe, scan: ScannedBackground, scheme: LabelScheme | 
             raise _Unusable("present", f"{detail}; left out by the recipe (present: skip)")
         problem = _problem(recipe, scan.name, survey)
         if problem is not None and recipe.no_ground == "skip":
-            raise _Unusable("no_ground", f"{problem}; left out by the recipe (no_ground: skip)")
+            raise _Unusable("no-ground", f"{problem}; left out by the recipe (no_ground: skip)")
         if problem is not None:
             detail = f"{problem}; objects are placed at random"
-            findings.append(Finding("warning", "background", where, "no_ground", detail))
+            findings.append(Finding("warning", "background", where, "no-ground", detail))
             survey = replace(survey, standing=None)
     except _Unusable as error:
         # Warnings are only for photos that are used.

@@ -60,7 +60,7 @@ def test_label_maps_with_names(root: Path) -> None:
         ({"depth": "depth", "classes": ("car",), "label_names": "camvid"}, "together with --masks"),
         ({"masks": "masks", "classes": ("lorry",), "label_names": "camvid"}, "got 'lorry'"),
         ({"depth": "depth", "depth_scale": 0.0}, "Invalid --depth-scale: got 0.0"),
-        ({"masks": "no_ground"}, "found no labelled image"),
+        ({"masks": "missing"}, "found no labelled image"),
     ],
 )
 def test_wrong_arguments_are_refused(root: Path, arguments: dict, message: str) -> None:

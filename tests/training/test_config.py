@@ -184,13 +184,13 @@ def test_what_can_be_found_is_every_field_that_can_be_left_open():
 
 
 FOUND = {
-    "size": (64, 64), "pretrained": "none", "encoder": "slim_resnet18d", "mean": (0.1, 0.2, 0.3),
+    "size": (64, 64), "pretrained": "none", "encoder": "slim_resnet18d", "encoder_frozen": 0, "mean": (0.1, 0.2, 0.3),
     "std": (1.0, 1.0, 1.0), "inverse_depth_limits": (0.0, 1.5),
     "depth_loss": "silog_ssi", "optimizer": "muon", "lr": 0.024, "micro_batch": 16, "steps": 100, "epoch_steps": 5,
     "ema_decay": 0.8, "precision": "fp32",
 }  # fmt: skip
 STEPS = ["ema_decay", "epoch_steps", "steps"]
-ENCODER = ["encoder", "pretrained", "mean", "std"]
+ENCODER = ["encoder", "encoder_frozen", "pretrained", "mean", "std"]
 
 
 def of_a_run():
@@ -219,8 +219,8 @@ def changed(stored, **changes):
         ({"limit": 8}, ["inverse_depth_limits", *STEPS[:2], "lr", "mean", "std", "steps"]),
         ({"model": "small"}, [*ENCODER, *STEPS[:2], "lr", "optimizer", "size", "steps"]),
         ({"model": "small", "size": (64, 64), "lr": 0.1}, [*ENCODER, *STEPS[:2], "optimizer", "steps"]),
-        ({"encoder": "resnet18d"}, ["pretrained", "mean", "std", "optimizer", "lr"]),
-        ({"pretrained": "required"}, ["encoder", "mean", "std", "optimizer", "lr"]),
+        ({"encoder": "resnet18d"}, ["pretrained", "encoder_frozen", "mean", "std", "optimizer", "lr"]),
+        ({"pretrained": "required"}, ["encoder", "encoder_frozen", "mean", "std", "optimizer", "lr"]),
         ({"batch_size": 8}, [*STEPS[:2], "lr", "micro_batch", "steps"]),
         ({"optimizer": "adamw"}, ["lr"]),
         ({"epochs": 3}, STEPS),

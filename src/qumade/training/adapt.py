@@ -116,7 +116,8 @@ def statistics_of(network: MaskDepthNetwork, batches: Sequence[Tensor]) -> list[
         norm.training = True
     with torch.no_grad():
         for batch in batches:
-            copied(batch)
+            if batch[:, 0].numel() > network.stride**2:  # a single value at the coarsest level has no deviation
+                copied(batch)
     return [_statistics(norm) for norm in _norms(copied)]
 
 
@@ -142,7 +143,8 @@ def agreement(network: MaskDepthNetwork, batches: Sequence[Tensor]) -> float:
 
     def predict(images: Tensor) -> Tensor:
         output = network(images)
-        return output.mask_logits.sigmoid() if "mask" in tasks else output.inverse_depth.clamp(min=0)
+        map_: Tensor = output.mask_logits.sigmoid() if "mask" in tasks else output.inverse_depth.clamp(min=0)
+        return map_
 
     for images in batches:
         plain, mirrored = predict(images), predict(images.flip(-1)).flip(-1)

@@ -34,6 +34,7 @@ FOUND_FOR: dict[str, set[str]] = {
     "size": {"data", "model"},
     "pretrained": {"model", "encoder", "encoder_weights"},
     "encoder": {"model", "pretrained", "encoder_weights"},
+    "encoder_frozen": {"model", "pretrained", "encoder"},
     "mean": {"data", "limit", "pretrained", "encoder"},
     "std": {"data", "limit", "pretrained", "encoder"},
     "inverse_depth_limits": _SAMPLES,
@@ -141,9 +142,9 @@ class TrainConfig(BaseModel):
     """File of the encoder's pretrained weights under timm's names (.safetensors or .pth), or a folder with one."""
     encoder_lr: PositiveShare = 1.0
     """Learning rate of a pretrained encoder, as a share of lr."""
-    encoder_frozen: Annotated[int, Field(ge=0, le=5)] = 0
+    encoder_frozen: Annotated[int, Field(ge=0, le=5)] | None = None
     """Number of the finest levels of a pretrained encoder that are not trained: the layers that lead to them keep their
-    weights."""
+    weights. By default all 5 for tiny, none for the others."""
     size: Annotated[tuple[Side, Side], AfterValidator(_by_strides)] | None = None
     """Width and height that samples are resized to. By default the shape of the samples, with at most the area of
     128x128 for tiny and of 224x224 for the others."""

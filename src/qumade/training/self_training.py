@@ -55,7 +55,8 @@ class SelfTraining:
             pasted = (torch.rand(len(chosen)) < 0.5).to(masks.device)
             coverage = batch.mask[sources].nan_to_num(0.0) * pasted.view(-1, 1, 1, 1)
             images = torch.lerp(images, batch.image[sources], coverage)
-            masks = torch.where(coverage > 0, coverage + (1 - coverage) * masks, masks)
+            blended = torch.where(coverage < 1, coverage + (1 - coverage) * masks, coverage)  # 0 x NaN is NaN
+            masks = torch.where(coverage > 0, blended, masks)
             # The object's depth is that of its own scene.
             depths = depths.masked_fill(coverage > 0, math.nan)
         images = torch.stack([_strongly_coloured(image) for image in images])

@@ -159,7 +159,7 @@ def new_trainer(setup: Setup) -> Trainer:
     network = build_network(setup.network_config(), setup.encoder_weights)
     _require_statistics(network, config, processes)
     if config.pretrained == "required":
-        network.freeze(config.encoder_frozen)
+        network.freeze(config.encoder_frozen or 0)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = setup.objective().to(device)
     optimizer = new_optimizer(

@@ -1,0 +1,153 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from qumade.errors import QumadeError
+from qumade.models.config import NetworkConfig
+from qumade.models.network import build_network
+from qumade.prediction.predictor import load_predictor
+from qumade.training.adapt import (
+    ALPHAS,
+    adapt,
+    agreement,
+    chosen_alpha,
+    moved_towards,
+    statistics_of,
+)  # fmt: skip
+from qumade.training.config import TrainConfig
+from qumade.training.loop import train
+from qumade.training.run_folder import RunFolder, load_network, write_weights
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of an untrained network with a config."""
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig(size=(64, 32)))
+    folder = RunFolder(tmp_path / "run")
+    folder.root.mkdir()
+    folder.config.write_text("data: somewhere\n")
+    for which in ("best", "last"):
+        write_weights(folder, which, network, network.config, {"step": 7, "epoch": 1, "metrics": {}})
+    return folder.root
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        size = (48, 96, 3) if number < 4 else (96, 96, 3)
+        Image.fromarray(rng.integers(0, 120, size, np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+def first_norm(network):
+    return network.encoder.bn1
+
+
+def test_the_statistics_are_those_of_the_photos():
+    """The input of the first normalisation is a convolution of the image alone: its moments are known."""
+    torch.manual_seed(1)
+    network = build_network(NetworkConfig(encoder="resnet10t")).eval()
+    batches = [torch.rand(4, 3, 32, 64) for _ in range(3)]
+    norm, seen = network.encoder.conv1[1], []
+    hook = norm.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    with torch.no_grad():
+        for batch in batches:
+            network(batch)
+    hook.remove()
+    position = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)].index(norm)
+    mean, variance = statistics_of(network, batches)[position]
+    torch.testing.assert_close(mean, torch.stack([each.mean((0, 2, 3)) for each in seen]).mean(0))
+    torch.testing.assert_close(variance, torch.stack([each.var((0, 2, 3)) for each in seen]).mean(0))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
+def test_statistics_move_by_alpha_and_weights_stay(alpha):
+    torch.manual_seed(1)
+    network = build_network(NetworkConfig())
+    measured = statistics_of(network, [torch.rand(4, 3, 32, 64)])
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    moved = moved_towards(network, measured, alpha)
+    others = iter([each for pair in measured for each in pair])
+    for name, value in moved.state_dict().items():
+        if name.endswith(("running_mean", "running_var")):
+            torch.testing.assert_close(value, (1 - alpha) * before[name] + alpha * next(others))
+        else:
+            assert torch.equal(value, before[name])
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not moved.training
+
+
+def test_the_smallest_alpha_with_half_of_the_gain_is_chosen():
+    assert chosen_alpha([0.5, 0.56, 0.58, *[0.6] * 8]) == ALPHAS[1]
+    assert chosen_alpha([0.5, 0.54, 0.55, 0.6, *[0.4] * 7]) == ALPHAS[2]
+    assert chosen_alpha([0.5] * 11) == 0.0 and chosen_alpha([0.9, *[0.1] * 10]) == 0.0
+
+
+class Constant(torch.nn.Module):
+    """Predicts an object on the left half of every image, whatever it shows."""
+
+    config = NetworkConfig()
+
+    def __init__(self, mirrored):
+        super().__init__()
+        self.mirrored = mirrored
+
+    def forward(self, image):
+        logits = torch.full((len(image), 1, *image.shape[2:]), -20.0)
+        if self.mirrored:
+            logits[image[:, :1] > 0.4] = 20.0
+        else:
+            logits[..., : image.shape[3] // 2] = 20.0
+        return build_output(logits)
+
+
+def build_output(logits):
+    from qumade.models.network import Output
+
+    return Output(logits, torch.zeros_like(logits))
+
+
+def test_agreement_is_half_where_mirrored_predictions_do_not_overlap():
+    assert agreement(Constant(mirrored=False), [torch.rand(3, 3, 8, 8)]) == pytest.approx(0.5, abs=1e-4)
+    images = torch.where(torch.rand(3, 1, 8, 8) > 0.5, 1.0, 0.0).expand(3, 3, 8, 8)
+    assert agreement(Constant(mirrored=True), [images]) > 0.6
+
+
+def test_an_adapted_run_predicts_evaluates_and_says_what_was_done(run, photos, tmp_path):
+    adapted = adapt(run, photos, tmp_path / "out")
+    assert adapted.photos == 5 and len(adapted.agreement) == 11 and adapted.alpha in ALPHAS
+    note = json.loads((tmp_path / "out" / "adapted.json").read_text())
+    assert note["alpha"] == adapted.alpha and list(note["agreement"]) == [f"{alpha:g}" for alpha in ALPHAS]
+    best = json.loads((tmp_path / "out" / "weights" / "best.json").read_text())
+    assert best["step"] == 7 and best["adapted"] == note
+    assert (tmp_path / "out" / "config.yaml").read_text() == "data: somewhere\n"
+    assert Image.open(adapted.sheet).width > 500
+    load_predictor(tmp_path / "out")([np.zeros((40, 60, 3), np.uint8)])
+    given = adapt(run, photos, tmp_path / "whole", alpha=1.0)
+    assert given.agreement == () and given.alpha == 1.0
+    before, after = (first_norm(load_network(folder)).running_mean for folder in (run, given.run))
+    assert (before - after).abs().max() > 1e-3
+    same = adapt(run, photos, tmp_path / "same", alpha=0.0)
+    assert torch.equal(first_norm(load_network(same.run)).running_mean, before)
+
+
+def test_what_cannot_be_adapted_is_refused(run, photos, tmp_path):
+    for alpha in (-0.1, 1.5):
+        with pytest.raises(QumadeError, match=f"Invalid alpha: got {alpha:g}; must be at least 0 and at most 1"):
+            adapt(run, photos, tmp_path / "out", alpha=alpha)
+    with pytest.raises(QumadeError, match=r"Invalid --out: got .*photos; must be a new or empty folder"):
+        adapt(run, photos, photos)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(QumadeError, match=r"Invalid photos: got no usable photo in .*empty"):
+        adapt(run, tmp_path / "empty", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    adapt(run, photos, tmp_path / "out", alpha=0.5)
+    with pytest.raises(QumadeError, match="a run that `qumade adapt` wrote; must be another folder"):
+        train(TrainConfig(data=tmp_path / "data"), tmp_path / "out")

@@ -1,0 +1,84 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from qumade.data.loader import Batch
+from qumade.models.network import Output
+from qumade.training.self_training import SelfTraining, ramp, unlabelled_in
+
+
+class Teacher(nn.Module):
+    """Predicts the red channel as probability and the green one as inverse depth."""
+
+    def forward(self, image):
+        return Output(torch.logit(image[:, :1].clamp(1e-4, 1 - 1e-4)), image[:, 1:2])
+
+
+@pytest.fixture
+def batch():
+    """Four labelled samples, whose object is the left half, and four photos without labels."""
+    image = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    mask = torch.zeros(8, 1, 8, 8)
+    mask[..., :4] = 1
+    depth = torch.full((8, 1, 8, 8), 0.5)
+    mask[4:] = depth[4:] = math.nan
+    return Batch(image, mask, depth)
+
+
+def test_the_ramp_begins_at_a_fifth_and_ends_at_half():
+    assert [ramp(share) for share in (0.0, 0.2, 0.35, 0.5, 1.0)] == [0.0, 0.0, pytest.approx(0.5), 1.0, 1.0]
+
+
+def test_samples_without_any_label_are_unlabelled(batch):
+    assert unlabelled_in(batch).tolist() == [4, 5, 6, 7]
+    batch.inverse_depth[5, 0, 0, 0] = 0.1
+    assert unlabelled_in(batch).tolist() == [4, 6, 7]
+
+
+def test_labels_are_what_the_teacher_is_sure_of(batch):
+    labelled = SelfTraining(Teacher(), 0.8, paste=False)(batch, 1.0)
+    for layer, before in zip(labelled, batch, strict=True):
+        assert torch.equal(layer[:4], before[:4])
+    red = batch.image[4:, :1]
+    mask = labelled.mask[4:]
+    assert torch.equal(mask.isnan(), (red > 0.2) & (red < 0.8))
+    assert torch.equal(mask == 1, red >= 0.8) and torch.equal(mask == 0, red <= 0.2)
+    torch.testing.assert_close(labelled.inverse_depth[4:], batch.image[4:, 1:2])
+    assert not torch.equal(labelled.image[4:], batch.image[4:])  # the student sees other colours
+    assert ((labelled.image >= 0) & (labelled.image <= 1)).all()
+
+
+def test_pasted_objects_bring_their_mask_and_no_depth(batch):
+    torch.manual_seed(0)
+    training = SelfTraining(Teacher(), 0.999, depth=True)
+    counts = {True: 0, False: 0}
+    for _ in range(20):
+        labelled = training(batch, 1.0)
+        for mask, depth in zip(labelled.mask[4:], labelled.inverse_depth[4:], strict=True):
+            pasted = bool((mask[..., :4] == 1).all())
+            counts[pasted] += 1
+            assert bool(depth[..., :4].isnan().all()) == pasted and depth[..., 4:].isfinite().all()
+    assert 20 < counts[True] < 60  # half of 80
+
+
+def test_before_its_time_no_photo_counts(batch):
+    training = SelfTraining(Teacher())
+    assert training(batch, 0.1) is batch
+    counting = unlabelled_in(training(batch, 0.35))
+    assert len(counting) == 2 and set(counting.tolist()) < {4, 5, 6, 7}
+
+
+def test_depth_is_left_out_where_it_is_not_trained(batch):
+    assert SelfTraining(Teacher(), depth=False)(batch, 1.0).inverse_depth[4:].isnan().all()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_equal_random_states_give_equal_labels_whatever_the_threads(batch, threads):
+    torch.manual_seed(5)
+    expected = SelfTraining(Teacher(), 0.8)(batch, 0.7)
+    torch.manual_seed(5)
+    again = SelfTraining(Teacher(), 0.8, threads=threads)(batch, 0.7)
+    for one, other in zip(expected, again, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)

@@ -4,7 +4,7 @@ In memory depth is inverse depth, float32: larger is nearer, 0 is infinitely far
 levels. A `DepthEncoding`, which dataset.yaml records, defines their meaning.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, model_validator
 
@@ -13,7 +13,7 @@ __all__ = ["DEPTH_KINDS", "KITTI_SCALE", "METRES_16_BIT", "UNDESCRIBED_DEPTH", "
 DepthKind = Literal["metric", "scaled", "affine"]
 """metric: 1/m; scaled: correct up to an unknown factor; affine: correct up to an unknown factor and shift."""
 
-DEPTH_KINDS: tuple[DepthKind, ...] = ("metric", "scaled", "affine")
+DEPTH_KINDS: tuple[DepthKind, ...] = get_args(DepthKind)
 """All kinds, from the most to the least informative."""
 
 KITTI_SCALE = 256.0

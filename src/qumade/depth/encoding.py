@@ -11,11 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, model_validator
 __all__ = ["DEPTH_KINDS", "KITTI_SCALE", "METRES_16_BIT", "UNDESCRIBED_DEPTH", "DepthEncoding", "DepthKind"]
 
 DepthKind = Literal["metric", "scaled", "affine"]
-"""metric: 1/m; scaled: correct up to an unknown factor; affine: correct up to an unknown factor and shift."""
+"""metric: 1/m; scaled: correct up to an unknown factor; affine: correct up to an unknown factor and shift. From the
+most to the least informative."""
 
 DEPTH_KINDS: tuple[DepthKind, ...] = get_args(DepthKind)
-"""All kinds, from the most to the least informative."""
-
 KITTI_SCALE = 256.0
 """Levels per metre in 16-bit depth PNGs: the convention of the KITTI depth benchmark."""
 

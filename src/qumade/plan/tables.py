@@ -16,7 +16,7 @@ REJECTIONS = ("horizon", "hidden", "size")
 """Why a placement was rejected. horizon: the contact is on or above the horizon, or its depth is unknown; hidden: the
 object, or one that it hides, would not be visible enough; size: the size that perspective gives is out of range."""
 
-POLICIES: tuple[Policy, ...] = get_args(Policy)
+POLICIES: tuple[Policy, ...] = get_args(Policy)  # plans store the number: append, never reorder
 
 SAMPLE_ROW = np.dtype(
     [

@@ -101,7 +101,6 @@ def _make_catalog(
             for n, alpha in enumerate(alphas or tuple(_alphas().values()))
         ),
         depth_kind="scaled",
-        depth_source="prior",
     )  # fmt: skip
 
 

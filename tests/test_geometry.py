@@ -13,7 +13,6 @@ from qumade.geometry import (
     fit_ground_plane,
     flat_ground_prior,
     inverse_depth_map,
-    object_height_px,
     shift_from_horizon,
     shift_from_sky,
 )
@@ -44,15 +43,13 @@ def test_inverse_depth_is_zero_on_the_horizon(plane: GroundPlane, point: tuple[f
     assert plane.inverse_depth(point[0], plane.horizon_row(point[0])) == pytest.approx(0, abs=1e-9)
 
 
-@given(planes, points, st.floats(-300, 300), st.floats(-300, 300), st.floats(0.1, 10), st.floats(0.1, 10))
-def test_transforms_move_the_ground_with_the_pixels(
-    plane: GroundPlane, point: tuple[float, float], left: float, top: float, sx: float, sy: float
+@given(planes, points, st.floats(0.1, 10), st.floats(0.1, 10))
+def test_resizing_moves_the_ground_with_the_pixels(
+    plane: GroundPlane, point: tuple[float, float], sx: float, sy: float
 ) -> None:
     u, v = point
     truth = pytest.approx(plane.inverse_depth(u, v), abs=1e-6)
-    assert plane.cropped(left, top).inverse_depth(u - left, v - top) == truth
     assert plane.resized(sx, sy).inverse_depth(u * sx, v * sy) == truth
-    assert plane.mirrored(640).inverse_depth(640 - u, v) == truth
 
 
 @pytest.mark.parametrize("bad", [(0, 0, 0), (0, -1e-3, 1), (np.nan, 1, 0), (0, np.inf, 0)])
@@ -80,18 +77,6 @@ def test_map_is_the_plane_at_pixel_centres_and_zero_above_the_horizon() -> None:
     assert drawn.shape == (20, 8) and drawn.dtype == np.float32
     assert drawn[15, 3] == pytest.approx(plane.inverse_depth(3.5, 15.5), rel=1e-6)
     assert drawn[0].max() == 0 and drawn.min() == 0
-
-
-def test_object_height_matches_the_projected_object() -> None:
-    focal_px, camera_m, object_m, z, cy = 400.0, 1.6, 2.4, 12.0, 100.0
-    foot, head = cy + focal_px * camera_m / z, cy + focal_px * (camera_m - object_m) / z
-    assert object_height_px(foot, cy, object_m / camera_m) == pytest.approx(foot - head)
-
-
-@pytest.mark.parametrize("row", [100, 99, np.nan])
-def test_object_height_rejects_a_contact_on_or_above_the_horizon(row: float) -> None:
-    with pytest.raises(QumadeError, match="contact"):
-        object_height_px(row, 100, 1)
 
 
 @settings(deadline=None, max_examples=40)
@@ -129,7 +114,6 @@ def test_fit_finds_the_plane_under_noise_outliers_and_holes(
     fit = fit_ground_plane(depth.astype(np.float32), ground)
     assert np.hypot(fit.plane.a, fit.plane.b) * focal_px * height_m == pytest.approx(1, abs=0.03)
     assert abs(fit.plane.horizon_row(width / 2) - horizon) < 0.03 * (180 - horizon)
-    assert fit.pixels == np.count_nonzero(ground & (depth > 0))
     assert fit.median_relative_residual < 0.01 + 3 * noise + 0.1 * outliers
     if noise < 0.01:
         assert fit.inlier_share == pytest.approx(1 - outliers, abs=0.1)

@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 from qumade.assets.bundled import bundled_folder
+from qumade.plan.tables import POLICIES
 from qumade.recipe import Recipe
 from qumade.synth.synthesizer import Synthesizer
 from qumade.viz.recipe_sheet import preview_recipe
-
-POLICIES = ("random", "semantic", "perspective")
 
 
 def placement_recipe(policy: str) -> Recipe:

@@ -7,7 +7,7 @@ class QumadeError(Exception):
     """The work could not be done for a reason that the user can mend.
 
     The message is one line in the form "Invalid X: got V in FILE; must be ...", with absolute paths. Raised itself
-    where no subclass fits, as for a disk that is full; caught by the command line alone.
+    where no subclass fits, as for a disk that is full. The command line prints it without a traceback.
     """
 
 

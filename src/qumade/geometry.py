@@ -22,7 +22,6 @@ __all__ = [
     "fit_ground_plane",
     "flat_ground_prior",
     "inverse_depth_map",
-    "object_height_px",
     "shift_from_horizon",
     "shift_from_sky",
 ]
@@ -82,17 +81,9 @@ class GroundPlane:
         """Return the row v0 at which column u meets the horizon (may lie outside the image)."""
         return -(self.a * u + self.c) / self.b
 
-    def cropped(self, left: float, top: float) -> "GroundPlane":
-        """Return the same ground in a crop whose top left corner is at (left, top)."""
-        return GroundPlane(self.a, self.b, self.c + self.a * left + self.b * top)
-
     def resized(self, sx: float, sy: float) -> "GroundPlane":
         """Return the same ground after scaling columns by sx and rows by sy."""
         return GroundPlane(self.a / sx, self.b / sy, self.c)
-
-    def mirrored(self, width: float) -> "GroundPlane":
-        """Return the same ground after mirroring an image of that width."""
-        return GroundPlane(-self.a, self.b, self.c + self.a * width)
 
 
 @dataclass(frozen=True)
@@ -100,14 +91,12 @@ class GroundFit:
     """A fitted plane and the quality of the fit.
 
     `inlier_share` is the share of the ground pixels whose inverse depth is within `INLIER_TOLERANCE` of the plane's,
-    `median_relative_residual` is the median of |d - plane| / plane over all of them, and `pixels` the number of ground
-    pixels with known depth.
+    and `median_relative_residual` is the median of |d - plane| / plane over all of them.
     """
 
     plane: GroundPlane
     inlier_share: float
     median_relative_residual: float
-    pixels: int
 
 
 def flat_ground_prior(horizon_row_px: float, height_px: float) -> GroundPlane:
@@ -130,18 +119,6 @@ def inverse_depth_map(plane: GroundPlane, width: int, height: int) -> NDArray[np
     return np.maximum(row[None, :] + column[:, None], 0.0).astype(np.float32)
 
 
-def object_height_px(contact_v: float, horizon_v: float, height_ratio: float) -> float:
-    """Return the height in pixels of an upright object that stands at row `contact_v`: (v - v0) H / h.
-
-    `horizon_v` is the horizon at the contact's column, `height_ratio` the object's height over the camera's. Valid for
-    small pitch (Hoiem, Efros, Hebert 2008, "Putting objects in perspective"). Raises QumadeError on and above the
-    horizon.
-    """
-    if not contact_v > horizon_v:
-        raise AssetError(f"Invalid contact: got row {contact_v:g}; must be below the horizon, row {horizon_v:g}")
-    return (contact_v - horizon_v) * height_ratio
-
-
 def fit_ground_plane(inverse_depth: NDArray[np.floating], ground: Bools) -> GroundFit:
     """Fit 1/Z = a u + b v + c robustly to the ground pixels [H, W] of an inverse depth map [H, W].
 
@@ -153,10 +130,10 @@ def fit_ground_plane(inverse_depth: NDArray[np.floating], ground: Bools) -> Grou
     Raises QumadeError if fewer than 100 ground pixels have known depth, if they lie in a line, or if they do not come
     nearer towards the bottom.
     """
-    u, v, depth, pixels = _ground_points(inverse_depth, ground, positive=True)
+    u, v, depth = _ground_points(inverse_depth, ground, positive=True)
     coefficients, residual = _robust_plane(u, v, depth, relative=True)
     plane = GroundPlane(*coefficients)
-    return GroundFit(plane, float(np.mean(residual < INLIER_TOLERANCE)), float(np.median(residual)), pixels)
+    return GroundFit(plane, float(np.mean(residual < INLIER_TOLERANCE)), float(np.median(residual)))
 
 
 def shift_from_sky(inverse_depth: NDArray[np.floating], sky: Bools) -> float:
@@ -177,7 +154,7 @@ def shift_from_horizon(inverse_depth: NDArray[np.floating], ground: Bools, horiz
 
     `horizon_row_px` is the horizon in the middle column. Raises QumadeError as `fit_ground_plane` does.
     """
-    u, v, depth, _ = _ground_points(inverse_depth, ground, positive=False)
+    u, v, depth = _ground_points(inverse_depth, ground, positive=False)
     coefficients, _ = _robust_plane(u, v, depth, relative=False)
     return float(GroundPlane(*coefficients).inverse_depth(inverse_depth.shape[1] / 2, horizon_row_px))
 
@@ -259,8 +236,8 @@ def _same_shape(one: NDArray[Any], mask: Bools, name: str, of: str = "depth map"
 
 def _ground_points(
     inverse_depth: NDArray[np.floating], ground: Bools, *, positive: bool
-) -> tuple[Floats, Floats, Floats, int]:
-    """Return centres u, v and inverse depth of ground pixels, evenly thinned, and their number before thinning."""
+) -> tuple[Floats, Floats, Floats]:
+    """Return centres u, v and inverse depth of ground pixels, evenly thinned."""
     _same_shape(inverse_depth, ground, "ground")
     known = ground & np.isfinite(inverse_depth)
     if positive:
@@ -279,7 +256,7 @@ def _ground_points(
             f"Invalid ground: got pixels in a line (spread across it {spread:.2g} px); "
             f"must spread at least {_MIN_SPREAD_PX:g} px in both directions"
         )
-    return points[0], points[1], inverse_depth.ravel()[index].astype(np.float64), pixels
+    return points[0], points[1], inverse_depth.ravel()[index].astype(np.float64)
 
 
 def _robust_plane(u: Floats, v: Floats, depth: Floats, *, relative: bool) -> tuple[tuple[float, float, float], Floats]:

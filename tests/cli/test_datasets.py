@@ -101,6 +101,13 @@ def test_another_recipe_is_refused_in_the_folder_of_a_dataset(run: Run, folders:
     assert refused.code == 1 and refused.err.strip().splitlines()[-1].startswith("Error: ")
 
 
+def test_a_sheet_is_a_png_file(run: Run, tmp_path: Path) -> None:
+    result = run("preview", tmp_path, "--out=s.xyz")
+    assert result.code == 1 and "Invalid --out: got s.xyz; must end in .png" in result.err
+    result = run("check", f"--backgrounds={tmp_path}", f"--foregrounds={tmp_path}", "--sheet=s.jpg")
+    assert result.code == 1 and "Invalid --sheet: got s.jpg; must end in .png" in result.err
+
+
 @pytest.mark.parametrize("verb", ["generate", "preview", "audit", "stats"])
 def test_missing_paths_are_reported_in_one_line(run: Run, tmp_path: Path, verb: str) -> None:
     missing = tmp_path / "missing.yaml"

@@ -22,7 +22,6 @@ from qumade.io.decode import (
     decode_bilevel,
     decode_grey,
     decode_rgb,
-    picture_format,
     read_gray,
     read_levels,
     read_rgb,
@@ -315,14 +314,14 @@ def test_gray_modes(tmp_path: Path) -> None:
     gray = save(tmp_path / "l.png", Image.fromarray(levels))
     as_rgb = save(tmp_path / "rgb.png", Image.fromarray(levels).convert("RGB"))
     for path in (gray, as_rgb):
-        np.testing.assert_array_equal(read_gray(path), levels)
+        np.testing.assert_array_equal(read_gray(path)[0], levels)
         np.testing.assert_array_equal(read_rgb(path), np.dstack([levels] * 3))
     pixels = np.dstack([levels, levels[::-1]])
     rgb, alpha = read_rgba(save(tmp_path / "la.png", Image.fromarray(pixels, "LA")))
     np.testing.assert_array_equal(np.dstack([rgb[..., 1], alpha]), pixels)
     bits = levels % 3 == 0
     path = save(tmp_path / "1.png", Image.fromarray(bits))
-    np.testing.assert_array_equal(read_gray(path), 255 * bits)
+    np.testing.assert_array_equal(read_gray(path)[0], 255 * bits)
     np.testing.assert_array_equal(read_rgb(path)[..., 2], 255 * bits)
 
 
@@ -330,7 +329,7 @@ def test_16_bit_gray_is_rounded_to_8(tmp_path: Path) -> None:
     levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     path = save(tmp_path / "a.png", Image.fromarray(levels))
     expected = np.rint(levels / 257)
-    np.testing.assert_array_equal(read_gray(path), expected)
+    np.testing.assert_array_equal(read_gray(path)[0], expected)
     rgb, alpha = read_rgba(path)
     assert alpha is None
     np.testing.assert_array_equal(rgb, np.dstack([expected] * 3))
@@ -410,7 +409,7 @@ def test_exif_orientation(tmp_path: Path, orientation: int) -> None:
     expected = UPRIGHT[orientation](np.dstack([COLOURS, alpha]))
     np.testing.assert_array_equal(np.dstack(read_rgba(path)), expected)
     gray16 = save(tmp_path / "b.png", Image.fromarray(alpha.astype(np.uint16) * 257), exif=exif)
-    np.testing.assert_array_equal(read_gray(gray16), UPRIGHT[orientation](alpha))
+    np.testing.assert_array_equal(read_gray(gray16)[0], UPRIGHT[orientation](alpha))
     np.testing.assert_array_equal(read_rgb(gray16)[..., 0], UPRIGHT[orientation](alpha))
 
 
@@ -423,9 +422,9 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
 
 def test_content_decides_and_not_the_suffix(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jpg", Image.fromarray(COLOURS), format="PNG")
-    assert picture_format(path) == "PNG"
+    assert read_gray(path)[1] == "PNG"
     np.testing.assert_array_equal(read_rgb(path), COLOURS)
-    assert picture_format(save(tmp_path / "b.png", Image.fromarray(COLOURS), format="JPEG")) == "JPEG"
+    assert read_gray(save(tmp_path / "b.png", Image.fromarray(COLOURS), format="JPEG"))[1] == "JPEG"
     for other in ("GIF", "BMP", "TIFF"):
         with pytest.raises(UnusablePicture) as caught:
             read_rgb(save(tmp_path / "c.png", Image.fromarray(COLOURS), format=other))

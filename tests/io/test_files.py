@@ -129,6 +129,16 @@ def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
         pass
 
 
+def test_a_folder_made_in_vain_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for name, written in (("old", False), ("new", False), ("used", True)):
+        with pytest.raises(KeyboardInterrupt), only_one(tmp_path / name, "training"):
+            if written:
+                (tmp_path / name / "file").touch()
+            raise KeyboardInterrupt
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "used"]
+
+
 def test_what_fails_inside_keeps_its_own_message(tmp_path: Path) -> None:
     with pytest.raises(BlockingIOError, match="a pipe is full"), only_one(tmp_path, "training"):
         raise BlockingIOError("a pipe is full")

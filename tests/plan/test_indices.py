@@ -1,21 +1,17 @@
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qumade.errors import QumadeError
-from qumade.plan.indices import limited_indices, sample_count, stem, stratified_indices, triple
+from qumade.plan.indices import limited_indices, sample_count, stem, stratified_indices
 
 COUNTS = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 4))
 
 
-@given(COUNTS)
-def test_indices_follow_the_triple_loop(counts):
-    backgrounds, foregrounds, per_pair = counts
-    loop = itertools.product(range(backgrounds), range(foregrounds), range(per_pair))
-    assert [triple(i, foregrounds, per_pair) for i in range(sample_count(*counts))] == list(loop)
+def triples(indices, counts):
+    """The background, foreground and k of each sample."""
+    return list(zip(*np.unravel_index(indices, counts), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -42,12 +38,12 @@ def test_limits_select_distinct_samples_and_are_nested(counts, limit):
 
 @given(COUNTS)
 def test_all_assets_appear_early_and_no_pair_repeats_before_all_appear(counts):
-    backgrounds, foregrounds, per_pair = counts
-    soon = [triple(int(i), foregrounds, per_pair) for i in limited_indices(max(backgrounds, foregrounds), *counts)]
+    backgrounds, foregrounds, _ = counts
+    soon = triples(limited_indices(max(backgrounds, foregrounds), *counts), counts)
     if len(soon) == max(backgrounds, foregrounds):
         assert {b for b, _, _ in soon} == set(range(backgrounds))
         assert {f for _, f, _ in soon} == set(range(foregrounds))
-    pairs = [triple(int(i), foregrounds, per_pair) for i in limited_indices(backgrounds * foregrounds, *counts)]
+    pairs = triples(limited_indices(backgrounds * foregrounds, *counts), counts)
     assert len({(b, f) for b, f, _ in pairs}) == backgrounds * foregrounds
     assert {k for _, _, k in pairs} == {0}
 

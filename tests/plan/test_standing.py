@@ -19,7 +19,7 @@ from qumade.assets.label_scheme import label_scheme
 from qumade.assets.labels import read_labels
 from qumade.depth.encoding import DepthKind
 from qumade.geometry import GroundPlane, inverse_depth_map
-from qumade.plan.planner import Plan, plan, plan_samples
+from qumade.plan.planner import Plan, plan_samples
 from qumade.plan.tables import POLICIES, plan_tables
 from qumade.recipe import Recipe, for_file
 
@@ -358,9 +358,10 @@ def test_plans_depend_on_the_index_alone(
         crop=(0.6, 1.0), scale=(0.05, 0.5),
     )  # fmt: skip
     catalog = stand_on(recipe, make_catalog(), [flat_street(), flat_street(120, 140)])
-    plans = plan_samples(plan_tables(recipe, catalog), catalog, order)
+    tables = plan_tables(recipe, catalog)
+    plans = plan_samples(tables, catalog, order)
     for position, index in enumerate(order[:4]):
-        assert same(plans[position], plan(recipe, catalog, index))
+        assert same(plans[position], plan_samples(tables, catalog, [index])[0])
 
 
 class TestBundledScenes:

@@ -49,7 +49,7 @@ def test_assets_are_listed_by_name_with_their_sizes(make):
 
 def test_without_depth_maps_the_ground_is_the_flat_prior(make):
     catalog, _ = make(horizon=0.25)
-    assert (catalog.depth_kind, catalog.depth_source) == ("scaled", "prior")
+    assert catalog.depth_kind == "scaled"
     for background in catalog.backgrounds:
         assert background.plane == flat_ground_prior(background.height * 0.25, background.height)
         assert background.coarse_depth is None
@@ -156,7 +156,7 @@ def test_metric_png_depth(make, depths):
         Image.fromarray(np.rint(metres).astype(np.uint16)).save(path.with_suffix(".png"))
         path.unlink()
     catalog, findings = make(depths=depths)
-    assert (catalog.depth_kind, catalog.depth_source) == ("metric", "depths") and not errors(findings)
+    assert catalog.depth_kind == "metric" and not errors(findings)
     for background in catalog.backgrounds:
         assert background.depth_name == background.name and background.plane is None
         height = background.coarse_depth.shape[0]

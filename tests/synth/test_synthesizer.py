@@ -7,7 +7,8 @@ import pytest
 
 from qumade.assets.catalog import Catalog
 from qumade.errors import QumadeError
-from qumade.plan.planner import plan
+from qumade.plan.planner import plan_samples
+from qumade.plan.tables import plan_tables
 from qumade.recipe import save_recipe
 from qumade.synth.synthesizer import Synthesizer
 
@@ -20,7 +21,7 @@ def test_length_and_stems_follow_the_triple_loop(synthesizer: Synthesizer) -> No
 
 
 def test_an_item_is_the_rendered_plan(works: Any, synthesizer: Synthesizer) -> None:
-    planned = plan(works.recipe, works.catalog, 123)
+    planned = plan_samples(plan_tables(works.recipe, works.catalog), works.catalog, [123])[0]
     assert synthesizer.plan([5, 123])[1].sample == planned.sample
     for got in (synthesizer[123], synthesizer[123 - 1200]):
         for part, expected in zip(got, synthesizer.render(planned), strict=True):
@@ -75,7 +76,7 @@ def test_findings_are_kept_and_strict_raises(works: Any, tmp_path: Path) -> None
 def test_scales_without_enough_visibility_are_rejected(works: Any) -> None:
     recipe = works.recipe.model_copy(update={"min_visible": 1.0})
     foregrounds = tuple(f.__class__(**{**f.__dict__, "scale": (3.0, 4.0)}) for f in works.catalog.foregrounds)
-    catalog = Catalog(works.catalog.backgrounds, foregrounds, works.catalog.depth_kind, works.catalog.depth_source)
+    catalog = Catalog(works.catalog.backgrounds, foregrounds, works.catalog.depth_kind)
     with pytest.raises(QumadeError, match="Invalid scale"):
         Synthesizer(recipe, catalog)
 

@@ -287,6 +287,12 @@ def test_a_folder_of_something_else_is_refused(config, tmp_path):
         train(config, tmp_path / "mine", **QUIET)
 
 
+def test_a_training_that_cannot_start_leaves_no_folder(config, tmp_path):
+    with pytest.raises(QumadeError, match="missing"):
+        train(config.model_copy(update={"data": tmp_path / "missing"}), tmp_path / "run", **QUIET)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_that_is_trained_into_is_refused(config, tmp_path, plain):
     refused = []
 

@@ -1,7 +1,6 @@
 """The facts about assets that planning needs, without their pixels."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +9,9 @@ from qumade.assets.labels import StandingTable
 from qumade.depth.encoding import DepthKind
 from qumade.geometry import GroundPlane
 
-__all__ = ["SILHOUETTE_PX", "Background", "Catalog", "DepthSource", "Foreground"]
+__all__ = ["SILHOUETTE_PX", "Background", "Catalog", "Foreground"]
 
 SILHOUETTE_PX = 32
-
-DepthSource = Literal["prior", "depths"]
 
 
 @dataclass(frozen=True)
@@ -75,10 +72,9 @@ class Foreground:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All assets of a recipe, in the order of the triple loop, and the kind and source of their depth."""
+    """All assets of a recipe, in the order of the triple loop, and the kind of their depth."""
 
     backgrounds: tuple[Background, ...]
     foregrounds: tuple[Foreground, ...]
     depth_kind: DepthKind
-    depth_source: DepthSource
     places: tuple[tuple[str, ...], ...] = ()

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.assets.catalog import SILHOUETTE_PX
 from qumade.errors import AssetError
-from qumade.io.decode import picture_format, read_gray, read_rgba
+from qumade.io.decode import read_gray, read_rgba
 from qumade.io.pictures import UnusablePicture, list_pictures, printable
 
-__all__ = ["Cutout", "Note", "contact", "cut_off_sides", "match_masks", "read_cutout", "silhouette"]
+__all__ = ["FAINT", "Cutout", "Note", "contact", "cut_off_sides", "match_masks", "read_cutout", "silhouette"]
 
 OPAQUE = 128  # coverage of at least one half: the pixel belongs to the object
 FAINT = 8  # lower alpha is residue of an eraser or a codec: invisible, but it would enlarge the object's box
@@ -78,11 +79,11 @@ def match_masks(foregrounds: Sequence[Path], masks_folder: Path) -> dict[Path, P
     return by_stem | by_number
 
 
-def read_cutout(path: Path, mask: Path | None = None, *, opaque_threshold: int = OPAQUE) -> Cutout:
+def read_cutout(path: Path, mask: Path | None = None) -> Cutout:
     """Reads a cut-out: colour and alpha from the file, or alpha from its mask (uint8 grey, 255 = object).
 
     A file's own alpha takes precedence over a mask, unless it is opaque everywhere. A mask that differs from the alpha,
-    has another size or cannot be read is then noted. Pixels with alpha of at least `opaque_threshold` are the object.
+    has another size or cannot be read is then noted. Pixels with alpha of at least 128 are the object.
 
     Raises UnusablePicture with the reasons of `qumade.io.pictures`, and "no-alpha" (neither alpha nor mask),
     "clear" (nothing opaque), "full" (opaque everywhere), "small" (below 8 px on a side), "mask-size" (mask of another
@@ -91,16 +92,16 @@ def read_cutout(path: Path, mask: Path | None = None, *, opaque_threshold: int =
     rgb, alpha = read_rgba(path)
     notes: tuple[Note, ...] = ()
     alpha_from = "alpha"
-    if mask is not None and (alpha is None or (alpha >= opaque_threshold).all()):
+    if mask is not None and (alpha is None or (alpha >= OPAQUE).all()):
         alpha, alpha_from = _read_mask(path, mask, rgb.shape[:2]), "mask"
     elif mask is not None and alpha is not None:
-        notes = _compare(path, mask, alpha, opaque_threshold)
+        notes = _compare(path, mask, alpha)
     elif alpha is None:
         raise _unusable(path, "no-alpha", "neither alpha nor a mask", "have one of them")
 
-    opaque = alpha >= opaque_threshold
+    opaque = alpha >= OPAQUE
     if not opaque.any():
-        raise _unusable(path, "clear", f"{alpha_from} of at most {alpha.max()}", f"reach {opaque_threshold}")
+        raise _unusable(path, "clear", f"{alpha_from} of at most {alpha.max()}", f"reach {OPAQUE}")
     if opaque.all():
         raise _unusable(path, "full", f"{alpha_from} that is opaque everywhere", "leave the background transparent")
     _, _, width, height = _box(opaque)
@@ -144,15 +145,15 @@ def contact(alpha: NDArray[np.uint8]) -> tuple[float, float]:
     return (int(lowest[0]) + int(lowest[-1]) + 1) / 2, float(rows[-1] + 1)
 
 
-def silhouette(alpha: NDArray[np.uint8], size: int = 32) -> NDArray[np.float32]:
-    """Returns the share of each cell covered by pixels with alpha of at least 128: float32 [size, size] in 0..1.
+def silhouette(alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Returns the share of each cell covered by pixels with alpha of at least 128: float32 [32, 32] in 0..1.
 
     The grid is stretched over the alpha uint8 [h, w]. Cells average by area, even if they are smaller than a pixel.
     """
     opaque = (alpha >= OPAQUE).astype(np.float64)
     height, width = opaque.shape
     # Overlaps are integers, so the products are exact and only the division rounds: the same on every machine.
-    covered = _overlaps(height, size) @ opaque @ _overlaps(width, size).T
+    covered = _overlaps(height, SILHOUETTE_PX) @ opaque @ _overlaps(width, SILHOUETTE_PX).T
     coverage: NDArray[np.float64] = covered / (height * width)
     return coverage.astype(np.float32)
 
@@ -205,15 +206,14 @@ def _unusable(path: Path, reason: str, got: str, allowed: str) -> UnusablePictur
 def _read_mask(path: Path, mask: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Reads the mask of a cut-out as alpha. Raises UnusablePicture naming the cut-out if that fails."""
     try:
-        gray = read_gray(mask)
-        is_exact = picture_format(mask) == "PNG"
+        gray, found = read_gray(mask)
     except UnusablePicture as error:
         got = f"an unusable mask {printable(mask)} ({error.detail})"
         raise _unusable(path, "mask-unusable", got, "have a mask that can be read") from error
     if gray.shape != shape:
         got = f"a mask of {gray.shape[1]}x{gray.shape[0]} pixels, {printable(mask)},"
         raise _unusable(path, "mask-size", got, f"have one of {shape[1]}x{shape[0]}")
-    return gray if is_exact else _without_ringing(gray)
+    return gray if found == "PNG" else _without_ringing(gray)
 
 
 def _without_ringing(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -221,13 +221,13 @@ def _without_ringing(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.rint(levels).clip(0, 255).astype(np.uint8)[gray]
 
 
-def _compare(path: Path, mask: Path, alpha: NDArray[np.uint8], opaque_threshold: int) -> tuple[Note, ...]:
+def _compare(path: Path, mask: Path, alpha: NDArray[np.uint8]) -> tuple[Note, ...]:
     """Notes differences between a cut-out's own alpha and its mask."""
     try:
-        masked = _read_mask(path, mask, alpha.shape) >= opaque_threshold
+        masked = _read_mask(path, mask, alpha.shape) >= OPAQUE
     except UnusablePicture as error:
         return (Note(error.reason, f"{error.detail}; its alpha is used"),)
-    opaque = alpha >= opaque_threshold
+    opaque = alpha >= OPAQUE
     union = np.count_nonzero(opaque | masked)
     agreement = np.count_nonzero(opaque & masked) / union if union else 1.0
     if agreement >= MIN_AGREEMENT:

@@ -19,6 +19,7 @@ from qumade.io.pictures import UnusablePicture
 __all__ = ["coarse_mean", "match_depths", "read_inverse_depth"]
 
 _SUFFIXES = (".png", ".npy")
+_MOST_CELLS = 96
 _MAX_NPY_BYTES = MAX_PIXELS * 8 + 4096
 
 
@@ -62,13 +63,13 @@ def read_inverse_depth(path: Path, size: tuple[int, int], kind: DepthKind) -> ND
     return inverse_depth
 
 
-def coarse_mean(inverse_depth: NDArray[np.float32], most_cells: int = 96) -> NDArray[np.float32]:
-    """Returns the mean of known inverse depth in the cells of a grid, float32 [h, w] with at most `most_cells` a side.
+def coarse_mean(inverse_depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the mean of known inverse depth in the cells of a grid, float32 [h, w] with at most 96 a side.
 
     A cell that is mostly unknown is NaN. Cells are equal in size, so a plane's mean is its value at the cell's centre.
     """
     height, width = inverse_depth.shape
-    cell = max(1, max(width, height) / most_cells)
+    cell = max(1, max(width, height) / _MOST_CELLS)
     size = max(1, round(width / cell)), max(1, round(height / cell))
     known = np.isfinite(inverse_depth)
     shares = Image.fromarray(known.astype(np.float32)).resize(size, Image.Resampling.BOX)

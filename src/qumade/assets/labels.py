@@ -35,7 +35,7 @@ _FRINGE_SHARE = 0.008
 _DEPTH_LEVELS = 512
 
 
-def read_labels(path: Path, size: tuple[int, int] | None = None, background: Path | None = None) -> Labels:
+def read_labels(path: Path, size: tuple[int, int], background: Path | None = None) -> Labels:
     """Reads the ids of a label map, int32 [H, W]: 8 or 16-bit grey PNG, palette PNG (indices), or .npy of integers.
 
     `size` is the required (width, height), that of the photo `background`. Raises UnusablePicture if the file is
@@ -48,7 +48,7 @@ def read_labels(path: Path, size: tuple[int, int] | None = None, background: Pat
     except (OSError, ValueError, SyntaxError, EOFError, OverflowError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise _unusable(path, repr(reason), "be an intact PNG or .npy file") from error
-    if size is not None and ids.shape[::-1] != tuple(size):
+    if ids.shape[::-1] != tuple(size):
         whose = f" of {background.absolute()}" if background else ""
         raise _unusable(path, f"{ids.shape[1]}x{ids.shape[0]}", f"be {size[0]}x{size[1]}{whose}")
     return ids
@@ -78,23 +78,18 @@ def target_pixels(labels: Labels, ids: Iterable[int]) -> Bools:
     return np.isin(labels, list(ids))
 
 
-def standable(
-    labels: Labels, ground_ids: Iterable[int], sky_ids: Iterable[int], horizon: GroundPlane | float | None
-) -> Bools:
+def standable(labels: Labels, ground_ids: Iterable[int], sky_ids: Iterable[int], horizon: GroundPlane | None) -> Bools:
     """Returns where objects may stand, bool [H, W]: the ground of a label map [H, W] after cleaning.
 
-    Cleaning removes ground on and above the horizon (of a plane, or a row), and patches mostly above it; ground with
+    Cleaning removes ground on and above the horizon of a plane, and patches mostly above it; ground with
     sky below it in its column; fringes narrower than 0.8 % of the shorter side; patches smaller than 0.2 % of the
     image. Without a horizon, it instead removes patches that are mostly in the upper half or near the upper edge. If
     nothing remains, no object can stand on this photo.
     """
     height, width = labels.shape
     rows = np.arange(height)[:, None] + 0.5
-    if isinstance(horizon, GroundPlane):
-        columns: NDArray[np.float64] = np.arange(width, dtype=np.float64) + 0.5
-        horizon_rows = horizon.horizon_row(columns)[None, :]
-    else:
-        horizon_rows = np.full((1, width), height / 2 if horizon is None else horizon)
+    columns: NDArray[np.float64] = np.arange(width, dtype=np.float64) + 0.5
+    horizon_rows = np.full(width, height / 2) if horizon is None else horizon.horizon_row(columns)
     below = rows > horizon_rows
 
     ground = target_pixels(labels, ground_ids)
@@ -144,13 +139,12 @@ class StandingTable:
     """Pixels of a label map where something may stand, and how to draw one in O(log n).
 
     `pixels` int32 [n] are flat row-major indices into the whole label map, ascending, so a band of rows is a range of
-    entries. `uniform` and `distance` float64 [n] are cumulative weights that end at 1: the entry for a random number r
-    in [0, 1) is `searchsorted(weights, r, side="right")`. With `uniform` every pixel is equally likely, with `distance`
-    every distance (None if no entry has known depth).
+    entries. `distance` float64 [n] are cumulative weights that end at 1 and make every distance equally likely: the
+    entry for a random number r in [0, 1) is `searchsorted(distance, r, side="right")`. It is None if every pixel shall
+    be equally likely, or no entry has known depth.
     """
 
     pixels: NDArray[np.int32]
-    uniform: NDArray[np.float64]
     distance: NDArray[np.float64] | None
 
 
@@ -166,9 +160,8 @@ def standing_table(where: Bools, inverse_depth: NDArray[np.floating] | None = No
     pixels = np.flatnonzero(where)
     if pixels.size > TABLE_ENTRIES:
         pixels = pixels[np.arange(TABLE_ENTRIES) * pixels.size // TABLE_ENTRIES]
-    uniform = np.arange(1, pixels.size + 1) / max(pixels.size, 1)
     distance = None if inverse_depth is None else _distance_law(inverse_depth.ravel()[pixels].astype(np.float64))
-    return StandingTable(pixels.astype(np.int32), uniform, distance)
+    return StandingTable(pixels.astype(np.int32), distance)
 
 
 def _distance_law(depth: NDArray[np.float64]) -> NDArray[np.float64] | None:

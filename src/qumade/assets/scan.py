@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from qumade.assets.cutouts import OPAQUE, contact, cut_off_sides, match_masks, read_cutout, silhouette
+from qumade.assets.cutouts import contact, cut_off_sides, match_masks, read_cutout, silhouette
 from qumade.assets.identities import signature
 from qumade.io.decode import read_rgba
 from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
@@ -56,10 +56,10 @@ class ScannedBackground:
 
 @dataclass(frozen=True)
 class ScannedForeground:
-    """A usable cut-out: `width` x `height` is the crop to the object, at (`left`, `top`) of its file.
+    """A usable cut-out: `width` x `height` is the crop to the object.
 
-    See `qumade.assets.cutouts` for `contact`, in pixels of the crop, and `silhouette`. `opaque_px` counts pixels with
-    alpha of at least 128. `mask` and `mask_sha256` are None if the file's own alpha is used.
+    See `qumade.assets.cutouts` for `contact`, in pixels of the crop, and `silhouette`. `mask` and `mask_sha256` are
+    None if the file's own alpha is used.
     """
 
     path: Path
@@ -68,13 +68,10 @@ class ScannedForeground:
     mask_sha256: str | None
     file_width: int
     file_height: int
-    left: int
-    top: int
     width: int
     height: int
     contact: tuple[float, float]
     silhouette: NDArray[np.float32]
-    opaque_px: int
     signature: NDArray[np.uint8]
 
     @property
@@ -177,13 +174,10 @@ def _scan_foreground(path: Path, mask: Path | None) -> tuple[ScannedForeground, 
         mask_sha256=content_hash(used_mask) if used_mask is not None else None,
         file_width=cutout.file_width,
         file_height=cutout.file_height,
-        left=cutout.left,
-        top=cutout.top,
         width=alpha.shape[1],
         height=alpha.shape[0],
         contact=contact(alpha),
         silhouette=silhouette(alpha),
-        opaque_px=int(np.count_nonzero(alpha >= OPAQUE)),
         signature=signature(cutout.rgba),
     )
     return scanned, findings

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qumade.cli.common import Json, finish, recipe_fields
+from qumade.cli.common import Json, finish, recipe_fields, refuse_all_but_png
 from qumade.cli.model_flags import flag_of, flag_values, flags_of
 from qumade.cli.teachers import TeacherFlags, labels_of_teachers
 from qumade.recipe import Recipe
@@ -79,6 +79,7 @@ def check(
     from qumade.viz.ground_sheet import GroundRow, ground_row, ground_sheet
     from qumade.viz.sheets import save_sheet
 
+    refuse_all_but_png("--sheet", sheet)
     flags = flag_values(fields, Recipe)
     given = recipe_fields("check", recipe, flags)
     given = given | labels_of_teachers("check", given, flags, teachers)

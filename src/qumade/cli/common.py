@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-__all__ = ["Json", "Switch", "finish", "model", "recipe_fields", "report_findings", "say"]
+from qumade.errors import ConfigError
+
+__all__ = ["Json", "Switch", "finish", "model", "recipe_fields", "refuse_all_but_png", "report_findings", "say"]
 
 Json = Annotated[bool, Parameter(negative="")]
 Switch = Annotated[bool | None, Parameter()]
@@ -38,6 +40,11 @@ def report_findings(findings: Iterable[Any]) -> None:
 def model(text: str) -> str | Path:
     """Return a network given on the command line: a path for a folder or an .onnx file, otherwise a name."""
     return Path(text).absolute() if Path(text).is_dir() or text.lower().endswith(".onnx") else text
+
+
+def refuse_all_but_png(flag: str, path: Path) -> None:
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"Invalid {flag}: got {path}; must end in .png")
 
 
 def recipe_fields(verb: str, file: Path | None, flags: dict[str, Any]) -> dict[str, Any]:

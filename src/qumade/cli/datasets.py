@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from qumade.cli.common import Json, finish, model, recipe_fields, report_findings
+from qumade.cli.common import Json, finish, model, recipe_fields, refuse_all_but_png, report_findings
 from qumade.cli.model_flags import flag_of, flag_values, flags_of
 from qumade.cli.teachers import TeacherFlags, labels_of_teachers
 from qumade.errors import ConfigError
@@ -73,7 +73,7 @@ def generate(
         finish(json, {"root": where, "drawn": 0}, f"{where} is already complete; nothing was drawn")
         return
     kind = synthesizer.catalog.depth_kind if predictor is None else predictor.encoding.kind
-    source = "flat-ground prior" if synthesizer.catalog.depth_source == "prior" else "depth maps"
+    source = "flat-ground prior" if full_recipe.depths is None else "depth maps"
     source = source if predictor is None else f"the composites by {full_recipe.depth_teacher}"
     text = f"{summary.samples:,} samples in {where}, {summary.drawn:,} of them new\n"
     text += f"Depth: kind {kind}, from {source}; {summary.depth_clipped_px:,} pixels nearer than the range\n"
@@ -98,6 +98,7 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
     """
     from qumade.viz.sheets import save_sheet
 
+    refuse_all_but_png("--out", out)
     if not path.exists():
         raise ConfigError(f"Invalid path: got nothing at {path.absolute()}; must be a recipe file or a dataset")
     if path.is_dir():

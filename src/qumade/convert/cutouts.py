@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
+from qumade.assets.cutouts import FAINT
 from qumade.convert.importers.records import Labels
 
 __all__ = [
@@ -38,7 +39,6 @@ REACH_PX = 3  # the labels of two things that touch often have a gap between the
 NEARER = 0.15  # share of an object's height: things whose foot is at most this much higher are in front of it
 END = 0.15  # share of an object's width: the two ends that `end_height` measures
 CUT_PX = 1.0  # silhouettes shrink by this much, since labels overlap the background at the edge
-FAINT = 8  # lower alpha counts as haze, as in reading cut-outs
 SOFT_PX = 0.7  # standard deviation of the blur that makes the alpha edge two pixels wide
 
 
@@ -139,13 +139,15 @@ def rejection(candidate: Candidate, labels: Labels, things: Things, rules: Rules
         return "occluded"
     if labels.ignore is not None and labels.ignore[around][band].mean() > rules.max_unlabelled:
         return "occluded"
-    if number == 0 and rules.aspect is not None and not _is_one(ndimage.binary_fill_holes(silhouette), rules):
+    if number == 0 and not _is_one(ndimage.binary_fill_holes(silhouette), rules):
         return "merged"
     return None
 
 
 def _is_one(silhouette: Mask, rules: Rules) -> bool:
-    least, most = rules.aspect or (0.0, np.inf)
+    if rules.aspect is None:
+        return True
+    least, most = rules.aspect
     return bool(
         least <= silhouette.shape[1] / silhouette.shape[0] <= most
         and silhouette.mean() >= rules.min_extent

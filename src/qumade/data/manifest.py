@@ -140,9 +140,9 @@ def _objects(catalog: Catalog, plans: Plans, visible_fraction: NDArray[np.float3
 def _chosen(names: Sequence[str | None], which: NDArray[np.integer]) -> pa.DictionaryArray:
     """Returns names by number, as a dictionary array of all names: the file does not depend on which of them occur in a
     row group."""
-    known = sorted({name for name in names if name is not None})
-    codes = np.array([-1 if name is None else known.index(name) for name in names], np.int32)[which]
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(known, pa.string()))
+    known = {name: n for n, name in enumerate(sorted({name for name in names if name is not None}))}
+    codes = np.array([-1 if name is None else known[name] for name in names], np.int32)[which]
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(list(known), pa.string()))
 
 
 def plans_from_manifest(synthesizer: Synthesizer, rows: pa.Table) -> Plans:

@@ -4,18 +4,17 @@ In memory depth is inverse depth, float32: larger is nearer, 0 is infinitely far
 levels. A `DepthEncoding`, which dataset.yaml records, defines their meaning.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, model_validator
 
 __all__ = ["DEPTH_KINDS", "KITTI_SCALE", "METRES_16_BIT", "UNDESCRIBED_DEPTH", "DepthEncoding", "DepthKind"]
 
 DepthKind = Literal["metric", "scaled", "affine"]
-"""metric: 1/m; scaled: correct up to an unknown factor; affine: correct up to an unknown factor and shift."""
+"""metric: 1/m; scaled: correct up to an unknown factor; affine: correct up to an unknown factor and shift. From the
+most to the least informative."""
 
-DEPTH_KINDS: tuple[DepthKind, ...] = ("metric", "scaled", "affine")
-"""All kinds, from the most to the least informative."""
-
+DEPTH_KINDS: tuple[DepthKind, ...] = get_args(DepthKind)
 KITTI_SCALE = 256.0
 """Levels per metre in 16-bit depth PNGs: the convention of the KITTI depth benchmark."""
 

@@ -1,5 +1,6 @@
 """Audits a dataset: are all files present and complete, and do the samples match the recipe?"""
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +16,15 @@ from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, plan
 from qumade.data.metadata import METADATA, Metadata, begun_metadata, read_metadata
 from qumade.errors import ConfigError, DatasetError
 from qumade.generation.describe import describe
-from qumade.io.decode import decode_grey, decode_rgb
+from qumade.io.decode import PNG_END, decode_grey, decode_rgb
 from qumade.io.pictures import UnusablePicture
-from qumade.plan.random_numbers import Stream, uniforms
+from qumade.plan.indices import stratified_indices
 from qumade.recipe import recipe_from_dict
 from qumade.synth.synthesizer import Synthesizer
 
 __all__ = ["Audit", "Problem", "audit"]
 
-_END = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
+_JPEG_END = b"\xff\xd9"
 _LEVELS = 2  # how far decoded pixels may differ between two versions of a codec
 _BATCH = 256
 
@@ -74,15 +75,16 @@ def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit
     if meta.samples != len(stems):
         problems.append(Problem("-", str(root / MANIFEST), f"has {len(stems)} rows; must have {meta.samples}"))
     broken = {problem.stem for problem in problems}
-    chosen = [row for row in _chosen(len(stems), fraction) if stems[row] not in broken]
+    rows = stratified_indices(len(stems), math.ceil(len(stems) * fraction)).tolist()
+    chosen = [row for row in rows if stems[row] not in broken]
     same_codecs = True
     if chosen:
         synthesizer, same_codecs = _synthesizer(root, meta)
         bar = tqdm(total=len(chosen), desc="redrawn", unit="sample", disable=not progress, leave=False)
         for at in range(0, len(chosen), _BATCH):
-            rows = manifest.take(chosen[at : at + _BATCH])
-            problems += _redraw(root, synthesizer, suffixes, rows, same_codecs)
-            bar.update(len(rows))
+            batch = manifest.take(chosen[at : at + _BATCH])
+            problems += _redraw(root, synthesizer, suffixes, batch, same_codecs)
+            bar.update(len(batch))
         bar.close()
     depth_compared = meta.depth is None or meta.depth.teacher_sha256 is None
     files = len(stems) * len(suffixes)
@@ -112,12 +114,6 @@ def _read_rows(root: Path) -> pa.Table:
     return table.unify_dictionaries()
 
 
-def _chosen(samples: int, fraction: float) -> list[int]:
-    """Returns the rows to redraw: a random choice that is the same in every audit."""
-    keys = np.array([uniforms(0, int(Stream.AUDIT), row, 0, 0)[0] for row in range(samples)])
-    return sorted(np.argsort(keys)[: int(np.ceil(samples * fraction))].tolist())
-
-
 def _files(root: Path, suffixes: Mapping[str, str], stems: list[str], progress: bool) -> Iterator[Problem]:
     """Yields missing, empty, truncated and unexpected files. A truncated file lacks the end marker of its format."""
     for folder, suffix in suffixes.items():
@@ -141,7 +137,7 @@ def _files(root: Path, suffixes: Mapping[str, str], stems: list[str], progress: 
 
 
 def _file_problem(path: Path) -> str | None:
-    end = _END[path.suffix]
+    end = PNG_END if path.suffix == ".png" else _JPEG_END
     try:
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
@@ -173,8 +169,9 @@ def _redraw(
 ) -> Iterator[Problem]:
     recipe, depth = synthesizer.recipe, synthesizer.depth_encoding
     plans = plans_from_manifest(synthesizer, rows)
-    planned = synthesizer.plan(rows["index"].to_numpy())
-    for n, stem in enumerate(rows["stem"].to_pylist()):
+    stems, clipped = rows["stem"].to_pylist(), rows["depth_clipped_px"].to_pylist()
+    visible = np.full((len(rows), recipe.objects[1]), np.nan, np.float32)
+    for n, stem in enumerate(stems):
         sample = synthesizer.render(plans[n])
         encoded = encode_sample(sample, depth, recipe.encoding)
         for folder, redrawn in encoded.files.items():
@@ -182,12 +179,13 @@ def _redraw(
             problem = _difference(path, redrawn, same_codecs)
             if problem is not None:
                 yield Problem(stem, str(path), problem)
-        visible = np.full((1, recipe.objects[1]), np.nan, np.float32)
-        visible[0, : len(sample.visible_fraction)] = sample.visible_fraction
-        clipped_px = rows["depth_clipped_px"][n].as_py() if depth is None else encoded.depth_clipped_px
-        clipped = np.array([clipped_px], np.int32)
-        row = manifest_table(synthesizer, planned.at(slice(n, n + 1)), visible, clipped)
-        if row.to_pylist() != rows.slice(n, 1).to_pylist():
+        visible[n, : len(sample.visible_fraction)] = sample.visible_fraction
+        if depth is not None:
+            clipped[n] = encoded.depth_clipped_px
+    planned = synthesizer.plan(rows["index"].to_numpy())
+    again = manifest_table(synthesizer, planned, visible, np.array(clipped, np.int32))
+    for stem, row, redrawn_row in zip(stems, rows.to_pylist(), again.to_pylist(), strict=True):
+        if row != redrawn_row:
             yield Problem(stem, str(root / MANIFEST), "its row differs from the sample drawn again")
 
 

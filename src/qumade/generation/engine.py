@@ -25,7 +25,7 @@ from qumade.depth.encoding import DepthEncoding
 from qumade.errors import ConfigError
 from qumade.generation.describe import describe
 from qumade.generation.executors import Executor, local_processes, this_process
-from qumade.generation.journal import Journal, Results, concatenate, read_journal
+from qumade.generation.journal import Journal, Results, concatenate
 from qumade.generation.worker import DrawSamples, Work
 from qumade.generation.writers import FolderWriter, Writer
 from qumade.io.files import new_file, only_one, remove_temporary_files
@@ -103,7 +103,6 @@ def generate(
     suffixes = {folder: settings["suffix"] for folder, settings in metadata["folders"].items()}
     workers = max(1, min(workers or os.cpu_count() or 1, -(-len(indices) // _CHUNK)))
     executor = executor or partial(local_processes, workers=workers)
-    out.mkdir(parents=True, exist_ok=True)
     with only_one(out, "generating"):
         before = begun_metadata(out, metadata, "qumade generate")
         if before is not None and before["complete"] and before["samples"] >= len(indices):
@@ -149,9 +148,9 @@ def _run(
     Returns the results of all samples in the order of `indices`, and how many of them are new.
     """
     most = work.objects
-    results = [*done, *read_journal(journal_path, most)]
-    rest = np.setdiff1d(indices, concatenate(results, most).indices, assume_unique=True)
     journal = Journal(journal_path, most, sync_interval_s)
+    results = [*done, *journal.recorded]
+    rest = np.setdiff1d(indices, concatenate(results, most).indices, assume_unique=True)
     chunks = (rest[at : at + _CHUNK] for at in range(0, len(rest), _CHUNK))
     bar = progress_bar(initial=len(indices) - len(rest))
     running = executor(work, chunks)

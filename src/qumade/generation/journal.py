@@ -37,7 +37,7 @@ class Results:
 
     @staticmethod
     def empty(samples: int, objects: int) -> "Results":
-        """Returns uninitialised results of that many samples."""
+        """Returns results of that many samples, to be filled in: zeros, and NaN for `visible_fraction`."""
         return Results(
             np.zeros(samples, np.int64), np.full((samples, objects), np.nan, np.float32), np.zeros(samples, np.int32)
         )
@@ -78,7 +78,10 @@ def read_journal(path: Path, objects: int) -> list[Results]:
 
 
 class Journal:
-    """Collects results; a thread syncs the files at intervals and then records the results."""
+    """Collects results; a thread syncs the files at intervals and then records the results.
+
+    `recorded`: the results that the file already held.
+    """
 
     def __init__(self, path: Path, objects: int, interval_s: float = 10.0) -> None:
         self._interval_s = interval_s
@@ -87,7 +90,8 @@ class Journal:
         self._stop = threading.Event()
         self._failure: Exception | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = sum(_HEADER.size + _body_bytes(r.indices.size, objects) for r in read_journal(path, objects))
+        self.recorded = read_journal(path, objects)
+        whole = sum(_HEADER.size + _body_bytes(r.indices.size, objects) for r in self.recorded)
         self._file = path.open("ab", buffering=0)
         self._file.truncate(whole)  # records after a torn one could never be read
         self._thread = threading.Thread(target=self._run, name="qumade-journal", daemon=True)

@@ -30,7 +30,7 @@ class Work(Protocol):
         """Is called once in each process, before the first chunk."""
 
     def close(self) -> None:
-        """Is called once in each process that exits normally."""
+        """Is called after the last chunk, if that ran in this process; worker processes end without it."""
 
     def __call__(self, indices: NDArray[np.int64], stopped: Callable[[], bool]) -> Results:
         """Processes one chunk. Raises Stopped if `stopped()` returns true between two samples."""

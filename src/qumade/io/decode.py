@@ -30,11 +30,11 @@ from qumade.io.pictures import UnusablePicture, read_picture
 
 __all__ = [
     "MAX_PIXELS",
+    "PNG_END",
     "Format",
     "decode_bilevel",
     "decode_grey",
     "decode_rgb",
-    "picture_format",
     "read_gray",
     "read_levels",
     "read_rgb",
@@ -57,7 +57,7 @@ _READERS: dict[Format, type[ImageFile.ImageFile]] = {
     "BMP": BmpImageFile,
     "PPM": PpmImageFile,
 }
-_PNG_END = b"IEND\xaeB`\x82"
+PNG_END = b"IEND\xaeB`\x82"
 _EXIF_ORIENTATION = 0x0112
 _MAY_BE_TURNED = re.compile(rb"Exif\0\0|eXIf|EXIF|[Oo]rientation")  # EXIF of the three formats, and XMP
 
@@ -130,22 +130,22 @@ def read_rgba(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     return _rgba(data, path, _format(data, path), "applied")
 
 
-def read_gray(path: Path) -> NDArray[np.uint8]:
+def read_gray(path: Path) -> tuple[NDArray[np.uint8], Format]:
     """Read a picture as grey uint8 [H, W], turned upright, without transparency. Colour becomes ITU-R 601 luma.
 
-    Grey that was saved as RGB is unchanged. Raises UnusablePicture.
+    Grey that was saved as RGB is unchanged. Also return the format by content, not by suffix. Raises UnusablePicture.
     """
     data = read_picture(path)
     found = _format(data, path)
     if found == "JPEG":
-        return np.array(Image.fromarray(_rgba(data, path, found, "applied")[0]).convert("L"))
+        return np.array(Image.fromarray(_rgba(data, path, found, "applied")[0]).convert("L")), found
     picture = _pillow(data, path, found)
     orientation = _orientation(data, path, found, "applied")
     if picture.mode.startswith("I"):
-        return _turned(_rounded(_gray16(picture)), orientation)
+        return _turned(_rounded(_gray16(picture)), orientation), found
     # Palettes and grey with alpha convert to RGB without loss.
     grey = picture if picture.mode == "L" else picture.convert("RGB").convert("L")
-    return _turned(np.array(grey), orientation)
+    return _turned(np.array(grey), orientation), found
 
 
 def read_levels(path: Path) -> Levels:
@@ -165,11 +165,6 @@ def read_levels(path: Path) -> Levels:
     if picture.mode.startswith("I"):
         return _turned(_gray16(picture), orientation)
     return _turned(np.asarray(picture), orientation)
-
-
-def picture_format(path: Path) -> Format:
-    """Return the format by content, not by suffix. Raises UnusablePicture."""
-    return _format(read_picture(path), path)
 
 
 def _format(data: bytes, path: Path, allowed: tuple[Format, ...] = ("JPEG", "PNG", "WEBP")) -> Format:
@@ -240,7 +235,7 @@ def _jpeg(data: bytes, path: Path, colorspace: str) -> NDArray[np.uint8]:
 
 def _pillow(data: bytes, path: Path, found: Format) -> Image.Image:
     """Decode with Pillow's reader itself, not Image.open, whose size limit is a global of the process."""
-    if found == "PNG" and (_PNG_END not in data or len(data) < 33):
+    if found == "PNG" and (PNG_END not in data or len(data) < 33):
         raise UnusablePicture(path, "truncated", "truncated data (a PNG without its end)", "be a whole PNG")
     if found == "WEBP":  # Pillow's WebP reader allocates the pixels when it opens a file
         _require_size(*_webp_size(data), path)

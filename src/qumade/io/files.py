@@ -127,8 +127,10 @@ def remove_temporary_files(folder: Path) -> None:
 
 @contextmanager
 def only_one(folder: Path, doing: str) -> Iterator[None]:
-    """Refuse a folder in which another process is `doing` (as "training"); the system frees the lock of one that was
-    killed."""
+    """Make a folder, and refuse one in which another process is `doing` (as "training"); the system frees the lock of
+    one that was killed. A new folder is removed again if what follows fails before it has written into it."""
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
     opened = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -138,6 +140,11 @@ def only_one(folder: Path, doing: str) -> Iterator[None]:
                 f"Invalid --out: another process is {doing} into {folder}; wait for it or stop it"
             ) from None
         yield
+    except BaseException:
+        if new:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+        raise
     finally:
         os.close(opened)
 

@@ -1,4 +1,4 @@
-"""Index arithmetic: the pair behind a sample, its file stem, the samples a limit selects, and stratified subsets."""
+"""Index arithmetic: the file stem of a sample, the samples a limit selects, and stratified subsets."""
 
 import math
 
@@ -7,19 +7,12 @@ from numpy.typing import NDArray
 
 from qumade.errors import ConfigError
 
-__all__ = ["limited_indices", "sample_count", "stem", "stratified_indices", "triple"]
+__all__ = ["limited_indices", "sample_count", "stem", "stratified_indices"]
 
 
 def sample_count(backgrounds: int, foregrounds: int, per_pair: int) -> int:
-    """Return the number of samples in the triple loop."""
+    """Return the number of samples in the triple loop `for background: for foreground: for k in range(per_pair)`."""
     return backgrounds * foregrounds * per_pair
-
-
-def triple(index: int, foregrounds: int, per_pair: int) -> tuple[int, int, int]:
-    """Return (background, foreground, k) of a sample, in the order `for background: for foreground: for k`."""
-    pair, k = divmod(index, per_pair)
-    background, foreground = divmod(pair, foregrounds)
-    return background, foreground, k
 
 
 def stem(index: int, total: int) -> str:
@@ -35,7 +28,7 @@ def stratified_indices(total: int, count: int) -> NDArray[np.int64]:
     """
     if count >= total:
         return np.arange(total, dtype=np.int64)
-    ends = np.arange(count + 1, dtype=np.int64) * total // count
+    ends = np.arange(count + 1, dtype=np.int64) * total // max(count, 1)
     share = np.random.Generator(np.random.Philox(0)).random(count)
     return ends[:-1] + (share * np.diff(ends)).astype(np.int64)
 

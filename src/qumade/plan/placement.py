@@ -169,7 +169,8 @@ def _crop_holds_standing(t, sample):  # type: ignore[no-untyped-def]
 def _perspective_scale(t, sample, foreground, u, v, jitter):  # type: ignore[no-untyped-def]
     """Return the scale of an upright object at a contact in the photo: the object is (v - v0) H / h pixels high.
 
-    See `geometry.object_height_px`. The scale is zero on the horizon and negative above it.
+    Valid for small pitch (Hoiem, Efros, Hebert 2008, "Putting objects in perspective"). The scale is zero on the
+    horizon and negative above it.
     """
     a, b, c = t.plane[sample.background]
     horizon_v = -(a * u + c - t.horizon_level[sample.background]) / b

@@ -11,10 +11,9 @@ from qumade.assets.catalog import Catalog
 from qumade.errors import ConfigError
 from qumade.jit import compiled
 from qumade.plan.placement import place_sample
-from qumade.plan.tables import OBJECT_ROW, SAMPLE_ROW, PlanTables, plan_tables
-from qumade.recipe import Recipe
+from qumade.plan.tables import OBJECT_ROW, SAMPLE_ROW, PlanTables
 
-__all__ = ["Plan", "Plans", "backgrounds_without_ground", "plan", "plan_samples"]
+__all__ = ["Plan", "Plans", "backgrounds_without_ground", "plan_samples"]
 
 Rows = NDArray[Any]
 
@@ -38,17 +37,8 @@ class Plans:
         sample = self.samples[position]
         return Plan(sample, self.objects[position, : sample["count"]])
 
-    def at(self, where: slice) -> "Plans":
-        """Return the plans at these positions."""
-        return Plans(self.samples[where], self.objects[where])
-
     def __len__(self) -> int:
         return len(self.samples)
-
-
-def plan(recipe: Recipe, catalog: Catalog, index: int) -> Plan:
-    """Plan sample `index`. For many samples, plan_samples does the same faster."""
-    return plan_samples(plan_tables(recipe, catalog), catalog, [index])[0]
 
 
 def plan_samples(tables: PlanTables, catalog: Catalog, indices: Sequence[int] | NDArray[np.int64]) -> Plans:

@@ -24,7 +24,6 @@ class Stream(IntEnum):
     PLACEMENT = 3
     SPLIT_BACKGROUND = 4
     SPLIT_FOREGROUND = 5
-    AUDIT = 6
     POLICY = 7
     STANDING = 8
     RESAMPLE = 9

@@ -1,6 +1,6 @@
 """Recipe and catalog as plain arrays for the compiled planner."""
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qumade.assets.catalog import SILHOUETTE_PX, Catalog
 from qumade.assets.labels import StandingTable
 from qumade.plan.splits import SPLITS
-from qumade.recipe import Recipe
+from qumade.recipe import Policy, Recipe
 
 __all__ = ["OBJECT_ROW", "POLICIES", "REJECTIONS", "SAMPLE_ROW", "PlanTables", "plan_tables"]
 
@@ -16,7 +16,7 @@ REJECTIONS = ("horizon", "hidden", "size")
 """Why a placement was rejected. horizon: the contact is on or above the horizon, or its depth is unknown; hidden: the
 object, or one that it hides, would not be visible enough; size: the size that perspective gives is out of range."""
 
-POLICIES = ("random", "semantic", "perspective")
+POLICIES: tuple[Policy, ...] = get_args(Policy)  # plans store the number: append, never reorder
 
 SAMPLE_ROW = np.dtype(
     [
@@ -93,7 +93,7 @@ class PlanTables(NamedTuple):
     side_members: NDArray[np.int64]  # [F] foregrounds, by side
 
 
-_NOWHERE = StandingTable(np.zeros(0, np.int32), np.zeros(0), None)
+_NOWHERE = StandingTable(np.zeros(0, np.int32), None)
 
 
 def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:

@@ -1,12 +1,11 @@
 """Decode the pixels of a catalog's assets on first use and cache them."""
 
-import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from qumade.compose.sample import PreparedBackground
 from qumade.errors import AssetError
 from qumade.geometry import inverse_depth_map
 from qumade.io.decode import read_rgb
+from qumade.io.pictures import content_hash
 from qumade.plan.placement import crop_share, resized_size
 from qumade.recipe import Recipe
 
@@ -58,6 +58,15 @@ class _LeastRecentlyUsed:
         return value
 
 
+class _Read(NamedTuple):
+    """A photo and its maps, in the photo's own size; None without the map that tells."""
+
+    photo: NDArray[np.uint8]
+    inverse_depth: NDArray[np.float32] | None
+    occluder: NDArray[np.float32] | None
+    present: NDArray[np.uint8] | None
+
+
 class AssetCache:
     """Reads the assets of a recipe's catalog. Raises QumadeError for a file that has changed since then.
 
@@ -87,37 +96,38 @@ class AssetCache:
 
     def _prepare(self, number: int, crop_step: int, flip: bool) -> PreparedBackground:
         background = self._catalog.backgrounds[number]
-        photo, depth, labels = self._photos.get(number, lambda: self._read(number))
+        read: _Read = self._photos.get(number, lambda: self._read(number))
         share = crop_share(*self._recipe.crop, crop_step)
         size = resized_size(background.width, background.height, *self._recipe.size, share)
-        image = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC))
-        scheme, occluder, present = self._scheme, None, None
-        if depth is not None:
-            inverse_depth = _nearest(depth, size)
-            occluder = _nearest(occluding(depth, background.horizon_level, labels, scheme), size)
+        image = np.asarray(Image.fromarray(read.photo).resize(size, Image.Resampling.BICUBIC))
+        if read.inverse_depth is not None:
+            inverse_depth = _nearest(read.inverse_depth, size)
         elif background.plane is not None:
             plane = background.plane.resized(size[0] / background.width, size[1] / background.height)
             inverse_depth = inverse_depth_map(plane, *size)
         else:
             raise ValueError(f"background {background.name} has neither a plane nor a depth map")
-        if labels is not None and scheme is not None and scheme.target:
-            present = _nearest(target_pixels(labels, scheme.target).astype(np.uint8), size).astype(np.bool_)
+        occluder = None if read.occluder is None else _nearest(read.occluder, size)
+        present = None if read.present is None else _nearest(read.present, size).astype(np.bool_)
         level = 0.0 if math.isnan(background.horizon_level) else background.horizon_level
         prepared = PreparedBackground(image, inverse_depth, occluder, level, present)
         return _mirrored(prepared) if flip else prepared
 
-    def _read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.int32] | None]:
+    def _read(self, number: int) -> _Read:
         background = self._catalog.backgrounds[number]
         photo = read_rgb(_unchanged(self._recipe.backgrounds / background.name, background.sha256))
         size = background.width, background.height
-        depth, labels = None, None
-        if background.depth_name is not None and self._recipe.depths is not None:
-            path = _unchanged(self._recipe.depths / background.depth_name, background.depth_sha256)
-            depth = read_inverse_depth(path, size, self._catalog.depth_kind)
+        scheme, labels, depth, occluder, present = self._scheme, None, None, None, None
         if background.labels_name is not None and self._recipe.labels is not None:
             path = _unchanged(self._recipe.labels / background.labels_name, background.labels_sha256)
             labels = read_labels(path, size)
-        return photo, depth, labels
+        if background.depth_name is not None and self._recipe.depths is not None:
+            path = _unchanged(self._recipe.depths / background.depth_name, background.depth_sha256)
+            depth = read_inverse_depth(path, size, self._catalog.depth_kind)
+            occluder = occluding(depth, background.horizon_level, labels, scheme)
+        if labels is not None and scheme is not None and scheme.target:
+            present = target_pixels(labels, scheme.target).astype(np.uint8)
+        return _Read(photo, depth, occluder, present)
 
     def _build(self, number: int) -> Pyramid:
         foreground = self._catalog.foregrounds[number]
@@ -154,13 +164,6 @@ def _mirrored(prepared: PreparedBackground) -> PreparedBackground:
 
 
 def _unchanged(path: Path, sha256: str | None) -> Path:
-    try:
-        with path.open("rb") as file:
-            now = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise AssetError(
-            f"Invalid asset: cannot read {path}: {error.strerror}; must stay as it was while it is used"
-        ) from None
-    if now != sha256:
+    if content_hash(path) != sha256:
         raise AssetError(f"Invalid asset: {path} has changed since the catalog was built; must stay unchanged")
     return path

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qumade.assets.backgrounds import SurveyedBackground, catalog_backgrounds
-from qumade.assets.catalog import Background, Catalog, DepthSource, Foreground
+from qumade.assets.catalog import Background, Catalog, Foreground
 from qumade.assets.foregrounds import catalog_foregrounds
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.scan import Finding, ScannedBackground, ScannedForeground, scan_backgrounds, scan_foregrounds
@@ -22,7 +23,7 @@ from qumade.plan.splits import assign_splits
 from qumade.plan.tables import plan_tables
 from qumade.recipe import DEFAULT, Recipe, match_pattern
 
-__all__ = ["Inventory", "build_catalog", "no_ground", "take_inventory"]
+__all__ = ["Inventory", "bare_backgrounds", "build_catalog", "no_ground", "take_inventory"]
 
 Asset = TypeVar("Asset", Background, Foreground)
 
@@ -81,11 +82,10 @@ def take_inventory(
     _refuse_idle_keys(recipe, recipe.foregrounds, ("scale", "place", "height_m"))
     backgrounds, kind = catalog_backgrounds(recipe, photos, scheme, findings, progress=progress, look=look)
     foregrounds = catalog_foregrounds(recipe, cutouts, scheme, findings)
-    source: DepthSource = "prior" if recipe.depths is None else "depths"
     places = () if scheme is None else scheme.places
     catalog = None
     if backgrounds and foregrounds:
-        catalog = Catalog(tuple(backgrounds), tuple(foregrounds), kind, source, places)
+        catalog = Catalog(tuple(backgrounds), tuple(foregrounds), kind, places)
         backgrounds = _with_ground(recipe, catalog, findings)
     if backgrounds and catalog is not None:
         catalog = replace(
@@ -112,17 +112,25 @@ def no_ground(recipe: Recipe, background: Background) -> Finding:
     )
 
 
-def _with_ground(recipe: Recipe, catalog: Catalog, findings: list[Finding]) -> list[Background]:
-    """Returns the backgrounds on which every cut-out can be placed. Only those with unknown depth need a trial."""
+def bare_backgrounds(recipe: Recipe, catalog: Catalog, tried: Callable[[int], NDArray[np.integer]]) -> list[int]:
+    """Returns the numbers of the backgrounds on which a sample cannot be placed, by trial.
+
+    Only backgrounds of partly unknown depth need one. `tried` returns which samples of each of so many backgrounds to
+    try, counted from its first.
+    """
     gaps = [
-        number
-        for number, background in enumerate(catalog.backgrounds)
-        if background.coarse_depth is not None and not np.isfinite(background.coarse_depth).all()
+        n for n, b in enumerate(catalog.backgrounds) if b.coarse_depth is not None and np.isnan(b.coarse_depth).any()
     ]
     if not gaps:
-        return list(catalog.backgrounds)
-    pairs = np.add.outer(np.array(gaps) * len(catalog.foregrounds), np.arange(len(catalog.foregrounds))).ravel()
-    bare = backgrounds_without_ground(plan_tables(recipe, catalog), pairs.astype(np.int64) * recipe.per_pair)
+        return []
+    first = np.array(gaps, np.int64) * len(catalog.foregrounds) * recipe.per_pair
+    return backgrounds_without_ground(plan_tables(recipe, catalog), np.add.outer(first, tried(len(gaps))).ravel())
+
+
+def _with_ground(recipe: Recipe, catalog: Catalog, findings: list[Finding]) -> list[Background]:
+    """Returns the backgrounds on which every cut-out can be placed."""
+    pairs = np.arange(len(catalog.foregrounds)) * recipe.per_pair
+    bare = bare_backgrounds(recipe, catalog, lambda backgrounds: pairs)
     findings += [no_ground(recipe, catalog.backgrounds[number]) for number in bare]
     return [background for number, background in enumerate(catalog.backgrounds) if number not in bare]
 

@@ -6,19 +6,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
 from qumade.assets.backgrounds import SurveyedBackground
-from qumade.assets.catalog import Background, Catalog
 from qumade.assets.identities import Identities, group_identities
 from qumade.assets.scan import Finding, Kind, ScannedBackground, ScannedForeground
 from qumade.io.pictures import printable
 from qumade.plan.indices import stratified_indices
-from qumade.plan.planner import backgrounds_without_ground
 from qumade.plan.scale_check import check_scales
-from qumade.plan.tables import plan_tables
 from qumade.recipe import Recipe
-from qumade.synth.build_catalog import no_ground, take_inventory
+from qumade.synth.build_catalog import bare_backgrounds, no_ground, take_inventory
 
 __all__ = ["MAX_REUSE", "AssetReport", "FolderReport", "check_assets", "format_report"]
 
@@ -80,7 +75,11 @@ def check_assets(
     findings = list(inventory.findings)
     if inventory.catalog is not None:
         check_scales(recipe, inventory.catalog)
-        findings += [no_ground(recipe, background) for background in _without_ground(recipe, inventory.catalog)]
+        of_one = len(inventory.catalog.foregrounds) * recipe.per_pair
+        bare = bare_backgrounds(
+            recipe, inventory.catalog, lambda backgrounds: stratified_indices(of_one, max(1, MAX_TRIED // backgrounds))
+        )
+        findings += [no_ground(recipe, inventory.catalog.backgrounds[number]) for number in bare]
     left_out = {found.path for found in findings if (found.kind, found.severity) == ("background", "error")}
     photos = [photo for photo in inventory.photos if printable(photo.path) not in left_out]
     cutouts = list(inventory.cutouts)
@@ -139,19 +138,6 @@ def _counts(folder: FolderReport) -> str:
 
 def _section(found: Finding) -> tuple[str, str]:
     return found.kind, found.reason
-
-
-def _without_ground(recipe: Recipe, catalog: Catalog) -> list[Background]:
-    """Returns the backgrounds of partly unknown depth on which a sample of the dataset could not be placed."""
-    numbers = [
-        n for n, b in enumerate(catalog.backgrounds) if b.coarse_depth is not None and np.isnan(b.coarse_depth).any()
-    ]
-    if not numbers:
-        return []
-    of_one = len(catalog.foregrounds) * recipe.per_pair
-    tried = stratified_indices(of_one, max(1, MAX_TRIED // len(numbers)))
-    indices = np.add.outer(np.array(numbers, np.int64) * of_one, tried).ravel()
-    return [catalog.backgrounds[n] for n in backgrounds_without_ground(plan_tables(recipe, catalog), indices)]
 
 
 def _identities(scanned: Sequence[Scanned]) -> Identities:

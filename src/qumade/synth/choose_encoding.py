@@ -13,7 +13,7 @@ _NEAR: dict[DepthKind, float] = {"metric": 0.5, "scaled": 1.5, "affine": 1.0}
 
 def layered_encoding(recipe: Recipe, catalog: Catalog) -> DepthEncoding:
     """Return the encoding of layered depth for the kind of the catalog's depth."""
-    return _encoding(recipe, catalog.depth_kind, catalog.depth_source)
+    return _encoding(recipe, catalog.depth_kind, "prior" if recipe.depths is None else "depths")
 
 
 def predicted_encoding(recipe: Recipe, kind: DepthKind, teacher_sha256: str) -> DepthEncoding:

@@ -82,14 +82,12 @@ def train(
     folder = RunFolder(out)
     accelerator = new_accelerator()
     main = accelerator.is_main_process
-    if main:
-        folder.root.mkdir(parents=True, exist_ok=True)
-    accelerator.wait_for_everyone()
     with (
         only_one(folder.root, "training") if main else contextlib.nullcontext(),
         deterministic_mode(threads, accelerator.device),
         held_signals(accelerator.num_processes == 1) as stopped,
     ):
+        accelerator.wait_for_everyone()  # until the folder exists
         checkpoint = latest_checkpoint(folder.checkpoints)
         tensors, state = ({}, {}) if checkpoint is None else read_checkpoint(checkpoint)
         setup = open_setup(_config_of(folder, config), accelerator, workers=workers, resumed=checkpoint is not None)

@@ -153,7 +153,7 @@ def test_sub_folders_are_part_of_the_stem(tmp_path: Path, save_picture: SavePict
 
 def test_a_missing_photo_and_a_wrong_class_are_named(tmp_path: Path, save_picture: SavePicture) -> None:
     make(tmp_path, save_picture, [])
-    with pytest.raises(QumadeError, match=r"got 'lorry' .*must be one of car, person"):
+    with pytest.raises(QumadeError, match=r"got 'lorry' .*must be one of person, car"):
         read_coco(tmp_path, ("lorry",))
     (tmp_path / "val2017" / "01.png").unlink()
     with pytest.raises(QumadeError, match=r"got no photo '01.png' of .*must be in .*val2017"):

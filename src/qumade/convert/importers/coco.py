@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.assets.label_names import table_of_names
 from qumade.convert.importers.records import Labels, Record, Source, choose_classes, require_records
 from qumade.errors import DatasetError
 from qumade.extras import needs
@@ -44,9 +45,7 @@ def _records(root: Path, path: Path, classes: Collection[str]) -> list[Record]:
     split = next((split for split in ("train", "val", "test") if name.startswith(split)), "")
     try:
         content = json.loads(read_bytes(path, MAX_JSON_BYTES))
-        table: dict[str, tuple[int, ...]] = {}
-        for category in content["categories"]:
-            table[str(category["name"])] = (*table.get(str(category["name"]), ()), int(category["id"]))
+        table = table_of_names({int(each["id"]): str(each["name"]) for each in content["categories"]})
         chosen = choose_classes(table, classes, path)
         annotations: defaultdict[int, list[Any]] = defaultdict(list)
         for annotation in content["annotations"]:

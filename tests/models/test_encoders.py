@@ -138,6 +138,18 @@ def test_the_hub_is_asked_where_it_answers(monkeypatch):
     assert not encoders._reachable()
 
 
+@pytest.mark.parametrize("size", [(32, 32), (64, 96), (160, 32)])
+def test_constant_padding_is_that_of_timm(size: tuple[int, int]):
+    torch.manual_seed(0)
+    encoder = new_encoder("tf_efficientnet_lite0").eval()
+    timms = timm.create_model("tf_efficientnet_lite0", features_only=True).eval()
+    timms.load_state_dict(encoder.state_dict())
+    image = torch.rand(1, 3, *size)
+    with torch.no_grad():
+        for own, other in zip(encoder(image), timms(image), strict=True):
+            assert torch.equal(own, other)
+
+
 def test_the_weights_of_the_package_know_a_car(pretrained_package: str):
     """The package names its tensors in its own way: only the right order gives the right class."""
     weights = find_weights(pretrained_package)

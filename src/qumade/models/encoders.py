@@ -19,7 +19,9 @@ from urllib.parse import urlsplit
 import timm
 import torch
 from safetensors.torch import load as load_safetensors
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
+from torch.nn import functional
 
 from qumade.errors import ConfigError, RunError
 from qumade.io.files import read_bytes
@@ -112,7 +114,26 @@ def new_encoder(name: str, weights: EncoderWeights | None = None) -> nn.Module:
             f"Invalid encoder: got {name}, whose levels are reduced {reductions} times; must be levels that grow "
             f"coarser, up to {STRIDE} times"
         )
+    for module in encoder.modules():
+        if type(module) is Conv2dSame:
+            module.__class__ = _SameConv2d
     return encoder
+
+
+class _SameConv2d(Conv2dSame):
+    """TensorFlow's "same" padding of sides that are multiples of the stride, as all sides of the features here are.
+    The padding is then a constant. timm's code computes it anew, which takes minutes to export."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        pads = []
+        for kernel, stride, dilation in zip(
+            self.kernel_size[::-1], self.stride[::-1], self.dilation[::-1], strict=True
+        ):
+            total = max(dilation * (kernel - 1) + 1 - stride, 0)
+            pads += [total // 2, total - total // 2]
+        return functional.conv2d(
+            functional.pad(image, pads), self.weight, self.bias, self.stride, 0, self.dilation, self.groups
+        )
 
 
 def encoder_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

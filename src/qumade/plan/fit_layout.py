@@ -17,7 +17,7 @@ from qumade.assets.scene_layout import ROWS, SIZES, SceneLayout, count_boxes
 from qumade.plan.indices import sample_count, stratified_indices
 from qumade.plan.planner import Plans, plan_possible
 from qumade.plan.random_numbers import resampled_seed
-from qumade.plan.tables import PlanTables, plan_tables
+from qumade.plan.tables import REJECTIONS, PlanTables, plan_tables
 from qumade.recipe import Recipe
 
 __all__ = ["count_placements", "fit_layout", "number_shares", "target_shares"]
@@ -25,7 +25,7 @@ __all__ = ["count_placements", "fit_layout", "number_shares", "target_shares"]
 _SAMPLES = 1500  # planned in each round
 _ROUNDS = 3
 _MOST_CORRECTION = 3.0  # in one round
-_MEAN_DRAWS = 0.05  # draws for an object, as a share of the retries: the others are for its ground and visibility
+_ACCEPTED = 4.0  # draws that the layout accepts in all retries: e**-4 of the objects are left without any
 _FEW_OBJECTS = 500  # fewer are smoothed: most bins would be empty by chance
 
 Floats = NDArray[np.float64]
@@ -36,15 +36,15 @@ def fit_layout(recipe: Recipe, catalog: Catalog, layout: SceneLayout, sha256: st
     target = target_shares(layout)
     fitted = FittedLayout(sha256, np.cumsum(number_shares(layout, recipe.objects)), np.ones((ROWS, SIZES)), 0.0)
     tables = plan_tables(recipe, replace(catalog, layout=fitted))
-    proposal = _planned_shares(recipe, catalog, tables)
+    proposal, possible = _planned_shares(recipe, catalog, tables)
     unreachable = float(target[proposal == 0].sum())
     with np.errstate(divide="ignore", invalid="ignore"):
         # A wanted placement that never came up is accepted should it come up after all.
         ratio = np.where(target > 0, np.where(proposal > 0, target / proposal, 1.0), 0.0)
-    least = min(1.0, 1 / (_MEAN_DRAWS * recipe.retries))
+    least = min(1.0, _ACCEPTED / (possible * recipe.retries))
     acceptance = _acceptance(ratio, proposal, least)
     for _ in range(_ROUNDS):
-        planned = _planned_shares(recipe, catalog, tables._replace(layout=acceptance))
+        planned, _ = _planned_shares(recipe, catalog, tables._replace(layout=acceptance))
         with np.errstate(divide="ignore", invalid="ignore"):
             wrong = np.where(planned > 0, target / planned, _MOST_CORRECTION)
         ratio *= np.clip(wrong, 1 / _MOST_CORRECTION, _MOST_CORRECTION)
@@ -84,15 +84,18 @@ def count_placements(plans: Plans, size: tuple[int, int]) -> NDArray[np.int64]:
     return count_boxes(np.stack([left, top, right, bottom], axis=1), *size)
 
 
-def _planned_shares(recipe: Recipe, catalog: Catalog, tables: PlanTables) -> Floats:
+def _planned_shares(recipe: Recipe, catalog: Catalog, tables: PlanTables) -> tuple[Floats, float]:
+    """Return the share of the objects in each bin, and the share of the draws that are possible placements."""
     total = sample_count(len(catalog.backgrounds), len(catalog.foregrounds), recipe.per_pair)
     indices = stratified_indices(total, _SAMPLES)
-    counts = np.zeros((ROWS, SIZES), np.int64)
+    counts, rejected = np.zeros((ROWS, SIZES), np.int64), 0
     for draw in range(-(-_SAMPLES // len(indices))):  # a small dataset several times, with other placements
         drawn = tables._replace(seed=resampled_seed(recipe.seed, draw))
-        counts += count_placements(plan_possible(drawn, indices), recipe.size)
-    shares: Floats = counts / max(1, counts.sum())
-    return shares
+        plans = plan_possible(drawn, indices)
+        counts += count_placements(plans, recipe.size)
+        rejected += sum(int(plans.objects[f"rejected_{reason}"].sum()) for reason in REJECTIONS)
+    placed = max(1, int(counts.sum()))
+    return counts / placed, placed / (placed + rejected)
 
 
 def _acceptance(ratio: Floats, proposal: Floats, least: float) -> Floats:

@@ -38,6 +38,13 @@ __all__ = [
 
 DEFAULT = "default"  # the key of a per-file table that holds for files that no other key names
 _DEFAULT_SCALE = (0.1, 0.5)
+# Wide, for a layout can only choose among the placements that the recipe would make without it.
+_LAYOUT_DEFAULTS: Mapping[str, Any] = {
+    "objects": (1, 16),
+    "scale": {DEFAULT: (0.02, 1.0)},
+    "min_visible": 0.35,
+    "contact_sampling": "log_distance",
+}
 
 _HUB_NAME = re.compile(r"auto|[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -137,9 +144,9 @@ class Recipe(BaseModel):
     contact_distance: Annotated[tuple[Metres, Metres], Ascending] | None = None
     """Range of distances for contacts under semantic placement: in metres for metric depth, otherwise in multiples of
     the distance at the lower edge."""
-    contact_sampling: Literal["picture", "distance"] = "picture"
+    contact_sampling: Literal["picture", "distance", "log_distance"] = "picture"
     """picture: contacts are uniform over the pixels where an object may stand; distance: over the distance of these
-    pixels."""
+    pixels; log_distance: over its logarithm, so that all orders of size are equally frequent."""
     no_ground: Literal["skip", "random"] = "skip"
     """Treatment of backgrounds without ground, or without the horizon that perspective needs. skip: leave them out;
     random: use random placement."""
@@ -151,6 +158,12 @@ class Recipe(BaseModel):
     """Height of the camera above the ground in metres, by file name or pattern of the background."""
     size_jitter: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """Sizes under perspective placement are multiplied by a random factor between 1 - this and 1 + this."""
+    rows: Share = 0.0
+    """Share of the samples whose objects stand in a row along the view, such as parked cars."""
+    layout: Folder | None = None
+    """Layout file that `qumade layout` learns from real pictures: number, size and height of the objects in the image
+    follow it, within `objects` and `scale`. With it the defaults are objects 1,16, scale 0.02,1, min_visible 0.35 and
+    contact_sampling log_distance."""
     target: Names = ("car",)
     """Classes of the label map that count as the object; an empty list for none."""
     present: Literal["ignore", "mask", "skip"] = "ignore"
@@ -185,6 +198,14 @@ class Recipe(BaseModel):
     """dataset: 8-bit codes span one range for all images; image: they span the range of each image."""
     split: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
     """Shares of background identities and of foreground identities in train, val and test."""
+
+    @model_validator(mode="after")
+    def _fill_in(self) -> Self:
+        """Set the fields that are left out and whose default depends on other fields. They do not count as given."""
+        for name, value in (_LAYOUT_DEFAULTS if self.layout is not None else {}).items():
+            if name not in self.model_fields_set:
+                object.__setattr__(self, name, value)
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -9,7 +9,7 @@ from qumade.assets.labels import StandingTable
 from qumade.depth.encoding import DepthKind
 from qumade.geometry import GroundPlane
 
-__all__ = ["SILHOUETTE_PX", "Background", "Catalog", "Foreground"]
+__all__ = ["SILHOUETTE_PX", "Background", "Catalog", "FittedLayout", "Foreground"]
 
 SILHOUETTE_PX = 32
 
@@ -70,6 +70,21 @@ class Foreground:
     relief_sha256: str | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class FittedLayout:
+    """What planning needs to know of a recipe's layout file, whose SHA-256 is `sha256`.
+
+    `number_end` float64 are the cumulative shares of the numbers of objects, from the recipe's fewest to its most;
+    empty if the layout does not know them. `acceptance` float64 [20, 14] is the share of the placements in each bin of
+    row and size to accept. `unreachable` is the share of the layout's objects in bins where the recipe places none.
+    """
+
+    sha256: str
+    number_end: NDArray[np.float64]
+    acceptance: NDArray[np.float64]
+    unreachable: float
+
+
 @dataclass(frozen=True)
 class Catalog:
     """All assets of a recipe, in the order of the triple loop, and the kind of their depth."""
@@ -78,3 +93,4 @@ class Catalog:
     foregrounds: tuple[Foreground, ...]
     depth_kind: DepthKind
     places: tuple[tuple[str, ...], ...] = ()
+    layout: FittedLayout | None = None

@@ -200,5 +200,6 @@ def _standing(
     for names in scheme.places:
         where = standable(labels, resolve_ids(scheme.table, names), scheme.sky, horizon) & allowed
         anywhere |= where
-        tables.append(standing_table(where, depth if photo.recipe.contact_sampling == "distance" else None))
+        law = photo.recipe.contact_sampling
+        tables.append(standing_table(where, None if law == "picture" else depth, logarithmic=law == "log_distance"))
     return tuple(tables), anywhere

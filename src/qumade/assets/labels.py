@@ -148,7 +148,9 @@ class StandingTable:
     distance: NDArray[np.float64] | None
 
 
-def standing_table(where: Bools, inverse_depth: NDArray[np.floating] | None = None) -> StandingTable:
+def standing_table(
+    where: Bools, inverse_depth: NDArray[np.floating] | None = None, *, logarithmic: bool = False
+) -> StandingTable:
     """Builds the table of the pixels `where` [H, W], at most 20 000, from their inverse depth [H, W] if known.
 
     `distance` makes Z = 1/d of the drawn pixels uniform between the nearest and the farthest entry. If entries have
@@ -156,15 +158,18 @@ def standing_table(where: Bools, inverse_depth: NDArray[np.floating] | None = No
     grouped into 512 equal steps of d (of rows, on flat ground). The members of a group share its interval of Z, which
     extends halfway to the next nearer and halfway to the next farther group. Entries of unknown depth or infinitely far
     have weight 0. Narrow the range of distances first: a uniform law up to 1 km puts nearly everything at the horizon.
+    `logarithmic` makes log Z uniform instead, and so the logarithm of the size of equal objects.
     """
     pixels = np.flatnonzero(where)
     if pixels.size > TABLE_ENTRIES:
         pixels = pixels[np.arange(TABLE_ENTRIES) * pixels.size // TABLE_ENTRIES]
-    distance = None if inverse_depth is None else _distance_law(inverse_depth.ravel()[pixels].astype(np.float64))
+    distance = (
+        None if inverse_depth is None else _distance_law(inverse_depth.ravel()[pixels].astype(np.float64), logarithmic)
+    )
     return StandingTable(pixels.astype(np.int32), distance)
 
 
-def _distance_law(depth: NDArray[np.float64]) -> NDArray[np.float64] | None:
+def _distance_law(depth: NDArray[np.float64], logarithmic: bool) -> NDArray[np.float64] | None:
     known = np.isfinite(depth) & (depth > 0)
     if not known.any():
         return None
@@ -175,6 +180,7 @@ def _distance_law(depth: NDArray[np.float64]) -> NDArray[np.float64] | None:
     used = np.flatnonzero(members)
     metres = 1 / (np.bincount(level, depth[known])[used] / members[used])  # falling, one a group
     edges = np.concatenate([[1 / far], (metres[1:] + metres[:-1]) / 2, [1 / near]])
+    edges = np.log(edges) if logarithmic else edges
     share = np.zeros(members.size)
     share[used] = -np.diff(edges) / members[used]
     weight = np.zeros(depth.size)

@@ -19,7 +19,7 @@ from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, pri
 __all__ = ["Finding", "ScannedBackground", "ScannedForeground", "scan_backgrounds", "scan_foregrounds"]
 
 Severity = Literal["error", "warning", "info"]
-Kind = Literal["background", "foreground", "mask"]
+Kind = Literal["background", "foreground", "mask", "layout"]
 
 
 @dataclass(frozen=True)

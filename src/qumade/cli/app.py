@@ -17,6 +17,7 @@ VERBS = {
     "preview": ("datasets:preview", "Draws a contact sheet of a recipe or of a dataset."),
     "audit": ("datasets:audit", "Finds missing, truncated and unexpected files; redraws and compares samples."),
     "stats": ("datasets:stats", "Measures mean and standard deviation of images, masks and depth."),
+    "layout": ("layouts:layout", "Learns number, size and place of the objects in real pictures."),
     "train": ("training:train", "Trains one network for mask and depth."),
     "evaluate": ("evaluating:evaluate", "Evaluates a trained network on a dataset."),
     "compare": ("evaluating:compare", "Compares networks on datasets."),

@@ -52,7 +52,7 @@ def recipe_fields(verb: str, file: Path | None, flags: dict[str, Any]) -> dict[s
     from qumade.recipe import load_recipe
 
     if file is not None:
-        return load_recipe(file).model_dump() | flags
+        return load_recipe(file).model_dump(exclude_unset=True) | flags
     if "backgrounds" not in flags or "foregrounds" not in flags:
         say(f"Error: qumade {verb} needs --backgrounds and --foregrounds, or a --recipe that names them")
         raise SystemExit(2)

@@ -14,6 +14,8 @@ from qumade.recipe import Recipe
 __all__ = ["audit", "generate", "preview", "stats"]
 
 if TYPE_CHECKING:
+    from qumade.data.folder import FolderDataset
+
     RecipeFlags = Any
 else:
     RecipeFlags = flags_of(Recipe, "Recipe fields", without={"depth_teacher"})
@@ -146,7 +148,16 @@ def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> 
     return int(bool(result.problems))
 
 
-def stats(data_path: Path, /, *, fraction: float = 1.0, workers: int | None = None, json: Json = False) -> None:
+def stats(
+    data_path: Path,
+    /,
+    *,
+    fraction: float = 1.0,
+    workers: int | None = None,
+    layout: Path | None = None,
+    like: Path | None = None,
+    json: Json = False,
+) -> None:
     """Measures mean and standard deviation of images, masks and depth exactly, and plots the placements.
 
     Writes statistics.json and placements.png into the dataset. Works on any folder with images/ and masks/ or depth/.
@@ -161,6 +172,10 @@ def stats(data_path: Path, /, *, fraction: float = 1.0, workers: int | None = No
         Share of the samples to read, a stratified selection.
     workers
         Processes; all cores by default.
+    layout
+        Layout file of real pictures: measures how far the dataset's layout is from it, and writes layout.png.
+    like
+        The same for the layout of another dataset, given its folder.
     json
         Print one JSON object as the last line on stdout.
     """
@@ -176,4 +191,30 @@ def stats(data_path: Path, /, *, fraction: float = 1.0, workers: int | None = No
         figure = dataset.root / "placements.png"
         write_placements(dataset, figure)
         text += f"\n{figure}"
-    finish(json, result.as_json(), text)
+    values = result.as_json()
+    if layout is not None or like is not None:
+        distances, compared = _compare_layouts(dataset, layout, like)
+        values, text = values | {"layout": distances}, f"{text}\n{compared}"
+    finish(json, values, text)
+
+
+def _compare_layouts(dataset: "FolderDataset", layout: Path | None, like: Path | None) -> tuple[dict[str, Any], str]:
+    """Return the distances of a dataset's layout from its target's, for JSON and as text."""
+    from qumade.assets.scene_layout import load_layout
+    from qumade.data.folder import FolderDataset
+    from qumade.data.layout_distance import format_distances, layout_distances
+    from qumade.data.learn_layout import learn_layout
+    from qumade.viz.layout_plot import write_layouts
+
+    if layout is not None and like is not None:
+        raise ConfigError(f"Invalid --like: got {like.absolute()} beside --layout; must be one of the two")
+    target = learn_layout(FolderDataset(like), progress=True) if like is not None else load_layout(layout or Path())
+    # Told apart in the same way, if the dataset can: parts of a mask are not the same as boxes.
+    told_apart: Any = "components" if target.told_apart == "components" else None
+    own = learn_layout(dataset, told_apart=told_apart, least_share=target.least_share, progress=True)
+    distances = layout_distances(own, target)
+    figure = dataset.root / "layout.png"
+    write_layouts(own, target, figure)
+    values = distances.as_json() | {"told_apart": [own.told_apart, target.told_apart], "plot": str(figure)}
+    how = f"Distance of the layout ({own.told_apart}) from the target's ({target.told_apart})"
+    return values, f"{how}\n{format_distances(distances)}\n{figure}"

@@ -64,7 +64,8 @@ def describe_assets(synthesizer: Synthesizer) -> dict[str, Any]:
     ]
     # A file of class names affects where objects stand, just like the label maps.
     names = {"label_names_sha256": content_hash(recipe.label_names)} if isinstance(recipe.label_names, Path) else {}
-    return {"backgrounds": backgrounds, "foregrounds": foregrounds} | names
+    layout = {} if catalog.layout is None else {"layout_sha256": catalog.layout.sha256}
+    return {"backgrounds": backgrounds, "foregrounds": foregrounds} | names | layout
 
 
 def _present(**values: str | None) -> dict[str, Any]:

@@ -5,11 +5,24 @@ The code uses only + - * /, square roots and comparisons of doubles, which every
 
 import numpy as np
 
+from qumade.assets.catalog import SILHOUETTE_PX
 from qumade.jit import compiled
+from qumade.plan.contacts import (
+    ground_inverse_depth,
+    perspective_scale,
+    set_position,
+    set_size,
+    settles,
+    settles_at,
+    standing_range,
+    stands,
+)
 from qumade.plan.coordinates import to_background, to_sample
+from qumade.plan.layout_bins import accepted_share
 from qumade.plan.random_numbers import Stream, uniforms
+from qumade.plan.rows import place_in_row
 from qumade.plan.tables import POLICIES
-from qumade.plan.visibility import all_visible
+from qumade.plan.visibility import LEAST_PX
 
 __all__ = ["CROP_STEPS", "crop_share", "place_sample", "resized_size"]
 
@@ -19,6 +32,7 @@ CROP_STEPS = 16
 _CROP, _OBJECT_COUNT = int(Stream.CROP), int(Stream.OBJECT_COUNT)
 _FOREGROUND, _PLACEMENT = int(Stream.FOREGROUND), int(Stream.PLACEMENT)
 _POLICY, _STANDING = int(Stream.POLICY), int(Stream.STANDING)
+_LAYOUT, _ROW = int(Stream.LAYOUT), int(Stream.ROW)
 _RANDOM, _PERSPECTIVE = POLICIES.index("random"), POLICIES.index("perspective")
 _SEARCH = 16  # rows and columns of the grid on which the fallback searches for ground
 _PROBES = 64  # standing pixels that are tested to see whether a crop contains any
@@ -53,96 +67,25 @@ def _draw_crop(t, sample, attempt):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _ground_inverse_depth(t, background, u, v):  # type: ignore[no-untyped-def]
-    """Return the inverse depth of the ground at a point of the background; NaN where unknown.
-
-    It comes from the ground plane, which extends beyond the edges of the photo, or else from the coarse map, which does
-    not. The map is interpolated bilinearly, which is exact for a plane.
-    """
-    a, b, c = t.plane[background]
-    if b == b:  # not NaN: the plane is known
-        return a * u + b * v + c
-    width, height = t.background_size[background]
-    columns, rows = t.coarse_size[background]
-    if columns == 0 or not (0 <= u <= width and 0 <= v <= height):
-        return np.nan
-    x = min(max(u / width * columns - 0.5, 0.0), columns - 1.0)
-    y = min(max(v / height * rows - 0.5, 0.0), rows - 1.0)
-    x0, y0 = int(x), int(y)
-    x1, y1 = min(x0 + 1, columns - 1), min(y0 + 1, rows - 1)
-    x, y = x - x0, y - y0
-    start = t.coarse_start[background]
-    upper = t.coarse_depth[start + y0 * columns + x0] * (1 - x) + t.coarse_depth[start + y0 * columns + x1] * x
-    lower = t.coarse_depth[start + y1 * columns + x0] * (1 - x) + t.coarse_depth[start + y1 * columns + x1] * x
-    return upper * (1 - y) + lower * y
-
-
-@compiled()
-def _stands(t, background, inverse_depth):  # type: ignore[no-untyped-def]
-    """Whether the inverse depth is known and, if the horizon is known too, lies below it."""
-    level = t.horizon_level[background]
-    return inverse_depth > level if level == level else inverse_depth == inverse_depth
-
-
-@compiled()
 def _has_ground(t, sample):  # type: ignore[no-untyped-def]
     """Whether any point of a grid over the crop is ground that an object can stand on."""
     for row in range(_SEARCH, 0, -1):
         for column in range(_SEARCH):
             u, v = to_background(t, sample, (column + 0.5) / _SEARCH * t.width, row / _SEARCH * t.height)
-            if _stands(t, sample.background, _ground_inverse_depth(t, sample.background, u, v)):
+            if stands(t, sample.background, ground_inverse_depth(t, sample.background, u, v)):
                 return True
     return False
 
 
 @compiled()
-def _set_size(t, thing, scale):  # type: ignore[no-untyped-def]
-    width, height = t.foreground_size[thing.foreground]
-    factor = scale * np.sqrt(t.width * t.height / (width * height))
-    thing.scale = scale
-    thing.width = width * factor
-    thing.height = height * factor
-
-
-@compiled()
-def _set_position(t, sample, thing, left, top):  # type: ignore[no-untyped-def]
-    """Set an object's position, contact and inverse depth. Returns False if it cannot stand at the contact."""
-    width, height = t.foreground_size[thing.foreground]
-    u, v = t.contact[thing.foreground]
-    thing.left, thing.top = left, top
-    thing.contact_u = left + u / width * thing.width
-    thing.contact_v = top + v / height * thing.height
-    background_u, background_v = to_background(t, sample, thing.contact_u, thing.contact_v)
-    thing.contact_background_u, thing.contact_background_v = background_u, background_v
-    inverse_depth = np.float32(_ground_inverse_depth(t, sample.background, background_u, background_v))
-    thing.inverse_depth = inverse_depth
-    return _stands(t, sample.background, inverse_depth)
-
-
-@compiled()
-def _place_random(t, sample, things, which):  # type: ignore[no-untyped-def]
-    """Draw size and position, the centre in the recipe's rows, until the object stands on ground and is visible."""
+def _try_random(t, sample, things, which, attempt):  # type: ignore[no-untyped-def]
+    """Draw size and position, the centre in the recipe's rows. Returns False if the object cannot be there."""
     thing = things[which]
     low, high = t.scale[thing.foreground]
-    for attempt in range(t.retries):
-        size, x, y, _ = uniforms(t.seed, _PLACEMENT, sample.index, which, attempt)
-        _set_size(t, thing, low + (high - low) * size)
-        centre_v = (t.centre_row[0] + (t.centre_row[1] - t.centre_row[0]) * y) * t.height
-        left, top = x * t.width - thing.width / 2, centre_v - thing.height / 2
-        if not _set_position(t, sample, thing, left, top):
-            thing.rejected_horizon += 1
-        elif not all_visible(t, sample, things, which + 1):
-            thing.rejected_hidden += 1
-        else:
-            return True
-    return False
-
-
-@compiled()
-def _standing_range(t, sample, foreground):  # type: ignore[no-untyped-def]
-    """Return the range of standing_pixels where a cut-out may stand on the sample's background."""
-    starts = t.standing_start[sample.background]
-    return starts[t.place[foreground]], starts[t.place[foreground] + 1]
+    size, x, y, _ = uniforms(t.seed, _PLACEMENT, sample.index, which, attempt)
+    set_size(t, thing, low + (high - low) * size)
+    centre_v = (t.centre_row[0] + (t.centre_row[1] - t.centre_row[0]) * y) * t.height
+    return settles(t, sample, things, which, x * t.width - thing.width / 2, centre_v - thing.height / 2)
 
 
 @compiled()
@@ -155,7 +98,7 @@ def _draw_entry(t, start, stop, r):  # type: ignore[no-untyped-def]
 @compiled()
 def _crop_holds_standing(t, sample):  # type: ignore[no-untyped-def]
     """Whether the crop contains a place for the first cut-out. Tests an evenly spaced subset of its standing pixels."""
-    start, stop = _standing_range(t, sample, sample.foreground)
+    start, stop = standing_range(t, sample, sample.foreground)
     width = t.background_size[sample.background, 0]
     for probe in range(min(_PROBES, stop - start)):
         pixel = t.standing_pixels[start + probe * (stop - start) // min(_PROBES, stop - start)]
@@ -166,69 +109,79 @@ def _crop_holds_standing(t, sample):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _perspective_scale(t, sample, foreground, u, v, jitter):  # type: ignore[no-untyped-def]
-    """Return the scale of an upright object at a contact in the photo: the object is (v - v0) H / h pixels high.
+def _try_standing(t, sample, things, which, policy, attempt):  # type: ignore[no-untyped-def]
+    """Draw a pixel of the object's standing classes, and a random size or the size that perspective gives.
 
-    Valid for small pitch (Hoiem, Efros, Hebert 2008, "Putting objects in perspective"). The scale is zero on the
-    horizon and negative above it.
+    Returns False if the object cannot be there.
     """
-    a, b, c = t.plane[sample.background]
-    horizon_v = -(a * u + c - t.horizon_level[sample.background]) / b
-    ratio = t.object_height_m[foreground] / t.camera_height_m[sample.background]
-    if not ratio > 0:  # one of the heights is unknown
-        ratio = t.height_ratio
-    height_px = (v - horizon_v) * ratio * sample.scale_y * jitter
-    width, height = t.foreground_size[foreground]
-    factor = height_px / t.contact[foreground, 1]
-    return factor * np.sqrt(width * height / (t.width * t.height))
-
-
-@compiled()
-def _place_standing(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
-    """Place an object on a pixel of its standing classes, with a random size or the size that perspective gives."""
     thing = things[which]
     low, high = t.scale[thing.foreground]
-    start, stop = _standing_range(t, sample, thing.foreground)
+    start, stop = standing_range(t, sample, thing.foreground)
     if start == stop:
         return False
     photo_width = t.background_size[sample.background, 0]
-    width, height = t.foreground_size[thing.foreground]
-    contact_u, contact_v = t.contact[thing.foreground]
-    for attempt in range(t.retries):
-        r, in_column, in_row, size = uniforms(t.seed, _STANDING, sample.index, which, attempt)
-        pixel = t.standing_pixels[_draw_entry(t, start, stop, r)]
-        # Anywhere in the pixel except at its very edge: rounding must not move the contact into the next pixel.
-        background_u = pixel % photo_width + 0.001 + 0.998 * in_column
-        background_v = pixel // photo_width + 0.001 + 0.998 * in_row
-        if policy == _PERSPECTIVE:
-            jitter = 1.0 + t.size_jitter * (2.0 * size - 1.0)
-            scale = _perspective_scale(t, sample, thing.foreground, background_u, background_v, jitter)
-            if not low <= scale <= high:
-                thing.rejected_size += 1
-                continue
-        else:
-            scale = low + (high - low) * size
-        _set_size(t, thing, scale)
-        u, v = to_sample(t, sample, background_u, background_v)
-        left, top = u - contact_u / width * thing.width, v - contact_v / height * thing.height
-        if not _set_position(t, sample, thing, left, top):
-            thing.rejected_horizon += 1
-        elif not all_visible(t, sample, things, which + 1):
-            thing.rejected_hidden += 1
-        else:
-            thing.policy = policy
-            return True
-    return False
+    r, in_column, in_row, size = uniforms(t.seed, _STANDING, sample.index, which, attempt)
+    pixel = t.standing_pixels[_draw_entry(t, start, stop, r)]
+    # Anywhere in the pixel except at its very edge: rounding must not move the contact into the next pixel.
+    background_u = pixel % photo_width + 0.001 + 0.998 * in_column
+    background_v = pixel // photo_width + 0.001 + 0.998 * in_row
+    if policy == _PERSPECTIVE:
+        jitter = 1.0 + t.size_jitter * (2.0 * size - 1.0)
+        scale = perspective_scale(t, sample, thing.foreground, background_u, background_v, jitter)
+        if not low <= scale <= high:
+            thing.rejected_size += 1
+            return False
+    else:
+        scale = low + (high - low) * size
+    set_size(t, thing, scale)
+    if not settles_at(t, sample, things, which, background_u, background_v):
+        return False
+    thing.policy = policy
+    return True
 
 
 @compiled()
-def _place(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
-    """Place an object by the sample's policy, or at random if that fails."""
-    if policy != _RANDOM:
-        if _place_standing(t, sample, things, which, policy):
+def _try(t, sample, things, which, policy, attempt):  # type: ignore[no-untyped-def]
+    if policy == _RANDOM:
+        return _try_random(t, sample, things, which, attempt)
+    return _try_standing(t, sample, things, which, policy, attempt)
+
+
+@compiled()
+def _place_by(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
+    """Place an object by a policy, in the sizes and rows of the layout. Returns False if it can be nowhere.
+
+    If the layout accepts no draw, the object gets the most wanted of them as a fallback.
+    """
+    thing = things[which]
+    best, best_share = -1, -1.0
+    for attempt in range(t.retries):
+        if not _try(t, sample, things, which, policy, attempt):
+            continue
+        share = accepted_share(t, thing)
+        if share >= 1.0 or uniforms(t.seed, _LAYOUT, sample.index, which, attempt)[0] < share:
+            return True
+        thing.rejected_layout += 1
+        if share > best_share:
+            best, best_share = attempt, share
+    if best < 0:
+        return False
+    thing.fallback = True
+    return _try(t, sample, things, which, policy, best)
+
+
+@compiled()
+def _place(t, sample, things, which, policy, in_row):  # type: ignore[no-untyped-def]
+    """Place an object in the row of the others or by the sample's policy, or at random if that fails."""
+    if in_row:
+        if place_in_row(t, sample, things, which):
             return True
         things[which].fallback = True
-    return _place_random(t, sample, things, which)
+    if policy != _RANDOM:
+        if _place_by(t, sample, things, which, policy):
+            return True
+        things[which].fallback = True
+    return _place_by(t, sample, things, which, _RANDOM)
 
 
 @compiled()
@@ -245,22 +198,36 @@ def _place_fallback(t, sample, thing):  # type: ignore[no-untyped-def]
     """Place an object at its smallest size on the lowest ground of the crop, within the image's width if it fits."""
     x, _, _, _ = uniforms(t.seed, _PLACEMENT, sample.index, 0, t.retries)
     thing.fallback = True
-    _set_size(t, thing, t.scale[thing.foreground, 0])
+    # The smallest that can be seen: a size of less than a pixel would leave the mask empty.
+    low, high = t.scale[thing.foreground]
+    opaque = t.silhouette_sums[thing.foreground, -1, -1] / (SILHOUETTE_PX * SILHOUETTE_PX)
+    set_size(t, thing, min(max(low, np.sqrt(2.0 * LEAST_PX / (opaque * t.width * t.height))), high))
     room = t.width - thing.width
     contact_x, contact_y = t.contact[thing.foreground] / t.foreground_size[thing.foreground]
     for row in range(_SEARCH, 0, -1):
         top = row / _SEARCH * t.height - contact_y * thing.height
         for column in range(_SEARCH):
-            if _set_position(t, sample, thing, room * ((x + column / _SEARCH) % 1.0), top):
+            if set_position(t, sample, thing, room * ((x + column / _SEARCH) % 1.0), top):
                 return True
     # No ground at these positions. The object may stand wherever _has_ground found some, partly outside the image.
     for row in range(_SEARCH, 0, -1):
         top = row / _SEARCH * t.height - contact_y * thing.height
         for column in range(_SEARCH):
             left = (column + 0.5) / _SEARCH * t.width - contact_x * thing.width
-            if _set_position(t, sample, thing, left, top):
+            if set_position(t, sample, thing, left, top):
                 return True
     return False
+
+
+@compiled()
+def _wanted(t, number):  # type: ignore[no-untyped-def]
+    """Return the number of objects for a random number in [0, 1)."""
+    if len(t.number_end) == 0:
+        return t.objects[0] + int(number * (t.objects[1] - t.objects[0] + 1))
+    more = 0
+    while more < len(t.number_end) - 1 and number >= t.number_end[more]:
+        more += 1
+    return t.objects[0] + more
 
 
 @compiled()
@@ -297,20 +264,21 @@ def place_sample(t, index, sample, things):  # type: ignore[no-untyped-def]
     sample.background = pair // len(t.foreground_size)
     sample.foreground = pair % len(t.foreground_size)
     policy = _draw_policy(t, index)
-    start, stop = _standing_range(t, sample, sample.foreground)
+    start, stop = standing_range(t, sample, sample.foreground)
     for attempt in range(t.retries):
         _draw_crop(t, sample, attempt)
         if _crop_holds_standing(t, sample) if policy != _RANDOM and start < stop else _has_ground(t, sample):
             break
         sample.crops_rejected += 1
     number, _, _, _ = uniforms(t.seed, _OBJECT_COUNT, index, 0, 0)
-    sample.wanted = t.objects[0] + int(number * (t.objects[1] - t.objects[0] + 1))
+    sample.wanted = _wanted(t, number)
     _draw_foregrounds(t, sample, things)
-    if not _place(t, sample, things, 0, policy) and not _place_fallback(t, sample, things[0]):
+    in_row = uniforms(t.seed, _ROW, index, 0, 0)[0] < t.rows
+    if not _place(t, sample, things, 0, policy, False) and not _place_fallback(t, sample, things[0]):
         return False
     count = 1
     # Draws are keyed by the object's position in the list: after a failure, the next try would repeat the same draws.
-    while count < sample.wanted and _place(t, sample, things, count, policy):
+    while count < sample.wanted and _place(t, sample, things, count, policy, in_row):
         count += 1
     sample.count = count
     _sort_far_to_near(things, count)

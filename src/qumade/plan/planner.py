@@ -13,7 +13,7 @@ from qumade.jit import compiled
 from qumade.plan.placement import place_sample
 from qumade.plan.tables import OBJECT_ROW, SAMPLE_ROW, PlanTables
 
-__all__ = ["Plan", "Plans", "backgrounds_without_ground", "plan_samples"]
+__all__ = ["Plan", "Plans", "backgrounds_without_ground", "plan_possible", "plan_samples"]
 
 Rows = NDArray[Any]
 
@@ -53,6 +53,19 @@ def plan_samples(tables: PlanTables, catalog: Catalog, indices: Sequence[int] | 
             f"{background.name}; must show ground of known depth, or be left out"
         )
     return plans
+
+
+def plan_possible(tables: PlanTables, indices: NDArray[np.int64]) -> Plans:
+    """Plan those of the samples with these indices that can be planned."""
+    plans = Plans(np.zeros(len(indices), SAMPLE_ROW), np.zeros((len(indices), tables.objects[1]), OBJECT_ROW))
+    good, begun = np.ones(len(indices), np.bool_), 0
+    while begun < len(indices):
+        failed = _plan_many(tables, indices[begun:], plans.samples[begun:], plans.objects[begun:])
+        if failed < 0:
+            break
+        good[begun + failed] = False
+        begun += failed + 1
+    return Plans(plans.samples[good], plans.objects[good])
 
 
 def backgrounds_without_ground(tables: PlanTables, indices: NDArray[np.int64]) -> list[int]:

@@ -29,6 +29,8 @@ class Stream(IntEnum):
     RESAMPLE = 9
     EPOCH = 10
     AUGMENTATION = 11
+    LAYOUT = 20
+    ROW = 21
 
 
 _M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)

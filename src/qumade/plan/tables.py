@@ -12,9 +12,11 @@ from qumade.recipe import Policy, Recipe
 
 __all__ = ["OBJECT_ROW", "POLICIES", "REJECTIONS", "SAMPLE_ROW", "PlanTables", "plan_tables"]
 
-REJECTIONS = ("horizon", "hidden", "size")
+REJECTIONS = ("horizon", "hidden", "size", "layout", "row")
 """Why a placement was rejected. horizon: the contact is on or above the horizon, or its depth is unknown; hidden: the
-object, or one that it hides, would not be visible enough; size: the size that perspective gives is out of range."""
+object, or one that it hides, would not be visible enough; size: the size that perspective gives is out of range;
+layout: the layout has few objects of this size in this row; row: the next place in a row is not where the object may
+stand."""
 
 POLICIES: tuple[Policy, ...] = get_args(Policy)  # plans store the number: append, never reorder
 
@@ -71,12 +73,16 @@ class PlanTables(NamedTuple):
     policy_end: NDArray[np.float64]  # [3] cumulative shares of the policies
     height_ratio: float
     size_jitter: float
+    rows: float
+    number_end: NDArray[np.float64]  # cumulative shares of the numbers of objects; empty for uniform
+    layout: NDArray[np.float64]  # [20, 14] share of the draws in each row and size to accept; empty for all
     plane: NDArray[np.float64]  # [B, 3]; NaN where unknown
     horizon_level: NDArray[np.float64]  # [B]; NaN where unknown
     camera_height_m: NDArray[np.float64]  # [B]; NaN where unknown
     standing_start: NDArray[np.int64]  # [B, places + 1] into standing_pixels; equal where nothing can stand
     standing_pixels: NDArray[np.int32]  # flat indices into the photos
     standing_weights: NDArray[np.float64]  # cumulative, for each table; empty for uniform sampling
+    standing_step: NDArray[np.int64]  # [B, places] distance of neighbouring standing_pixels
     coarse_start: NDArray[np.int64]  # [B] into coarse_depth
     coarse_size: NDArray[np.int64]  # [B, 2] width, height
     coarse_depth: NDArray[np.float32]  # all grids, one after another
@@ -105,7 +111,7 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
     standing = [table for b in backgrounds for table in (b.standing or [_NOWHERE] * max(1, len(catalog.places)))]
     ends = np.cumsum([0] + [table.pixels.size for table in standing], dtype=np.int64)
     places = len(standing) // len(backgrounds)
-    by_distance = recipe.contact_sampling == "distance"
+    by_distance = recipe.contact_sampling != "picture"
     sides = np.array([SPLITS.index(f.split) if f.split else len(SPLITS) for f in foregrounds], np.int64)
     return PlanTables(
         seed=recipe.seed,
@@ -121,6 +127,9 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
         policy_end=np.cumsum([recipe.policies.get(name, 0.0) for name in POLICIES]),
         height_ratio=recipe.height_ratio,
         size_jitter=recipe.size_jitter,
+        rows=recipe.rows,
+        number_end=np.zeros(0) if catalog.layout is None else catalog.layout.number_end,
+        layout=np.zeros((0, 0)) if catalog.layout is None else catalog.layout.acceptance,
         background_size=np.array([(b.width, b.height) for b in backgrounds], np.int64),
         plane=np.array(
             [(b.plane.a, b.plane.b, b.plane.c) if b.plane else (np.nan,) * 3 for b in backgrounds], np.float64
@@ -129,6 +138,7 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
         camera_height_m=np.array([b.camera_height_m or np.nan for b in backgrounds], np.float64),
         standing_start=np.array([ends[n * places : (n + 1) * places + 1] for n in range(len(backgrounds))]),
         standing_pixels=np.concatenate([table.pixels for table in standing]),
+        standing_step=np.array([_step(table) for table in standing], np.int64).reshape(len(backgrounds), places),
         standing_weights=np.concatenate(
             [np.ones(table.pixels.size) if table.distance is None else table.distance for table in standing]
             if by_distance
@@ -151,3 +161,9 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
         side_start=np.searchsorted(np.sort(sides), np.arange(len(SPLITS) + 2)).astype(np.int64),
         side_members=np.argsort(sides, kind="stable").astype(np.int64),
     )
+
+
+def _step(table: StandingTable) -> int:
+    """Returns the distance of neighbouring entries: large tables list every n-th pixel only."""
+    steps = np.diff(table.pixels)
+    return int(np.median(steps)) + 1 if steps.size else 1

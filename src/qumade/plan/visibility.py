@@ -8,18 +8,23 @@ import numpy as np
 from qumade.assets.catalog import SILHOUETTE_PX
 from qumade.geometry import BEHIND
 from qumade.jit import compiled
-from qumade.plan.coordinates import to_background
 
-__all__ = ["all_visible", "visible_share"]
+__all__ = ["LEAST_PX", "all_visible", "visible_share"]
+
+LEAST_PX = 4.0
+"""Least visible area of an object in pixels: the mask of a smaller one could be empty."""
 
 
-@compiled()
-def _coverage(t, thing, u, v):  # type: ignore[no-untyped-def]
-    """Return how much an object's silhouette covers a point of the sample, 0 to 1."""
-    column = int(np.floor((u - thing.left) / thing.width * SILHOUETTE_PX))
-    row = int(np.floor((v - thing.top) / thing.height * SILHOUETTE_PX))
+@compiled(inline="always")
+def _coverage(silhouettes, foreground, box, u, v):  # type: ignore[no-untyped-def]
+    """Return how much a silhouette in a box (left, top, width, height) covers a point of the sample, 0 to 1.
+
+    It takes no tables: to hand over all of them takes a hundred times as long as this.
+    """
+    column = int(np.floor((u - box[0]) / box[2] * SILHOUETTE_PX))
+    row = int(np.floor((v - box[1]) / box[3] * SILHOUETTE_PX))
     if 0 <= column < SILHOUETTE_PX and 0 <= row < SILHOUETTE_PX:
-        return t.silhouette[thing.foreground, row, column]
+        return silhouettes[foreground, row, column]
     return np.float32(0.0)
 
 
@@ -39,19 +44,18 @@ def _hides(things, other, which):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _behind_background(t, sample, u, v, inverse_depth):  # type: ignore[no-untyped-def]
-    """Whether the background hides an object of that inverse depth at a point, according to the coarse grid."""
-    background = sample.background
-    columns, rows = t.coarse_size[background]
-    if columns == 0:
-        return False
-    width, height = t.background_size[background]
-    background_u, background_v = to_background(t, sample, u, v)
-    column = min(max(int(background_u / width * columns), 0), columns - 1)
-    row = min(max(int(background_v / height * rows), 0), rows - 1)
-    level = t.horizon_level[background] if t.horizon_level[background] == t.horizon_level[background] else 0.0
-    nearer = t.coarse_occluder[t.coarse_start[background] + row * columns + column]
-    return nearer > (inverse_depth - level) * BEHIND
+def _cell_positions(start, length, crop, scale, flip_at, photo_side, cells):  # type: ignore[no-untyped-def]
+    """Return the column (or row) of the background's coarse grid under the centre of each silhouette cell, int64 [32].
+
+    `flip_at` is the sample's width if it is mirrored, 0 otherwise. The arithmetic is that of `to_background`.
+    """
+    positions = np.empty(SILHOUETTE_PX, np.int64)
+    for cell in range(SILHOUETTE_PX):
+        at = start + (cell + 0.5) / SILHOUETTE_PX * length
+        if flip_at > 0:
+            at = flip_at - at
+        positions[cell] = min(max(int((at + crop) / scale / photo_side * cells), 0), cells - 1)
+    return positions
 
 
 @compiled()
@@ -75,30 +79,60 @@ def visible_share(t, sample, things, count, which):  # type: ignore[no-untyped-d
     top, bottom = _first_inside(thing.top, thing.height, t.height)
     sums = t.silhouette_sums[thing.foreground]
     whole = sums[SILHOUETTE_PX, SILHOUETTE_PX]
-    hidden = t.coarse_size[sample.background, 0] > 0
+    hides = t.coarse_size[sample.background, 0] > 0  # the background
+    # The objects in front, copied once: reading a field of a record takes longer than testing a point.
+    foregrounds, boxes, front = np.empty(count, np.int64), np.empty((count, 4)), 0
     for other in range(count):
-        hidden = hidden or _hides(things, other, which)
-    if not hidden:
+        if _hides(things, other, which):
+            thing_in_front = things[other]
+            foregrounds[front] = thing_in_front.foreground
+            boxes[front, 0], boxes[front, 1] = thing_in_front.left, thing_in_front.top
+            boxes[front, 2], boxes[front, 3] = thing_in_front.width, thing_in_front.height
+            front += 1
+    if not hides and front == 0:
         return (sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]) / whole
+    silhouettes, foreground = t.silhouette, thing.foreground
+    thing_left, thing_top, thing_width, thing_height = thing.left, thing.top, thing.width, thing.height
+    if hides:  # where its coarse grid is nearer than the object
+        grid_width, grid_height = t.coarse_size[sample.background]
+        photo_width, photo_height = t.background_size[sample.background]
+        level = t.horizon_level[sample.background]
+        nearest = (thing.inverse_depth - (level if level == level else 0.0)) * BEHIND
+        flip_at = t.width if sample.flip else 0
+        columns = _cell_positions(
+            thing_left, thing_width, sample.crop_x, sample.scale_x, flip_at, photo_width, grid_width
+        )
+        rows = _cell_positions(thing_top, thing_height, sample.crop_y, sample.scale_y, 0, photo_height, grid_height)
+        begin = t.coarse_start[sample.background]
+        occluder = t.coarse_occluder[begin : begin + grid_width * grid_height]
+    else:
+        nearest, grid_width, columns, rows = 0.0, 0, np.empty(0, np.int64), np.empty(0, np.int64)
+        occluder = t.coarse_occluder[:0]
     visible = 0.0
     for row in range(top, bottom):
-        v = thing.top + (row + 0.5) / SILHOUETTE_PX * thing.height
+        v = thing_top + (row + 0.5) / SILHOUETTE_PX * thing_height
         for column in range(left, right):
-            coverage = float(t.silhouette[thing.foreground, row, column])
-            u = thing.left + (column + 0.5) / SILHOUETTE_PX * thing.width
-            if coverage == 0.0 or _behind_background(t, sample, u, v, thing.inverse_depth):
+            coverage = float(silhouettes[foreground, row, column])
+            u = thing_left + (column + 0.5) / SILHOUETTE_PX * thing_width
+            if coverage == 0.0 or (hides and occluder[rows[row] * grid_width + columns[column]] > nearest):
                 continue
-            for other in range(count):
-                if _hides(things, other, which):
-                    coverage *= 1.0 - _coverage(t, things[other], u, v)
+            for other in range(front):
+                coverage *= 1.0 - _coverage(silhouettes, foregrounds[other], boxes[other], u, v)
             visible += coverage
     return visible / whole
 
 
 @compiled()
+def _opaque_px(t, thing):  # type: ignore[no-untyped-def]
+    cells = t.silhouette_sums[thing.foreground, SILHOUETTE_PX, SILHOUETTE_PX]
+    return thing.width * thing.height * cells / (SILHOUETTE_PX * SILHOUETTE_PX)
+
+
+@compiled()
 def all_visible(t, sample, things, count):  # type: ignore[no-untyped-def]
     """Whether each of the first `count` objects is visible enough."""
-    for which in range(count):  # noqa: SIM110 - not compiled as a generator
-        if visible_share(t, sample, things, count, which) < t.min_visible:
+    for which in range(count):
+        share = visible_share(t, sample, things, count, which)
+        if share < t.min_visible or share * _opaque_px(t, things[which]) < LEAST_PX:
             return False
     return True

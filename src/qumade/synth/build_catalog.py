@@ -15,8 +15,10 @@ from qumade.assets.catalog import Background, Catalog, Foreground
 from qumade.assets.foregrounds import catalog_foregrounds
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.scan import Finding, ScannedBackground, ScannedForeground, scan_backgrounds, scan_foregrounds
+from qumade.assets.scene_layout import hashed_layout
 from qumade.errors import AssetError, ConfigError
 from qumade.io.pictures import list_pictures, printable
+from qumade.plan.fit_layout import fit_layout
 from qumade.plan.planner import backgrounds_without_ground
 from qumade.plan.random_numbers import Stream
 from qumade.plan.splits import assign_splits
@@ -24,6 +26,8 @@ from qumade.plan.tables import plan_tables
 from qumade.recipe import DEFAULT, Recipe, match_pattern
 
 __all__ = ["Inventory", "bare_backgrounds", "build_catalog", "no_ground", "take_inventory"]
+
+_MOST_UNREACHABLE = 0.05  # of the layout's objects: a few odd ones are no reason to warn
 
 Asset = TypeVar("Asset", Background, Foreground)
 
@@ -98,6 +102,9 @@ def take_inventory(
             ),
         )
         findings += _assumptions(recipe, catalog)
+        if recipe.layout is not None:
+            catalog = replace(catalog, layout=fit_layout(recipe, catalog, *hashed_layout(recipe.layout)))
+            findings += _layout_findings(recipe, catalog)
     else:
         catalog = None
     return Inventory(tuple(photos), tuple(cutouts), catalog, tuple(findings))
@@ -165,6 +172,17 @@ def _assumptions(recipe: Recipe, catalog: Catalog) -> Iterable[Finding]:
     if recipe.reliefs is not None and catalog.depth_kind != "metric":
         detail = f"is in metres but the depth is of kind {catalog.depth_kind}: objects are drawn flat"
         yield Finding("warning", "foreground", printable(recipe.reliefs), "relief", detail)
+
+
+def _layout_findings(recipe: Recipe, catalog: Catalog) -> Iterable[Finding]:
+    if recipe.layout is None or catalog.layout is None or catalog.layout.unreachable <= _MOST_UNREACHABLE:
+        return
+    detail = (
+        f"{catalog.layout.unreachable:.0%} of its objects have a size and a place in the image that this recipe never "
+        f"gives: widen scale ({list(recipe.scale[DEFAULT])}), crop ({list(recipe.crop)}) or lower min_visible "
+        f"({recipe.min_visible:g}), or use photos with more ground"
+    )
+    yield Finding("warning", "layout", printable(recipe.layout), "unreachable", detail)
 
 
 def _refuse_idle_keys(recipe: Recipe, folder: Path, fields: Sequence[str]) -> None:

@@ -93,7 +93,7 @@ def check_assets(
     photo_report = _folder_report(recipe.backgrounds, "background", photos, photo_groups, reuse[0], findings)
     cutout_report = _folder_report(recipe.foregrounds, "foreground", cutouts, cutout_groups, reuse[1], findings)
     findings += _of_folder(photo_report, "background") + _of_folder(cutout_report, "foreground")
-    order = ["background", "foreground", "mask", "error", "warning", "info"]
+    order = ["background", "foreground", "mask", "layout", "error", "warning", "info"]
     findings.sort(key=lambda found: (order.index(found.kind), order.index(found.severity), found.path, found.reason))
     return AssetReport(
         backgrounds=photo_report,

@@ -6,7 +6,7 @@ from torch import nn
 
 from qumade.data.loader import Batch
 from qumade.models.network import Output
-from qumade.training.self_training import SelfTraining, ramp, unlabelled_in
+from qumade.training.self_training import SelfTraining, unlabelled_in
 
 
 class Teacher(nn.Module):
@@ -27,10 +27,6 @@ def batch():
     return Batch(image, mask, depth)
 
 
-def test_the_ramp_begins_at_a_fifth_and_ends_at_half():
-    assert [ramp(share) for share in (0.0, 0.2, 0.35, 0.5, 1.0)] == [0.0, 0.0, pytest.approx(0.5), 1.0, 1.0]
-
-
 def test_samples_without_any_label_are_unlabelled(batch):
     assert unlabelled_in(batch).tolist() == [4, 5, 6, 7]
     batch.inverse_depth[5, 0, 0, 0] = 0.1
@@ -38,7 +34,7 @@ def test_samples_without_any_label_are_unlabelled(batch):
 
 
 def test_labels_are_what_the_teacher_is_sure_of(batch):
-    labelled = SelfTraining(Teacher(), 0.8, paste=False)(batch, 1.0)
+    labelled = SelfTraining(Teacher(), Teacher(), 0.8, paste=False)(batch, 1.0)
     for layer, before in zip(labelled, batch, strict=True):
         assert torch.equal(layer[:4], before[:4])
     red = batch.image[4:, :1]
@@ -52,7 +48,7 @@ def test_labels_are_what_the_teacher_is_sure_of(batch):
 
 def test_pasted_objects_bring_their_mask_and_no_depth(batch):
     torch.manual_seed(0)
-    training = SelfTraining(Teacher(), 0.999, depth=True)
+    training = SelfTraining(Teacher(), Teacher(), 0.999, depth=True)
     counts = {True: 0, False: 0}
     for _ in range(20):
         labelled = training(batch, 1.0)
@@ -63,22 +59,33 @@ def test_pasted_objects_bring_their_mask_and_no_depth(batch):
     assert 20 < counts[True] < 60  # half of 80
 
 
-def test_before_its_time_no_photo_counts(batch):
-    training = SelfTraining(Teacher())
-    assert training(batch, 0.1) is batch
-    counting = unlabelled_in(training(batch, 0.35))
-    assert len(counting) == 2 and set(counting.tolist()) < {4, 5, 6, 7}
+def test_before_the_first_round_no_photo_counts(batch):
+    training = SelfTraining(Teacher(), Teacher())
+    assert training(batch, 0.39) is batch
+    assert not len(unlabelled_in(training(batch, 0.4)))
+    assert training(Batch(*(layer[:4] for layer in batch)), 1.0).image.shape[0] == 4
+
+
+def test_the_teacher_becomes_the_average_when_a_round_begins():
+    average, teacher = nn.BatchNorm2d(1), nn.BatchNorm2d(1)
+    training = SelfTraining(average, teacher)
+    taken = []
+    for step in range(10):
+        average.running_mean.fill_(step + 1)
+        training.begin_round(step / 10, (step + 1) / 10)
+        taken.append(int(teacher.running_mean))
+    assert taken == [0, 0, 0, 4, 4, 6, 6, 8, 8, 8]
 
 
 def test_depth_is_left_out_where_it_is_not_trained(batch):
-    assert SelfTraining(Teacher(), depth=False)(batch, 1.0).inverse_depth[4:].isnan().all()
+    assert SelfTraining(Teacher(), Teacher(), depth=False)(batch, 1.0).inverse_depth[4:].isnan().all()
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_equal_random_states_give_equal_labels_whatever_the_threads(batch, threads):
     torch.manual_seed(5)
-    expected = SelfTraining(Teacher(), 0.8)(batch, 0.7)
+    expected = SelfTraining(Teacher(), Teacher(), 0.8)(batch, 0.7)
     torch.manual_seed(5)
-    again = SelfTraining(Teacher(), 0.8, threads=threads)(batch, 0.7)
+    again = SelfTraining(Teacher(), Teacher(), 0.8, threads=threads)(batch, 0.7)
     for one, other in zip(expected, again, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)

@@ -195,6 +195,9 @@ def _run(
             lr = one_cycle(so_far.step, budget.steps, budget.peak)
             losses = trainer.step(batch, lr, so_far.step / budget.steps)
             update_ema(trainer.average, trainer.network, budget.ema_decay, so_far.step)
+            if trainer.self_training is not None:
+                done = (so_far.step / budget.steps, (so_far.step + 1) / budget.steps)
+                trainer.self_training.begin_round(*done)
             sums.add(losses)
             so_far.step += 1
             over = so_far.step % budget.epoch_steps == 0 or so_far.step == budget.steps

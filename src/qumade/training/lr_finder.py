@@ -48,7 +48,7 @@ def find_learning_rate(
         trainer.network.train()
         for number, batch in zip(range(steps), batches, strict=False):
             rate = lowest * (highest / lowest) ** (number / (steps - 1))
-            loss = float(trainer.step(batch, rate)["loss"])
+            loss = float(trainer.step(batch, rate, 0.0)["loss"])
             average = SMOOTHING * average + (1 - SMOOTHING) * loss
             smooth = average / (1 - SMOOTHING ** (number + 1))
             least = min(least, smooth)

@@ -15,9 +15,11 @@ from torchvision.transforms.v2 import functional
 from qumade.data.augment import colour_jittered
 from qumade.data.loader import Batch
 
-__all__ = ["SelfTraining", "ramp", "unlabelled_in"]
+__all__ = ["ROUNDS", "SelfTraining", "unlabelled_in"]
 
-START, FULL = 0.2, 0.5  # shares of the training between which photos begin to count: at first the average knows nothing
+ROUNDS = 0.4, 0.6, 0.8
+"""Shares of the training at which the teacher becomes what the averaged network then is. Before the first one photos do
+not count. A teacher that follows the average in every step drifts: what it is sure of grows from step to step."""
 CHUNK = 8  # photos that a thread labels together
 # The student sees the photos in stronger colours than the teacher. Half of them are blurred.
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.5, 0.5, 0.5, 0.1
@@ -26,13 +28,14 @@ BLUR_PX = 0.3, 2.0
 
 @dataclass(frozen=True, eq=False)
 class SelfTraining:
-    """Labels the photos of a batch with the network `teacher`.
+    """Labels the photos of a batch with the network `teacher`, a copy of the averaged network `average`.
 
     A pixel counts where the teacher gives one of object and background a probability of at least `confidence`. With
     `depth` its inverse depth is a label too. With `paste` half of the photos also show the object of a labelled sample
     of the batch. `threads` threads label some photos each, so that labels do not depend on their number.
     """
 
+    average: nn.Module
     teacher: nn.Module
     confidence: float = 0.9
     paste: bool = True
@@ -41,13 +44,11 @@ class SelfTraining:
 
     def __call__(self, batch: Batch, progress: float) -> Batch:
         """Return the batch with labels for its unlabelled samples; `progress` is the share of the training that is
-        done. Photos that do not count yet stay without. Random numbers are torch's, which a checkpoint holds."""
-        photos = unlabelled_in(batch)
-        counting = round(ramp(progress) * len(photos))
-        chosen = photos[torch.randperm(len(photos))[:counting].to(photos.device)]
-        labelled = torch.nonzero(~torch.isin(torch.arange(len(batch.image), device=photos.device), photos)).flatten()
-        if not len(chosen):
+        done. Before the first round they stay without. Random numbers are torch's, which a checkpoint holds."""
+        chosen = unlabelled_in(batch)
+        if not len(chosen) or progress < ROUNDS[0]:
             return batch
+        labelled = torch.nonzero(~torch.isin(torch.arange(len(batch.image), device=chosen.device), chosen)).flatten()
         masks, depths = self._labels(batch.image[chosen])
         images = batch.image[chosen]
         if self.paste and len(labelled):
@@ -63,6 +64,12 @@ class SelfTraining:
         image, mask, inverse_depth = (layer.clone() for layer in batch)
         image[chosen], mask[chosen], inverse_depth[chosen] = images.to(image.dtype), masks, depths
         return Batch(image, mask, inverse_depth)
+
+    def begin_round(self, before: float, progress: float) -> None:
+        """Make the teacher what the average is now, if a round begins in the step from share `before` of the training
+        to share `progress`."""
+        if any(before < start <= progress for start in ROUNDS):
+            self.teacher.load_state_dict(self.average.state_dict())
 
     @torch.no_grad()
     def _labels(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,11 +90,6 @@ class SelfTraining:
         certain = torch.maximum(probability, 1 - probability) >= self.confidence
         masks = (probability >= 0.5).float().masked_fill(~certain, math.nan)
         return masks, depths if self.depth else torch.full_like(depths, math.nan)
-
-
-def ramp(progress: float) -> float:
-    """Return the share of the photos that count at this share of the training."""
-    return min(max((progress - START) / (FULL - START), 0.0), 1.0)
 
 
 def unlabelled_in(batch: Batch) -> Tensor:

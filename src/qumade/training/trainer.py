@@ -47,7 +47,8 @@ class Trainer:
     @property
     def modules(self) -> dict[str, nn.Module]:
         """The modules whose state is trained, by the names they have in a checkpoint."""
-        return {"network": self.network, "objective": self.objective, "average": self.average}
+        modules = {"network": self.network, "objective": self.objective, "average": self.average}
+        return modules if self.self_training is None else modules | {"teacher": self.self_training.teacher}
 
     def step(self, batch: Batch, lr: float, progress: float = 1.0) -> Tensors:
         """Update the weights, but not their average, at learning rate `lr`, when the share `progress` of the training
@@ -183,6 +184,7 @@ def new_trainer(setup: Setup) -> Trainer:
     if (photos := config.unlabelled) is not None:
         self_training = SelfTraining(
             average,
+            ema_copy(network),
             photos.confidence,
             photos.paste,
             depth="depth" in network.config.trained_tasks,

@@ -27,7 +27,7 @@ LAYERS = (
     ("plan",),
     ("assets",),
     ("models", "recipe"),
-    ("depth", "geometry"),
+    ("depth", "effects", "geometry"),
     ("io",),
     ("extras", "jit"),
     ("errors",),

@@ -13,7 +13,15 @@ __all__ = ["compiled"]
 
 _PACKAGE = Path(__file__).parent
 # The modules that define compiled functions and the constants they use; tests/test_jit.py reports missing ones.
-_SOURCES = ("plan/*.py", "compose/*.py", "depth/codec.py", "assets/catalog.py", "geometry.py", "jit.py")
+_SOURCES = (
+    "plan/*.py",
+    "compose/*.py",
+    "compose/effects/*.py",
+    "depth/codec.py",
+    "assets/catalog.py",
+    "geometry.py",
+    "jit.py",
+)
 
 
 def _cache_folder() -> str:

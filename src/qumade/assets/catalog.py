@@ -75,10 +75,14 @@ class Foreground:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All assets of a recipe, in the order of the triple loop, and the kind and source of their depth."""
+    """All assets of a recipe, in the order of the triple loop, and the kind and source of their depth.
+
+    `distractors` are cut-outs of other things than the object.
+    """
 
     backgrounds: tuple[Background, ...]
     foregrounds: tuple[Foreground, ...]
     depth_kind: DepthKind
     depth_source: DepthSource
     places: tuple[tuple[str, ...], ...] = ()
+    distractors: tuple[Foreground, ...] = ()

@@ -21,26 +21,31 @@ Rows = NDArray[Any]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Plan:
-    """One planned sample: a SAMPLE_ROW, and one OBJECT_ROW per object, far to near."""
+    """One planned sample: a SAMPLE_ROW, and one OBJECT_ROW per object, far to near. Effects are drawn from `seed`."""
 
     sample: np.void
     objects: Rows
+    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Plans:
-    """Planned samples: SAMPLE_ROWs [N], and OBJECT_ROWs [N, most objects] of which the first `count` are valid."""
+    """Planned samples: SAMPLE_ROWs [N], and OBJECT_ROWs [N, most objects] of which the first `count` are valid.
+
+    `seed` is the seed that they were drawn from, for the random numbers of effects.
+    """
 
     samples: Rows
     objects: Rows
+    seed: int
 
     def __getitem__(self, position: int) -> Plan:
         sample = self.samples[position]
-        return Plan(sample, self.objects[position, : sample["count"]])
+        return Plan(sample, self.objects[position, : sample["count"]], self.seed)
 
     def at(self, where: slice) -> "Plans":
         """Return the plans at these positions."""
-        return Plans(self.samples[where], self.objects[where])
+        return Plans(self.samples[where], self.objects[where], self.seed)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -54,7 +59,8 @@ def plan(recipe: Recipe, catalog: Catalog, index: int) -> Plan:
 def plan_samples(tables: PlanTables, catalog: Catalog, indices: Sequence[int] | NDArray[np.int64]) -> Plans:
     """Plan the samples with these indices. Raises QumadeError naming a background on which nothing can stand."""
     indices = np.asarray(indices, np.int64)
-    plans = Plans(np.zeros(len(indices), SAMPLE_ROW), np.zeros((len(indices), tables.objects[1]), OBJECT_ROW))
+    shape = len(indices), tables.objects[1]
+    plans = Plans(np.zeros(len(indices), SAMPLE_ROW), np.zeros(shape, OBJECT_ROW), tables.seed)
     failed = _plan_many(tables, indices, plans.samples, plans.objects)
     if failed >= 0:
         background = catalog.backgrounds[plans.samples[failed]["background"]]

@@ -11,7 +11,7 @@ import numpy as np
 
 from qumade.assets.backgrounds import SurveyedBackground, catalog_backgrounds
 from qumade.assets.catalog import Background, Catalog, DepthSource, Foreground
-from qumade.assets.foregrounds import catalog_foregrounds
+from qumade.assets.foregrounds import catalog_distractors, catalog_foregrounds
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.scan import Finding, ScannedBackground, ScannedForeground, scan_backgrounds, scan_foregrounds
 from qumade.errors import AssetError, ConfigError
@@ -83,9 +83,10 @@ def take_inventory(
     foregrounds = catalog_foregrounds(recipe, cutouts, scheme, findings)
     source: DepthSource = "prior" if recipe.depths is None else "depths"
     places = () if scheme is None else scheme.places
+    distractors = _distractors(recipe, findings, workers=workers, progress=progress)
     catalog = None
     if backgrounds and foregrounds:
-        catalog = Catalog(tuple(backgrounds), tuple(foregrounds), kind, source, places)
+        catalog = Catalog(tuple(backgrounds), tuple(foregrounds), kind, source, places, distractors)
         backgrounds = _with_ground(recipe, catalog, findings)
     if backgrounds and catalog is not None:
         catalog = replace(
@@ -101,6 +102,21 @@ def take_inventory(
     else:
         catalog = None
     return Inventory(tuple(photos), tuple(cutouts), catalog, tuple(findings))
+
+
+def _distractors(
+    recipe: Recipe, findings: list[Finding], *, workers: int | None, progress: bool
+) -> tuple[Foreground, ...]:
+    """Returns the cut-outs of other things with their splits. Raises QumadeError if the folder has no usable one."""
+    folder = recipe.distractor_foregrounds
+    if folder is None:
+        return ()
+    scanned, found = scan_foregrounds(folder, workers=workers, progress=progress)
+    findings += found
+    if not scanned:
+        raise AssetError(f"Invalid distractor_foregrounds: got no usable image in {printable(folder)}; must have one")
+    made = catalog_distractors(recipe, scanned)
+    return tuple(_split(recipe, made, Stream.SPLIT_DISTRACTOR, folder, "foreground", findings))
 
 
 def no_ground(recipe: Recipe, background: Background) -> Finding:

@@ -61,11 +61,14 @@ class Effects(BaseModel):
     harmonise: Strengths = (0.0, 0.0)
     """How far mean, contrast and colour of an object are moved to those of the photo around its contact, and how far it
     is blurred to the photo's sharpness: 0 not at all, 1 completely."""
+    often: Probability = 1.0
+    """Probability of harmonising an object; and, for each sample, of haze, of blur, of the vignette, of a change of
+    exposure and gamma, of noise and of compression."""
     haze: Densities = (0.0, 0.0)
     """Density of haze: its share at distance d is 1 - exp(-density d), with d in multiples of the distance at the lower
     edge of the sample."""
     haze_far: Annotated[float, Field(gt=0.0, le=1000.0)] = 10.0
-    """Distance in the same unit from which haze grows no denser: the sky, and, without depth maps, all that stands above
+    """Distance in the same unit from which haze grows no denser: that of the sky and, without depth maps, of all above
     the horizon."""
     haze_light: Strengths = (0.7, 0.95)
     """Brightness of the haze, as a share of white."""
@@ -94,7 +97,8 @@ class Effects(BaseModel):
             distractors=(0, 3),
             blend=("alpha", "hard", "feather", "soften"),
             shadow=0.7,
-            harmonise=(0.0, 0.5),
+            harmonise=(0.0, 0.35),
+            often=0.5,
             haze=(0.0, 0.05),
             blur_px=(0.0, 0.8),
             vignette=(0.0, 0.3),
@@ -111,7 +115,7 @@ class Effects(BaseModel):
 
 
 _DETAILS = (
-    "distractor_scale", "feather_px", "soften_px", "shadow_strength", "shadow_softness", "sun_deg", "haze_far",
+    "distractor_scale", "feather_px", "soften_px", "shadow_strength", "shadow_softness", "sun_deg", "often", "haze_far",
     "haze_light",
 )  # fmt: skip
 """Fields that change nothing on their own."""

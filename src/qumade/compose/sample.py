@@ -82,7 +82,7 @@ def draw_sample(
     whole = np.zeros(len(plan.objects), np.int64)
     canvas, covered = None, None
     if effects is not None:
-        canvas = Canvas.on(image, mask, inverse_depth, owner, visible, occluder, prepared.horizon_level)
+        canvas = Canvas.on(image, mask, inverse_depth, owner, visible, occluder, prepared.horizon_level, effects.haze)
         present = None if prepared.present is None else prepared.present[window]
         covered = draw_distractors(canvas, effects.distractors, cutout, other or cutout, present)
     for number, thing in enumerate(plan.objects):

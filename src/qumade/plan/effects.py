@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from qumade.assets.catalog import Background, Catalog, Foreground
 from qumade.effects import Blend, Effects
+from qumade.jit import compiled
 from qumade.plan.planner import Plan
 from qumade.plan.random_numbers import Stream, uniforms
 from qumade.recipe import Recipe
@@ -126,22 +127,34 @@ class _Scene(NamedTuple):
     tables: EffectTables
     plan: Plan
     variant: int
+    sample: int
+    background: Background
+    scale_y: float
     sun: tuple[float, float] = (0.0, 0.0)
 
     @property
-    def background(self) -> Background:
-        return self.tables.catalog.backgrounds[int(self.plan.sample["background"])]
-
-    @property
     def focal_px(self) -> float:
-        return _FOCAL * max(self.background.width, self.background.height) * float(self.plan.sample["scale_y"])
+        return _FOCAL * max(self.background.width, self.background.height) * self.scale_y
+
+    def draw_many(self, stream: Stream, first: int, count: int) -> NDArray[np.float64]:
+        """Return four numbers in [0, 1) for each of the items from `first`, float64 [count, 4]."""
+        key = self.plan.seed, int(stream), self.sample, first, count, self.variant << 32
+        numbers: NDArray[np.float64] = _draw_items(*key)
+        return numbers
 
     def draw(self, stream: Stream, item: int, *, shared: bool = False, attempt: int = 0) -> _Four:
         """Return four numbers in [0, 1), the same for all variants if `shared`."""
         variant = 0 if shared else self.variant
-        key = self.plan.seed, int(stream), int(self.plan.sample["index"]), item, (variant << 32) + attempt
-        four: _Four = uniforms(*key)
+        four: _Four = uniforms(self.plan.seed, int(stream), self.sample, item, (variant << 32) + attempt)
         return four
+
+
+@compiled()
+def _draw_items(seed, stream, index, first, count, attempt):  # type: ignore[no-untyped-def]
+    numbers = np.empty((count, 4))
+    for n in range(count):
+        numbers[n] = uniforms(seed, stream, index, first + n, attempt)
+    return numbers
 
 
 def effect_tables(recipe: Recipe, catalog: Catalog) -> EffectTables:
@@ -153,21 +166,24 @@ def effect_tables(recipe: Recipe, catalog: Catalog) -> EffectTables:
 
 def plan_effects(tables: EffectTables, plan: Plan, variant: int = 0) -> SampleEffects:
     """Return the effects of a planned sample; each variant has others."""
-    effects, scene = tables.effects, _Scene(tables, plan, variant)
-    azimuth, height, haze, light = scene.draw(Stream.EFFECT_SAMPLE, 0)
+    effects, row = tables.effects, plan.sample
+    background = tables.catalog.backgrounds[int(row["background"])]
+    scene = _Scene(tables, plan, variant, int(row["index"]), background, float(row["scale_y"]))
+    numbers = scene.draw_many(Stream.EFFECT_SAMPLE, 0, 5).tolist()
+    azimuth, height, haze, light = numbers[0]
     scene = scene._replace(sun=(2 * math.pi * azimuth, math.radians(_between(effects.sun_deg, height))))
-    objects = []
+    objects, looks = [], scene.draw_many(Stream.EFFECT_OBJECT, 0, 2 * len(plan.objects)).tolist()
     for number, thing in enumerate(plan.objects):
         point = float(thing["contact_background_u"]), float(thing["contact_background_v"])
         height_px = float(thing["contact_v"]) - float(thing["top"])
-        objects.append(_look(scene, effects, Stream.EFFECT_OBJECT, number, point, height_px))
+        objects.append(_look(scene, looks[2 * number : 2 * number + 2], point, height_px))
     brightness = 255 * _between(effects.haze_light, light)
     colour = 0.96 * brightness, 0.985 * brightness, brightness  # scattered light is a little blue
     return SampleEffects(
         tuple(objects),
         tuple(_distractors(scene)),
-        Haze(_between(effects.haze, haze), effects.haze_far, colour),
-        _camera(scene),
+        Haze(_between(effects.haze, haze) * (numbers[3][0] < effects.often), effects.haze_far, colour),
+        _camera(effects, numbers),
     )
 
 
@@ -185,26 +201,32 @@ def _whole(ends: tuple[int, int], draw: float) -> int:
 
 
 def _look(
-    scene: _Scene, effects: Effects, stream: Stream, number: int, point: tuple[float, float], height_px: float
+    scene: _Scene,
+    numbers: Sequence[Sequence[float]],
+    point: tuple[float, float],
+    height_px: float,
+    *,
+    certain: bool = False,
 ) -> Look:
     """Draw the look of a thing `height_px` high whose contact is at a point of the photo.
 
-    Each part has its own random numbers: switching one on leaves the others as they are.
+    Each part has its own random numbers: switching one on leaves the others as they are. A `certain` shadow is always
+    cast.
     """
-    blend, width, harmonise, there = scene.draw(stream, 2 * number)
-    strength, softness, _, _ = scene.draw(stream, 2 * number + 1)
+    effects = scene.tables.effects
+    (blend, width, harmonise, there), (strength, softness, fitted, _) = numbers
     kind = effects.blend[int(blend * len(effects.blend))]
     edges = {"feather": effects.feather_px, "soften": effects.soften_px}
     edge_px = _between(edges[kind], width) if kind in edges else 0.0
     shadow = _PLAIN.shadow
-    if there < effects.shadow:
+    if certain or there < effects.shadow:
         shadow = Shadow(
             _between(effects.shadow_strength, strength),
             *_fall(scene, height_px),
             tilt=_tilt(scene, point),
             softness=_between(effects.shadow_softness, softness),
         )
-    return Look(kind, edge_px, _between(effects.harmonise, harmonise), shadow)
+    return Look(kind, edge_px, _between(effects.harmonise, harmonise) * (fitted < effects.often), shadow)
 
 
 def _fall(scene: _Scene, height_px: float) -> tuple[float, float]:
@@ -240,10 +262,12 @@ def _distractors(scene: _Scene) -> list[Distractor]:
         asset = int(numbers[int(member * len(numbers))])
         placed = _patch(scene, number, asset) if kind == "patch" else _standing(scene, number, kind, asset)
         if placed is not None:
-            certain = effects.model_copy(update={"shadow": 1.0}) if kind == "shadow" else effects
             point = _to_photo(scene, placed.contact_u, placed.contact_v)
             height_px = placed.contact_v - placed.top
-            look = _look(scene, certain, Stream.DISTRACTOR, _LOOKS + number, point, height_px)
+            look = _look(
+                scene, scene.draw_many(Stream.DISTRACTOR, _LOOKS + 2 * number, 2).tolist(), point, height_px,
+                certain=kind == "shadow",
+            )  # fmt: skip
             made.append(placed._replace(look=look))
     order = {"patch": 0, "shadow": 1, "thing": 2}
     return sorted(made, key=lambda one: (order[one.kind], one.inverse_depth))
@@ -298,18 +322,19 @@ def _covers_farther(plan: Plan, thing: Distractor) -> bool:
     return bool((over & (boxes["inverse_depth"] < thing.inverse_depth)).any())
 
 
-def _camera(scene: _Scene) -> Camera:
-    effects = scene.tables.effects
-    blur, vignette, exposure, gamma = scene.draw(Stream.EFFECT_SAMPLE, 1)
-    noise, key, quality, _ = scene.draw(Stream.EFFECT_SAMPLE, 2)
+def _camera(effects: Effects, numbers: Sequence[Sequence[float]]) -> Camera:
+    _, (blur, vignette, exposure, gamma), (noise, key, quality, _), *whether = numbers
+    (_, blurs, darkens, exposes), (adds_noise, compresses, _, _) = [
+        [n < effects.often for n in four] for four in whether
+    ]
     return Camera(
-        blur_px=_between(effects.blur_px, blur),
-        vignette=_between(effects.vignette, vignette),
-        exposure=_between(effects.exposure, exposure),
-        gamma=_between(effects.gamma, gamma),
-        noise=_between(effects.noise, noise),
+        blur_px=_between(effects.blur_px, blur) * blurs,
+        vignette=_between(effects.vignette, vignette) * darkens,
+        exposure=_between(effects.exposure, exposure) * exposes,
+        gamma=_between(effects.gamma, gamma) * exposes,
+        noise=_between(effects.noise, noise) * adds_noise,
         noise_key=int(key * 2.0**53),
-        jpeg_quality=None if effects.jpeg_quality is None else _whole(effects.jpeg_quality, quality),
+        jpeg_quality=_whole(effects.jpeg_quality, quality) if effects.jpeg_quality and compresses else None,
     )
 
 
@@ -332,7 +357,7 @@ def _below_horizon(scene: _Scene, point: tuple[float, float]) -> float | None:
     if plane is None or math.isnan(level):
         return None
     horizon_v = plane.horizon_row(point[0]) + level / plane.b
-    return (point[1] - horizon_v) * float(scene.plan.sample["scale_y"])
+    return (point[1] - horizon_v) * scene.scale_y
 
 
 def _ground(background: Background, u: float, v: float) -> float:
@@ -350,4 +375,4 @@ def _ground(background: Background, u: float, v: float) -> float:
     x, y = x - x0, y - y0
     upper = float(grid[y0, x0]) * (1 - x) + float(grid[y0, x1]) * x
     lower = float(grid[y1, x0]) * (1 - x) + float(grid[y1, x1]) * x
-    return upper * (1 - y) + lower * y
+    return float(upper * (1 - y) + lower * y)

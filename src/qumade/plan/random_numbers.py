@@ -34,6 +34,7 @@ class Stream(IntEnum):
     EFFECT_SAMPLE = 21
     DISTRACTOR = 22
     SPLIT_DISTRACTOR = 23
+    NOISE = 24
 
 
 _M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)

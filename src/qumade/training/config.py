@@ -41,8 +41,8 @@ FOUND_FOR: dict[str, set[str]] = {
     "optimizer": {"model"},
     "lr": {*_SAMPLES, "model", "pretrained", "optimizer", "batch_size", "size", "mask_loss", "depth_loss"},
     "micro_batch": {"batch_size"},
-    "steps": {*_SAMPLES, *BUDGET, "batch_size", "model", "size"},
-    "epoch_steps": {*_SAMPLES, *BUDGET, "batch_size"},
+    "steps": {*_SAMPLES, *BUDGET, "batch_size", "model", "size", "twins"},
+    "epoch_steps": {*_SAMPLES, *BUDGET, "batch_size", "twins"},
     "ema_decay": BUDGET,
     "precision": set(),
 }
@@ -103,6 +103,9 @@ class TrainConfig(BaseModel):
     """Further datasets and recipes, each with its share of every batch."""
     resample_placements: bool = True
     """With a recipe: every epoch draws new placements of the same pairs."""
+    twins: bool = False
+    """With a recipe that has effects: each sample fills two consecutive places of a batch, with equal labels, the same
+    augmentation and different effects."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Largest number of training samples, spread evenly over the training split."""
     val_limit: Annotated[int, Field(ge=1)] = 256

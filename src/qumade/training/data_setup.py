@@ -115,10 +115,16 @@ def open_setup(config: TrainConfig, accelerator: Accelerator | None = None, *, w
     accelerator = accelerator or new_accelerator()
     main = open_dataset(config.data, resample_placements=config.resample_placements)
     positions = _stratified(_training_positions(main), config.limit)
-    ingredients = [Ingredient(main, positions, 1 - sum(further.share for further in config.extra_datasets))]
+    if config.twins and not _has_effects(main):
+        raise ConfigError(
+            f"Invalid twins: got true for {main.name}; must be false unless data is a recipe with effects"
+        )
+    share = 1 - sum(further.share for further in config.extra_datasets)
+    ingredients = [Ingredient(main, positions, share, twins=config.twins)]
     for further in config.extra_datasets:
         dataset = open_dataset(further.data, resample_placements=config.resample_placements)
-        ingredients.append(Ingredient(dataset, _training_positions(dataset), further.share, further.parts))
+        twins = config.twins and _has_effects(dataset)
+        ingredients.append(Ingredient(dataset, _training_positions(dataset), further.share, further.parts, twins))
     mixture = Mixture(ingredients)
     validation = _stratified(main.positions("val"), config.val_limit)
     notes, found = [], _found_budget(config, mixture.epoch_batches(config.batch_size))
@@ -207,6 +213,10 @@ def _training_positions(dataset: SampleDataset) -> NDArray[np.int64]:
     if not len(positions):
         raise RunError(f"Invalid dataset: got no training sample in {dataset.name}; must have split train, or none")
     return positions
+
+
+def _has_effects(dataset: SampleDataset) -> bool:
+    return isinstance(dataset, SyntheticDataset) and dataset.recipe.effects.on
 
 
 def _stratified(positions: NDArray[np.int64], limit: int | None) -> NDArray[np.int64]:

@@ -25,13 +25,17 @@ def nearest_ground(inverse_depth: NDArray[np.float32], horizon_level: float) -> 
     return 0.0
 
 
-def haze_shares(density: float, far: float) -> NDArray[np.float32]:
+@compiled(nogil=True)
+def haze_shares(density, far):  # type: ignore[no-untyped-def]
     """Return the share of haze at inverse depths n 4 / 512, in multiples of that of the nearest ground: float32 [513].
 
     The share at distance d is 1 - exp(-density d) (H. Koschmieder, 1924); distances beyond `far` count as `far`.
     """
-    distances = [far] + [min(far, _STEPS / (_NEAREST * n)) for n in range(1, _STEPS + 1)]
-    return np.array([1 - math.exp(-density * distance) for distance in distances], np.float32)
+    shares = np.empty(_STEPS + 1, np.float32)
+    for n in range(_STEPS + 1):
+        distance = far if n == 0 else min(far, _STEPS / (_NEAREST * n))
+        shares[n] = 1.0 - math.exp(-density * distance)
+    return shares
 
 
 @compiled(nogil=True)
@@ -45,16 +49,20 @@ def veil(image, inverse_depth, horizon_level, nearest, shares, light):  # type: 
     factor = np.float32(_STEPS / (_NEAREST * nearest))
     level, last = np.float32(horizon_level), np.float32(_STEPS)
     below = np.full(columns, np.float32(_STEPS / _NEAREST))
+    share = np.empty(3 * columns, np.float32)
+    added = np.empty(3 * columns, np.float32)
     for y in range(rows - 1, -1, -1):
+        depths = inverse_depth[y]
         for x in range(columns):
-            position = (inverse_depth[y, x] - level) * factor
+            position = (depths[x] - level) * factor
             if position == position:
-                position = min(max(position, np.float32(0.0)), last)
-                below[x] = position
-            else:
-                position = below[x]
+                below[x] = min(max(position, np.float32(0.0)), last)
+            position = below[x]
             n = min(int(position), _STEPS - 1)
-            share = shares[n] + (shares[n + 1] - shares[n]) * (position - np.float32(n))
+            mixed = shares[n] + (shares[n + 1] - shares[n]) * (position - np.float32(n))
             for channel in range(3):
-                value = np.float32(image[y, x, channel])
-                image[y, x, channel] = np.uint8(value + (light[channel] - value) * share + np.float32(0.5))
+                share[3 * x + channel] = np.float32(1.0) - mixed
+                added[3 * x + channel] = light[channel] * mixed + np.float32(0.5)
+        values = image[y].reshape(-1)
+        for n in range(3 * columns):
+            values[n] = np.uint8(np.int32(np.float32(values[n]) * share[n] + added[n]))

@@ -11,7 +11,7 @@ from qumade.compose.pyramid import Pyramid
 from qumade.effects import Blend
 from qumade.jit import compiled
 
-__all__ = ["MARGIN", "Layer", "blended_edge", "cut_layer", "lay"]
+__all__ = ["MARGIN", "Layer", "blended_edge", "cut_layer", "lay", "lay_photo"]
 
 MARGIN = 6
 """Transparent pixels around the cut-out's box, into which it may be blurred."""
@@ -39,8 +39,8 @@ def cut_layer(
     """Return a cut-out as it would be pasted into `box` (left, top, width, height) of an image of `size` (width,
     height), without what the background hides. For the other arguments see `paste`."""
     left, top, width, height = box
-    x0, x1 = (int(np.clip(end, -MARGIN, size[0] + MARGIN)) for end in (left - MARGIN, left + width + MARGIN + 1))
-    y0, y1 = (int(np.clip(end, -MARGIN, size[1] + MARGIN)) for end in (top - MARGIN, top + height + MARGIN + 1))
+    x0, x1 = _with_margin(left, width, size[0])
+    y0, y1 = _with_margin(top, height, size[1])
     shape = max(1, y1 - y0), max(1, x1 - x0)
     if occluder.size:
         rows = np.clip(np.arange(y0, y0 + shape[0]), 0, size[1] - 1)
@@ -53,6 +53,11 @@ def cut_layer(
         np.float64(left - x0), np.float64(top - y0), np.float64(width), np.float64(height), np.float32(depth),
     )  # fmt: skip
     return Layer(_joined(colour, alpha), x0, y0)
+
+
+def _with_margin(start: float, length: float, limit: int) -> tuple[int, int]:
+    first, last = int(start) - MARGIN - 1, int(start + length) + MARGIN + 2
+    return max(first, -MARGIN), min(last, limit + MARGIN)
 
 
 def blended_edge(pixels: NDArray[np.float32], blend: Blend, edge_px: float) -> NDArray[np.float32]:
@@ -119,6 +124,25 @@ def _softened(pixels, blurred):  # type: ignore[no-untyped-def]
                 result[y, x, channel] = alpha * pixels[y, x, channel] + beyond * blurred[y, x, channel]
             result[y, x, 3] = blurred[y, x, 3]
     return result
+
+
+@compiled(nogil=True)
+def lay_photo(image, photo, pixels, x0, y0, right, down, present):  # type: ignore[no-untyped-def]
+    """Blend a photo, from `right` and `down` pixels away, over an image in place, with the alpha of a layer.
+
+    Where the photo ends nothing is drawn, nor from or onto the pixels in `present` bool [H, W], or [0, 0] for none.
+    """
+    rows, columns, _ = image.shape
+    for y in range(max(0, -y0, -y0 - down), min(pixels.shape[0], rows - y0, rows - y0 - down)):
+        for x in range(max(0, -x0, -x0 - right), min(pixels.shape[1], columns - x0, columns - x0 - right)):
+            share = pixels[y, x, 3] / _FULL
+            to_y, to_x = y + y0, x + x0
+            from_y, from_x = to_y + down, to_x + right
+            if share > np.float32(0.0) and not (present.size > 0 and (present[to_y, to_x] or present[from_y, from_x])):
+                for channel in range(3):
+                    before = np.float32(image[to_y, to_x, channel])
+                    value = before + (np.float32(photo[from_y, from_x, channel]) - before) * share
+                    image[to_y, to_x, channel] = np.uint8(value + np.float32(0.5))
 
 
 @compiled(nogil=True)

@@ -9,20 +9,18 @@ from numpy.typing import NDArray
 from qumade.compose.effects.camera import photographed
 from qumade.compose.effects.harmonise import harmonised, surroundings
 from qumade.compose.effects.haze import haze_shares, nearest_ground, veil
-from qumade.compose.effects.layers import Layer, blended_edge, cut_layer, lay
+from qumade.compose.effects.layers import Layer, blended_edge, cut_layer, lay, lay_photo
 from qumade.compose.effects.shadows import cast_shadow
 from qumade.compose.kernel import paste
 from qumade.compose.pyramid import Pyramid
-from qumade.plan.effects import Distractor, Look, SampleEffects, Shadow
+from qumade.plan.effects import Distractor, Haze, Look, SampleEffects, Shadow
 
 __all__ = ["Canvas", "Thing", "draw_distractors", "finished", "paste_with_look"]
-
-_EMPTY = np.zeros((0, 0), np.uint8)
 
 
 class Canvas(NamedTuple):
     """What objects are drawn on and hidden by, as in `paste`; `photo` uint8 [H, W, 3] is the background alone, and
-    `nearest` the inverse depth of its lower edge relative to infinity."""
+    `nearest` the inverse depth of its lower edge relative to infinity, 0 without haze."""
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
@@ -38,9 +36,10 @@ class Canvas(NamedTuple):
     def on(
         cls, image: NDArray[np.uint8], mask: NDArray[np.uint8], inverse_depth: NDArray[np.float32],
         owner: NDArray[np.uint8], visible: NDArray[np.int64], occluder: NDArray[np.float32], horizon_level: float,
+        haze: Haze,
     ) -> "Canvas":  # fmt: skip
         """Return a canvas whose image shows the background alone."""
-        nearest = nearest_ground(inverse_depth, horizon_level)
+        nearest = nearest_ground(inverse_depth, horizon_level) if haze.density > 0 else 0.0
         return cls(image, mask, inverse_depth, owner, visible, occluder, horizon_level, image.copy(), nearest)
 
 
@@ -64,7 +63,12 @@ def paste_with_look(canvas: Canvas, number: int, thing: Thing, look: Look) -> in
     """
     _shade(canvas, thing, look.shadow)
     plain = look.blend == "alpha" and look.harmonise <= 0
-    before = _EMPTY if plain else canvas.image.copy()
+    if not plain:
+        layer = _layer(canvas, thing)
+        rows, columns = layer.pixels.shape[:2]
+        box_rows = slice(max(layer.y, 0), max(layer.y + rows, 0))
+        box_columns = slice(max(layer.x, 0), max(layer.x + columns, 0))
+        before = canvas.image[box_rows, box_columns].copy()
     pyramid = thing.pyramid
     box = np.float64(thing.left), np.float64(thing.top), np.float64(thing.width), np.float64(thing.height)
     whole: int = paste(
@@ -72,10 +76,9 @@ def paste_with_look(canvas: Canvas, number: int, thing: Thing, look: Look) -> in
         canvas.horizon_level, pyramid.pixels, pyramid.levels, pyramid.relief, number, *box, thing.inverse_depth,
     )  # fmt: skip
     if not plain:
-        layer = _layer(canvas, thing)
         window = surroundings(canvas.photo, (thing.contact_u, thing.contact_v), (thing.width, thing.height))
         pixels = harmonised(layer.pixels, np.ascontiguousarray(window), look.harmonise)
-        canvas.image[:] = before
+        canvas.image[box_rows, box_columns] = before
         lay(canvas.image, blended_edge(pixels, look.blend, look.edge_px), layer.x, layer.y)
     return whole
 
@@ -94,15 +97,15 @@ def draw_distractors(
     copied by patches nor covered by them.
     """
     size = canvas.mask.shape[1], canvas.mask.shape[0]
-    covered = None
+    covered, nowhere = None, np.zeros((0, 0), np.bool_) if present is None else np.ascontiguousarray(present)
     for one in distractors:
         pyramid = (other if one.kind == "thing" else cutout)(one.asset)
         place = one.left, one.top, one.width, one.height, one.contact_u, one.contact_v
         thing = Thing(pyramid, *place, np.float32(one.inverse_depth))
         if one.kind == "patch":
             layer = cut_layer(pyramid, place[:4], size, 0.0, np.zeros((0, 0), np.float32), 0.0)
-            alpha = blended_edge(layer.pixels, one.look.blend, one.look.edge_px)[..., 3]
-            paint_patch(canvas, Layer(alpha[..., None], layer.x, layer.y), one.shift, present)
+            pixels = blended_edge(layer.pixels, one.look.blend, one.look.edge_px)
+            lay_photo(canvas.image, canvas.photo, pixels, layer.x, layer.y, *one.shift, nowhere)
         elif one.kind == "shadow":
             _shade(canvas, thing, one.look.shadow)
         else:
@@ -111,30 +114,6 @@ def draw_distractors(
             paste_with_look(own, 1, thing, one.look)
             covered = nobody > 0 if covered is None else covered | (nobody > 0)
     return covered
-
-
-def paint_patch(
-    canvas: Canvas, alpha: Layer, shift: tuple[int, int], present: NDArray[np.bool_] | None
-) -> None:  # fmt: skip
-    """Paint the photo, moved so that pixel (x, y) shows what was at (x, y) + `shift`, where a layer has alpha.
-
-    `alpha` holds alpha alone, [h, w, 1]. Where the photo ends, nothing is painted.
-    """
-    rows, columns = canvas.mask.shape
-    height, width, _ = alpha.pixels.shape
-    top, bottom = (int(np.clip(y, max(0, -shift[1]), min(rows, rows - shift[1]))) for y in (alpha.y, alpha.y + height))
-    left, right = (
-        int(np.clip(x, max(0, -shift[0]), min(columns, columns - shift[0]))) for x in (alpha.x, alpha.x + width)
-    )
-    if top >= bottom or left >= right:
-        return
-    inside = np.s_[top:bottom, left:right]
-    source = np.s_[top + shift[1] : bottom + shift[1], left + shift[0] : right + shift[0]]
-    share = alpha.pixels[top - alpha.y : bottom - alpha.y, left - alpha.x : right - alpha.x]
-    if present is not None:
-        share = np.where((present[inside] | present[source])[..., None], np.float32(0.0), share)
-    colours = canvas.photo[source] * (share / np.float32(255.0))
-    lay(canvas.image, np.concatenate([colours, share], axis=2), left, top)
 
 
 def finished(canvas: Canvas, effects: SampleEffects) -> NDArray[np.uint8]:
@@ -148,11 +127,12 @@ def finished(canvas: Canvas, effects: SampleEffects) -> NDArray[np.uint8]:
 
 def _shade(canvas: Canvas, thing: Thing, shadow: Shadow) -> None:
     if shadow.strength > 0:
-        pyramid = thing.pyramid
         cast_shadow(
-            canvas.image, canvas.owner, canvas.occluder, canvas.horizon_level, pyramid.pixels, pyramid.levels,
-            float(thing.left), float(thing.top), float(thing.width), float(thing.height), float(thing.contact_u),
-            float(thing.contact_v), float(thing.inverse_depth), shadow.strength, shadow.along, shadow.away, shadow.tilt, shadow.softness,
+            canvas.image, canvas.owner, canvas.occluder, canvas.horizon_level,
+            thing.pyramid.pixels, thing.pyramid.levels,
+            float(thing.left), float(thing.top), float(thing.width), float(thing.height),
+            float(thing.contact_u), float(thing.contact_v), float(thing.inverse_depth),
+            shadow.strength, shadow.along, shadow.away, shadow.tilt, shadow.softness,
         )  # fmt: skip
 
 

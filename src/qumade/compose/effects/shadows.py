@@ -8,7 +8,7 @@ from qumade.jit import compiled
 __all__ = ["cast_shadow"]
 
 _FADE = 0.5  # the end of a shadow is lighter by this share: the sky lights it from more sides
-_WIDE, _DEEP, _LEAST_DEEP = 0.5, 0.35, 0.03  # half the contact shadow in widths, in widths along the ground, in heights
+_WIDE, _DEEP, _LEAST_DEEP = 0.5, 0.5, 0.06  # half the contact shadow in widths, in widths along the ground, in heights
 _BEFORE = 0.35  # share of the contact shadow that lies before the contact
 
 

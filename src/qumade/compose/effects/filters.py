@@ -9,7 +9,7 @@ from qumade.jit import compiled
 
 __all__ = ["box_taps", "filtered", "gaussian_taps", "rounded"]
 
-_REACH = 2.5  # the Gaussian is cut off at this many standard deviations
+_REACH = 3.0  # the Gaussian is cut off at this many standard deviations
 _ROUNDING = np.float32(0.5)
 
 

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qumade.assets.bundled import write_samples
 from qumade.assets.catalog import Catalog
+from qumade.effects import Effects
 from qumade.errors import QumadeError
 from qumade.plan.planner import plan
-from qumade.recipe import save_recipe
+from qumade.recipe import Recipe, save_recipe
 from qumade.synth.synthesizer import Synthesizer
 
 

@@ -31,7 +31,7 @@ LAYERS = (
     ("plan",),
     ("assets",),
     ("models", "recipe"),
-    ("depth", "geometry"),
+    ("depth", "effects", "geometry"),
     ("io",),
     ("extras", "jit"),
     ("errors",),

@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from qumade.cli.app import make_app
 from qumade.cli.model_flags import flag_of
 from qumade.data.augmentation import Augmentation
+from qumade.effects import Effects
 from qumade.recipe import Recipe
 from qumade.training.config import ExtraDataset, TrainConfig
 
@@ -162,6 +163,7 @@ def blocks() -> dict[tuple[str, str], str]:
     """The text of each generated block, by page and name of the block."""
     return {
         ("recipe.md", "recipe"): field_table(Recipe),
+        ("recipe.md", "effects"): field_table(Effects),
         ("train-config.md", "config"): field_table(TrainConfig),
         ("train-config.md", "extra_datasets"): field_table(ExtraDataset),
         ("train-config.md", "augmentation"): field_table(Augmentation),

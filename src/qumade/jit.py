@@ -16,6 +16,7 @@ _PACKAGE = Path(__file__).parent
 _SOURCES = (
     "plan/*.py",
     "compose/*.py",
+    "compose/effects/*.py",
     "depth/codec.py",
     "assets/catalog.py",
     "assets/scene_layout.py",

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from qumade.depth.encoding import DepthKind
+from qumade.effects import Effects, EffectsField
 from qumade.io.config import (
     DATASET_BYTES,
     Ascending,
@@ -198,6 +199,10 @@ class Recipe(BaseModel):
     """dataset: 8-bit codes span one range for all images; image: they span the range of each image."""
     split: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
     """Shares of background identities and of foreground identities in train, val and test."""
+    effects: EffectsField = Effects()
+    """Shadows, distractors, haze, camera and other effects: `all`, `none`, or a mapping of fields."""
+    distractor_foregrounds: Folder | None = None
+    """Folder of cut-outs with alpha of other things than the object, which `effects.distractors` pastes with mask 0."""
 
     @model_validator(mode="after")
     def _fill_in(self) -> Self:

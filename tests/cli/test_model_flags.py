@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from qumade.cli.model_flags import flag_of, flag_values, flags_of
+from qumade.effects import Effects
 from qumade.errors import QumadeError
 from qumade.recipe import Recipe
 from qumade.training.config import TrainConfig
@@ -90,3 +91,17 @@ def test_invalid_yaml_is_refused_naming_the_flag() -> None:
 @pytest.mark.parametrize("model", [Recipe, TrainConfig])
 def test_every_field_of_the_models_has_help(model: type[BaseModel]) -> None:
     assert all(one.type.__metadata__[0].help for one in fields(flags_of(model, "Fields")))
+
+
+def test_a_group_of_fields_is_a_preset_or_a_file_or_yaml(tmp_path):
+    flags = flags_of(Recipe, "Recipe fields")
+    (tmp_path / "haze.yaml").write_text("haze: [0.1, 0.2]\n")
+    for text, expected in [
+        ("all", "all"),
+        (str(tmp_path / "haze.yaml"), {"haze": [0.1, 0.2]}),
+        ("{haze: [0.1, 0.2]}", {"haze": [0.1, 0.2]}),
+    ]:
+        assert flag_values(flags(effects=text), Recipe) == {"effects": expected}
+    with pytest.raises(QumadeError, match=r"no_such\.yaml"):
+        flag_values(flags(effects=str(tmp_path / "no_such.yaml")), Recipe)
+    assert Recipe(backgrounds="b", foregrounds="f", effects="all").effects == Effects.all()

@@ -326,3 +326,36 @@ def two_threads() -> Iterator[None]:
 
 def test_modules_to_preload_exist():
     assert all(importlib.util.find_spec(name) for name in PRELOADED)
+
+
+# Twins
+
+
+@pytest.fixture
+def twins(asset_folders: Path) -> Mixture:
+    recipe = Recipe(
+        backgrounds=asset_folders / "backgrounds", foregrounds=asset_folders / "foregrounds", size=(32, 24),
+        per_pair=4, effects={"noise": (0.1, 0.1), "distractors": (1, 2)},
+    )  # fmt: skip
+    dataset = SyntheticDataset(recipe, resample_placements=True)
+    return Mixture([Ingredient(dataset, np.arange(len(dataset)), twins=True)])
+
+
+def test_twins_have_equal_labels_and_other_pictures(twins: Mixture) -> None:
+    moved = Augmentation.none().model_copy(update={"crop": (0.6, 0.9), "mirror": 0.5, "rotate": 1.0})
+    for batch in batches(twins, size=(32, 24), augmentation=moved, stop=3):
+        for part in (batch.mask, batch.inverse_depth):
+            np.testing.assert_array_equal(part[::2], part[1::2])
+        assert ((batch.image[::2] - batch.image[1::2]).abs().mean((1, 2, 3)) > 0.03).all()
+        assert len({part.numpy().tobytes() for part in batch.inverse_depth}) == 3
+
+
+def test_processes_share_a_batch_without_parting_twins(twins: Mixture) -> None:
+    whole = list(batches(twins, batch_size=8, stop=2))
+    parts = [list(batches(twins, batch_size=8, stop=2, rank=rank, world_size=2)) for rank in (0, 1)]
+    for n, batch in enumerate(whole):
+        for rank in (0, 1):
+            slots = [2 * rank, 2 * rank + 1, 4 + 2 * rank, 5 + 2 * rank]
+            np.testing.assert_array_equal(parts[rank][n].image, batch.image[slots])
+    with pytest.raises(QumadeError, match="must be a multiple of twice the 2 processes"):
+        batches(twins, batch_size=6, world_size=2)

@@ -50,7 +50,7 @@ def test_plans_survive_a_file_with_several_row_groups_and_any_selection(world, t
     read = pq.read_table(tmp_path / "manifest.parquet")
     equal(plans_from_manifest(Synthesizer(recipe, catalog), read), plans)
     some = plans_from_manifest(Synthesizer(recipe, catalog), read.take([4, 1]))
-    equal(some, type(plans)(plans.samples[[4, 1]], plans.objects[[4, 1]]))
+    equal(some, type(plans)(plans.samples[[4, 1]], plans.objects[[4, 1]], plans.seed))
     equal(
         plans_from_manifest(Synthesizer(recipe, catalog), read.slice(1, 3)),
         type(plans)(plans.samples[1:4], plans.objects[1:4]),

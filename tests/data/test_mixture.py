@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +184,49 @@ def test_shares_are_parsed(text: str, share: Share) -> None:
 def test_invalid_shares_are_refused(text: str) -> None:
     with pytest.raises(QumadeError, match="Invalid share: got"):
         parse_share(text)
+
+
+# Twins
+
+
+class Varied(Numbered):
+    """Samples that encode position, draw and variant."""
+
+    def read_many(self, positions: Any, draws: Any = None, variants: Any = None) -> list[LabeledSample]:
+        read = super().read_many(positions, draws)
+        for sample, variant in zip(read, variants, strict=True):
+            sample.image[0, 0, 1] = variant
+        return read
+
+
+def twins_of(*shares: float, samples: int = 13) -> Mixture:
+    sets = [Varied(f"set {n}", samples) if n == 0 else Numbered(f"set {n}", samples) for n in range(len(shares))]
+    parts = [Ingredient(one, np.arange(samples), share) for one, share in zip(sets, shares, strict=True)]  # type: ignore[arg-type]
+    return Mixture([replace(parts[0], twins=True), *parts[1:]])
+
+
+@given(shares=shares(), batch_size=st.integers(1, 20), batch=st.integers(0, 1000))
+def test_twins_fill_consecutive_slots_of_every_batch(shares: list[float], batch_size: int, batch: int) -> None:
+    mix = twins_of(*shares)
+    keys = mix.keys(batch, 2 * batch_size, 3)
+    assert len(keys) == 2 * batch_size
+    for one, other in zip(keys[::2], keys[1::2], strict=True):
+        assert one.ingredient == other.ingredient and (one.variant, other.variant) in ((0, 1), (0, 0))
+        if one.ingredient == 0:
+            assert other == one._replace(variant=1)
+
+
+def test_an_epoch_of_twins_shows_each_sample_twice() -> None:
+    mix = twins_of(1.0)
+    count = mix.epoch_batches(4)
+    assert count == 7 and mix_of(1.0, samples=13).epoch_batches(4) == 4
+    keys = [key for batch in range(count) for key in mix.keys(batch, 4, 5)][: 2 * 13]
+    assert sorted((key.position, key.variant) for key in keys) == [(p, v) for p in range(13) for v in (0, 1)]
+    samples = mix.read_many(keys)
+    assert [sample.image[0, 0, 1] for sample in samples] == [0, 1] * 13
+    assert [sample.image[1, 1, 1] for sample in samples] == [key.position for key in keys]
+
+
+def test_an_odd_batch_cannot_hold_twins() -> None:
+    with pytest.raises(QumadeError, match="Invalid batch size: got 5; must be even for twins"):
+        twins_of(1.0).keys(0, 5, 0)

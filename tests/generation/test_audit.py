@@ -11,8 +11,10 @@ import simplejpeg
 import yaml
 from PIL import Image
 
+from qumade.effects import Effects
 from qumade.errors import QumadeError
 from qumade.generation.audit import Audit, audit
+from qumade.generation.engine import generate
 from qumade.synth.synthesizer import Synthesizer
 
 LIMIT = 40
@@ -171,3 +173,20 @@ def test_a_torn_manifest_is_named(dataset: Path) -> None:
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(QumadeError, match=str(path)):
         audited(dataset)
+
+
+@pytest.mark.slow
+def test_effects_are_drawn_again_in_every_detail(works: Any) -> None:
+    recipe = works.recipe.model_copy(
+        update={
+            "effects": Effects.all().model_copy(update={"often": 1.0, "distractors": (0, 4)}),
+            "distractor_foregrounds": works.recipe.foregrounds,
+        }
+    )
+    trees = []
+    for workers in (1, 2):
+        out = works.out()
+        generate(Synthesizer.from_recipe(recipe), out, progress=False, workers=workers, limit=LIMIT)
+        assert audited(out) == Audit(out, LIMIT, 3 * LIMIT, LIMIT, True, True, ())
+        trees.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*.jpg")})
+    assert trees[0] == trees[1] and len(trees[0]) == 3 * LIMIT

@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qumade.assets.bundled import write_samples
 from qumade.assets.catalog import Catalog
+from qumade.effects import Effects
 from qumade.errors import QumadeError
 from qumade.plan.planner import plan_samples
 from qumade.plan.tables import plan_tables
-from qumade.recipe import save_recipe
+from qumade.recipe import Recipe, save_recipe
 from qumade.synth.synthesizer import Synthesizer
 
 
@@ -86,3 +88,75 @@ def test_predicted_depth_has_no_encoding_yet(works: Any) -> None:
     assert Synthesizer(recipe, works.catalog).depth_encoding is None
     encoding = Synthesizer(works.recipe, works.catalog).depth_encoding
     assert encoding is not None and encoding.kind == "scaled"
+
+
+@pytest.fixture(scope="module")
+def all_on(tmp_path_factory):
+    """A synthesizer of the bundled samples with everything on, and one without effects."""
+    folder = tmp_path_factory.mktemp("samples")
+    write_samples(folder)
+    names = ("backgrounds", "foregrounds", "labels", "depths", "reliefs")
+    effects = Effects.all().model_copy(update={"distractors": (2, 4), "often": 1.0})
+    recipe = Recipe(
+        **{name: folder / name for name in names}, placement="perspective", objects=(1, 3), min_visible=0.3,
+        scale=(0.05, 0.6), size=(160, 120), effects=effects,
+    )  # fmt: skip
+    synthesizer = Synthesizer.from_recipe(recipe)
+    return synthesizer, Synthesizer(recipe.model_copy(update={"effects": Effects()}), synthesizer.catalog)
+
+
+def same_labels(one, other):
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name == "inverse_depth")
+        for name in ("mask", "inverse_depth", "owner", "visible_fraction", "ignore")
+    )
+
+
+def test_effects_without_other_things_change_the_image_alone(all_on):
+    effects, plain = all_on
+    for index in range(0, len(plain), len(plain) // 12):
+        one, other = effects[index], plain[index]
+        assert same_labels(one, other)
+        assert one.image.dtype == np.uint8 and (one.image != other.image).mean() > 0.5
+
+
+def test_variants_are_twins_and_pure(all_on):
+    synthesizer, plain = all_on
+    copy = pickle.loads(pickle.dumps(synthesizer))
+    plans = synthesizer.plan(range(0, 60, 7))
+    drawn = [[synthesizer.render(plans[n], variant) for variant in (0, 1)] for n in range(len(plans))]
+    for n in reversed(range(len(plans))):
+        first, second = drawn[n]
+        assert same_labels(first, second) and (first.image != second.image).any()
+        for variant in (1, 0):
+            np.testing.assert_array_equal(copy.render(plans[n], variant).image, drawn[n][variant].image)
+        np.testing.assert_array_equal(plain.render(plans[n], 1).image, plain.render(plans[n]).image)
+
+
+def test_other_things_are_labelled_honestly(all_on):
+    """Depth differs only where nothing is masked; there, another thing stands."""
+    recipe = all_on[0].recipe
+    recipe = recipe.model_copy(
+        update={
+            "distractor_foregrounds": recipe.foregrounds,
+            "effects": Effects(distractors=(4, 4), distractor_scale=(0.05, 0.4)),
+        }
+    )
+    synthesizer, plain = Synthesizer.from_recipe(recipe), all_on[1]
+    assert len(synthesizer.catalog.distractors) == len(plain.catalog.foregrounds)
+    seen = 0
+    for index in range(0, len(plain), len(plain) // 12):
+        one, other = synthesizer[index], plain[index]
+        np.testing.assert_array_equal(one.mask, other.mask)
+        np.testing.assert_array_equal(one.owner, other.owner)
+        moved = ~np.isclose(one.inverse_depth, other.inverse_depth, equal_nan=True)
+        assert not (moved & (one.owner > 0)).any()
+        seen += moved.sum()
+    assert seen > 500
+
+
+def test_a_folder_without_other_things_is_refused(all_on, tmp_path):
+    (tmp_path / "empty").mkdir()
+    recipe = all_on[0].recipe.model_copy(update={"distractor_foregrounds": tmp_path / "empty"})
+    with pytest.raises(QumadeError, match="Invalid distractor_foregrounds: got no usable image in"):
+        Synthesizer.from_recipe(recipe)

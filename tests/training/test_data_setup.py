@@ -345,3 +345,18 @@ def test_processes_have_the_parts_of_one_batch(data):
 def test_data_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(QumadeError, match=f"got nothing at {tmp_path / 'gone'}"):
         open_setup(TrainConfig(data=tmp_path / "gone"))
+
+
+def test_twins_need_a_recipe_with_effects(data, asset_folders):
+    with pytest.raises(QumadeError, match="Invalid twins: got true for data; must be false unless data is a recipe"):
+        open_setup(TrainConfig(data=data, twins=True))
+    recipe = asset_folders / "recipe.yaml"
+    plain = "backgrounds: backgrounds\nforegrounds: foregrounds\nsize: [64, 64]\nper_pair: 4\nsplit: [1, 0, 0]\n"
+    recipe.write_text(plain)
+    with pytest.raises(QumadeError, match="Invalid twins: got true for recipe"):
+        open_setup(TrainConfig(data=recipe, twins=True))
+    recipe.write_text(plain + "effects: all\n")
+    share = {"extra_datasets": (ExtraDataset(data=data, share=0.5),), "batch_size": 8, "epochs": 1}
+    once, twice = (open_setup(TrainConfig(data=recipe, twins=twins, **share)) for twins in (False, True))
+    assert [part.twins for part in twice.mixture.ingredients] == [True, False]
+    assert twice.config.steps == 2 * once.config.steps

@@ -87,10 +87,14 @@ class FittedLayout:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All assets of a recipe, in the order of the triple loop, and the kind of their depth."""
+    """All assets of a recipe, in the order of the triple loop, and the kind of their depth.
+
+    `distractors` are cut-outs of other things than the object.
+    """
 
     backgrounds: tuple[Background, ...]
     foregrounds: tuple[Foreground, ...]
     depth_kind: DepthKind
     places: tuple[tuple[str, ...], ...] = ()
+    distractors: tuple[Foreground, ...] = ()
     layout: FittedLayout | None = None

@@ -14,7 +14,7 @@ from qumade.assets.stems import match_stems
 from qumade.io.pictures import UnusablePicture, content_hash, printable
 from qumade.recipe import Recipe, for_file, match_pattern
 
-__all__ = ["catalog_foregrounds"]
+__all__ = ["catalog_distractors", "catalog_foregrounds"]
 
 
 def catalog_foregrounds(
@@ -57,6 +57,26 @@ def catalog_foregrounds(
         if recipe.flip and mirror is None:
             mirrors.append(_mirrored(foreground))
     return made + mirrors
+
+
+def catalog_distractors(recipe: Recipe, scanned: Sequence[ScannedForeground]) -> list[Foreground]:
+    """Returns cut-outs of other things than the object, by name."""
+    groups = group_identities([s.signature for s in scanned], [s.width / s.height for s in scanned])
+    return [
+        Foreground(
+            name=scan.name,
+            sha256=scan.sha256,
+            width=scan.width,
+            height=scan.height,
+            flip=False,
+            identity=identity,
+            split=None,
+            contact=scan.contact,
+            silhouette=scan.silhouette,
+            scale=recipe.effects.distractor_scale,
+        )
+        for scan, identity in zip(scanned, groups.identity, strict=True)
+    ]
 
 
 def _mirrored(foreground: Foreground) -> Foreground:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from qumade.errors import ConfigError
+from qumade.io.config import read_yaml
 
 __all__ = ["flag_of", "flag_values", "flags_of"]
 
@@ -45,7 +46,8 @@ def flag_values(flags: Any, model: type[BaseModel]) -> dict[str, Any]:
     """Return the given fields with values as in a YAML file.
 
     Shorthands: a pair of numbers as LOW,HIGH or WIDTHxHEIGHT, or one number for both; names as A,B; `none` for a field
-    that may be unset. Raises QumadeError naming the flag if its text is not valid YAML.
+    that may be unset; a preset or a YAML file for a group of fields. Raises QumadeError naming the flag if
+    its text is not valid YAML.
     """
     values = {}
     for name in (one.name for one in fields(flags)):
@@ -59,7 +61,8 @@ def flag_values(flags: Any, model: type[BaseModel]) -> dict[str, Any]:
 def _help(info: FieldInfo) -> str:
     text = " ".join((info.description or "").split())
     default = info.get_default(call_default_factory=True)
-    if info.is_required() or default is None or (isinstance(default, Mapping | tuple) and not default):
+    unsaid = default is None or isinstance(default, BaseModel) or (isinstance(default, Mapping | tuple) and not default)
+    if info.is_required() or unsaid:
         return text
     return f"{text} [default: {_shown(default)}]"
 
@@ -109,6 +112,9 @@ def _value(name: str, text: str, info: FieldInfo) -> Any:
         return None
     if text.lstrip().startswith(("{", "[")):
         return _yaml(name, text)
+    if any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds):
+        # A model is the name of a preset, or a file of its fields.
+        return text if re.fullmatch(r"\w+", text) else read_yaml(Path(text), name)
     tables = [kind for kind in kinds if _origin(kind) is Mapping]
     if tables:  # one value for all files
         kinds, _ = _kinds(get_args(tables[0])[1])

@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.compose.effects.scene import Canvas, Thing, draw_distractors, finished, paste_with_look
 from qumade.compose.kernel import paste
 from qumade.compose.pyramid import Pyramid
+from qumade.plan.effects import SampleEffects
 from qumade.plan.planner import Plan
 
 __all__ = ["PreparedBackground", "Sample", "draw_sample"]
@@ -55,11 +57,14 @@ def draw_sample(
     *,
     binary_mask: bool = False,
     present_in_mask: bool = False,
+    effects: SampleEffects | None = None,
+    other: Callable[[int], Pyramid] | None = None,
 ) -> Sample:
     """Draw a planned sample of `size` (width, height).
 
     `background(number, crop_step, flip)` and `cutout(number)` return the assets of the catalog. Pixels of the
-    background that already show the object's class are ignored, or set in the mask with `present_in_mask`.
+    background that already show the object's class are ignored, or set in the mask with `present_in_mask`. `effects`
+    are those of `plan_effects`; `other(number)` returns the catalog's `distractors`.
     """
     row = plan.sample
     prepared = background(int(row["background"]), int(row["crop_step"]), bool(row["flip"]))
@@ -75,16 +80,29 @@ def draw_sample(
     owner = np.zeros((height, width), np.uint8)
     visible = np.zeros(len(plan.objects) + 1, np.int64)
     whole = np.zeros(len(plan.objects), np.int64)
+    canvas, covered = None, None
+    if effects is not None:
+        canvas = Canvas.on(image, mask, inverse_depth, owner, visible, occluder, prepared.horizon_level, effects.haze)
+        present = None if prepared.present is None else prepared.present[window]
+        covered = draw_distractors(canvas, effects.distractors, cutout, other or cutout, present)
     for number, thing in enumerate(plan.objects):
         pyramid = cutout(int(thing["foreground"]))
+        if canvas is not None and effects is not None:
+            place = Thing(pyramid, *(thing[name] for name in Thing._fields[1:]))
+            whole[number] = paste_with_look(canvas, number + 1, place, effects.objects[number])
+            continue
         whole[number] = paste(
             image, mask, inverse_depth, owner, visible, occluder, prepared.horizon_level,
             pyramid.pixels, pyramid.levels, pyramid.relief, number + 1,
             thing["left"], thing["top"], thing["width"], thing["height"], thing["inverse_depth"],
         )  # fmt: skip
+    if canvas is not None and effects is not None:
+        image = finished(canvas, effects)
     ignore = None
     if prepared.present is not None:
         present = prepared.present[window] & (owner == 0)
+        if covered is not None:
+            present &= ~covered
         if present_in_mask:
             mask[present] = 255
         else:

@@ -187,8 +187,10 @@ class FolderDataset:
                 self.require_equal_size(key, sample.image.shape, folder, label.shape)
         return sample
 
-    def read_many(self, positions: Sequence[int], draws: Sequence[int] | None = None) -> list[LabeledSample]:
-        """Return the samples at these positions. `draws` has no effect."""
+    def read_many(
+        self, positions: Sequence[int], draws: Sequence[int] | None = None, variants: Sequence[int] | None = None
+    ) -> list[LabeledSample]:
+        """Return the samples at these positions. `draws` and `variants` have no effect."""
         return [self[position] for position in positions]
 
     def require_equal_size(self, key: int | str, image: tuple[int, ...], folder: str, label: tuple[int, ...]) -> None:

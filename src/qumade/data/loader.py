@@ -80,14 +80,19 @@ def training_batches(
     """Return the training batches `start` to `stop - 1`, of `size` (width, height); by default not augmented.
 
     A batch depends neither on `start` nor on `workers`, so training resumes exactly where it stopped. Rank r of
-    `world_size` gets its part of every batch, batch_size / world_size samples.
+    `world_size` gets its part of every batch, batch_size / world_size samples. Twins stay together.
     """
-    if batch_size < 1 or batch_size % world_size:
-        raise ConfigError(f"Invalid batch size: got {batch_size}; must be a multiple of the {world_size} processes")
+    together = mixture.slots
+    if batch_size < 1 or batch_size % (world_size * together):
+        twice = "twice " if together == 2 else ""
+        raise ConfigError(
+            f"Invalid batch size: got {batch_size}; must be a multiple of {twice}the {world_size} processes"
+        )
     reader = _Reader(mixture, size, augmentation, seed)
 
     def keys(batch: int) -> list[Key]:
-        return mixture.keys(batch, batch_size, seed)[rank::world_size]
+        whole = mixture.keys(batch, batch_size, seed)
+        return [key for place, key in enumerate(whole) if place // together % world_size == rank]
 
     return Batches(reader, keys, start, stop, workers, torch.device(device))
 

@@ -181,7 +181,7 @@ def plans_from_manifest(synthesizer: Synthesizer, rows: pa.Table) -> Plans:
     _refuse_other_boxes(recipe, catalog, things)
     objects = np.zeros((len(rows), most), OBJECT_ROW)
     objects[np.arange(most) < counts[:, None]] = things
-    return Plans(samples, objects)
+    return Plans(samples, objects, recipe.seed)
 
 
 def _set_crop_scale(recipe: Recipe, catalog: Catalog, sample: np.void) -> None:

@@ -25,22 +25,25 @@ _SHARE = re.compile(r"(?P<path>.+?):(?P<share>[0-9.eE+-]+)(?::(?P<parts>mask|dep
 
 
 class Key(NamedTuple):
-    """One sample of one batch: its ingredient, its position in that dataset, and how often it was shown before."""
+    """One sample of one batch: its ingredient, its position in that dataset, how often it was shown before, and its
+    variant (see `Synthesizer.render`)."""
 
     ingredient: int
     position: int
     epoch: int
+    variant: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Ingredient:
     """The samples of a dataset at `positions`, which fill a `share` in (0, 1] of every batch. `parts` selects which of
-    their labels are used."""
+    their labels are used. With `twins`, each sample is shown in two variants, one after the other."""
 
     dataset: SampleDataset
     positions: NDArray[np.int64]
     share: float = 1.0
     parts: Parts = "both"
+    twins: bool = False
 
     @property
     def has_masks(self) -> bool:
@@ -55,7 +58,8 @@ class Mixture:
     """Datasets mixed in shares that add up to 1. Rounding never lets a count drift from its share over many batches.
 
     Each ingredient is shuffled independently, in a new order in each of its epochs; a SyntheticDataset with
-    `resample_placements` draws new placements in each. Raises QumadeError for invalid shares, positions or parts.
+    `resample_placements` draws new placements in each. With twins in any ingredient, all take two slots at a time, so
+    that twins are in the same batch. Raises QumadeError for invalid shares, positions or parts.
     """
 
     def __init__(self, ingredients: Sequence[Ingredient]) -> None:
@@ -96,33 +100,44 @@ class Mixture:
     def epoch_batches(self, batch_size: int) -> int:
         """Return the number of batches in which the first ingredient shows each of its samples at least once."""
         first = self.ingredients[0]
-        return max(1, math.ceil(len(first.positions) / (batch_size * first.share) - 1e-6))
+        slots = len(first.positions) * (2 if first.twins else 1)
+        return max(1, math.ceil(slots / (batch_size * first.share) - 1e-6))
+
+    @property
+    def slots(self) -> int:
+        """The number of consecutive slots of a batch that belong together: 2 with twins."""
+        return 2 if any(ingredient.twins for ingredient in self.ingredients) else 1
 
     def keys(self, batch: int, batch_size: int, seed: int) -> list[Key]:
         """Return the samples of batch number `batch`, ingredient by ingredient. Pure."""
         keys = []
+        if batch_size % self.slots:
+            raise ConfigError(f"Invalid batch size: got {batch_size}; must be even for twins")
         ends = zip(self._shown(batch * batch_size), self._shown((batch + 1) * batch_size), strict=True)
         for number, (start, stop) in enumerate(ends):
-            positions = self.ingredients[number].positions
+            positions, variants = self.ingredients[number].positions, range(1)
+            if self.ingredients[number].twins:
+                start, stop, variants = start // 2, stop // 2, range(2)
             for epoch in range(start // len(positions), -(-stop // len(positions))):
                 order = _order(seed, number, epoch, len(positions))
                 before = epoch * len(positions)
                 chosen = positions[order[max(start - before, 0) : stop - before]]
-                keys += [Key(number, position, epoch) for position in chosen.tolist()]
+                keys += [Key(number, at, epoch, variant) for at in chosen.tolist() for variant in variants]
         return keys
 
     def _shown(self, samples: int) -> list[int]:
         """Return how many of the first `samples` samples of all batches belong to each ingredient.
 
         The first ingredient takes its share of all samples, the second takes its share of the rest, and so on. Each
-        count grows monotonically, the counts add up to `samples`, and each matches its share to about one sample.
+        count grows monotonically, the counts add up to `samples`, and each matches its share to about one sample. With
+        twins all counts are even.
         """
-        counts, left, share_left = [], samples, 1.0
+        counts, left, share_left = [], samples // self.slots, 1.0
         for ingredient in self.ingredients[:-1]:
             others = math.floor(left * (1 - ingredient.share / share_left) + 0.5)
             counts.append(left - others)
             left, share_left = others, share_left - ingredient.share
-        return [*counts, left]
+        return [count * self.slots for count in (*counts, left)]
 
     def read_many(self, keys: Sequence[Key]) -> list[LabeledSample]:
         """Read the samples of these keys; labels that are not used are None."""
@@ -130,7 +145,10 @@ class Mixture:
         for number, ingredient in enumerate(self.ingredients):
             places = [place for place, key in enumerate(keys) if key.ingredient == number]
             chosen = [keys[place] for place in places]
-            read = ingredient.dataset.read_many([key.position for key in chosen], [key.epoch for key in chosen])
+            variants = ([key.variant for key in chosen],) if ingredient.twins else ()
+            read = ingredient.dataset.read_many(
+                [key.position for key in chosen], [key.epoch for key in chosen], *variants
+            )
             if ingredient.parts == "mask":
                 read = [replace(sample, inverse_depth=None) for sample in read]
             elif ingredient.parts == "depth":

@@ -77,7 +77,9 @@ class PhotoFolder:
         self._cache.move_to_end(position)
         return LabeledSample(image, None, None, None)
 
-    def read_many(self, positions: Sequence[int], draws: Sequence[int] | None = None) -> list[LabeledSample]:
+    def read_many(
+        self, positions: Sequence[int], draws: Sequence[int] | None = None, variants: Sequence[int] | None = None
+    ) -> list[LabeledSample]:
         return [self.read(position) for position in positions]
 
 

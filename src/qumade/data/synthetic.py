@@ -25,6 +25,7 @@ class SyntheticDataset:
     A sample equals that of a lossless dataset read by FolderDataset: inverse depth is rounded to the recipe's code;
     image and mask are as drawn, also for JPEG recipes. With `resample_placements`, `read(i, draw)` with draw > 0 places
     the same pair of background and cut-out again: a pure function of (recipe, i, draw) that does not change splits.
+    Another variant of a sample has the same labels and other effects.
     Depth that a teacher would predict from composites (`depth: composite`) is missing. The dataset can be pickled; the
     process that receives it decodes its own assets.
 
@@ -93,7 +94,9 @@ class SyntheticDataset:
         """Return the sample at a position; with `resample_placements` and draw > 0, another placement of the pair."""
         return self.read_many([position], [draw])[0]
 
-    def read_many(self, positions: Sequence[int], draws: Sequence[int] | None = None) -> list[LabeledSample]:
+    def read_many(
+        self, positions: Sequence[int], draws: Sequence[int] | None = None, variants: Sequence[int] | None = None
+    ) -> list[LabeledSample]:
         """Return the samples at these positions. Faster than `read` of each, since samples are planned together."""
         for position in positions:
             if not -len(self) <= position < len(self):
@@ -105,11 +108,13 @@ class SyntheticDataset:
             if draws is None or not self.resample_placements
             else np.asarray(draws, np.int64)
         )
+        chosen = [0] * len(where) if variants is None else variants
         samples: dict[int, LabeledSample] = {}
         for draw in np.unique(wanted).tolist():
             of_draw = np.flatnonzero(wanted == draw)
             plans = self.synthesizer.plan(indices[of_draw], draw=draw)
-            samples |= {at: self._labeled(self.synthesizer.render(plans[n])) for n, at in enumerate(of_draw.tolist())}
+            for n, at in enumerate(of_draw.tolist()):
+                samples[at] = self._labeled(self.synthesizer.render(plans[n], chosen[at]))
         return [samples[at] for at in range(len(where))]
 
     def _labeled(self, sample: Sample) -> LabeledSample:

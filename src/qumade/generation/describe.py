@@ -65,7 +65,9 @@ def describe_assets(synthesizer: Synthesizer) -> dict[str, Any]:
     # A file of class names affects where objects stand, just like the label maps.
     names = {"label_names_sha256": content_hash(recipe.label_names)} if isinstance(recipe.label_names, Path) else {}
     layout = {} if catalog.layout is None else {"layout_sha256": catalog.layout.sha256}
-    return {"backgrounds": backgrounds, "foregrounds": foregrounds} | names | layout
+    others = [_present(name=d.name, sha256=d.sha256) | {"split": d.split} for d in catalog.distractors]
+    distractors = {"distractor_foregrounds": others} if others else {}
+    return {"backgrounds": backgrounds, "foregrounds": foregrounds} | distractors | names | layout
 
 
 def _present(**values: str | None) -> dict[str, Any]:

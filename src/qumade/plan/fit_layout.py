@@ -85,17 +85,20 @@ def count_placements(plans: Plans, size: tuple[int, int]) -> NDArray[np.int64]:
 
 
 def _planned_shares(recipe: Recipe, catalog: Catalog, tables: PlanTables) -> tuple[Floats, float]:
-    """Return the share of the objects in each bin, and the share of the draws that are possible placements."""
+    """Return the share of the objects in each bin, and the share of an object's draws that are possible placements: of
+    the median object, for a few that fit nowhere are drawn until the retries are used up."""
     total = sample_count(len(catalog.backgrounds), len(catalog.foregrounds), recipe.per_pair)
     indices = stratified_indices(total, _SAMPLES)
-    counts, rejected = np.zeros((ROWS, SIZES), np.int64), 0
+    counts, draws = np.zeros((ROWS, SIZES), np.int64), []
     for draw in range(-(-_SAMPLES // len(indices))):  # a small dataset several times, with other placements
         drawn = tables._replace(seed=resampled_seed(recipe.seed, draw))
         plans = plan_possible(drawn, indices)
         counts += count_placements(plans, recipe.size)
-        rejected += sum(int(plans.objects[f"rejected_{reason}"].sum()) for reason in REJECTIONS)
-    placed = max(1, int(counts.sum()))
-    return counts / placed, placed / (placed + rejected)
+        placed = np.arange(plans.objects.shape[1]) < plans.samples["count"][:, None]
+        things = plans.objects[placed & ~plans.objects["fallback"]]
+        draws.append(1 + sum(things[f"rejected_{reason}"] for reason in REJECTIONS))
+    tried = np.concatenate(draws)
+    return counts / max(1, int(counts.sum())), 1 / float(np.median(tried)) if len(tried) else 1.0
 
 
 def _acceptance(ratio: Floats, proposal: Floats, least: float) -> Floats:

@@ -20,22 +20,27 @@ Rows = NDArray[Any]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Plan:
-    """One planned sample: a SAMPLE_ROW, and one OBJECT_ROW per object, far to near."""
+    """One planned sample: a SAMPLE_ROW, and one OBJECT_ROW per object, far to near. Effects are drawn from `seed`."""
 
     sample: np.void
     objects: Rows
+    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Plans:
-    """Planned samples: SAMPLE_ROWs [N], and OBJECT_ROWs [N, most objects] of which the first `count` are valid."""
+    """Planned samples: SAMPLE_ROWs [N], and OBJECT_ROWs [N, most objects] of which the first `count` are valid.
+
+    `seed` is the seed that they were drawn from, for the random numbers of effects.
+    """
 
     samples: Rows
     objects: Rows
+    seed: int
 
     def __getitem__(self, position: int) -> Plan:
         sample = self.samples[position]
-        return Plan(sample, self.objects[position, : sample["count"]])
+        return Plan(sample, self.objects[position, : sample["count"]], self.seed)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -44,7 +49,8 @@ class Plans:
 def plan_samples(tables: PlanTables, catalog: Catalog, indices: Sequence[int] | NDArray[np.int64]) -> Plans:
     """Plan the samples with these indices. Raises QumadeError naming a background on which nothing can stand."""
     indices = np.asarray(indices, np.int64)
-    plans = Plans(np.zeros(len(indices), SAMPLE_ROW), np.zeros((len(indices), tables.objects[1]), OBJECT_ROW))
+    shape = len(indices), tables.objects[1]
+    plans = Plans(np.zeros(len(indices), SAMPLE_ROW), np.zeros(shape, OBJECT_ROW), tables.seed)
     failed = _plan_many(tables, indices, plans.samples, plans.objects)
     if failed >= 0:
         background = catalog.backgrounds[plans.samples[failed]["background"]]
@@ -57,7 +63,8 @@ def plan_samples(tables: PlanTables, catalog: Catalog, indices: Sequence[int] | 
 
 def plan_possible(tables: PlanTables, indices: NDArray[np.int64]) -> Plans:
     """Plan those of the samples with these indices that can be planned."""
-    plans = Plans(np.zeros(len(indices), SAMPLE_ROW), np.zeros((len(indices), tables.objects[1]), OBJECT_ROW))
+    shape = len(indices), tables.objects[1]
+    plans = Plans(np.zeros(len(indices), SAMPLE_ROW), np.zeros(shape, OBJECT_ROW), tables.seed)
     good, begun = np.ones(len(indices), np.bool_), 0
     while begun < len(indices):
         failed = _plan_many(tables, indices[begun:], plans.samples[begun:], plans.objects[begun:])
@@ -65,7 +72,7 @@ def plan_possible(tables: PlanTables, indices: NDArray[np.int64]) -> Plans:
             break
         good[begun + failed] = False
         begun += failed + 1
-    return Plans(plans.samples[good], plans.objects[good])
+    return Plans(plans.samples[good], plans.objects[good], tables.seed)
 
 
 def backgrounds_without_ground(tables: PlanTables, indices: NDArray[np.int64]) -> list[int]:

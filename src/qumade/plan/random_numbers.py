@@ -29,8 +29,13 @@ class Stream(IntEnum):
     RESAMPLE = 9
     EPOCH = 10
     AUGMENTATION = 11
-    LAYOUT = 20
-    ROW = 21
+    EFFECT_OBJECT = 20
+    EFFECT_SAMPLE = 21
+    DISTRACTOR = 22
+    SPLIT_DISTRACTOR = 23
+    NOISE = 24
+    LAYOUT = 25
+    ROW = 26
 
 
 _M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)

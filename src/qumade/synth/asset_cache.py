@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from qumade.assets.catalog import Catalog
+from qumade.assets.catalog import Catalog, Foreground
 from qumade.assets.cutouts import read_cutout
 from qumade.assets.depths import read_inverse_depth
 from qumade.assets.ground import occluding
@@ -70,8 +70,8 @@ class _Read(NamedTuple):
 class AssetCache:
     """Reads the assets of a recipe's catalog. Raises QumadeError for a file that has changed since then.
 
-    Decoded assets take at most two and a half times `room_bytes`, independent of their number. Drawing samples in index
-    order reads each background once.
+    Decoded assets take at most two and three quarter times `room_bytes`, independent of their number. Drawing samples
+    in index order reads each background once.
     """
 
     def __init__(self, recipe: Recipe, catalog: Catalog, *, room_bytes: int | None = None) -> None:
@@ -82,6 +82,7 @@ class AssetCache:
         self._photos = _LeastRecentlyUsed(room_bytes // 2)
         self._backgrounds = _LeastRecentlyUsed(room_bytes)
         self._cutouts = _LeastRecentlyUsed(room_bytes)
+        self._distractors = _LeastRecentlyUsed(room_bytes // 4)
 
     def background(self, number: int, crop_step: int, flip: bool) -> PreparedBackground:
         """Returns background `number` at the size that a crop of that step needs."""
@@ -92,6 +93,11 @@ class AssetCache:
     def cutout(self, number: int) -> Pyramid:
         """Returns cut-out `number` as a pyramid with the levels that its scale range may need."""
         pyramid: Pyramid = self._cutouts.get(number, lambda: self._build(number))
+        return pyramid
+
+    def distractor(self, number: int) -> Pyramid:
+        """Returns number `number` of the catalog's distractors."""
+        pyramid: Pyramid = self._distractors.get(number, lambda: self._build_distractor(number))
         return pyramid
 
     def _prepare(self, number: int, crop_step: int, flip: bool) -> PreparedBackground:
@@ -148,9 +154,20 @@ class AssetCache:
         if foreground.flip:
             rgba = np.ascontiguousarray(rgba[:, ::-1])
             relief = None if relief is None else np.ascontiguousarray(relief[:, ::-1])
+        return build_pyramid(rgba, self._largest_px(foreground), relief)
+
+    def _build_distractor(self, number: int) -> Pyramid:
+        distractor = self._catalog.distractors[number]
+        if self._recipe.distractor_foregrounds is None:
+            raise ValueError("a catalog with distractors is of a recipe with distractor_foregrounds")
+        path = _unchanged(self._recipe.distractor_foregrounds / distractor.name, distractor.sha256)
+        return build_pyramid(read_cutout(path).rgba, self._largest_px(distractor))
+
+    def _largest_px(self, foreground: Foreground) -> float:
+        """Returns the longest side at which a cut-out is drawn."""
         width, height = self._recipe.size
         aspect = max(foreground.width / foreground.height, foreground.height / foreground.width)
-        return build_pyramid(rgba, foreground.scale[1] * math.sqrt(width * height * aspect), relief)
+        return foreground.scale[1] * math.sqrt(width * height * aspect)
 
 
 def _nearest(layer: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qumade.assets.backgrounds import SurveyedBackground, catalog_backgrounds
 from qumade.assets.catalog import Background, Catalog, Foreground
-from qumade.assets.foregrounds import catalog_foregrounds
+from qumade.assets.foregrounds import catalog_distractors, catalog_foregrounds
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.scan import Finding, ScannedBackground, ScannedForeground, scan_backgrounds, scan_foregrounds
 from qumade.assets.scene_layout import hashed_layout
@@ -87,9 +87,10 @@ def take_inventory(
     backgrounds, kind = catalog_backgrounds(recipe, photos, scheme, findings, progress=progress, look=look)
     foregrounds = catalog_foregrounds(recipe, cutouts, scheme, findings)
     places = () if scheme is None else scheme.places
+    distractors = _distractors(recipe, findings, workers=workers, progress=progress)
     catalog = None
     if backgrounds and foregrounds:
-        catalog = Catalog(tuple(backgrounds), tuple(foregrounds), kind, places)
+        catalog = Catalog(tuple(backgrounds), tuple(foregrounds), kind, places, distractors)
         backgrounds = _with_ground(recipe, catalog, findings)
     if backgrounds and catalog is not None:
         catalog = replace(
@@ -108,6 +109,21 @@ def take_inventory(
     else:
         catalog = None
     return Inventory(tuple(photos), tuple(cutouts), catalog, tuple(findings))
+
+
+def _distractors(
+    recipe: Recipe, findings: list[Finding], *, workers: int | None, progress: bool
+) -> tuple[Foreground, ...]:
+    """Returns the cut-outs of other things with their splits. Raises QumadeError if the folder has no usable one."""
+    folder = recipe.distractor_foregrounds
+    if folder is None:
+        return ()
+    scanned, found = scan_foregrounds(folder, workers=workers, progress=progress)
+    findings += found
+    if not scanned:
+        raise AssetError(f"Invalid distractor_foregrounds: got no usable image in {printable(folder)}; must have one")
+    made = catalog_distractors(recipe, scanned)
+    return tuple(_split(recipe, made, Stream.SPLIT_DISTRACTOR, folder, "foreground", findings))
 
 
 def no_ground(recipe: Recipe, background: Background) -> Finding:

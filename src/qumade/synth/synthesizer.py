@@ -16,6 +16,7 @@ from qumade.assets.catalog import Catalog
 from qumade.assets.scan import Finding
 from qumade.compose.sample import Sample, draw_sample
 from qumade.depth.encoding import DepthEncoding
+from qumade.plan.effects import EffectTables, effect_tables, plan_effects
 from qumade.plan.indices import limited_indices, sample_count, stem
 from qumade.plan.planner import Plan, Plans, plan_samples
 from qumade.plan.random_numbers import resampled_seed
@@ -93,8 +94,12 @@ class Synthesizer:
             tables = tables._replace(seed=resampled_seed(self.recipe.seed, draw))
         return plan_samples(tables, self.catalog, np.asarray(indices, np.int64))
 
-    def render(self, plan: Plan) -> Sample:
-        """Draws a planned sample: image, mask, inverse depth and visibility."""
+    def render(self, plan: Plan, variant: int = 0) -> Sample:
+        """Draws a planned sample: image, mask, inverse depth and visibility.
+
+        Variants of a plan are twins: equal labels, and other effects. Without effects they are all equal.
+        """
+        effects = None if self._effects is None else plan_effects(self._effects, plan, variant)
         return draw_sample(
             plan,
             self.recipe.size,
@@ -102,6 +107,8 @@ class Synthesizer:
             self._assets.cutout,
             binary_mask=self.recipe.mask == "binary",
             present_in_mask=self.recipe.present == "mask",
+            effects=effects,
+            other=self._assets.distractor,
         )
 
     def indices(self, limit: int | None = None) -> NDArray[np.int64]:
@@ -118,8 +125,12 @@ class Synthesizer:
         return plan_tables(self.recipe, self.catalog)
 
     @cached_property
+    def _effects(self) -> EffectTables | None:
+        return effect_tables(self.recipe, self.catalog) if self.recipe.effects.on else None
+
+    @cached_property
     def _assets(self) -> AssetCache:
         return AssetCache(self.recipe, self.catalog, room_bytes=self._cache_bytes)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_tables", "_assets")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_tables", "_effects", "_assets")}

@@ -42,8 +42,8 @@ FOUND_FOR: dict[str, set[str]] = {
     "optimizer": {"model", "pretrained"},
     "lr": {*_SAMPLES, "model", "pretrained", "encoder", "optimizer", "batch_size", "size", "mask_loss", "depth_loss"},
     "micro_batch": {"batch_size"},
-    "steps": {*_SAMPLES, *BUDGET, "batch_size", "model", "size"},
-    "epoch_steps": {*_SAMPLES, *BUDGET, "batch_size"},
+    "steps": {*_SAMPLES, *BUDGET, "batch_size", "model", "size", "twins"},
+    "epoch_steps": {*_SAMPLES, *BUDGET, "batch_size", "twins"},
     "ema_decay": BUDGET,
     "precision": set(),
 }
@@ -122,6 +122,9 @@ class TrainConfig(BaseModel):
     """Photos without labels, and their share of every batch."""
     resample_placements: bool = True
     """With a recipe: every epoch draws new placements of the same pairs."""
+    twins: bool = False
+    """With a recipe that has effects: each sample fills two consecutive places of a batch, with equal labels, the same
+    augmentation and different effects."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Largest number of training samples, spread evenly over the training split."""
     val_limit: Annotated[int, Field(ge=1)] = 256

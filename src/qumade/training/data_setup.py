@@ -131,10 +131,15 @@ def open_setup(
     wishes = config.found | left_open(config)
     main = open_dataset(config.data, resample_placements=config.resample_placements)
     positions = _stratified(_training_positions(main), config.limit)
-    ingredients = [Ingredient(main, positions, 1 - config.other_shares)]
+    if config.twins and not _has_effects(main):
+        raise ConfigError(
+            f"Invalid twins: got true for {main.name}; must be false unless data is a recipe with effects"
+        )
+    ingredients = [Ingredient(main, positions, 1 - config.other_shares, twins=config.twins)]
     for further in config.extra_datasets:
         dataset = open_dataset(further.data, resample_placements=config.resample_placements)
-        ingredients.append(Ingredient(dataset, _training_positions(dataset), further.share, further.parts))
+        twins = config.twins and _has_effects(dataset)
+        ingredients.append(Ingredient(dataset, _training_positions(dataset), further.share, further.parts, twins))
     if config.size is None:
         height, width = main.read(int(positions[0])).image.shape[:2]
         config = config.model_copy(update={"size": _training_size(width, height, AREA[config.model])})
@@ -268,6 +273,10 @@ def _training_positions(dataset: SampleDataset) -> NDArray[np.int64]:
     if not len(positions):
         raise RunError(f"Invalid dataset: got no training sample in {dataset.name}; must have split train, or none")
     return positions
+
+
+def _has_effects(dataset: SampleDataset) -> bool:
+    return isinstance(dataset, SyntheticDataset) and dataset.recipe.effects.on
 
 
 def _stratified(positions: NDArray[np.int64], limit: int | None) -> NDArray[np.int64]:

@@ -1,9 +1,10 @@
 """Does training on composites hold up on real photos? The same small network on composites, on CamVid, and on both.
 
-    python benchmarks/transfer.py [--arms abcdef] [--seeds 3] [--steps 1000] [--size 256x192] [--out out/transfer]
+    python benchmarks/transfer.py [--arms abcdefsxun] [--seeds 3] [--steps 1000] [--size 256x192] [--out out/transfer]
     python benchmarks/transfer.py ... --report docs/transfer.md
 
-Every arm (see ARMS) trains `tiny` with the same size, batches and number of steps. It is evaluated by car IoU on CamVid
+Every arm (see ARMS) trains `tiny` with the same pretrained encoder (which --pretrained none leaves out), size, batches
+and number of steps. It is evaluated by car IoU on CamVid
 val at the photos' own 480x360, without unlabelled pixels: the averaged weights after the last step, and after every
 --every steps for the curve. Depth is evaluated on three KITTI frames, mask and depth on the bundled scenes. --cores
 training runs are active at once, each on one core: a network as small as this one gains little from a second.
@@ -41,24 +42,43 @@ REAL_SHARE = 0.5  # share of every batch in arms with real frames
 THRESHOLD = 0.5
 SHOWN = 24  # images on a sheet
 SCORES = "scores.json"
+STREET: dict[str, Any] = {
+    "placement": "perspective",
+    "objects": (1, 6),
+    "scale": (0.03, 0.7),
+    "min_visible": 0.35,
+    "crop": (0.5, 1.0),
+    "contact_sampling": "distance",
+}
+"""Scenes laid out like a street: several cars, many of them small and far, cut off by the frame or behind others."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """The training data of an arm: `data`, and `real` mixed with it, both relative to --out."""
+    """The training data of an arm: `data`, `real` mixed with it, and `unlabelled` photos, all relative to --out. `of`
+    is the arm whose runs this one adapts to the unlabelled photos instead of training."""
 
     title: str
     data: str
     real: str | None = None
+    unlabelled: str | None = None
+    of: str | None = None
 
 
+UNLABELLED = "data/camvid_train/images"
 ARMS = {
     "a": Arm("composites, random placement", "recipes/random.yaml"),
     "b": Arm("composites, perspective placement", "recipes/perspective.yaml"),
     "c": Arm("CamVid train", "data/camvid_train"),
-    "d": Arm("composites of b + 10 % of CamVid train", "recipes/perspective.yaml", "data/camvid_tenth"),
+    "d": Arm("composites of s + 10 % of CamVid train", "recipes/street.yaml", "data/camvid_tenth"),
     "e": Arm("composites made of 10 % of CamVid train + that 10 %", "recipes/camvid.yaml", "data/camvid_tenth"),
-    "f": Arm("composites of b + CamVid train", "recipes/perspective.yaml", "data/camvid_train"),
+    "f": Arm("composites of s + CamVid train", "recipes/street.yaml", "data/camvid_train"),
+    "s": Arm("composites, perspective, laid out like a street", "recipes/street.yaml"),
+    "x": Arm("as s, with all effects", "recipes/effects.yaml"),
+    "u": Arm("as s + CamVid train without its labels", "recipes/street.yaml", unlabelled="data/camvid_train/images"),
+    "n": Arm(
+        "s adapted to CamVid train without labels", "recipes/street.yaml", unlabelled="data/camvid_train/images", of="s"
+    ),
     # Controls: (d) without composites, and (a) without labelling the photos' own cars as background.
     "g": Arm("10 % of CamVid train alone", "data/camvid_tenth"),
     "h": Arm("as a, cars that photos show already ignored", "recipes/random_ignoring.yaml"),
@@ -67,7 +87,8 @@ ARMS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", default="abcdef", help="any of abcdefgh; g and h are controls (abcdef)")
+    parser.add_argument("--arms", default="abcdefsxun", help="any of abcdefsxungh; g and h are controls (abcdefsxun)")
+    parser.add_argument("--pretrained", choices=("required", "none"), default="required")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument(
@@ -110,27 +131,17 @@ def sides(text: str) -> tuple[int, int]:
 
 def run_all(options: argparse.Namespace) -> None:
     """Make missing data, run missing training and evaluation, and write the results."""
-    from qumade.errors import QumadeError
     from qumade.io.files import write_bytes
     from transfer_page import draw_curves, tables, write_page
 
     out: Path = options.out.absolute()
     sources = prepare(options.pictures.absolute(), out, options.size)
-    plan = [(arm, seed) for seed in range(options.seeds) for arm in options.arms]  # every arm gets a first result early
-    begun = time.monotonic()
-    with ThreadPoolExecutor(options.cores) as pool:
-        command = [sys.executable, *sys.argv, "--run"]
-        running = {
-            pool.submit(subprocess.run, [*command, f"{arm}-{seed}"], env=one_thread()): arm for arm, seed in plan
-        }
-        try:
-            for done, training in enumerate(as_completed(running), 1):
-                if training.result().returncode:
-                    raise QumadeError(f"A training of arm {running[training]} failed; what it said stands above")
-                left_min = round((time.monotonic() - begun) / done * (len(plan) - done) / 60)
-                print(f"{done} of {len(plan)} trainings, {left_min // 60} h {left_min % 60:02d} min left", flush=True)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    # Every arm gets a first result early. Runs are adapted when they are there.
+    plan = [(arm, seed) for seed in range(options.seeds) for arm in options.arms if ARMS[arm].of is None]
+    run_plan(plan, options)
+    run_plan(
+        [(arm, seed) for seed in range(options.seeds) for arm in options.arms if ARMS[arm].of is not None], options
+    )
     scores = {
         arm: [json.loads((out / "runs" / f"{arm}-{seed}" / SCORES).read_text()) for seed in range(options.seeds)]
         for arm in options.arms
@@ -141,6 +152,7 @@ def run_all(options: argparse.Namespace) -> None:
             "model": "tiny", "size": options.size, "batch_size": BATCH, "steps": options.steps,
             "every": every_of(options),
             "seeds": options.seeds, "cores": options.cores, "real_share": REAL_SHARE,
+            "pretrained": options.pretrained,
         },
         "sources": sources,
         "arms": {arm: {"title": ARMS[arm].title, "runs": runs} for arm, runs in scores.items()},
@@ -155,12 +167,33 @@ def run_all(options: argparse.Namespace) -> None:
         print(options.report.absolute())
 
 
+def run_plan(plan: Sequence[tuple[str, int]], options: argparse.Namespace) -> None:
+    """Train and evaluate these arms from these seeds, a process each."""
+    from qumade.errors import QumadeError
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor(options.cores) as pool:
+        command = [sys.executable, *sys.argv, "--run"]
+        running = {
+            pool.submit(subprocess.run, [*command, f"{arm}-{seed}"], env=one_thread()): arm for arm, seed in plan
+        }
+        try:
+            for done, training in enumerate(as_completed(running), 1):
+                if training.result().returncode:
+                    raise QumadeError(f"A training of arm {running[training]} failed; what it said stands above")
+                left_min = round((time.monotonic() - begun) / done * (len(plan) - done) / 60)
+                print(f"{done} of {len(plan)} trainings, {left_min // 60} h {left_min % 60:02d} min left", flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
     """Write the datasets and recipes of all arms below `out`, unless they exist; return their contents."""
     from qumade.assets.bundled import bundled_folder
     from qumade.convert.cutout_folders import write_cutouts
     from qumade.convert.importers import read_dataset
     from qumade.convert.importers.writer import write_import
+    from qumade.effects import Effects
     from qumade.recipe import Recipe, save_recipe
 
     camvid = read_dataset("camvid", pictures / "camvid")
@@ -201,6 +234,9 @@ def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
     save_recipe(Recipe(**common), recipes / "random.yaml")
     save_recipe(Recipe(**labelled), recipes / "random_ignoring.yaml")
     save_recipe(Recipe(**labelled, placement="perspective"), recipes / "perspective.yaml")
+    street = labelled | STREET
+    save_recipe(Recipe(**street), recipes / "street.yaml")
+    save_recipe(Recipe(**street, effects=Effects.all()), recipes / "effects.yaml")
     save_recipe(Recipe(**labelled | own, placement="perspective"), recipes / "camvid.yaml")
     return counts | {
         "kitti": len(kitti.records),
@@ -252,16 +288,19 @@ def car_iou(predict: Callable[[list[NDArray[np.uint8]]], Sequence[Any]], exam: S
     return {"iou": float(iou), "pooled_iou": float(common.sum() / union.sum())}
 
 
-def arm_config(arm: str, seed: int, out: Path, size: tuple[int, int], steps: int, every: int) -> "TrainConfig":
+def arm_config(
+    arm: str, seed: int, out: Path, size: tuple[int, int], steps: int, every: int, pretrained: Any
+) -> "TrainConfig":
     """Return the settings of an arm's training; only the data and the seed differ between arms."""
-    from qumade.training.config import ExtraDataset, TrainConfig
+    from qumade.training.config import ExtraDataset, TrainConfig, UnlabelledPhotos
 
     source = ARMS[arm]
+    unlabelled = None if source.unlabelled is None else UnlabelledPhotos(photos=out / source.unlabelled)
     extra_datasets = () if source.real is None else (ExtraDataset(data=out / source.real, share=REAL_SHARE),)
     return TrainConfig(
         data=out / source.data, extra_datasets=extra_datasets, model="tiny", size=size, batch_size=BATCH,
         steps=steps, epoch_steps=every,
-        depth_loss="silog", seed=seed,
+        depth_loss="silog", seed=seed, pretrained=pretrained, unlabelled=unlabelled,
     )  # fmt: skip
 
 
@@ -275,8 +314,13 @@ def run_one(options: argparse.Namespace) -> None:
     out: Path = options.out.absolute()
     arm, seed = options.run.split("-")
     run = out / "runs" / options.run
-    config = arm_config(arm, int(seed), out, options.size, options.steps, every_of(options))
-    train_one(config, run, read_exam(out / "data" / "camvid_val"))
+    exam = read_exam(out / "data" / "camvid_val")
+    source = ARMS[arm].of
+    if source is None:
+        settings = int(seed), out, options.size, options.steps, every_of(options), options.pretrained
+        train_one(arm_config(arm, *settings), run, exam)
+    else:
+        adapt_one(out / "runs" / f"{source}-{seed}", out / str(ARMS[arm].unlabelled), run, exam)
     judge_once(arm, int(seed), run, out)
 
 
@@ -307,6 +351,23 @@ def train_one(config: "TrainConfig", run: Path, exam: Sequence[Picture]) -> None
         print(f"{root.name}   step {row['step']}/{config.steps}   {scores}", flush=True)
 
     train(config, run, threads=1, progress=False, after_epoch=evaluate_epoch)
+
+
+def adapt_one(trained: Path, photos: Path, run: Path, exam: Sequence[Picture]) -> None:
+    """Adapt a run to photos, unless it was done. RUN/camvid.json holds its one score."""
+    from qumade.io.files import write_bytes
+    from qumade.prediction.predictor import torch_predictor
+    from qumade.training.adapt import adapt
+    from qumade.training.run_folder import load_network
+
+    if (run / "camvid.json").is_file():
+        return
+    shutil.rmtree(run, ignore_errors=True)
+    adapt(trained, photos, run)
+    shutil.copyfile(trained / "results.csv", run / "results.csv")
+    last = read_curve(trained)[-1]
+    point = {"step": last["step"], "loss": last["loss"], **car_iou(torch_predictor(load_network(run, "last")), exam)}
+    write_bytes(run / "camvid.json", (json.dumps([point]) + "\n").encode())
 
 
 def read_curve(run: Path) -> list[dict[str, Any]]:
@@ -359,6 +420,10 @@ def evaluate_run(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
         # The same for all arms, because two of the three kinds of labels give depth only up to scale and shift.
         alignment: Alignment | None = "scale and shift" if dataset.has_depth else None
         config = predict.config
+        labels = {"mask": dataset.has_masks, "depth": dataset.has_depth}
+        if not any(labels[task] for task in config.trained_tasks):
+            scores[name], scores["baselines"][name] = {}, {}
+            continue
         evaluation = evaluate(
             predict, dataset, predicted_kind=config.depth_kind, trained_tasks=config.trained_tasks, alignment=alignment
         )

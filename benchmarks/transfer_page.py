@@ -29,10 +29,10 @@ def draw_curves(results: Results, path: Path) -> None:
         "loss": "training loss",
     }
     for axes, (key, title) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        for arm, entry in results["arms"].items():
+        for number, (arm, entry) in enumerate(results["arms"].items()):
             steps = [point["step"] for point in entry["runs"][0]["curve"]]
             values = np.array([[point[key] for point in run["curve"]] for run in entry["runs"]])
-            colour = COLOURS[ord(arm) - ord("a")]
+            colour = COLOURS[number % len(COLOURS)]
             axes.plot(steps, values.mean(0), color=colour, label=f"({arm}) {entry['title']}", marker=".", markersize=4)
             axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
         axes.set_title(title)

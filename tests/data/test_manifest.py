@@ -53,7 +53,7 @@ def test_plans_survive_a_file_with_several_row_groups_and_any_selection(world, t
     equal(some, type(plans)(plans.samples[[4, 1]], plans.objects[[4, 1]], plans.seed))
     equal(
         plans_from_manifest(Synthesizer(recipe, catalog), read.slice(1, 3)),
-        type(plans)(plans.samples[1:4], plans.objects[1:4]),
+        type(plans)(plans.samples[1:4], plans.objects[1:4], plans.seed),
     )
     assert len(plans_from_manifest(Synthesizer(recipe, catalog), read.slice(0, 0))) == 0
 

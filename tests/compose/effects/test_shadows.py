@@ -75,3 +75,19 @@ def test_a_shadow_only_darkens_and_all_channels_alike(strength, along, away, sig
     image = shaded(strength=strength, along=along, away=sign * away, tilt=tilt, softness=softness)
     assert (image <= 200).all() and (image == image[..., :1]).all()
     assert (image >= np.floor(200 * (1 - strength))).all()
+
+
+def test_the_ground_between_two_feet_is_dark():
+    """An arch on two feet of unequal depth: the dark ground ends at the line from the outer end of one to the other."""
+    rgba = np.zeros((80, 100, 4), np.uint8)
+    rgba[:40, :, 3] = rgba[:68, :20, 3] = rgba[:, 80:, 3] = 255
+    arch, image = build_pyramid(rgba, 100), np.full((140, 200, 3), 200, np.uint8)
+    cast_shadow(
+        image, np.zeros((140, 200), np.uint8), NOTHING, 0.0, arch.pixels, arch.levels, 50.0, 20.0, 100.0, 80.0,
+        140.0, 100.0, 0.5, 0.5, 0.0, -0.15, 0.05, 0.02,
+    )  # fmt: skip
+    for u in (75, 100, 125):
+        line_v = 88 + (u - 50.5) / 80 * 12
+        assert image[int(line_v) - 3, u, 0] == pytest.approx(200 * (1 - 0.5 * (1 - (100 - line_v) / 28)), abs=4)
+        assert image[int(line_v) + 6, u, 0] == 200 and image[int(line_v) - 3, u, 0] < 175
+    assert (image[:58] == 200).all()

@@ -108,10 +108,12 @@ def _page(results: Results, image: str) -> str:
     minutes = [round(run["minutes"]) for entry in arms.values() for run in entry["runs"]]
     took = " to ".join(str(number) for number in sorted({min(minutes), max(minutes)}))
     numbers = f"Numbers are means of {seeds} seeds, with their range." if seeds > 1 else "Numbers are of one seed."
+    pretrained = settings.get("pretrained", "none") == "required"
+    encoder = " with an encoder pretrained on ImageNet that stays as it is" if pretrained else ""
     blocks = [
         "# Composites against real photos",
-        f"""Does training on composites help on real photos? The same network, `{settings["model"]}`, was trained on
-        composites, on real photos and on both. It was evaluated on real photos that no training used: the
+        f"""Does training on composites help on real photos? The same network, `{settings["model"]}`{encoder}, was
+        trained on composites, on real photos and on both. It was evaluated on real photos that no training used: the
         {sources["camvid_val"]} frames of CamVid val. {numbers}""",
         f"    python benchmarks/transfer.py {command}",
         tables(results).strip(),
@@ -128,18 +130,27 @@ def _page(results: Results, image: str) -> str:
         "## Setup",
         f"""All trainings use {size}, batches of {settings["batch_size"]}, {settings["steps"]:,} steps, one CPU core,
         the depth loss `silog`, and otherwise the defaults of `qumade train`. A training took {took} minutes, including
-        an evaluation on val every {settings["every"]:,} steps. Where real frames are mixed in, they are
-        {settings["real_share"]:.0%} of every batch.""",
+        an evaluation on val every {settings["every"]:,} steps. Where real frames are mixed in, with labels or without,
+        they are {settings["real_share"]:.0%} of every batch.""",
     ]
     points = [
         f"""- Composites are rendered at {size} straight from recipes: every pair of background and cut-out in turn,
-        with new placements in each epoch, one object each, everything else as the recipe's defaults. All identities are
-        used for training, since composites are not used for evaluation here. Their depth is the flat-ground prior.""",
+        with new placements in each epoch. All identities are used for training, since composites are not used for
+        evaluation here. Their depth is the flat-ground prior. (a), (b) and (e) have one object in a sample, and
+        otherwise the recipe's defaults.""",
         f"""- (a) uses {sources["backgrounds"]} road photos and {sources["foregrounds"]} car cut-outs of the original
         notebooks, without label maps. Cars that the photos already show count as background.""",
         """- (b) uses predicted label maps. Cars that they show are ignored, and photos without ground are left out. The
         horizon comes from the label map where it can, otherwise from a value set by eye
         (`benchmarks/road_horizons.yaml`).""",
+        """- (s) is (b) with scenes laid out like a street: 1 to 6 cars, sizes from 0.03 to 0.7, a third of a car
+        visible at least, crops from half of the photo on, contacts uniform over the distance. (d), (f), (x) and (u) use
+        it too.""",
+        """- (x) has the effects of `--effects all`: distractors, shadows, kinds of edges, harmonising, haze and a
+        camera.""",
+        """- (u) has the frames of CamVid train without their labels beside the composites (`qumade train
+        --unlabelled`). (n) is (s) after `qumade adapt` with these frames: nothing was trained, and the strength was
+        found without labels.""",
         f"""- 10 % of CamVid train is {sources["camvid_tenth"]} of {sources["camvid_train"]} frames, spread evenly over
         the sequences.""",
         f"""- (e) uses the {sources["cutouts"]} cars that `qumade cutouts` takes from these frames, and their mirror

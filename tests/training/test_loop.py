@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from qumade.errors import QumadeError
 from qumade.training import loop
 from qumade.training.checkpoint import latest_checkpoint, read_checkpoint, read_tensors
-from qumade.training.config import TrainConfig, load_config, save_config
+from qumade.training.config import TrainConfig, UnlabelledPhotos, load_config, save_config
 from qumade.training.loop import train
 from qumade.training.report import Report
 from qumade.training.run_folder import RunFolder, load_network, read_results
@@ -200,11 +200,11 @@ def _raise(error):
 def test_a_stop_comes_between_two_steps_and_the_same_call_resumes(config, whole, tmp_path, monkeypatch, plain, number):
     step, taken = Trainer.step, []
 
-    def stopped(self, batch, lr):
+    def stopped(self, batch, lr, progress):
         taken.append(1)
         if len(taken) == 7:
             os.kill(os.getpid(), number)
-        return step(self, batch, lr)
+        return step(self, batch, lr, progress)
 
     monkeypatch.setattr(Trainer, "step", stopped)
     before = signal.getsignal(number)
@@ -220,12 +220,12 @@ def test_a_stop_comes_between_two_steps_and_the_same_call_resumes(config, whole,
 def test_a_non_finite_loss_names_the_last_good_checkpoint(config, whole, tmp_path, monkeypatch, plain):
     step, taken = Trainer.step, []
 
-    def broken(self, batch, lr):
+    def broken(self, batch, lr, progress):
         taken.append(1)
         if len(taken) == 6:
             with torch.no_grad():
                 next(self.network.parameters()).fill_(float("nan"))
-        return step(self, batch, lr)
+        return step(self, batch, lr, progress)
 
     good = tmp_path / "run" / "checkpoint" / "step_000000004.safetensors"
     with monkeypatch.context() as patch:
@@ -240,7 +240,7 @@ def test_a_non_finite_loss_names_the_last_good_checkpoint(config, whole, tmp_pat
 def test_non_finite_weights_are_never_saved(config, tmp_path, monkeypatch, plain):
     step, taken = Trainer.step, []
 
-    def broken(self, batch, lr):
+    def broken(self, batch, lr, progress):
         losses = step(self, batch, lr)
         taken.append(1)
         if len(taken) == 8:  # the last before a checkpoint
@@ -343,6 +343,29 @@ def test_a_run_from_pretrained_weights_resumes_without_them(config, tmp_path, mo
     noted = json.loads(RunFolder(tmp_path / "run").encoder.read_text())
     assert noted["encoder"] == pretrained_package and noted["pretrained"]["licence"] == "Apache-2.0"
     assert load_network(tmp_path / "run").config.encoder == pretrained_package
+
+
+@pytest.mark.slow
+def test_a_run_with_unlabelled_photos_resumes_to_the_same_bits(config, tmp_path, monkeypatch, plain):
+    """The kill comes between two rounds: the teacher is of neither the first step nor the last."""
+    photos = UnlabelledPhotos(photos=config.data / "images", share=0.5, confidence=0.51)
+    config = config.model_copy(update={"unlabelled": photos, "steps": 10, "epoch_steps": 5})
+    whole = train(config, tmp_path / "whole", **QUIET)
+    step, taken = Trainer.step, []
+
+    def stopped(self, batch, lr, progress):
+        taken.append(progress)
+        if len(taken) == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch, lr, progress)
+
+    monkeypatch.setattr(Trainer, "step", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", **QUIET)
+    assert same_state(train(config, tmp_path / "run", **QUIET), whole)
+    assert taken == [number / 10 for number in range(10)]
+    supervised = train(config.model_copy(update={"unlabelled": None}), tmp_path / "supervised", **QUIET)
+    assert not same_state(supervised, whole)
 
 
 @pytest.mark.parametrize(("device", "kept"), [("cpu", "cpu"), ("mps", "cpu")])

@@ -151,23 +151,24 @@ def _try(t, sample, things, which, policy, attempt):  # type: ignore[no-untyped-
 def _place_by(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
     """Place an object by a policy, in the sizes and rows of the layout. Returns False if it can be nowhere.
 
-    If the layout accepts no draw, the object gets the most wanted of them as a fallback.
+    If the layout accepts no draw, one of them is taken, with a probability in proportion to the share of such
+    placements that the layout accepts (D. B. Rubin, "The calculation of posterior distributions by data augmentation:
+    comment", 1987: sampling importance resampling).
     """
     thing = things[which]
-    best, best_share = -1, -1.0
+    chosen, total = -1, 0.0
     for attempt in range(t.retries):
         if not _try(t, sample, things, which, policy, attempt):
             continue
         share = accepted_share(t, thing)
-        if share >= 1.0 or uniforms(t.seed, _LAYOUT, sample.index, which, attempt)[0] < share:
+        accept, choose, _, _ = uniforms(t.seed, _LAYOUT, sample.index, which, attempt)
+        if share >= 1.0 or accept < share:
             return True
         thing.rejected_layout += 1
-        if share > best_share:
-            best, best_share = attempt, share
-    if best < 0:
-        return False
-    thing.fallback = True
-    return _try(t, sample, things, which, policy, best)
+        total += share
+        if chosen < 0 or choose * total < share:
+            chosen = attempt
+    return chosen >= 0 and _try(t, sample, things, which, policy, chosen)
 
 
 @compiled()

@@ -55,19 +55,17 @@ def test_the_alignment_follows_the_kinds_and_may_be_given(make_samples, oracle, 
     assert evaluate(oracle(samples), samples, predicted_kind=predicted_kind, alignment="none").alignment == "none"
 
 
-def test_the_trivial_baseline_is_background_at_the_mean_depth(make_samples, oracle):
+@pytest.mark.parametrize("predicted_kind", ["metric", None])
+def test_the_trivial_baseline_is_background_and_fitted_flat_ground(make_samples, oracle, predicted_kind):
     samples = make_samples(4, empty=1)
-    found = evaluate(oracle(samples), samples, predicted_kind="metric")
+    found = evaluate(oracle(samples), samples, predicted_kind=predicted_kind)
     assert found.baselines["mask_iou"].to_pylist() == [None, 0, 0, 0]
     assert found.baselines["mask_mae"].to_pylist()[1:] == [pytest.approx(80 / 1280)] * 3
-    mean = np.mean([triple.inverse_depth.mean(dtype=np.float64) for triple in samples.triples])
     truth = samples.triples[0].inverse_depth
-    wanted = depth_scores(np.full(truth.shape, mean), truth, "none", found.clamp)
-    assert found.baselines["depth_abs_rel"][0].as_py() == pytest.approx(wanted["abs_rel"])
-    aligned = evaluate(oracle(samples), samples)  # a constant is fitted to each picture
-    evaluated = truth[truth >= found.clamp.far]
-    wanted = depth_scores(np.full(truth.shape, evaluated.mean()), truth, "none", found.clamp)
-    assert aligned.baselines["depth_abs_rel"][0].as_py() == pytest.approx(wanted["abs_rel"])
+    height, width = truth.shape
+    rows = np.maximum(np.arange(height) + 0.5 - 0.45 * height, 0)  # the horizon is at 45 % of the height
+    wanted = depth_scores(np.repeat(rows[:, None], width, axis=1), truth, "scale and shift", found.clamp)
+    assert found.baselines["depth_abs_rel"][0].as_py() == pytest.approx(wanted["abs_rel"], rel=1e-5)
 
 
 def test_masks_alone_and_depth_alone(make_samples, oracle):

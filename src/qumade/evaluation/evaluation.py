@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from qumade.assets.ground import PRIOR_HORIZON
 from qumade.data.dataset import LabeledSample, SampleDataset
 from qumade.errors import DatasetError, RunError
 from qumade.evaluation.targets import Predict, Predicted, as_text, choose, predict_each
+from qumade.geometry import flat_ground_prior, inverse_depth_map
 from qumade.io.files import write_bytes
 from qumade.metrics.alignment import (
     Aligned,
@@ -50,8 +52,8 @@ class Evaluation:
     `scores` has one row per picture: `sample` (position in the dataset), `stem`, `split`, `object_share` (of the
     picture, true), `predicted_share`, `mask_pixels` and `depth_pixels` that were evaluated, `depth_scale` and
     `depth_shift` of the alignment, and SCORES, null where undefined. `baselines` has the SCORES of a trivial baseline
-    on the same pictures: all background, at the mean inverse depth. Outputs other than `trained_tasks` are neither
-    scored nor shown.
+    on the same pictures: all background, and flat ground, fitted to each picture by scale and shift. Outputs other than
+    `trained_tasks` are neither scored nor shown.
     """
 
     dataset: str
@@ -105,8 +107,6 @@ def evaluate(
         clamp = clamp or default_clamp(encoding)
     else:
         alignment = clamp = None
-    # Any constant is aligned with the ground truth; without alignment it has to be the mean.
-    mean = _mean_inverse_depth(dataset, positions) if alignment == "none" else 1.0
     stems, splits = dataset.stems, dataset.splits
     rows: list[dict[str, object]] = []
     baseline_rows: list[dict[str, float]] = []
@@ -125,8 +125,9 @@ def evaluate(
         }
         evaluated = _evaluated_pixels(truth, clamp) | ({} if masks else {"mask_pixels": 0})
         rows.append(identity | evaluated | scored)
-        background = np.zeros(sample.image.shape[:2])
-        baseline_rows.append(_score(background if masks else None, background + mean, truth, alignment, clamp))
+        ground = _flat_ground(*sample.image.shape[:2])
+        fitted: Alignment | None = None if alignment is None else "scale and shift"
+        baseline_rows.append(_score(np.zeros_like(ground) if masks else None, ground, truth, fitted, clamp))
         if observe is not None:
             observe(sample, predicted)
     return Evaluation(
@@ -205,11 +206,6 @@ def _table(rows: Sequence[dict[str, object]] | Sequence[dict[str, float]]) -> pa
     return pa.table(columns)
 
 
-def _mean_inverse_depth(dataset: SampleDataset, positions: NDArray[np.integer]) -> float:
-    """Return the mean, over the pictures that have known depth, of their mean inverse depth."""
-    found = []
-    for position in positions:
-        truth = ground_truth_of(dataset.read(int(position)), dataset.depth_encoding).inverse_depth
-        if truth is not None and not np.isnan(truth).all():
-            found.append(float(np.nanmean(truth)))
-    return math.fsum(found) / len(found) if found else 1.0
+def _flat_ground(height: int, width: int) -> NDArray[np.float32]:
+    """Return the prior that recipes use where nothing is known of a photo's depth, float32 [H, W]."""
+    return inverse_depth_map(flat_ground_prior(PRIOR_HORIZON * height, height), width, height)

@@ -23,7 +23,7 @@ from qumade.cli.model_flags import flag_of
 from qumade.data.augmentation import Augmentation
 from qumade.effects import Effects
 from qumade.recipe import Recipe
-from qumade.training.config import ExtraDataset, TrainConfig
+from qumade.training.config import ExtraDataset, TrainConfig, UnlabelledPhotos
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 # Groups of flags, each with the model of their fields, its page, and a field as an example.
@@ -166,6 +166,7 @@ def blocks() -> dict[tuple[str, str], str]:
         ("recipe.md", "effects"): field_table(Effects),
         ("train-config.md", "config"): field_table(TrainConfig),
         ("train-config.md", "extra_datasets"): field_table(ExtraDataset),
+        ("train-config.md", "unlabelled"): field_table(UnlabelledPhotos),
         ("train-config.md", "augmentation"): field_table(Augmentation),
         ("command-line.md", "commands"): commands(make_app()),
     }

@@ -80,7 +80,7 @@ def test_chunks_are_taken_on_demand_and_no_process_outlives_a_closed_iterator(
 def test_an_error_in_a_worker_is_raised_unchanged(works: Any, tmp_path: Path, workers: int) -> None:
     elsewhere = works.recipe.model_copy(update={"foregrounds": tmp_path / "gone"})
     running = local_processes(drawing(works, tmp_path, elsewhere), chunks_of(60, 10), workers=workers)
-    with pytest.raises(QumadeError, match=rf"^Invalid asset: cannot read {tmp_path}/gone/thing_0\.png"):
+    with pytest.raises(QumadeError, match=rf"^Invalid picture: got no file in {tmp_path}/gone/thing_0\.png"):
         list(running)
 
 

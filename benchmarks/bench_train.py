@@ -1,8 +1,10 @@
 """Measure training speed in samples per second: steps from a batch in memory to updated weights.
 
     python benchmarks/bench_train.py [--model tiny] [--sizes 96 128 224] [--batch-size 32] [--cores 2] [--seconds 10]
+    python benchmarks/bench_train.py --encoder tf_efficientnet_lite0 --frozen 5
 
 A step is that of `qumade train`: forward, mask and depth losses, backward, clipping, Muon, averaged weights.
+Weights are random: they do not change the speed.
 bench_loading.py measures the cost of reading. With --cores threads, a batch is computed in parallel micro-batches of
 16, which is the default, and as a whole; in fp32 and, if the processor supports it, in bf16. The cases alternate, and
 the median and the best of the rounds are printed, because other processes can only slow a run down.
@@ -18,6 +20,8 @@ from collections.abc import Callable
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", choices=("tiny", "small", "base"))
+    parser.add_argument("--encoder", help="by default the model's encoder without pretrained weights")
+    parser.add_argument("--frozen", type=int, default=0, help="levels of the encoder that are not trained (0)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[96, 128, 224], help="sides of square images")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--cores", type=int, default=2)
@@ -43,7 +47,7 @@ def measure(options: argparse.Namespace) -> None:
             {(1, MICRO_BATCH), (options.cores, options.batch_size), (options.cores, MICRO_BATCH)}
         )
     ]
-    steps = {case: stepping(options.model, *case, batch_size=options.batch_size) for case in cases}
+    steps = {case: stepping(*case, options=options) for case in cases}
     rates: dict[tuple[int, int, int, bool], list[float]] = {case: [] for case in cases}
     for number in range(options.rounds + 1):
         for case in cases:
@@ -60,14 +64,13 @@ def measure(options: argparse.Namespace) -> None:
         print(f"{text} {statistics.median(measured):7.1f} {max(measured):7.1f}")
 
 
-def stepping(model: str, size: int, threads: int, samples: int, bf16: bool, *, batch_size: int) -> Callable[[], object]:
+def stepping(size: int, threads: int, samples: int, bf16: bool, *, options: argparse.Namespace) -> Callable[[], object]:
     """Return a function that takes one step on a batch of random images."""
     import torch
 
     from qumade.data.loader import Batch
     from qumade.models.config import NetworkConfig
     from qumade.models.network import build_network
-    from qumade.training.data_setup import OPTIMIZER
     from qumade.training.ema import ema_copy, update_ema
     from qumade.training.gradient import MicroBatches
     from qumade.training.losses import Objective
@@ -75,14 +78,18 @@ def stepping(model: str, size: int, threads: int, samples: int, bf16: bool, *, b
     from qumade.training.trainer import Trainer
 
     torch.manual_seed(0)
-    network = build_network(NetworkConfig(model=model)).to(memory_format=torch.channels_last).train()
+    given = {} if options.encoder is None else {"encoder": options.encoder}
+    network = build_network(NetworkConfig(model=options.model, **given)).to(memory_format=torch.channels_last)
+    network.freeze(options.frozen)
+    network.train()
     objective = Objective()
     average = ema_copy(network)
-    optimizer = new_optimizer(OPTIMIZER[model], network, objective, weight_decay=0.01)
+    optimizer = new_optimizer("muon" if options.model == "tiny" else "adamw", network, objective, weight_decay=0.01)
     gradient = MicroBatches(network, objective, samples=samples, threads=threads, bf16=bf16)
     trainer = Trainer(network, average, objective, optimizer, gradient)
-    square = (torch.rand(batch_size, 1, size, size) > 0.9).float()
-    batch = Batch(torch.rand(batch_size, 3, size, size), square, 0.05 + 0.9 * torch.rand(batch_size, 1, size, size))
+    shape = options.batch_size, 1, size, size
+    square = (torch.rand(shape) > 0.9).float()
+    batch = Batch(torch.rand(options.batch_size, 3, size, size), square, 0.05 + 0.9 * torch.rand(shape))
 
     def step() -> None:
         trainer.step(batch, 1e-3)

@@ -42,7 +42,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = NetworkConfig(size=(64, 64), depth_kind="metric", inverse_depth_limits=(0.0, 0.5))
     folder = tmp_path_factory.mktemp("networks") / "run"
-    write_weights(RunFolder(folder), "best", build_network(config), config, {"step": 1})
+    network = build_network(config)
+    for which in ("best", "last"):
+        write_weights(RunFolder(folder), which, network, config, {"step": 1})
     return folder
 
 
@@ -53,6 +55,19 @@ def test_a_run_predicts_a_folder(call: Run, trained: Path, asset_folders: Path, 
     assert len(list((tmp_path / "out").glob("photo_*.png"))) == 15
     with Image.open(tmp_path / "out" / "photo_1_depth.png") as depth:
         assert depth.size == (80, 50) and depth.mode == "I;16"
+
+
+def test_a_run_is_adapted_to_a_folder_of_photos(call: Run, trained: Path, asset_folders: Path, tmp_path: Path) -> None:
+    photos = asset_folders / "backgrounds"
+    code, out, _ = call("adapt", trained, photos, "--out", tmp_path / "moved", "--alpha", "0.5", "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert result["run"] == str(tmp_path / "moved") and result["photos"] == 3 and result["alpha"] == 0.5
+    code, out, _ = call("adapt", trained, photos, "--out", tmp_path / "found")
+    assert code == 0 and "alpha  agreement" in out and "from 3 photos" in out and str(tmp_path / "found") in out
+    code, _, err = call("adapt", trained, photos, "--out", photos)
+    assert code == 1 and f"got {photos}, which is not empty" in err
+    assert call("predict", tmp_path / "moved", photos, "--out", tmp_path / "out")[0] == 0
 
 
 def test_a_damaged_image_is_skipped_and_exits_with_1(

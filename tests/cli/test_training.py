@@ -151,3 +151,19 @@ def test_settings_written_by_hand_stay(run, recipe, tmp_path):
     assert code == 0 and "determined again" not in err
     config = load_config(tmp_path / "run" / "config.yaml")
     assert (config.lr, config.optimizer, config.micro_batch, config.size) == (0.003, "adamw", 2, (64, 64))
+
+
+@pytest.mark.parametrize(("suffix", "share"), [("", 0.5), (":0.25", 0.25)])
+def test_unlabelled_photos_and_their_share_become_the_config(run, recipe, tmp_path, suffix, share):
+    photos = recipe.parent / "backgrounds"
+    code, _, _ = run("train", recipe, "--out", tmp_path / "run", *TINY, "--unlabelled", f"{photos}{suffix}")
+    assert code == 0
+    unlabelled = load_config(tmp_path / "run" / "config.yaml").unlabelled
+    assert unlabelled is not None and unlabelled.photos == photos and unlabelled.share == share
+
+
+@pytest.mark.parametrize("share", ["much", "1.5", "0"])
+def test_a_share_of_unlabelled_photos_that_cannot_be_is_refused(run, recipe, tmp_path, share):
+    photos = recipe.parent / "backgrounds"
+    code, _, err = run("train", recipe, "--out", tmp_path / "run", *TINY, f"--unlabelled={photos}:{share}")
+    assert code == 1 and f"Invalid --unlabelled: got '{share}'" in err and not (tmp_path / "run").exists()

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, QumadeError
 from qumade.io.files import (
     is_temporary,
     new_file,
+    new_folder,
     only_one,
     open_regular,
     read_bytes,
@@ -142,3 +143,34 @@ def test_a_folder_made_in_vain_is_removed(tmp_path: Path) -> None:
 def test_what_fails_inside_keeps_its_own_message(tmp_path: Path) -> None:
     with pytest.raises(BlockingIOError, match="a pipe is full"), only_one(tmp_path, "training"):
         raise BlockingIOError("a pipe is full")
+
+
+def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    out = tmp_path / "sub" / "out"
+    left_over = out.parent / ".out.partial"
+    left_over.mkdir(parents=True)
+    (left_over / "half").write_bytes(b"of a killed process")
+    with new_folder(out) as part:
+        (part / "a").write_bytes(b"1")
+        assert not out.exists()
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["sub", "sub/out", "sub/out/a"]
+
+
+def test_a_folder_that_failed_leaves_nothing_and_an_empty_one_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(KeyboardInterrupt), new_folder(out) as part:
+        (part / "a").write_bytes(b"1")
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] and not any(out.iterdir())
+
+
+@pytest.mark.parametrize("name", ["file", "full"])
+def test_a_folder_replaces_nothing(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_bytes(b"kept")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "kept").write_bytes(b"kept")
+    refused = pytest.raises(ConfigError, match=f"got {tmp_path / name}, which is not empty")
+    with refused, new_folder(tmp_path / name, ConfigError):
+        pass
+    assert {path.name for path in tmp_path.rglob("*")} == {"file", "full", "kept"}

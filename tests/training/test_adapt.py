@@ -142,7 +142,7 @@ def test_what_cannot_be_adapted_is_refused(run, photos, tmp_path):
     for alpha in (-0.1, 1.5):
         with pytest.raises(QumadeError, match=f"Invalid alpha: got {alpha:g}; must be at least 0 and at most 1"):
             adapt(run, photos, tmp_path / "out", alpha=alpha)
-    with pytest.raises(QumadeError, match=r"Invalid --out: got .*photos; must be a new or empty folder"):
+    with pytest.raises(QumadeError, match=r"got .*photos, which is not empty; must be a new or empty folder"):
         adapt(run, photos, photos)
     (tmp_path / "empty").mkdir()
     with pytest.raises(QumadeError, match=r"Invalid photos: got no usable photo in .*empty"):

@@ -65,21 +65,6 @@ def test_pretrained_weights_are_used_where_they_are_found(data, pretrained_packa
     assert open_setup(TrainConfig(data=data, pretrained="none")).config.encoder == "slim_resnet18d"
 
 
-def test_the_encoder_is_random_where_no_weights_are_found(data):
-    setup = open_setup(TrainConfig(data=data))
-    assert (setup.config.encoder, setup.config.pretrained, setup.encoder_weights) == ("slim_resnet18d", "none", None)
-    assert any("slim_resnet18d, from random weights: found no weights of tf_eff" in note for note in setup.notes)
-    assert open_setup(TrainConfig(data=data, encoder="resnet10t")).config.encoder == "resnet10t"
-    for fields, message in (
-        ({"pretrained": "required"}, "got no weights of tf_efficientnet_lite0"),
-        ({"pretrained": "required", "encoder": "slim_resnet18d"}, "must be auto or none"),
-        ({"encoder": "resnet_of_mine"}, "Invalid encoder: got 'resnet_of_mine'"),
-        ({"encoder_weights": data / "gone.pth"}, "Invalid encoder_weights: got .*gone.pth"),
-    ):
-        with pytest.raises(QumadeError, match=message):
-            open_setup(TrainConfig(data=data, **fields))
-
-
 @pytest.mark.parametrize(
     "text", ["{", "[]", '{"images": {"mean": [1, 2], "std": [1, 1, 1]}}', '{"images": {"mean": 3}}']
 )
@@ -213,7 +198,8 @@ def test_budgets_become_steps(data, fields, steps, epoch_steps):
 @pytest.mark.parametrize("model", ["small", "base"])
 def test_a_rate_that_was_never_measured_must_be_given(data, model):
     config = TrainConfig(data=data, model=model, optimizer="muon")
-    with pytest.raises(QumadeError, match=f"lr: got none for {model} with muon; must be a number, or find"):
+    message = f"lr: got none for {model} with muon and encoder_frozen 0; must be a number, or find"
+    with pytest.raises(QumadeError, match=message):
         open_setup(config)
     assert open_setup(config.model_copy(update={"lr": "find"})).config.lr == "find"
 

@@ -1,10 +1,10 @@
 """Turns labelled photos into the two folders that a recipe needs: cut-outs, and backgrounds without the object."""
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from qumade.convert.importers.writer import read_image
 from qumade.data.folder import FolderDataset
 from qumade.errors import ConfigError, DatasetError
 from qumade.io.encode import png_bytes
-from qumade.io.files import write_bytes
+from qumade.io.files import new_folder, write_bytes
 from qumade.io.pictures import printable
 
 __all__ = ["CutoutSummary", "records_of_dataset", "write_cutouts"]
@@ -99,22 +99,19 @@ def write_cutouts(
     folders = [folder.absolute() for folder in (out, backgrounds) if folder is not None]
     if len(set(folders)) < len(folders):
         raise ConfigError(f"Invalid --backgrounds: got {printable(folders[0])}; must differ from --out")
-    partials = [_begin(folder) for folder in folders]
-    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
-    try:
+    with ExitStack() as stack:
+        partials = [stack.enter_context(new_folder(folder, DatasetError)) for folder in folders]
+        pool = stack.enter_context(ThreadPoolExecutor(workers or os.cpu_count() or 1))
+        stack.callback(pool.shutdown, cancel_futures=True)
         work = partial(_write_frame, partials=partials, rules=rules, max_share=max_share)
         results = list(tqdm(pool.map(work, chosen), "cutouts", len(chosen), unit=" photos", disable=not progress))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    rejected = sum((result.rejected for result in results), Counter[str]())
-    kept = sum(result.kept for result in results)
-    if kept == 0:
-        counts = ", ".join(f"{rejected[reason]} {reason}" for reason in REASONS)
-        raise DatasetError(f"Invalid photos: got no usable object in {len(chosen)} ({counts}); must have at least one")
-    for part, folder in zip(partials, folders, strict=True):
-        if folder.is_dir():
-            folder.rmdir()
-        part.rename(folder)
+        rejected = sum((result.rejected for result in results), Counter[str]())
+        kept = sum(result.kept for result in results)
+        if kept == 0:
+            counts = ", ".join(f"{rejected[reason]} {reason}" for reason in REASONS)
+            raise DatasetError(
+                f"Invalid photos: got no usable object in {len(chosen)} ({counts}); must have at least one"
+            )
     return CutoutSummary(
         foregrounds=str(folders[0]),
         frames=len(chosen),
@@ -142,16 +139,6 @@ def _chosen(
             raise ConfigError(f"Invalid stems: got {sorted(missing)[0]!r}; must be stems of the dataset")
     found = [record for record in records if record.split in splits and (stems is None or record.stem in stems)]
     return found, tuple(sorted(splits))
-
-
-def _begin(folder: Path) -> Path:
-    """Create an empty folder next to a new or empty one, which it replaces when complete."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DatasetError(f"Invalid output: got {printable(folder)}, which is not empty; must be new or empty")
-    part = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    return part
 
 
 def _write_frame(record: Record, *, partials: list[Path], rules: Rules, max_share: float) -> _Frame:

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from qumade.errors import QumadeError
 __all__ = [
     "is_temporary",
     "new_file",
+    "new_folder",
     "only_one",
     "open_regular",
     "read_bytes",
@@ -63,6 +65,29 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Write a whole file and replace an older one. Arguments and errors: see `new_file`."""
     with new_file(path, durable=durable) as file:
         file.write(data)
+
+
+@contextmanager
+def new_folder(path: Path, error_class: type[QumadeError] = QumadeError) -> Iterator[Path]:
+    """Yield an empty folder that becomes the folder `path` at the end of the block, and is removed if the block fails.
+
+    One that a killed process left is removed first. Raises `error_class` where `path` exists and is not an empty
+    folder.
+    """
+    path = path.absolute()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise error_class(f"Invalid output: got {path}, which is not empty; must be a new or empty folder")
+    part = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        if path.is_dir():
+            path.rmdir()
+        part.rename(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
 
 
 @contextmanager

@@ -48,7 +48,11 @@ class EncoderWeights(NamedTuple):
 
 
 class MissingWeights(RunError):
-    """No source has pretrained weights of an encoder."""
+    """No source has pretrained weights of an encoder; `reason` says where they were looked for."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Invalid pretrained: got {reason}")
+        self.reason = reason
 
 
 class _Package(NamedTuple):
@@ -80,7 +84,8 @@ def require_encoder(name: str) -> None:
         raise ConfigError(
             f"Invalid encoder: got {name!r}; must be {SLIM_ENCODER}, or a model that timm lists with features{hint}"
         )
-    new_encoder(name)
+    with torch.device("meta"):
+        new_encoder(name)
 
 
 def new_encoder(name: str, weights: EncoderWeights | None = None) -> nn.Module:
@@ -100,8 +105,10 @@ def new_encoder(name: str, weights: EncoderWeights | None = None) -> nn.Module:
                 f"Invalid encoder weights: got {len(unlike)} of {len(wanted)} tensors missing or of another shape "
                 f"(first: {unlike[0]}) in {weights.source}; must be timm's {name}"
             )
-        logging.getLogger("timm.models._builder").setLevel(logging.ERROR)  # it warns of layers that no level needs
         options = options | {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": dict(weights.tensors)}}
+    log = logging.getLogger("timm.models._builder")
+    heard = log.level
+    log.setLevel(logging.ERROR)  # it warns of layers that no level needs
     try:
         encoder = timm.create_model(timm_name, features_only=True, **options)
         levels: Any = encoder.feature_info
@@ -109,6 +116,8 @@ def new_encoder(name: str, weights: EncoderWeights | None = None) -> nn.Module:
     except (RuntimeError, AttributeError, TypeError, AssertionError, ValueError) as error:
         raise ConfigError(f"Invalid encoder: got {name}, which timm gives no features of ({error}); must be a "
                           "convolutional network such as tf_efficientnet_lite0") from error  # fmt: skip
+    finally:
+        log.setLevel(heard)
     if sorted(set(reductions)) != reductions or len(reductions) < 2 or STRIDE % reductions[-1]:
         raise ConfigError(
             f"Invalid encoder: got {name}, whose levels are reduced {reductions} times; must be levels that grow "
@@ -156,7 +165,7 @@ def find_weights(name: str, given: Path | None = None) -> EncoderWeights:
             return source(name)
         except _NotThere as reason:
             tried.append(str(reason))
-    raise MissingWeights(f"Invalid pretrained: got no weights of {name}: {'; '.join(tried)}")
+    raise MissingWeights(f"no weights of {name}: {'; '.join(tried)}")
 
 
 class _NotThere(Exception):
@@ -258,7 +267,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str]:
 
 def _renamed(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """Return tensors under timm's names. They are in timm's order: the package names them in its own way."""
-    return dict(zip(timm.create_model(name).state_dict(), tensors.values(), strict=True))
+    with torch.device("meta"):
+        names = timm.create_model(name).state_dict()
+    return dict(zip(names, tensors.values(), strict=True))
 
 
 def _timm_tensors(name: str) -> dict[str, Tensor]:

@@ -9,8 +9,9 @@ import copy
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,12 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from qumade.assets.scan import scan_backgrounds
 from qumade.data.loader import Batch
 from qumade.errors import ConfigError, RunError
 from qumade.io.decode import read_rgb
-from qumade.io.files import write_bytes
-from qumade.io.pictures import printable
+from qumade.io.files import new_folder, write_bytes
+from qumade.io.pictures import UnusablePicture, list_pictures, printable
 from qumade.models.network import MaskDepthNetwork
 from qumade.models.resizing import shrunk, working_size
 from qumade.plan.indices import stratified_indices
@@ -33,11 +33,14 @@ from qumade.viz.sheets import save_sheet
 
 __all__ = ["ALPHAS", "Adapted", "adapt", "agreement", "chosen_alpha", "moved_towards", "statistics_of"]
 
+Item = TypeVar("Item")
+
 ALPHAS = tuple(step / 10 for step in range(11))
 GAIN = 0.5
 """The share of the largest gain in agreement that is enough. Agreement keeps growing for a while after scores have
 begun to fall, since a network that sees objects everywhere agrees with itself as well."""
-MOST_PHOTOS = 1024, 64  # spread evenly: for the statistics, and for the agreement, which is measured for every alpha
+MOST_PHOTOS = 1024  # spread evenly over the folder
+FEW_PHOTOS = 64  # for the agreement, which is measured for every alpha
 BATCH = 16
 SHOWN = 6
 
@@ -65,28 +68,32 @@ def adapt(run: Path | str, photos: Path, out: Path | str, *, alpha: float | None
     """
     if alpha is not None and not 0 <= alpha <= 1:
         raise ConfigError(f"Invalid alpha: got {alpha:g}; must be at least 0 and at most 1")
-    source, target = RunFolder(run), RunFolder(out)
-    if target.root.exists() and (not target.root.is_dir() or any(target.root.iterdir())):
-        raise RunError(f"Invalid --out: got {target.root}; must be a new or empty folder")
+    with new_folder(Path(out), RunError) as folder:
+        adapted = _adapt(RunFolder(run), photos, RunFolder(folder), alpha)
+    out = Path(out).absolute()
+    return replace(adapted, run=out, sheet=out / adapted.sheet.name)
+
+
+def _adapt(source: RunFolder, photos: Path, target: RunFolder, alpha: float | None) -> Adapted:
     network = load_network(source.root)
     if not _norms(network):
         raise RunError(f"Invalid run: got {source.root}, whose network has no batch normalisation; must have some")
-    scanned, findings = scan_backgrounds(photos)
-    left_out = tuple(str(finding) for finding in findings if finding.severity == "error")
-    if not scanned:
-        first = f"; the first: {left_out[0]}" if left_out else ""
-        raise RunError(f"Invalid photos: got no usable photo in {printable(photos)}; must have one{first}")
-    paths = [photo.path for photo in scanned]
-    batches, few = (_batches(_spread(paths, most), network.config.size) for most in MOST_PHOTOS)
+    images, left_out = _read(photos, network.config.size)
+    batches = _batched(images)
     measured = statistics_of(network, batches)
     agreements: tuple[float, ...] = ()
     if alpha is None:
+        few = _batched(_spread(images, FEW_PHOTOS))
         agreements = tuple(agreement(moved_towards(network, measured, each), few) for each in ALPHAS)
         alpha = chosen_alpha(agreements)
-    target.root.mkdir(parents=True, exist_ok=True)
+    best, last = moved_towards(network, measured, alpha), load_network(source.root, "last")
+    moved: dict[Which, MaskDepthNetwork] = {
+        "last": moved_towards(last, statistics_of(last, batches), alpha),
+        "best": best,
+    }
     note = {
         "photos": printable(photos),
-        "count": len(scanned),
+        "count": len(images),
         "alpha": alpha,
         "agreement": {f"{each:g}": value for each, value in zip(ALPHAS, agreements, strict=False)},
     }
@@ -95,15 +102,12 @@ def adapt(run: Path | str, photos: Path, out: Path | str, *, alpha: float | None
         if path.is_file():
             shutil.copyfile(path, target.root / path.name)
     sheet = target.root / "adapted.png"
-    save_sheet(_sheet(network, moved_towards(network, measured, alpha), batches[0]), sheet)
-    names: tuple[Which, ...] = ("last", "best")
-    for which in names:
-        trained = load_network(source.root, which)
-        moved = moved_towards(trained, statistics_of(trained, batches), alpha)
+    save_sheet(_sheet(network, best, batches[0]), sheet)
+    for which, network_ in moved.items():
         trained_note = read_weights_note(source.root, which)
         kept = {name: value for name, value in trained_note.items() if name not in ("format", "network")}
-        write_weights(target, which, moved, network.config, kept | {"adapted": note})
-    return Adapted(target.root, alpha, agreements, len(scanned), left_out, sheet)
+        write_weights(target, which, network_, network.config, kept | {"adapted": note})
+    return Adapted(target.root, alpha, agreements, len(images), left_out, sheet)
 
 
 def statistics_of(network: MaskDepthNetwork, batches: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
@@ -176,23 +180,36 @@ def _statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return norm.running_mean, norm.running_var
 
 
-def _spread(paths: Sequence[Path], most: int) -> list[Path]:
-    return [paths[position] for position in stratified_indices(len(paths), most).tolist()]
+def _spread(items: Sequence[Item], most: int) -> list[Item]:
+    return [items[position] for position in stratified_indices(len(items), most).tolist()]
 
 
-def _batches(paths: Sequence[Path], trained: tuple[int, int]) -> list[Tensor]:
-    """Return all photos as a network sees them, float32 [N, 3, H, W] in [0, 1], in batches of one size each."""
-    by_size: dict[tuple[int, int], list[NDArray[np.float32]]] = {}
-    for path in paths:
-        image = read_rgb(path)
-        size = working_size((image.shape[1], image.shape[0]), trained)
-        by_size.setdefault(size, []).append(shrunk(image, size))
-    batches = []
-    for images in by_size.values():
-        for start in range(0, len(images), BATCH):
-            stacked = np.stack(images[start : start + BATCH]).transpose(0, 3, 1, 2)
-            batches.append(torch.from_numpy(stacked.copy()).contiguous(memory_format=torch.channels_last))
-    return batches
+def _read(folder: Path, trained: tuple[int, int]) -> tuple[list[NDArray[np.float32]], tuple[str, ...]]:
+    """Return photos of a folder as a network sees them, float32 [H, W, 3] in [0, 1], and what was left out."""
+    images, left_out = [], []
+    for path in _spread(list_pictures(folder), MOST_PHOTOS):
+        try:
+            image = read_rgb(path)
+        except UnusablePicture as error:
+            left_out.append(str(error))
+            continue
+        images.append(shrunk(image, working_size((image.shape[1], image.shape[0]), trained)))
+    if not images:
+        first = f"; the first: {left_out[0]}" if left_out else ""
+        raise RunError(f"Invalid photos: got no usable photo in {printable(folder)}; must have one{first}")
+    return images, tuple(left_out)
+
+
+def _batched(images: Sequence[NDArray[np.float32]]) -> list[Tensor]:
+    """Return images as float32 [N, 3, H, W], in batches of one size each."""
+    by_size: dict[tuple[int, ...], list[NDArray[np.float32]]] = {}
+    for image in images:
+        by_size.setdefault(image.shape, []).append(image)
+    return [
+        torch.from_numpy(np.stack(some[start : start + BATCH])).permute(0, 3, 1, 2)  # channels last
+        for some in by_size.values()
+        for start in range(0, len(some), BATCH)
+    ]
 
 
 def _sheet(before: MaskDepthNetwork, after: nn.Module, images: Tensor) -> Image.Image:

@@ -39,8 +39,19 @@ FOUND_FOR: dict[str, set[str]] = {
     "std": {"data", "limit", "pretrained", "encoder"},
     "inverse_depth_limits": _SAMPLES,
     "depth_loss": {"data", "extra_datasets"},
-    "optimizer": {"model", "pretrained"},
-    "lr": {*_SAMPLES, "model", "pretrained", "encoder", "optimizer", "batch_size", "size", "mask_loss", "depth_loss"},
+    "optimizer": {"model", "pretrained", "encoder_frozen"},
+    "lr": {
+        *_SAMPLES,
+        "model",
+        "pretrained",
+        "encoder",
+        "encoder_frozen",
+        "optimizer",
+        "batch_size",
+        "size",
+        "mask_loss",
+        "depth_loss",
+    },
     "micro_batch": {"batch_size"},
     "steps": {*_SAMPLES, *BUDGET, "batch_size", "model", "size", "twins"},
     "epoch_steps": {*_SAMPLES, *BUDGET, "batch_size", "twins"},
@@ -176,7 +187,7 @@ class TrainConfig(BaseModel):
     after the other. By default 16 on a CPU and the whole batch on a GPU; with several processes always a process's
     share."""
     optimizer: Literal["muon", "adamw"] | None = None
-    """Optimizer. By default muon for tiny, adamw for the others."""
+    """Optimizer. By default muon for tiny, unless it trains a pretrained encoder, and adamw otherwise."""
     lr: Annotated[float | Literal["find"], BeforeValidator(_rate)] | None = None
     """Peak of the one-cycle schedule; `find` searches for it. By default what measured well for model and optimizer."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01

@@ -22,30 +22,18 @@ from qumade.data.synthetic import SyntheticDataset
 from qumade.errors import ConfigError, RunError
 from qumade.generation.describe import describe_assets
 from qumade.io.files import read_bytes
-from qumade.models.config import RANDOM_ENCODER, SLIM_ENCODER, ModelName, NetworkConfig, Task
-from qumade.models.encoders import EncoderWeights, MissingWeights, encoder_statistics, find_weights, require_encoder
+from qumade.models.config import NetworkConfig, Task
+from qumade.models.encoders import EncoderWeights, encoder_statistics
 from qumade.plan.indices import stratified_indices
 from qumade.training.config import TrainConfig, left_open
 from qumade.training.losses import Objective
-from qumade.training.optimizers import OptimizerName
 from qumade.training.runtime import default_workers, has_bf16_units, new_accelerator
+from qumade.training.start import Start, default_optimizer, default_rate, find_start
 
 __all__ = ["Setup", "open_setup", "with_steps"]
 
 STRIDE = 32
 AREA = {"tiny": 128 * 128, "small": 224 * 224, "base": 224 * 224}  # pixels
-PRETRAINED_ENCODER = RANDOM_ENCODER | {"tiny": "tf_efficientnet_lite0"}
-# Muon was measured on tiny only; the others keep AdamW until it is measured on them too.
-OPTIMIZER: dict[ModelName, OptimizerName] = {"tiny": "muon", "small": "adamw", "base": "adamw"}
-PEAK_RATE: dict[tuple[ModelName, OptimizerName], float] = {
-    ("tiny", "muon"): 2.4e-2,
-    ("tiny", "adamw"): 8e-3,
-    ("small", "adamw"): 1e-3,
-    ("base", "adamw"): 3e-4,
-}
-# Frozen levels were measured on tiny only, too.
-FROZEN: dict[ModelName, int] = {"tiny": 5, "small": 0, "base": 0}
-TUNING_RATE: dict[OptimizerName, float] = {"muon": 2.4e-3, "adamw": 2e-3}  # where tiny trains a pretrained encoder
 MICRO_BATCH = 16  # samples that a CPU computes together
 MEASURED_PICTURES = 128
 METRIC_NEAR = 0.5  # 1/m, the default of recipes
@@ -154,19 +142,9 @@ def open_setup(
     found |= _found_budget(config, mixture.epoch_batches(config.batch_size))
     found["found"] = wishes
     found |= _device_fields(config, accelerator)
-    weights = None
-    if not resumed:
-        weights, encoder_note = _encoder(config)
-        notes.append(encoder_note)
-        found["pretrained"] = "none" if weights is None else "required"
-        if config.encoder is None:
-            found["encoder"] = (RANDOM_ENCODER if weights is None else PRETRAINED_ENCODER)[config.model]
-    if config.encoder_frozen is None:
-        found["encoder_frozen"] = (
-            FROZEN[config.model] if found.get("pretrained", config.pretrained) == "required" else 0
-        )
-    names = ("encoder", "pretrained", "encoder_frozen")
-    config = config.model_copy(update={name: found[name] for name in names if name in found})
+    start = Start({}, None, "") if resumed else find_start(config)
+    config, found = config.model_copy(update=start.found), found | start.found
+    notes += [start.note] if start.note else []
     if not len(validation):
         notes.append(
             f"{main.name} has no validation samples: training does not stop early, and the best weights are the last"
@@ -179,9 +157,9 @@ def open_setup(
         notes += [note] if note else []
     if config.depth_loss is None:
         found["depth_loss"] = "silog_ssi" if mixture.depth_kind in ("metric", "scaled") else "ssi"
-    found["optimizer"] = config.optimizer or OPTIMIZER[config.model]
+    found["optimizer"] = optimizer = config.optimizer or default_optimizer(config)
     if config.lr is None:
-        found["lr"] = _peak_rate(config, found["optimizer"])
+        found["lr"] = default_rate(config, optimizer)
     labels = [name for name, there in (("masks", mixture.has_masks), ("depth", mixture.has_depth)) if there]
     if (
         config.inverse_depth_limits is not None
@@ -203,7 +181,7 @@ def open_setup(
         notes=tuple(notes),
         accelerator=accelerator,
         workers=default_workers(accelerator.device) if workers is None else workers,
-        encoder_weights=weights,
+        encoder_weights=start.weights,
     )
 
 
@@ -232,38 +210,6 @@ def _device_fields(config: TrainConfig, accelerator: Accelerator) -> dict[str, A
         alone_on_cpu = accelerator.num_processes == 1 and accelerator.device.type == "cpu"
         found["micro_batch"] = min(MICRO_BATCH, share) if alone_on_cpu else share
     return found
-
-
-def _encoder(config: TrainConfig) -> tuple[EncoderWeights | None, str]:
-    """Return the weights that the encoder starts from, and a line for the user that says what was found."""
-    if config.encoder is not None:
-        require_encoder(config.encoder)
-    name = config.encoder or PRETRAINED_ENCODER[config.model]
-    otherwise = config.encoder or RANDOM_ENCODER[config.model]
-    if name == SLIM_ENCODER and config.pretrained == "required":
-        raise ConfigError(
-            f"Invalid pretrained: got required for {SLIM_ENCODER}, which nobody trained on ImageNet; must be auto or "
-            "none"
-        )
-    if config.pretrained == "none" or name == SLIM_ENCODER:
-        return None, f"Encoder: {otherwise}, from random weights"
-    try:
-        weights = find_weights(name, config.encoder_weights)
-    except MissingWeights as error:
-        if config.pretrained == "required":
-            raise
-        reason = str(error).partition("got ")[2]
-        return None, f"Encoder: {otherwise}, from random weights: found {reason}"
-    return weights, f"Encoder: {name}, pretrained on ImageNet, from {weights.source} (licence: {weights.licence})"
-
-
-def _peak_rate(config: TrainConfig, optimizer: OptimizerName) -> float:
-    if config.model == "tiny" and config.pretrained == "required" and config.encoder_frozen != FROZEN["tiny"]:
-        return TUNING_RATE[optimizer]
-    rate = PEAK_RATE.get((config.model, optimizer))
-    if rate is None:
-        raise ConfigError(f"Invalid lr: got none for {config.model} with {optimizer}; must be a number, or find")
-    return rate
 
 
 def _training_positions(dataset: SampleDataset) -> NDArray[np.int64]:

@@ -15,12 +15,13 @@ from qumade.data.loader import Batch
 from qumade.errors import ConfigError, RunError
 from qumade.models.network import MaskDepthNetwork, build_network
 from qumade.training.config import TrainConfig
-from qumade.training.data_setup import OPTIMIZER, Setup
+from qumade.training.data_setup import Setup
 from qumade.training.ema import ema_copy
 from qumade.training.gradient import MicroBatches, WholeBatch, one_thread
 from qumade.training.optimizers import new_optimizer
 from qumade.training.random_state import random_state, restore_random_state
 from qumade.training.self_training import SelfTraining
+from qumade.training.start import default_optimizer
 
 __all__ = ["Trainer", "new_trainer"]
 
@@ -164,7 +165,7 @@ def new_trainer(setup: Setup) -> Trainer:
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = setup.objective().to(device)
     optimizer = new_optimizer(
-        config.optimizer or OPTIMIZER[config.model],
+        config.optimizer or default_optimizer(config),
         network,
         objective,
         weight_decay=config.weight_decay,

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from scipy import ndimage
 
 if TYPE_CHECKING:
     from qumade.training.config import TrainConfig
@@ -40,17 +41,18 @@ BATCH = 16
 TENTH = 0.1
 REAL_SHARE = 0.5  # share of every batch in arms with real frames
 THRESHOLD = 0.5
+SIZES = (0.0, 0.005, 0.03)  # of a car as a share of the image: the least of each class of sizes
 SHOWN = 24  # images on a sheet
 SCORES = "scores.json"
-STREET: dict[str, Any] = {
-    "placement": "perspective",
-    "objects": (1, 6),
-    "scale": (0.03, 0.7),
-    "min_visible": 0.35,
-    "crop": (0.5, 1.0),
-    "contact_sampling": "distance",
+PLAIN: dict[str, Any] = {
+    "objects": (1, 1),
+    "scale": (0.1, 0.5),
+    "min_visible": 0.7,
+    "crop": (1.0, 1.0),
+    "contact_sampling": "picture",
+    "prior": "flat",
 }
-"""Scenes laid out like a street: several cars, many of them small and far, cut off by the frame or behind others."""
+"""One car in each composite, well in view: the values of those fields without perspective placement."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,12 @@ class Arm:
 UNLABELLED = "data/camvid_train/images"
 ARMS = {
     "a": Arm("composites, random placement", "recipes/random.yaml"),
-    "b": Arm("composites, perspective placement", "recipes/perspective.yaml"),
+    "b": Arm("composites, perspective, one car in view, depth of flat ground", "recipes/perspective.yaml"),
     "c": Arm("CamVid train", "data/camvid_train"),
     "d": Arm("composites of s + 10 % of CamVid train", "recipes/street.yaml", "data/camvid_tenth"),
     "e": Arm("composites made of 10 % of CamVid train + that 10 %", "recipes/camvid.yaml", "data/camvid_tenth"),
     "f": Arm("composites of s + CamVid train", "recipes/street.yaml", "data/camvid_train"),
-    "s": Arm("composites, perspective, laid out like a street", "recipes/street.yaml"),
+    "s": Arm("composites, perspective with its defaults: laid out like a street", "recipes/street.yaml"),
     "x": Arm("as s, with all effects", "recipes/effects.yaml"),
     "u": Arm("as s + CamVid train without its labels", "recipes/street.yaml", unlabelled="data/camvid_train/images"),
     "n": Arm(
@@ -83,11 +85,36 @@ ARMS = {
     "g": Arm("10 % of CamVid train alone", "data/camvid_tenth"),
     "h": Arm("as a, cars that photos show already ignored", "recipes/random_ignoring.yaml"),
 }
+WITHOUT = {
+    "1": ("as s, one car", {"objects": PLAIN["objects"]}),
+    "2": ("as s, sizes 0.1 to 0.5", {"scale": PLAIN["scale"]}),
+    "3": ("as s, cars at least 0.7 visible", {"min_visible": PLAIN["min_visible"]}),
+    "4": ("as s, whole photos instead of crops", {"crop": PLAIN["crop"]}),
+    "5": ("as s, contacts uniform over the pixels of the ground", {"contact_sampling": PLAIN["contact_sampling"]}),
+    "p": ("as s, depth of flat ground", {"prior": PLAIN["prior"]}),
+}
+"""Ablation: arm s without one of its fields."""
+WITH = {
+    "6": ("as s, with shadows", ("shadow",)),
+    "7": ("as s, with distractors", ("distractors",)),
+    "8": ("as s, with several kinds of edges", ("blend",)),
+    "9": ("as s, harmonised", ("harmonise", "often")),
+    "0": (
+        "as s, with haze and camera",
+        ("haze", "blur_px", "vignette", "exposure", "gamma", "noise", "jpeg_quality", "often"),
+    ),
+}
+"""Ablation: arm s with one kind of effect, with the ranges of the preset `all`."""
+ARMS |= {arm: Arm(title, f"recipes/{arm}.yaml") for arm, (title, _) in [*WITHOUT.items(), *WITH.items()]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", default="abcdefsxun", help="any of abcdefsxungh; g and h are controls (abcdefsxun)")
+    parser.add_argument(
+        "--arms",
+        default="abcdefsxun",
+        help="any of " + "".join(ARMS) + "; g and h are controls, 1 to 5, p and 6 to 0 an ablation of s (abcdefsxun)",
+    )
     parser.add_argument("--pretrained", choices=("required", "none"), default="required")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1000)
@@ -233,11 +260,16 @@ def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
     recipes.mkdir(parents=True, exist_ok=True)
     save_recipe(Recipe(**common), recipes / "random.yaml")
     save_recipe(Recipe(**labelled), recipes / "random_ignoring.yaml")
-    save_recipe(Recipe(**labelled, placement="perspective"), recipes / "perspective.yaml")
-    street = labelled | STREET
+    street = labelled | {"placement": "perspective"}
+    save_recipe(Recipe(**street | PLAIN), recipes / "perspective.yaml")
     save_recipe(Recipe(**street), recipes / "street.yaml")
     save_recipe(Recipe(**street, effects=Effects.all()), recipes / "effects.yaml")
-    save_recipe(Recipe(**labelled | own, placement="perspective"), recipes / "camvid.yaml")
+    save_recipe(Recipe(**street | own), recipes / "camvid.yaml")
+    for arm, (_, fields) in WITHOUT.items():
+        save_recipe(Recipe(**street | fields), recipes / f"{arm}.yaml")
+    for arm, (_, names) in WITH.items():
+        effects = Effects(**{name: getattr(Effects.all(), name) for name in names})
+        save_recipe(Recipe(**street, effects=effects), recipes / f"{arm}.yaml")
     return counts | {
         "kitti": len(kitti.records),
         "reference": len(list((bundled_folder() / "reference" / "images").iterdir())),
@@ -286,6 +318,23 @@ def car_iou(predict: Callable[[list[NDArray[np.uint8]]], Sequence[Any]], exam: S
         return {"iou": 0.0, "pooled_iou": 0.0}
     iou = (common[some_car] / union[some_car]).mean()
     return {"iou": float(iou), "pooled_iou": float(common.sum() / union.sum())}
+
+
+def recall_by_size(
+    predict: Callable[[list[NDArray[np.uint8]]], Sequence[Any]], exam: Sequence[Picture]
+) -> dict[str, float]:
+    """Return the share of car pixels that were found, by the size of the car: connected pixels, as a share of the
+    image."""
+    found, all_pixels = np.zeros(len(SIZES)), np.zeros(len(SIZES))
+    for image, truth in exam:
+        seen = predict([image])[0].mask >= THRESHOLD
+        parts, count = ndimage.label(truth >= THRESHOLD)
+        areas = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+        hits = np.bincount(parts.ravel(), weights=seen.ravel(), minlength=count + 1)[1:]
+        kind = np.digitize(areas / truth.size, SIZES[1:])
+        all_pixels += np.bincount(kind, areas, len(SIZES))
+        found += np.bincount(kind, hits, len(SIZES))
+    return {f"from {least:g}": float(share) for least, share in zip(SIZES, found / all_pixels, strict=True)}
 
 
 def arm_config(
@@ -408,6 +457,7 @@ def evaluate_run(arm: str, seed: int, run: Path, out: Path) -> dict[str, Any]:
         "curve": curve,
         "last": curve[-1],
         "best": max(curve, key=lambda point: point["iou"]),
+        "recall": recall_by_size(predict, read_exam(out / "data" / "camvid_val")),
         "baselines": {},
     }
     folders = {

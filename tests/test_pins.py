@@ -21,15 +21,21 @@ from qumade.synth.synthesizer import Synthesizer
 _DECIMALS = 6
 # Columns that came after the hashes; the variants do not use what they count.
 _ADDED = ("rejected_layout", "rejected_row")
+# What perspective placement sets by default came after the hashes, too.
+_PLAIN = {
+    "objects": (1, 1), "scale": (0.1, 0.5), "min_visible": 0.7, "crop": (1.0, 1.0), "contact_sampling": "picture"
+}  # fmt: skip
 _VARIANTS: dict[str, dict[str, Any]] = {
     "random": {"placement": "random"},
     "semantic": {"placement": "semantic", "contact_rows": (0.4, 0.9)},
-    "perspective": {"placement": "perspective", "contact_sampling": "distance"},
-    "several": {"placement": "perspective", "objects": (2, 5), "min_visible": 0.3, "scale": (0.05, 0.6)},
+    "perspective": _PLAIN | {"placement": "perspective", "contact_sampling": "distance"},
+    "several": _PLAIN | {"placement": "perspective", "objects": (2, 5), "min_visible": 0.3, "scale": (0.05, 0.6)},
     "cropped": {
         "policy_weights": {"random": 1.0, "semantic": 1.0, "perspective": 2.0}, "crop": (0.5, 1.0), "flip": True,
         "objects": (1, 3), "size": (160, 96),
     },
+    "street": {"placement": "perspective"},
+    "upright": {"placement": "perspective", "depths": None, "reliefs": None, "horizon": "labels"},
 }  # fmt: skip
 _PLANS = {
     "random": "8c79fb5181a2acce",
@@ -37,6 +43,8 @@ _PLANS = {
     "perspective": "ee5c4cb80fb0a850",
     "several": "3809b86de47a3317",
     "cropped": "b76f694f78bf57db",
+    "street": "6ba325812a52a778",
+    "upright": "0c647bae4664e11a",
 }
 _SAMPLES = {
     "random": "6421d1a81fc672c4",
@@ -44,6 +52,8 @@ _SAMPLES = {
     "perspective": "2ea8c6ce40da74b2",
     "several": "60486acd62e9ca59",
     "cropped": "9fc99a0f2eab0eb3",
+    "street": "c7bcd328fb8a9536",
+    "upright": "6285bf8810d236e4",
 }
 
 
@@ -58,7 +68,7 @@ def synthesizer_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
             fields = {
                 f"{name}": folder / name for name in ("backgrounds", "foregrounds", "labels", "depths", "reliefs")
             }
-            recipe = Recipe(**fields, seed=7, encoding="lossless", **_VARIANTS[variant])
+            recipe = Recipe(**{**fields, "seed": 7, "encoding": "lossless", **_VARIANTS[variant]})
             kept[variant] = Synthesizer.from_recipe(recipe)
         return kept[variant]
 

@@ -279,3 +279,49 @@ def test_file_that_cannot_be_read(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"backgrounds: \xff\xfe\n")
     with pytest.raises(QumadeError, match=r"cannot read .*latin\.yaml"):
         load_recipe(tmp_path / "latin.yaml")
+
+
+STREET = {
+    "objects": (1, 6), "min_visible": 0.35, "crop": (0.5, 1.0), "contact_sampling": "distance",
+    "scale": {"default": (0.03, 0.7)},
+}  # fmt: skip
+
+
+def test_perspective_for_all_samples_lays_out_a_street(make_recipe):
+    recipe = make_recipe(placement="perspective", labels="labels")
+    assert {name: getattr(recipe, name) for name in STREET} == STREET
+    mixed = make_recipe(policy_weights={"perspective": 0.9, "random": 0.1}, placement="perspective", labels="labels")
+    semantic = make_recipe(placement="semantic", labels="labels")
+    for plain in (mixed, semantic):
+        assert {name: getattr(plain, name) for name in STREET} == {
+            "objects": (1, 1), "min_visible": 0.7, "crop": (1.0, 1.0), "contact_sampling": "picture",
+            "scale": {"default": (0.1, 0.5)},
+        }  # fmt: skip
+
+
+def test_what_is_given_wins_over_the_defaults_of_a_street(make_recipe):
+    recipe = make_recipe(placement="perspective", labels="labels", objects=(2, 2), scale={"bus*": (0.2, 0.9)})
+    assert recipe.objects == (2, 2) and recipe.crop == (0.5, 1.0)
+    assert recipe.scale == {"bus*": (0.2, 0.9), "default": (0.03, 0.7)}
+    assert "crop" not in recipe.model_fields_set and "objects" in recipe.model_fields_set
+
+
+@pytest.mark.parametrize(
+    ("fields", "prior"),
+    [
+        ({}, "flat"),
+        ({"labels": "labels"}, "upright"),
+        ({"labels": "labels", "depths": "depths"}, "flat"),
+        ({"labels": "labels", "prior": "flat"}, "flat"),
+    ],
+)
+def test_label_maps_without_depth_maps_give_the_upright_prior(make_recipe, tmp_path, fields, prior):
+    recipe = make_recipe(**fields)
+    assert recipe.prior == prior
+    save_recipe(recipe, tmp_path / "recipe.yaml")
+    assert load_recipe(tmp_path / "recipe.yaml") == recipe
+
+
+def test_the_upright_prior_needs_label_maps(make_recipe):
+    with pytest.raises(ValueError, match="prior 'upright' needs"):
+        make_recipe(prior="upright")

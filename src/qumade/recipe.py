@@ -39,10 +39,19 @@ __all__ = [
 
 DEFAULT = "default"  # the key of a per-file table that holds for files that no other key names
 _DEFAULT_SCALE = (0.1, 0.5)
+# Scenes like those of a street: several objects, many of them small and far, cut off by the frame or behind others.
+# Networks trained on them do better on real streets (docs/transfer.md).
+_PERSPECTIVE_DEFAULTS: Mapping[str, Any] = {
+    "objects": (1, 6),
+    "scale": (0.03, 0.7),
+    "min_visible": 0.35,
+    "crop": (0.5, 1.0),
+    "contact_sampling": "distance",
+}
 # Wide, for a layout can only choose among the placements that the recipe would make without it.
 _LAYOUT_DEFAULTS: Mapping[str, Any] = {
     "objects": (1, 16),
-    "scale": {DEFAULT: (0.02, 1.0)},
+    "scale": (0.02, 1.0),
     "min_visible": 0.35,
     "contact_sampling": "log_distance",
 }
@@ -53,10 +62,6 @@ _HUB_NAME = re.compile(r"auto|[A-Za-z0-9][\w.-]*/[\w.-]+")
 def _as_table(value: Any) -> Any:
     """A bare value stands for a table with a default only."""
     return value if isinstance(value, Mapping) else {DEFAULT: value}
-
-
-def _as_scales(value: Any) -> Any:
-    return {**_as_table(value), DEFAULT: _as_table(value).get(DEFAULT, _DEFAULT_SCALE)}
 
 
 def _is_hub_name(value: str | os.PathLike[str]) -> bool:
@@ -79,6 +84,7 @@ ScaleRange = Annotated[tuple[Scale, Scale], Ascending]
 Ends = Annotated[tuple[Share, Share], Ascending]
 LabelNames = Literal["cityscapes", "ade20k", "camvid"]
 Policy = Literal["random", "semantic", "perspective"]
+Prior = Literal["flat", "upright"]
 Horizon = Annotated[float, Field(ge=-1.0, lt=1.0)] | Literal["labels"]
 Objects = Annotated[int, Field(ge=1, le=16)]
 Metres = Annotated[float, Field(gt=0.0, le=1000.0)]
@@ -129,11 +135,13 @@ class Recipe(BaseModel):
 
     objects: Annotated[tuple[Objects, Objects], Ascending] = (1, 1)
     """Number of cut-outs per sample, as a range."""
-    scale: Annotated[Mapping[str, ScaleRange], BeforeValidator(_as_scales)] = {DEFAULT: _DEFAULT_SCALE}
+    scale: Annotated[Mapping[str, ScaleRange], BeforeValidator(_as_table)] = {DEFAULT: _DEFAULT_SCALE}
     """Square root of (box area of the object / image area), as a range, by file name or pattern of the cut-out;
     `default` for the rest."""
     placement: Policy = "random"
-    """random: anywhere; semantic: on pixels of the right classes; perspective: also at the right size for the place."""
+    """random: anywhere; semantic: on pixels of the right classes; perspective: also at the right size for the place.
+    With perspective for all samples the defaults are those of a street: objects 1,6, scale 0.03,0.7, min_visible 0.35,
+    crop 0.5,1 and contact_sampling distance."""
     policy_weights: Mapping[Policy, Annotated[float, Field(ge=0.0)]] | None = None
     """Share of samples per placement policy, instead of one policy for all."""
     ground: Names = ("road", "sidewalk", "terrain")
@@ -183,6 +191,11 @@ class Recipe(BaseModel):
     """Row of the horizon, or `labels` to estimate it from the label map, by file name or pattern of the background.
     Used by the flat-ground prior for backgrounds without a depth map (default 0.45), and for affine depth."""
 
+    prior: Prior = "flat"
+    """Depth of backgrounds without a depth map. flat: flat ground below the horizon, infinitely far above it; upright:
+    what the label map calls neither ground nor sky stands upright where it meets the ground. Default: upright with
+    label maps and without depth maps."""
+
     depth: Literal["layered", "composite"] = "layered"
     """layered: combine the depth of background and objects exactly; composite: predict it with a teacher from each
     composed image, which does not guarantee equal bytes."""
@@ -207,7 +220,18 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _fill_in(self) -> Self:
         """Set the fields that are left out and whose default depends on other fields. They do not count as given."""
-        for name, value in (_LAYOUT_DEFAULTS if self.layout is not None else {}).items():
+        defaults: dict[str, Any] = {"scale": _DEFAULT_SCALE}
+        if self.labels is not None and self.depths is None:
+            defaults["prior"] = "upright"
+        if set(self.policies) == {"perspective"}:
+            defaults |= _PERSPECTIVE_DEFAULTS
+        if self.layout is not None:
+            defaults |= _LAYOUT_DEFAULTS
+        # A table that names some cut-outs only leaves the default for the others open.
+        defaults["scale"] = {DEFAULT: defaults["scale"]}
+        if "scale" in self.model_fields_set and DEFAULT not in self.scale:
+            object.__setattr__(self, "scale", {**self.scale, **defaults["scale"]})
+        for name, value in defaults.items():
             if name not in self.model_fields_set:
                 object.__setattr__(self, name, value)
         return self
@@ -223,6 +247,8 @@ class Recipe(BaseModel):
             raise wrong_field("labels", f"a folder of label maps, which {grounded} placement needs")
         if self.labels is None and "labels" in self.horizon.values():
             raise wrong_field("labels", "a folder of label maps, which horizon 'labels' needs")
+        if self.labels is None and self.prior == "upright":
+            raise wrong_field("labels", "a folder of label maps, which prior 'upright' needs")
         if self.depth == "composite" and self.depth_teacher is None:
             raise wrong_field("depth_teacher", "the network that predicts the depth, which depth 'composite' needs")
         if self.depth == "layered" and self.depth_teacher is not None:

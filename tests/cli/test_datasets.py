@@ -67,7 +67,7 @@ def test_flags_become_the_recipe(run: Run, folders: Folders, tmp_path: Path) -> 
 
 def test_the_source_of_depth_is_reported(run: Run, folders: Folders, assets: Path, tmp_path: Path) -> None:
     printed = run("generate", *folders(), *TINY, "--limit=2", f"--out={tmp_path / 'prior'}").out
-    assert "2 samples in" in printed and "Depth: kind scaled, from flat-ground prior; " in printed
+    assert "2 samples in" in printed and "Depth: kind scaled, from the prior 'flat'; " in printed
     (assets / "depths").mkdir()
     for number, size in enumerate([(60, 45), (80, 50), (45, 60)]):
         Image.new("I;16", size, 256 * 10).save(assets / "depths" / f"photo_{number}.png")

@@ -215,3 +215,36 @@ def test_the_cache_is_thread_safe(recipe, monkeypatch):
     assert all(np.array_equal(image, expected[key]) for key, image in read)
     kept = shared._backgrounds
     assert kept._bytes == sum(size for _, size in kept._values.values())
+
+
+def test_without_a_depth_map_what_is_labelled_stands_upright_and_hides_objects(recipe, asset_folders):
+    """A post on the road of one photo. It has the depth of its foot; the ground keeps that of its plane."""
+    labels = asset_folders / "labels"
+    labels.mkdir()
+    road, pole, sky = 0, 5, 10
+    for name, (width, height) in (("photo_0", (60, 45)), ("photo_1", (80, 50)), ("photo_2", (45, 60))):
+        ids = np.full((height, width), road, np.uint8)
+        ids[: height // 2] = sky
+        ids[5 : height - 10, 20:24] = pole
+        Image.fromarray(ids).save(labels / f"{name}.png")
+    fields = recipe.model_dump(exclude_unset=True) | {"labels": labels, "size": (60, 45), "horizon": 0.4}
+    catalog, store = opened(Recipe(**fields))
+    number = next(n for n, background in enumerate(catalog.backgrounds) if background.name == "photo_0.png")
+    plane = catalog.backgrounds[number].plane
+    prepared, flipped = (store.background(number, 0, flip) for flip in (False, True))
+    post = plane.inverse_depth(22.0, 35.0)
+    np.testing.assert_allclose(prepared.inverse_depth[5:35, 20:24], post, rtol=1e-3)
+    np.testing.assert_allclose(prepared.occluder[5:35, 20:24], post, rtol=1e-3)
+    np.testing.assert_array_equal(prepared.inverse_depth[35:], inverse_depth_map(plane, 60, 45)[35:])
+    assert not prepared.occluder[35:].any() and not prepared.inverse_depth[:5].any()
+    np.testing.assert_array_equal(flipped.inverse_depth[:, ::-1], prepared.inverse_depth)
+    assert catalog.backgrounds[number].coarse_occluder[10, 22] == pytest.approx(post, rel=1e-3)
+
+
+def test_the_flat_prior_hides_nothing(recipe, asset_folders):
+    labels = asset_folders / "labels"
+    labels.mkdir()
+    for name, size in (("photo_0", (45, 60)), ("photo_1", (50, 80)), ("photo_2", (60, 45))):
+        Image.fromarray(np.zeros(size, np.uint8)).save(labels / f"{name}.png")
+    fields = recipe.model_dump(exclude_unset=True) | {"labels": labels, "prior": "flat"}
+    assert opened(Recipe(**fields))[1].background(0, 0, False).occluder is None

@@ -10,6 +10,7 @@ from qumade.assets.horizon import estimate_horizon
 from qumade.assets.label_names import resolve_ids
 from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import StandingTable, standable, standing_table, target_pixels
+from qumade.assets.upright_prior import things_depth, upright_prior
 from qumade.depth.encoding import DepthKind
 from qumade.errors import AssetError
 from qumade.geometry import (
@@ -86,6 +87,8 @@ def survey_background(
     known = True
     if inverse_depth is None:
         plane, known = _prior(photo)
+        if recipe.prior == "upright" and labels is not None and scheme is not None:
+            occluder = _prior_occluder(labels, scheme, plane)
     else:
         level = _level(photo, inverse_depth)
         fit = _fit(photo, inverse_depth, level)
@@ -131,6 +134,13 @@ def _prior(photo: _Photo) -> tuple[GroundPlane, bool]:
         return flat_ground_prior(PRIOR_HORIZON * photo.size[1], photo.size[1]), False
     share = given if isinstance(given, float) else PRIOR_HORIZON
     return flat_ground_prior(share * photo.size[1], photo.size[1]), True
+
+
+def _prior_occluder(labels: Labels, scheme: LabelScheme, plane: GroundPlane) -> NDArray[np.float32]:
+    things = things_depth(labels, scheme, plane)
+    size = things.shape[1], things.shape[0]
+    small = plane.resized(size[0] / labels.shape[1], size[1] / labels.shape[0])
+    return coarse_mean(upright_prior(things, small, size)[1])
 
 
 def _level(photo: _Photo, inverse_depth: NDArray[np.float32]) -> float:

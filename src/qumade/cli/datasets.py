@@ -75,7 +75,7 @@ def generate(
         finish(json, {"root": where, "drawn": 0}, f"{where} is already complete; nothing was drawn")
         return
     kind = synthesizer.catalog.depth_kind if predictor is None else predictor.encoding.kind
-    source = "flat-ground prior" if full_recipe.depths is None else "depth maps"
+    source = f"the prior {full_recipe.prior!r}" if full_recipe.depths is None else "depth maps"
     source = source if predictor is None else f"the composites by {full_recipe.depth_teacher}"
     text = f"{summary.samples:,} samples in {where}, {summary.drawn:,} of them new\n"
     text += f"Depth: kind {kind}, from {source}; {summary.depth_clipped_px:,} pixels nearer than the range\n"

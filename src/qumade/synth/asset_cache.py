@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from qumade.assets.catalog import Catalog, Foreground
+from qumade.assets.catalog import Background, Catalog, Foreground
 from qumade.assets.cutouts import read_cutout
 from qumade.assets.depths import read_inverse_depth
 from qumade.assets.ground import occluding
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.labels import read_labels, target_pixels
 from qumade.assets.reliefs import read_relief
+from qumade.assets.upright_prior import things_depth, upright_prior
 from qumade.compose.pyramid import Pyramid, build_pyramid
 from qumade.compose.sample import PreparedBackground
 from qumade.errors import AssetError
@@ -70,7 +71,7 @@ class _Read(NamedTuple):
 class AssetCache:
     """Reads the assets of a recipe's catalog. Raises QumadeError for a file that has changed since then.
 
-    Decoded assets take at most two and three quarter times `room_bytes`, independent of their number. Drawing samples
+    Decoded assets take at most three times `room_bytes`, independent of their number. Drawing samples
     in index order reads each background once.
     """
 
@@ -81,6 +82,7 @@ class AssetCache:
         self._scheme = label_scheme(recipe)
         self._photos = _LeastRecentlyUsed(room_bytes // 2)
         self._backgrounds = _LeastRecentlyUsed(room_bytes)
+        self._things = _LeastRecentlyUsed(room_bytes // 4)
         self._cutouts = _LeastRecentlyUsed(room_bytes)
         self._distractors = _LeastRecentlyUsed(room_bytes // 4)
 
@@ -106,27 +108,34 @@ class AssetCache:
         share = crop_share(*self._recipe.crop, crop_step)
         size = resized_size(background.width, background.height, *self._recipe.size, share)
         image = np.asarray(Image.fromarray(read.photo).resize(size, Image.Resampling.BICUBIC))
-        if read.inverse_depth is not None:
-            inverse_depth = _nearest(read.inverse_depth, size)
-        elif background.plane is not None:
-            plane = background.plane.resized(size[0] / background.width, size[1] / background.height)
-            inverse_depth = inverse_depth_map(plane, *size)
-        else:
-            raise ValueError(f"background {background.name} has neither a plane nor a depth map")
-        occluder = None if read.occluder is None else _nearest(read.occluder, size)
+        inverse_depth, occluder = self._depth(number, read, size)
         present = None if read.present is None else _nearest(read.present, size).astype(np.bool_)
         level = 0.0 if math.isnan(background.horizon_level) else background.horizon_level
         prepared = PreparedBackground(image, inverse_depth, occluder, level, present)
         return _mirrored(prepared) if flip else prepared
+
+    def _depth(
+        self, number: int, read: _Read, size: tuple[int, int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Returns the inverse depth of a background at a size, and that of what may hide objects."""
+        if read.inverse_depth is not None:
+            return _nearest(read.inverse_depth, size), None if read.occluder is None else _nearest(read.occluder, size)
+        background = self._catalog.backgrounds[number]
+        if background.plane is None:
+            raise ValueError(f"background {background.name} has neither a plane nor a depth map")
+        plane = background.plane.resized(size[0] / background.width, size[1] / background.height)
+        if self._recipe.prior == "flat":
+            return inverse_depth_map(plane, *size), None
+        things: tuple[NDArray[np.float16]] = self._things.get(number, lambda: (self._read_things(number),))
+        return upright_prior(*things, plane, size)
 
     def _read(self, number: int) -> _Read:
         background = self._catalog.backgrounds[number]
         photo = read_rgb(_unchanged(self._recipe.backgrounds / background.name, background.sha256))
         size = background.width, background.height
         scheme, labels, depth, occluder, present = self._scheme, None, None, None, None
-        if background.labels_name is not None and self._recipe.labels is not None:
-            path = _unchanged(self._recipe.labels / background.labels_name, background.labels_sha256)
-            labels = read_labels(path, size)
+        if background.labels_name is not None:
+            labels = self._read_labels(background)
         if background.depth_name is not None and self._recipe.depths is not None:
             path = _unchanged(self._recipe.depths / background.depth_name, background.depth_sha256)
             depth = read_inverse_depth(path, size, self._catalog.depth_kind)
@@ -134,6 +143,18 @@ class AssetCache:
         if labels is not None and scheme is not None and scheme.target:
             present = target_pixels(labels, scheme.target).astype(np.uint8)
         return _Read(photo, depth, occluder, present)
+
+    def _read_labels(self, background: Background) -> NDArray[np.int32]:
+        if background.labels_name is None or self._recipe.labels is None:
+            raise ValueError(f"background {background.name} has no label map")
+        path = _unchanged(self._recipe.labels / background.labels_name, background.labels_sha256)
+        return read_labels(path, (background.width, background.height))
+
+    def _read_things(self, number: int) -> NDArray[np.float16]:
+        background = self._catalog.backgrounds[number]
+        if self._scheme is None or background.plane is None:
+            raise ValueError(f"background {background.name} has no labels or no plane")
+        return things_depth(self._read_labels(background), self._scheme, background.plane)
 
     def _build(self, number: int) -> Pyramid:
         foreground = self._catalog.foregrounds[number]

@@ -8,6 +8,7 @@ from PIL import Image
 from qumade.data.dataset import LabeledSample
 from qumade.evaluation.compare import Run, compare, draw_wins, wins
 from qumade.evaluation.evaluation import evaluate
+from qumade.evaluation.gap import Gap, RunGaps
 from qumade.evaluation.panels import Panel, draw_rows, worst
 from qumade.evaluation.report import Section, Table, Wins, write_comparison, write_report
 from qumade.evaluation.summary import SPLITS_NOTE, summarise
@@ -102,16 +103,18 @@ def test_the_comparison_holds_everything_and_escapes_names(hostile, oracle, tmp_
     found = [compare(networks, hostile), compare(networks, hostile, limit=2)]
     pictures = draw_wins(found[0], networks, hostile, (0, 1), [row for row, _ in wins(found[0], 0, 1)])
     heading = Wins(HOSTILE, tuple(pictures))
-    write_comparison(tmp_path / "c.html", networks, found, [[heading, Wins("none", ())], [heading]])
+    apart = [RunGaps("A", HOSTILE, (Gap("size", 0.4, 0.1, 2.5),)), RunGaps("B", "an .onnx file")]
+    write_comparison(tmp_path / "c.html", networks, found, [[heading, Wins("none", ())], [heading]], [apart, []])
     page = read(tmp_path / "c.html")
-    for text in ("2 networks compared", "A - B", "95 % interval", "On no picture.", "{{ 7 * 7 }}"):
+    gaps = ("The largest gap: the training pictures have larger objects", "2.50", "The gap cannot be measured.")
+    for text in ("2 networks compared", "A - B", "95 % interval", "On no picture.", "{{ 7 * 7 }}", *gaps):
         assert text in page.text
 
 
 def test_significantly_better_values_are_bold(make_samples, oracle, tmp_path):
     samples = make_samples(30)
     networks = [Run("bad", oracle(samples, shift=4), "metric"), Run("good", oracle(samples), "metric")]
-    write_comparison(tmp_path / "c.html", networks, [compare(networks, samples)], [[]])
+    write_comparison(tmp_path / "c.html", networks, [compare(networks, samples)], [[]], [[]])
     text = (tmp_path / "c.html").read_text()
     line = re.search(r"<tr><td>MAE ↓</td>(.*?)</tr>", text).group(1)
     assert line.count('class="better"') == 1 and line.index("better") > line.index("<td>")

@@ -10,6 +10,7 @@ from qumade.data.folder import FolderDataset
 from qumade.errors import QumadeError
 from qumade.evaluation.runs import compare, evaluate
 from qumade.prediction.predictor import Prediction
+from qumade.training.config import TrainConfig, save_config
 
 
 class Bright:
@@ -63,6 +64,18 @@ def test_runs_are_compared_on_every_dataset(data: Path, tmp_path: Path) -> None:
     assert len(found.comparisons) == 2
     for comparison in found.comparisons:
         assert abs(comparison.differences[0]["mask_iou"].value) > 0.05
+    assert all("does not name" in gap.about and not gap.gaps for gaps in found.gaps for gap in gaps)
+
+
+def test_the_pictures_of_the_training_are_compared_with_those_of_the_dataset(data: Path, tmp_path: Path) -> None:
+    for name, trained_on in (("good", data), ("bad", tmp_path / "gone")):
+        (tmp_path / name).mkdir()
+        save_config(TrainConfig(data=trained_on), tmp_path / name / "config.yaml")
+    found = compare([tmp_path / "good", tmp_path / "bad"], [data], tmp_path / "out", progress=False)
+    ((same, gone),) = found.gaps
+    assert "cannot be read" in gone.about and str(tmp_path / "gone") in gone.about and not gone.gaps
+    assert same.letter == "A" and same.about == f"trained on {data.name}"
+    assert same.gaps and all(gap.distance == 0 for gap in same.gaps)
 
 
 def test_what_cannot_be_read_is_refused_before_the_first_prediction(data: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Verbs that evaluate networks: evaluate, compare."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -92,7 +93,8 @@ def compare(
     device: Literal["cpu", "cuda"] | None = None,
     json: Json = False,
 ) -> None:
-    """Compares networks on datasets: all scores, differences with 95 % intervals, and the pictures where each one wins.
+    """Compares networks on datasets: all scores, differences with 95 % intervals, the pictures where each one wins, and
+    how the pictures differ from those that each network was trained on.
 
     Writes comparison.html, which needs no other file, into a folder.
 
@@ -120,10 +122,17 @@ def compare(
         Print one JSON object as the last line on stdout.
     """
     from qumade.evaluation.compare import comparison_as_json, format_comparison
+    from qumade.evaluation.gap import format_gaps
     from qumade.evaluation.runs import compare as compare_runs
 
     found = compare_runs(
         runs, on, out, splits=split, limit=limit, min_object_share=min_object_share, seed=seed, device=device
     )
-    result = comparison_as_json(found.runs, found.comparisons) | {"report": str(found.report)}
-    finish(json, result, f"{format_comparison(found.runs, found.comparisons)}\n{found.report}")
+    result = comparison_as_json(found.runs, found.comparisons)
+    lines = [format_comparison(found.runs, found.comparisons)]
+    for values, comparison, gaps in zip(result["datasets"], found.comparisons, found.gaps, strict=True):
+        values["gaps"] = {one.letter: [asdict(gap) for gap in one.gaps] for one in gaps}
+        for one in gaps:
+            lines += ["", f"{comparison.dataset} against the training of {one.letter}: {one.about}"]
+            lines += [*(format_gaps(one.gaps) if one.gaps else []), one.sentence]
+    finish(json, result | {"report": str(found.report)}, "\n".join([*lines, str(found.report)]))

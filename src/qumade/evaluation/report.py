@@ -14,6 +14,7 @@ from PIL import Image
 from qumade import __version__
 from qumade.evaluation.compare import Comparison, Run, letter
 from qumade.evaluation.evaluation import DEPTH_REGIONS, Evaluation
+from qumade.evaluation.gap import RunGaps
 from qumade.evaluation.panels import MASK_COLOURS, Panel, Row, headline_scores, jpeg
 from qumade.evaluation.summary import (
     BASELINE,
@@ -140,10 +141,12 @@ def write_comparison(
     runs: Sequence[Run],
     comparisons: Sequence[Comparison],
     wins: Sequence[Sequence[Wins]],
+    gaps: Sequence[Sequence[RunGaps]],
 ) -> None:
-    """Write the report of a comparison; `wins` holds the headings with pictures of each dataset."""
+    """Write the report of a comparison: `wins` has the headings with pictures of each dataset, `gaps` how its pictures
+    differ from those of the training of each run."""
     parts = []
-    for comparison, found in zip(comparisons, wins, strict=True):
+    for comparison, found, apart in zip(comparisons, wins, gaps, strict=True):
         first = comparison.evaluations[0]
         sections = [
             {"title": title, "lines": [_compared(name, comparison) for name in names]}
@@ -157,6 +160,7 @@ def write_comparison(
                 "pairs": [f"A - {letter(number)}" for number in range(1, len(runs))],
                 "sections": sections,
                 "plots": _pair_plots(comparison),
+                "gaps": [_gap_table(one) for one in apart],
                 "wins": [{"title": part.title, "rows": [_row(row) for row in part.rows]} for part in found],
             }
         )
@@ -168,6 +172,15 @@ def write_comparison(
         "panels_width": _panels_width([row for part in wins for heading in part for row in heading.rows]),
     }
     _write(path, "compare.html.j2", content)
+
+
+def _gap_table(found: RunGaps) -> dict[str, Any]:
+    rows = [(gap.title, f"{gap.training:.3f}", f"{gap.others:.3f}", f"{gap.distance:.2f}") for gap in found.gaps]
+    return {
+        "title": f"{found.letter}: {found.about}",
+        "sentence": found.sentence,
+        "rows": rows,
+    }
 
 
 def _write(path: Path, template: str, content: dict[str, Any]) -> None:

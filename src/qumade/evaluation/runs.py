@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 from qumade.data.dataset import SampleDataset
 from qumade.data.opening import open_dataset
+from qumade.errors import QumadeError
 from qumade.evaluation.compare import Comparison, Run, draw_wins, letter, unique_names, wins
 from qumade.evaluation.compare import compare as compare_on
 from qumade.evaluation.folder import Evaluated, check_folder, evaluate_into
+from qumade.evaluation.gap import RunGaps, Values, measure, transfer_gaps
 from qumade.evaluation.panels import headline_scores
 from qumade.evaluation.report import Wins, write_comparison
-from qumade.evaluation.targets import choose
+from qumade.evaluation.targets import as_text, choose
 from qumade.prediction.predictor import Predictor, load_predictor
+from qumade.training.config import load_config
 
 if TYPE_CHECKING:
     from qumade.models.network import MaskDepthNetwork
@@ -25,10 +28,12 @@ SIDE_BY_SIDE = 8  # pictures where a run wins, of each score
 
 @dataclass(frozen=True)
 class ComparedRuns:
-    """Runs that were compared on one dataset after another, and the page that shows it."""
+    """Runs that were compared on one dataset after another, and the page that shows it. `gaps`: for each dataset, how
+    its pictures differ from those that each run was trained on, as far as these can be read."""
 
     runs: tuple[Run, ...]
     comparisons: tuple[Comparison, ...]
+    gaps: tuple[tuple[RunGaps, ...], ...]
     report: Path
 
 
@@ -98,6 +103,8 @@ def compare(
         predictor = load_predictor(path, device)
         networks.append(Run(name, predictor, predictor.config.depth_kind, predictor.config.trained_tasks))
     comparisons, won = [], []
+    trained_on = [_training_pictures(path) for path in run_paths]
+    gaps = tuple(_gaps(trained_on, dataset) for dataset in opened)
     for dataset in opened:
         comparison = compare_on(
             networks,
@@ -112,8 +119,28 @@ def compare(
         won.append(_wins(comparison, networks, dataset))
     out.mkdir(parents=True, exist_ok=True)
     report = out / "comparison.html"
-    write_comparison(report, networks, comparisons, won)
-    return ComparedRuns(tuple(networks), tuple(comparisons), report)
+    write_comparison(report, networks, comparisons, won, gaps)
+    return ComparedRuns(tuple(networks), tuple(comparisons), gaps, report)
+
+
+def _training_pictures(run: Path) -> tuple[str, Values | None]:
+    """Return what the data that a run was trained on is called, and its measured pictures; None where it cannot be
+    read."""
+    if not run.is_dir():
+        return "an .onnx file does not name the data that it was trained on", None
+    try:
+        dataset = open_dataset(load_config(run / "config.yaml").data)
+    except QumadeError as error:  # moved, or on another machine
+        return f"the data that it was trained on cannot be read: {error}", None
+    return f"trained on {as_text(dataset.name)}", measure(dataset)
+
+
+def _gaps(trained_on: Sequence[tuple[str, Values | None]], dataset: SampleDataset) -> tuple[RunGaps, ...]:
+    here = measure(dataset)
+    return tuple(
+        RunGaps(letter(number), about, () if values is None else transfer_gaps(values, here))
+        for number, (about, values) in enumerate(trained_on)
+    )
 
 
 def _predictor(run: Path | str | Predictor, device: str | None) -> Predictor:

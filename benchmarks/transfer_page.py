@@ -57,7 +57,7 @@ def mean_and_range(values: Sequence[float | None], digits: int = 3) -> str:
 
 
 def tables(results: Results) -> str:
-    """Return both tables as Markdown: masks of real photos, and the other datasets."""
+    """Return the tables as Markdown: masks of real photos, the other datasets, and found cars by size."""
     masks = [
         "| | trained on | IoU, mean of images | IoU, pooled | *best on val: mean* | *pooled* | *step* |",
         "|---|---|---|---|---|---|---|",
@@ -80,7 +80,17 @@ def tables(results: Results) -> str:
         run for entry in results["arms"].values() for run in entry["runs"]
     ]  # arms without depth have no depth scores
     others.append(f"| trivial baseline | {' | '.join(_others(runs, lambda run: run['baselines']))} |")
-    return "\n".join([*masks, "", *others, ""])
+    return "\n".join([*masks, "", *others, "", *_recall(results["arms"]), ""])
+
+
+def _recall(arms: Results) -> list[str]:
+    """Return the table of found car pixels by the size of the car."""
+    classes = list(next(iter(arms.values()))["runs"][0]["recall"])
+    lines = [f"| | {' | '.join(f'cars {name} of the image' for name in classes)} |", "|---" * (1 + len(classes)) + "|"]
+    for arm, entry in arms.items():
+        cells = [mean_and_range([run["recall"][name] for run in entry["runs"]], 2) for name in classes]
+        lines.append(f"| ({arm}) | {' | '.join(cells)} |")
+    return lines
 
 
 def _others(runs: Sequence[Results], scores: Callable[[Results], Results]) -> list[str]:
@@ -104,7 +114,9 @@ def write_page(results: Results, page: Path) -> None:
 def _page(results: Results, image: str) -> str:
     settings, sources, arms = results["settings"], results["sources"], results["arms"]
     seeds, size = settings["seeds"], "x".join(map(str, settings["size"]))
-    command = f"--arms {''.join(arms)} --seeds {seeds} --steps {settings['steps']} --size {size}"
+    command = (
+        f"--arms {''.join(arms)} --seeds {seeds} --steps {settings['steps']} --every {settings['every']} --size {size}"
+    )
     minutes = [round(run["minutes"]) for entry in arms.values() for run in entry["runs"]]
     took = " to ".join(str(number) for number in sorted({min(minutes), max(minutes)}))
     numbers = f"Numbers are means of {seeds} seeds, with their range." if seeds > 1 else "Numbers are of one seed."
@@ -136,16 +148,17 @@ def _page(results: Results, image: str) -> str:
     points = [
         f"""- Composites are rendered at {size} straight from recipes: every pair of background and cut-out in turn,
         with new placements in each epoch. All identities are used for training, since composites are not used for
-        evaluation here. Their depth is the flat-ground prior. (a), (b) and (e) have one object in a sample, and
-        otherwise the recipe's defaults.""",
+        evaluation here. (a) has the defaults of random placement.""",
         f"""- (a) uses {sources["backgrounds"]} road photos and {sources["foregrounds"]} car cut-outs of the original
         notebooks, without label maps. Cars that the photos already show count as background.""",
         """- (b) uses predicted label maps. Cars that they show are ignored, and photos without ground are left out. The
         horizon comes from the label map where it can, otherwise from a value set by eye
-        (`benchmarks/road_horizons.yaml`).""",
-        """- (s) is (b) with scenes laid out like a street: 1 to 6 cars, sizes from 0.03 to 0.7, a third of a car
-        visible at least, crops from half of the photo on, contacts uniform over the distance. (d), (f), (x) and (u) use
-        it too.""",
+        (`benchmarks/road_horizons.yaml`). There is one car in each sample, well in view, and depth is that of flat
+        ground.""",
+        """- (s) has the defaults of perspective placement: scenes laid out like a street, with 1 to 6 cars, sizes from
+        0.03 to 0.7, a third of a car visible at least, crops from half of the photo on, contacts uniform over the
+        distance; and depth from the label maps (`prior: upright`). (d), (e), (f), (x) and (u) use it too, and 1 to 5,
+        p and 6 to 0 change one thing of it.""",
         """- (x) has the effects of `--effects all`: distractors, shadows, kinds of edges, harmonising, haze and a
         camera.""",
         """- (u) has the frames of CamVid train without their labels beside the composites (`qumade train

@@ -1,8 +1,18 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from qumade.assets.label_names import LABEL_TABLES, label_table, read_label_table, resolve_ids, table_of_names
+from qumade.assets.label_names import (
+    LABEL_TABLES,
+    fitting_tables,
+    label_table,
+    named_ids,
+    read_label_table,
+    resolve_ids,
+    table_of_names,
+    unnamed_ids,
+)
 from qumade.errors import QumadeError
 
 
@@ -19,6 +29,14 @@ from qumade.errors import QumadeError
         ("ade20k", "car", {20}),
         ("ade20k", "flag", {149}),
         ("ade20k", "terrain", {9, 13, 29, 94, 46, 91}),
+        ("ade20k_from_1", "car", {21}),
+        ("ade20k_from_1", "unlabelled", {0}),
+        ("cityscapes_ids", "car", {26}),
+        ("cityscapes_ids", "unlabelled", set(range(7))),
+        ("cityscapes_ids", "bicycle", {33}),
+        ("camvid_32", "car", {5}),
+        ("camvid_32", "sky", {21}),
+        ("camvid_32", "wall", {31}),
         ("camvid", "sky", {0}),
         ("camvid", "car", {8}),
         ("camvid", "sidewalk", {4}),
@@ -30,7 +48,17 @@ def test_built_in_names(table: str, name: str, ids: set[int]) -> None:
     assert resolve_ids(label_table(table), [name]) == ids
 
 
-@pytest.mark.parametrize(("table", "classes"), [("cityscapes", 19), ("ade20k", 150), ("camvid", 12)])
+@pytest.mark.parametrize(
+    ("table", "classes"),
+    [
+        ("cityscapes", 19),
+        ("cityscapes_ids", 34),
+        ("ade20k", 150),
+        ("ade20k_from_1", 151),
+        ("camvid", 12),
+        ("camvid_32", 32),
+    ],
+)
 def test_built_in_tables_are_complete_and_speak_one_language(table: str, classes: int) -> None:
     names = LABEL_TABLES[table]
     assert {i for ids in names.values() for i in ids} >= set(range(classes))
@@ -83,7 +111,7 @@ def test_file_that_is_no_table_is_refused_by_name(tmp_path: Path, content: bytes
 
 
 def test_unknown_table_is_refused() -> None:
-    with pytest.raises(QumadeError, match="cityscapes, ade20k, camvid"):
+    with pytest.raises(QumadeError, match="cityscapes, cityscapes_ids, ade20k, ade20k_from_1, camvid, camvid_32"):
         label_table("cityscape")
 
 
@@ -92,3 +120,12 @@ def test_unknown_name_is_refused_with_the_nearest() -> None:
         resolve_ids(LABEL_TABLES["cityscapes"], ["road", "side walk"])
     with pytest.raises(QumadeError, match="must be one of road, sidewalk"):
         resolve_ids(LABEL_TABLES["cityscapes"], ["zzzzzz"])
+
+
+def test_ids_without_a_name_and_the_tables_that_fit() -> None:
+    ids = np.array([[0, 1, 2, 26], [26, 26, 33, 255]])
+    assert unnamed_ids(ids, named_ids(LABEL_TABLES["cityscapes"])) == {26: 3 / 8, 33: 1 / 8}
+    assert unnamed_ids(ids, named_ids(LABEL_TABLES["cityscapes_ids"])) == {}
+    assert unnamed_ids(np.array([[-1, 70_000]]), {0}) == {-1: 0.5, 70_000: 0.5}
+    assert fitting_tables([0, 26, 255])[0] == "camvid_32" and "cityscapes" not in fitting_tables([0, 26])
+    assert fitting_tables([150]) == ["ade20k_from_1"] and fitting_tables([999]) == []

@@ -2,6 +2,7 @@ import io
 import pickle
 import random
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Callable
@@ -422,10 +423,10 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
 
 def test_content_decides_and_not_the_suffix(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jpg", Image.fromarray(COLOURS), format="PNG")
-    assert read_gray(path)[1] == "PNG"
     np.testing.assert_array_equal(read_rgb(path), COLOURS)
-    assert read_gray(save(tmp_path / "b.png", Image.fromarray(COLOURS), format="JPEG"))[1] == "JPEG"
-    for other in ("GIF", "BMP", "TIFF"):
+    for kind in ("PNG", "JPEG"):
+        assert read_gray(save(tmp_path / "b.webp", Image.fromarray(GREY), format=kind))[1] == kind
+    for other in ("GIF", "BMP"):
         with pytest.raises(UnusablePicture) as caught:
             read_rgb(save(tmp_path / "c.png", Image.fromarray(COLOURS), format=other))
         assert caught.value.reason == "type"
@@ -537,3 +538,53 @@ def test_every_truncation_of_a_file_is_refused_or_read_whole(tmp_path: Path, val
         except UnusablePicture:
             refused += 1
     assert refused > 0.9 * len(valid) / 7
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_tiff_is_read_as_it_is_stored(tmp_path: Path, compression: str | None) -> None:
+    path = save(tmp_path / "a.tif", Image.fromarray(COLOUR), compression=compression)
+    np.testing.assert_array_equal(read_rgb(path), COLOUR)
+    rgba = np.dstack([COLOUR, GREY])
+    found = read_rgba(save(tmp_path / "b.tif", Image.fromarray(rgba), compression=compression))
+    np.testing.assert_array_equal(np.dstack(found), rgba)
+    wide = save(tmp_path / "c.tif", Image.fromarray(GREY.astype(np.uint16) * 257))
+    np.testing.assert_array_equal(read_rgb(wide)[..., 1], GREY)
+    floats = save(tmp_path / "d.tif", Image.fromarray(GREY.astype(np.float32)))
+    with pytest.raises(UnusablePicture, match="32-bit numbers"):
+        read_rgb(floats)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "AVIF"])
+def test_turned_tiff_and_avif_are_turned_upright_once_and_refused_in_datasets(tmp_path: Path, kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    tall = np.zeros((40, 20, 3), np.uint8)
+    tall[:10] = 200
+    path = save(tmp_path / "a.bin", Image.fromarray(tall), format=kind, exif=exif)
+    upright = read_rgb(path)
+    assert upright.shape == (20, 40, 3)
+    np.testing.assert_allclose(upright, np.rot90(tall, -1), atol=24)
+    with pytest.raises(UnusablePicture, match="EXIF orientation 6"):
+        decode_rgb(path.read_bytes(), path, (kind,))
+
+
+def test_damaged_tiff_and_avif_are_named(tmp_path: Path) -> None:
+    for kind in ("TIFF", "AVIF"):
+        data = encoded(COLOUR, kind)
+        (tmp_path / "torn.jpg").write_bytes(data[: len(data) // 2])
+        with pytest.raises(UnusablePicture, match=rf"torn.jpg; must be a whole {kind}"):
+            read_rgb(tmp_path / "torn.jpg")
+
+
+def test_heif_names_the_package_that_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+    with pytest.raises(UnusablePicture, match=r"got a HEIF file in .*pip install 'qumade\[heif\]'"):
+        read_rgb(tmp_path / "a.heic")
+
+
+def test_a_grey_picture_has_neither_colour_nor_transparency(tmp_path: Path) -> None:
+    with pytest.raises(UnusablePicture, match="colours"):
+        read_gray(save(tmp_path / "a.png", Image.fromarray(COLOURS)))
+    with pytest.raises(UnusablePicture, match="transparent pixels"):
+        read_gray(save(tmp_path / "b.png", Image.fromarray(np.dstack([GREY, GREY]), "LA")))

@@ -1,18 +1,35 @@
 """Which id in a label map means what: built-in tables and a user's own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qumade.errors import ConfigError
 from qumade.io.config import read_yaml, shown
 
-__all__ = ["LABEL_TABLES", "LabelTable", "label_table", "read_label_table", "resolve_ids", "table_of_names"]
+__all__ = [
+    "LABEL_TABLES",
+    "LabelTable",
+    "fitting_tables",
+    "label_table",
+    "named_ids",
+    "read_label_table",
+    "resolve_ids",
+    "table_of_names",
+    "unnamed_ids",
+    "unnamed_text",
+]
 
 LabelTable = Mapping[str, tuple[int, ...]]
 """Ids of each name. A name may have several ids, an id several names (synonyms), or a name none at all: the classes
 road, sidewalk, terrain, vegetation, building, person, car and sky are understood by every built-in table."""
+
+UNNAMED_SHARE = 0.001  # of a map: fewer pixels of ids without a name are noise, and unknown
+NO_LABEL = (255, 65535)  # the highest code: "no label" by custom
 
 # Train ids of Cityscapes; 19 and 255 are what its users write where nothing is labelled.
 _CITYSCAPES = (
@@ -34,6 +51,19 @@ _ADE20K = (
     "screen, blanket, sculpture, hood, sconce, vase, traffic light, tray, ashcan, fan, pier, crt screen, plate, "
     "monitor, bulletin board, shower, radiator, glass, clock, flag"
 )
+# Label ids of Cityscapes, as its files *_labelIds.png hold them. The first seven are its group "void".
+_CITYSCAPES_IDS = (
+    "unlabelled, unlabelled, unlabelled, unlabelled, unlabelled, unlabelled, unlabelled, road, sidewalk, parking, "
+    "rail track, building, wall, fence, guard rail, bridge, tunnel, pole, polegroup, traffic light, traffic sign, "
+    "vegetation, terrain, sky, person, rider, car, truck, bus, caravan, trailer, train, motorcycle, bicycle"
+)
+# All classes of CamVid in alphabetical order, as its label_colors.txt lists them.
+_CAMVID_32 = (
+    "animal, archway, bicyclist, bridge, building, car, cart luggage pram, child, pole, fence, lane markings, "
+    "other lane markings, misc text, motorcycle, other moving, parking block, person, road, road shoulder, sidewalk, "
+    "traffic sign, sky, suv pickup truck, traffic cone, traffic light, train, tree, truck bus, tunnel, "
+    "other vegetation, unlabelled, wall"
+)
 # The eleven classes that most users of CamVid keep of its 32, in the order of the SegNet tutorial.
 _CAMVID = "sky, building, pole, road, pavement, tree, sign, fence, car, pedestrian, bicyclist, unlabelled"
 
@@ -53,13 +83,17 @@ def _built_in(names: str, synonyms: Mapping[str, str]) -> LabelTable:
     return MappingProxyType(table)
 
 
+_ADE20K_SYNONYMS = {
+    "terrain": "grass, earth, field, land, sand, dirt track",
+    "vegetation": "tree, plant, palm, flower",
+}
+
 LABEL_TABLES: Mapping[str, LabelTable] = MappingProxyType(
     {
         "cityscapes": MappingProxyType({**_built_in(_CITYSCAPES, {}), "unlabelled": (19, 255)}),
-        "ade20k": _built_in(
-            _ADE20K,
-            {"terrain": "grass, earth, field, land, sand, dirt track", "vegetation": "tree, plant, palm, flower"},
-        ),
+        "cityscapes_ids": _built_in(_CITYSCAPES_IDS, {}),
+        "ade20k": _built_in(_ADE20K, _ADE20K_SYNONYMS),
+        "ade20k_from_1": _built_in(f"unlabelled, {_ADE20K}", _ADE20K_SYNONYMS),
         "camvid": _built_in(
             _CAMVID,
             {
@@ -70,9 +104,13 @@ LABEL_TABLES: Mapping[str, LabelTable] = MappingProxyType(
                 "terrain": "",  # not one of its classes
             },
         ),
+        "camvid_32": _built_in(
+            _CAMVID_32, {"vegetation": "tree, other vegetation", "terrain": "road shoulder", "pedestrian": "person"}
+        ),
     }
 )
-"""The built-in tables: `cityscapes` (train ids), `ade20k` (150 classes from 0), `camvid` (11 and unlabelled)."""
+"""The built-in tables: `cityscapes` (train ids), `cityscapes_ids` (label ids), `ade20k` (150 classes from 0),
+`ade20k_from_1` (0 unlabelled), `camvid` (11 and unlabelled), `camvid_32`."""
 
 
 def label_table(name_or_file: str | Path) -> LabelTable:
@@ -117,3 +155,47 @@ def resolve_ids(table: LabelTable, names: Iterable[str]) -> frozenset[int]:
             raise ConfigError(f"Invalid class name: got {name!r}{hint}; must be one of {', '.join(table)}")
         ids.update(table[name])
     return frozenset(ids)
+
+
+def named_ids(table: LabelTable) -> frozenset[int]:
+    """All ids that a table names."""
+    return frozenset(i for ids in table.values() for i in ids)
+
+
+def unnamed_ids(ids: NDArray[np.integer], named: Collection[int]) -> dict[int, float]:
+    """The share of each id of a label map [H, W] that is not `named`, the largest first.
+
+    Empty if they cover less than 0.1 % together. 255 and 65535 mean "no label" in every table.
+    """
+    values, counts = _counted(ids)
+    strange = ~np.isin(values, [*named, *NO_LABEL])
+    if counts[strange].sum() < UNNAMED_SHARE * counts.sum():
+        return {}
+    order = np.argsort(-counts[strange], kind="stable")
+    shares = counts[strange][order] / counts.sum()
+    return dict(zip(values[strange][order].tolist(), shares.tolist(), strict=True))
+
+
+def fitting_tables(ids: Iterable[int]) -> list[str]:
+    """The built-in tables that name all of these ids, the smallest first."""
+    wanted = set(ids) - set(NO_LABEL)
+    sizes = {name: len(named_ids(table)) for name, table in LABEL_TABLES.items()}
+    return sorted((name for name in sizes if wanted <= named_ids(LABEL_TABLES[name])), key=sizes.__getitem__)
+
+
+def unnamed_text(unnamed: Mapping[int, float], ids: NDArray[np.integer]) -> tuple[str, str]:
+    """What a message says of ids without a name: the ids and their shares, and the tables that would fit the map."""
+    shown = ", ".join(f"{i} ({share:.1%})" for i, share in list(unnamed.items())[:5])
+    more = f" and {len(unnamed) - 5} more" if len(unnamed) > 5 else ""
+    fits = fitting_tables(_counted(ids)[0].tolist())
+    return f"ids {shown}{more}", f"; tables that name them: {', '.join(fits)}" if fits else ""
+
+
+def _counted(ids: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
+    """The ids of a map and the number of pixels of each."""
+    if ids.size and ids.min() >= 0 and ids.max() < 1 << 16:
+        counts = np.bincount(ids.ravel())
+        values = np.flatnonzero(counts)
+        return values, counts[values]
+    values, counts = np.unique(ids, return_counts=True)
+    return values, counts

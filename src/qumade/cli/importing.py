@@ -27,6 +27,7 @@ def import_(
     label_names: str | None = None,
     depth_kind: DepthKind | None = None,
     depth_scale: float | None = None,
+    strict: Annotated[bool, Parameter(negative="")] = False,
     workers: int | None = None,
     json: Json = False,
 ) -> None:
@@ -51,11 +52,14 @@ def import_(
     depth
         For pairs: folder of depth maps.
     label_names
-        For pairs: names of the ids in label maps: cityscapes, ade20k, camvid, or a YAML file of ids and names.
+        For pairs: names of the ids in label maps: cityscapes, cityscapes_ids, ade20k, ade20k_from_1, camvid,
+        camvid_32, or a YAML file of ids and names.
     depth_kind
         For pairs: metric is 16-bit PNG of metres x scale, 0 unknown; the others are inverse depth (metric).
     depth_scale
         For pairs: PNG value of one metre (256).
+    strict
+        Stop at the first file or label that cannot be used, instead of leaving it out or unknown and saying so.
     workers
         Threads; all cores by default.
     json
@@ -90,7 +94,9 @@ def import_(
                 say(f"Error: qumade import {dataset} takes no --{name.replace('_', '-')}; only pairs does")
                 raise SystemExit(2)
         source = read_dataset(dataset, root, classes)
-    summary = write_import(source, out, workers=workers)
+    for note in source.notes:
+        say(f"warning: {note}")
+    summary = write_import(source, out, strict=strict, workers=workers)
     splits = ", ".join(f"{count:,} {split or 'without a split'}" for split, count in sorted(summary.splits.items()))
     text = f"{summary.samples:,} samples in {summary.root}, {summary.written:,} of them new: {splits}\n"
     text += f"Folders: {', '.join(summary.folders)}"
@@ -155,7 +161,10 @@ def cutouts(
     rules = Rules(min_side_px=min_side)
     rules = replace(rules, aspect=None) if any_shape else rules
     if dataset is not None:
-        records = list(read_dataset(dataset, path, classes).records)
+        source = read_dataset(dataset, path, classes)
+        for note in source.notes:
+            say(f"warning: {note}")
+        records = list(source.records)
     else:
         records = records_of_dataset(FolderDataset(path), classes or ())
     summary = write_cutouts(records, out, backgrounds, splits=split, rules=rules, max_share=max_share, workers=workers)

@@ -16,6 +16,7 @@ from qumade.convert.cutouts import REASONS, Rules, cut_out, find_objects, reject
 from qumade.convert.importers.records import Labels, Record
 from qumade.convert.importers.writer import read_image
 from qumade.data.folder import FolderDataset
+from qumade.data.manifest import read_manifest
 from qumade.errors import ConfigError, DatasetError
 from qumade.io.encode import png_bytes
 from qumade.io.files import new_folder, write_bytes
@@ -54,10 +55,24 @@ def records_of_dataset(dataset: FolderDataset, classes: Collection[str] = ()) ->
     if classes and shown and set(classes) != shown:
         wanted = f"must be {', '.join(sorted(shown))}, which its masks show"
         raise ConfigError(f"Invalid --class: got {', '.join(classes)} for {printable(dataset.root)}; {wanted}")
+    uncertain = _uncertain(dataset)
     return [
-        Record(stem, split, dataset.path("images", stem), stem, partial(_read_sample, dataset, stem))
+        Record(stem, split, dataset.path("images", stem), stem, partial(_read_sample, dataset, stem), stem in uncertain)
         for stem, split in zip(dataset.stems.tolist(), dataset.splits.tolist(), strict=True)
     ]
+
+
+def _uncertain(dataset: FolderDataset) -> set[str]:
+    """Return the stems of the photos whose ignored pixels may be of the class, as an import has recorded."""
+    if dataset.manifest_path is None or dataset.metadata is None or not dataset.metadata.source:
+        return set()
+    return {
+        stem
+        for group in read_manifest(dataset.manifest_path)
+        if "uncertain" in group.column_names  # imports of earlier versions do not have it
+        for stem, may_show in zip(group["stem"].to_pylist(), group["uncertain"].to_pylist(), strict=True)
+        if may_show
+    }
 
 
 def _classes(dataset: FolderDataset) -> set[str]:
@@ -159,7 +174,7 @@ def _write_frame(record: Record, *, partials: list[Path], rules: Rules, max_shar
         write_bytes(partials[0] / f"{record.stem}-{kept:02d}.png", png_bytes(cut_out(image, candidate)))
     free = float((labels.mask >= 128).mean()) <= max_share
     unlabelled = 0.0 if labels.ignore is None else float(labels.ignore.mean())
-    background = free and unlabelled <= MAX_UNLABELLED
+    background = free and not record.uncertain and unlabelled <= MAX_UNLABELLED
     if background and len(partials) > 1:
         write_bytes(partials[1] / f"{record.stem}{record.suffix}", copied or png_bytes(image))
     return _Frame(kept, rejected, background)

@@ -37,9 +37,9 @@ _OBJECT_FIELDS = [
     ("rejected", pa.struct([(reason, pa.int32()) for reason in REJECTIONS])),
 ]
 _EVERY = [("index", pa.int64()), ("stem", pa.string()), ("split", _NAMES)]  # the columns of every manifest
-IMPORT_SCHEMA = pa.schema([*_EVERY, ("source", pa.string())])
+IMPORT_SCHEMA = pa.schema([*_EVERY, ("source", pa.string()), ("uncertain", pa.bool_())])
 """Columns of an imported dataset, one row per sample in the order of the stems. `source` is the path of the image
-relative to the root of the original dataset."""
+relative to the root of the original dataset. `uncertain`: an ignored pixel may be of the class, as in a crowd."""
 MANIFEST_SCHEMA = pa.schema(
     [
         *_EVERY,

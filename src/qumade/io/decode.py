@@ -20,15 +20,18 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.PpmImagePlugin import PpmImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from qumade.io.pictures import UnusablePicture, read_picture
 
 __all__ = [
+    "CONVERTED",
     "MAX_PIXELS",
     "PNG_END",
     "Format",
@@ -44,7 +47,10 @@ __all__ = [
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before any memory is taken for their pixels."""
 
-Format = Literal["JPEG", "PNG", "WEBP", "BMP", "PPM"]
+Format = Literal["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "PPM"]
+PHOTOS: tuple[Format, ...] = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
+CONVERTED: tuple[Format, ...] = (*PHOTOS[2:], "BMP", "PPM")
+"""Formats of photos of which a dataset holds PNG copies."""
 Rotation = Literal["applied", "refused"]
 Level = TypeVar("Level", np.uint8, np.uint16)
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -54,6 +60,8 @@ _READERS: dict[Format, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
     "WEBP": WebPImageFile,
+    "TIFF": TiffImageFile,
+    "AVIF": AvifImageFile,
     "BMP": BmpImageFile,
     "PPM": PpmImageFile,
 }
@@ -115,7 +123,8 @@ def decode_bilevel(data: bytes, path: Path) -> NDArray[np.bool_]:
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Read a picture as uint8 [H, W, 3] sRGB, turned upright, without transparency.
 
-    JPEG, PNG or WebP. Grey, palette, CMYK, 1-bit and 16-bit pictures are converted; an animation gives its first frame.
+    JPEG, PNG, WebP, TIFF, AVIF or HEIF. Grey, palette, CMYK, 1-bit and 16-bit pictures are converted; an animation
+    gives its first frame.
     Raises UnusablePicture.
     """
     return read_rgba(path)[0]
@@ -131,21 +140,18 @@ def read_rgba(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
 
 
 def read_gray(path: Path) -> tuple[NDArray[np.uint8], Format]:
-    """Read a picture as grey uint8 [H, W], turned upright, without transparency. Colour becomes ITU-R 601 luma.
+    """Read a grey picture as uint8 [H, W], turned upright; also return the format by content, not by suffix.
 
-    Grey that was saved as RGB is unchanged. Also return the format by content, not by suffix. Raises UnusablePicture.
+    Grey that was saved as RGB is unchanged. Raises UnusablePicture, also for colours and for transparent pixels: what
+    they mean is not known.
     """
     data = read_picture(path)
     found = _format(data, path)
-    if found == "JPEG":
-        return np.array(Image.fromarray(_rgba(data, path, found, "applied")[0]).convert("L")), found
-    picture = _pillow(data, path, found)
-    orientation = _orientation(data, path, found, "applied")
-    if picture.mode.startswith("I"):
-        return _turned(_rounded(_gray16(picture)), orientation), found
-    # Palettes and grey with alpha convert to RGB without loss.
-    grey = picture if picture.mode == "L" else picture.convert("RGB").convert("L")
-    return _turned(np.array(grey), orientation), found
+    rgb, alpha = _rgba(data, path, found, "applied")
+    if alpha is not None and alpha.min() != 255:
+        raise UnusablePicture(path, "type", "transparent pixels", "be grey without an alpha channel")
+    _require_neutral(rgb, path)
+    return np.array(Image.fromarray(rgb).convert("L")), found
 
 
 def read_levels(path: Path) -> Levels:
@@ -167,7 +173,7 @@ def read_levels(path: Path) -> Levels:
     return _turned(np.asarray(picture), orientation)
 
 
-def _format(data: bytes, path: Path, allowed: tuple[Format, ...] = ("JPEG", "PNG", "WEBP")) -> Format:
+def _format(data: bytes, path: Path, allowed: tuple[Format, ...] = PHOTOS) -> Format:
     found: Format | None = None
     if data.startswith(b"\xff\xd8"):
         found = "JPEG"
@@ -175,6 +181,10 @@ def _format(data: bytes, path: Path, allowed: tuple[Format, ...] = ("JPEG", "PNG
         found = "PNG"
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         found = "WEBP"
+    elif data.startswith((b"II*\0", b"MM\0*")):
+        found = "TIFF"
+    elif data[4:8] == b"ftyp":
+        found = _brand(data)
     elif data.startswith(b"BM"):
         found = "BMP"
     elif re.match(rb"P[1-6]\s", data):
@@ -185,6 +195,27 @@ def _format(data: bytes, path: Path, allowed: tuple[Format, ...] = ("JPEG", "PNG
     if found not in allowed:
         raise UnusablePicture(path, "type", "another type of file" if found is None else f"a {found} file", wanted)
     return found
+
+
+def _brand(data: bytes) -> Format | None:
+    """Which of the formats in an ISO media file: its first brands say so."""
+    brands = [data[at : at + 4] for at in (8, *range(16, min(int.from_bytes(data[:4]), 64), 4))]
+    if any(brand in (b"avif", b"avis") for brand in brands):
+        return "AVIF"
+    return "HEIF" if any(brand in (b"heic", b"heix", b"heif", b"mif1") for brand in brands) else None
+
+
+def _reader(found: Format, path: Path) -> type[ImageFile.ImageFile]:
+    """Pillow's reader of a format. HEIF, the format of iPhones, needs a package of its own."""
+    if found != "HEIF":
+        return _READERS[found]
+    try:
+        from pi_heif import HeifImageFile
+    except ImportError:
+        allowed = "be JPEG, PNG, WebP, TIFF or AVIF; HEIF needs: pip install 'qumade[heif]'"
+        raise UnusablePicture(path, "type", "a HEIF file", allowed) from None
+    reader: type[ImageFile.ImageFile] = HeifImageFile
+    return reader
 
 
 def _rgba(
@@ -241,11 +272,14 @@ def _pillow(data: bytes, path: Path, found: Format) -> Image.Image:
         _require_size(*_webp_size(data), path)
     try:
         with _quiet_pillow:
-            picture = _READERS[found](io.BytesIO(data))
+            reader = _reader(found, path)
+            picture = reader(io.BytesIO(data))
             _require_size(*picture.size, path)
             if found == "PNG":
                 picture.verify()  # decoding ignores checksums; verify leaves the reader unusable
-                picture = _READERS[found](io.BytesIO(data))
+                picture = reader(io.BytesIO(data))
+            if picture.mode in ("F", "I") and found == "TIFF":
+                raise UnusablePicture(path, "type", "a TIFF of 32-bit numbers", "have 8 or 16 bits")
             picture.load()
             return picture
     except UnusablePicture:
@@ -280,11 +314,13 @@ def _rounded(gray16: NDArray[np.uint16]) -> NDArray[np.uint8]:
 
 def _orientation(data: bytes, path: Path, found: Format, rotation: Rotation) -> int:
     """Return the EXIF orientation, 1 to 8, of a picture that decodes; 1 if it is missing, damaged or out of range."""
-    if not _MAY_BE_TURNED.search(data):  # most pictures need no second reader
+    if found in ("JPEG", "PNG", "WEBP") and not _MAY_BE_TURNED.search(data):  # most need no second reader
         return 1
+    if found == "HEIF" or (found == "TIFF" and rotation == "applied"):
+        return 1  # their readers turn the pixels
     try:
         with _quiet_pillow:
-            orientation = _READERS[found](io.BytesIO(data)).getexif().get(_EXIF_ORIENTATION)
+            orientation = _reader(found, path)(io.BytesIO(data)).getexif().get(_EXIF_ORIENTATION)
     except Exception:  # damaged metadata raises many errors; viewers ignore it too
         return 1
     if not isinstance(orientation, int) or not 2 <= orientation <= 8:

@@ -5,16 +5,19 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from qumade.errors import AssetError, QumadeError
 from qumade.io.files import open_regular
+from qumade.io.listing import is_leftover
 
 __all__ = ["SUFFIXES", "UnusablePicture", "content_hash", "list_pictures", "printable", "read_picture"]
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+_HEIF = (".heic", ".heif") if find_spec("pi_heif") else ()
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".avif", *_HEIF)
 
 _MAX_BYTES = 1 << 29  # no picture within the limit of pixels needs more
 _A_PICTURE = "be a whole picture"
@@ -46,22 +49,20 @@ def printable(path: Path) -> str:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """Files of a folder with a picture's suffix (JPEG, PNG, WebP in any case), sorted by name.
+    """Files of a folder with a picture's suffix (one of SUFFIXES in any case), sorted by name.
 
-    Subfolders and hidden files are left out. A broken link is listed; reading it then names it.
-    Raises QumadeError where the folder is missing, no folder, or cannot be read.
+    Subfolders, hidden files and what systems leave in folders are not listed. A broken link is listed; reading it then
+    names it. Raises QumadeError where the folder is missing, no folder, or cannot be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
-        raise AssetError(
-            f"Invalid folder: got {found} at {printable(folder)}; must be a folder of JPEG, PNG or WebP pictures"
-        )
+        raise AssetError(f"Invalid folder: got {found} at {printable(folder)}; must be a folder of pictures")
     try:
         return sorted(
             path
             for path in folder.iterdir()
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+            if path.suffix.lower() in SUFFIXES and not is_leftover(path.name) and not path.is_dir()
         )
     except OSError as error:
         raise AssetError(

@@ -1,15 +1,14 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
-from qumade.convert.importers.coco import decode_segmentation, read_coco
+from qumade.convert.importers.coco import read_coco
+from qumade.convert.importers.writer import write_import
 from qumade.errors import QumadeError
 
 coco_mask = pytest.importorskip("pycocotools.mask")
@@ -78,21 +77,6 @@ def test_an_image_without_annotations_is_background(tmp_path: Path, save_picture
     assert labels.mask is not None and not labels.mask.any()
 
 
-@given(arrays.arrays(bool, (5, 7)))
-def test_run_lengths_of_both_kinds_give_the_same_mask(mask: np.ndarray) -> None:
-    packed = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-    counts = {"size": [5, 7], "counts": packed["counts"].decode()}
-    np.testing.assert_array_equal(decode_segmentation(counts, (5, 7)), mask)
-    flat = mask.T.ravel()
-    lengths, value = [0], False
-    for pixel in flat:
-        if pixel != value:
-            lengths.append(0)
-            value = not value
-        lengths[-1] += 1
-    np.testing.assert_array_equal(decode_segmentation({"size": [5, 7], "counts": lengths}, (5, 7)), mask)
-
-
 @pytest.mark.parametrize(
     "segmentation",
     [
@@ -112,15 +96,130 @@ def test_run_lengths_of_both_kinds_give_the_same_mask(mask: np.ndarray) -> None:
         5,
     ],
 )
-def test_wrong_segmentations_are_named(tmp_path: Path, save_picture: SavePicture, segmentation: Any) -> None:
+def test_without_any_outline_that_can_be_drawn_nothing_is_imported(
+    tmp_path: Path, save_picture: SavePicture, segmentation: Any
+) -> None:
     make(tmp_path, save_picture, [{"category_id": 3, "iscrowd": 0, "segmentation": segmentation}])
-    with pytest.raises(QumadeError, match=r"Invalid annotation 0: got .*instances_val2017.json"):
-        read_coco(tmp_path).records[0].read_labels((HEIGHT, WIDTH))
+    wanted = r"got no annotation of car that can be drawn \(1 cannot; annotation 0 .*instances_val2017.json"
+    with pytest.raises(QumadeError, match=wanted):
+        read_coco(tmp_path)
 
 
-def test_far_corners_take_no_memory() -> None:
-    mask = decode_segmentation([[-1e300, -1e300, 1e300, -1e300, 1e300, 1e300, -1e300, 1e300]], (HEIGHT, WIDTH))
-    assert mask.all()
+ALL = (0, 0, WIDTH, HEIGHT)
+GOOD = {"category_id": 3, "iscrowd": 0, "segmentation": [rectangle(1, 1, 5, 5)]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "where", "reason"),
+    [
+        ({"segmentation": [], "bbox": [8, 2, 6, 5]}, (8, 2, 14, 7), "no outline"),
+        ({"segmentation": None}, ALL, "no outline"),
+        (
+            {"segmentation": [[0.5, 0.1, 0.9, 0.1, 0.9, 0.8]], "bbox": [0.5, 0.1, 0.4, 0.7]},
+            (0, 0, WIDTH, HEIGHT),
+            "shares",
+        ),
+        (
+            {"segmentation": [rectangle(8, 2, 900, 700)], "bbox": [8, 2, 6, 5]},
+            (8, 2, 14, 7),
+            "outside of the picture's",
+        ),
+        ({"segmentation": [rectangle(1, 7, 4, 10)], "bbox": [8, 1, 7, 9]}, (1, 1, 15, 10), "but its outline reaches"),
+        ({"segmentation": [rectangle(8, 2, 14, 7)], "bbox": [8, 2, 6, 5], "area": 3000.0}, (8, 2, 14, 7), "area 3000"),
+        ({"iscrowd": "yes", "bbox": [1, 1, 4, 4]}, (1, 1, 5, 5), "iscrowd 'yes'"),
+        ({"category_id": 99, "bbox": [1, 1, 4, 4]}, (1, 1, 5, 5), "category_id 99"),
+        (
+            {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [5, 6]}},
+            (0, 0, WIDTH, HEIGHT),
+            "run lengths of 11 pixels",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_is_unknown_counted_and_named(
+    tmp_path: Path, save_picture: SavePicture, fields: dict[str, Any], where: tuple[int, ...], reason: str
+) -> None:
+    make(tmp_path, save_picture, [GOOD, GOOD | fields])
+    source = read_coco(tmp_path)
+    (note,) = source.notes
+    assert re.search(rf"1 annotations of .*json cannot be drawn, .*annotation 1 of 01.png has .*{reason}", note) or (
+        re.search(rf"1 annotations of .*annotation 1 of 01.png reaches .*{reason}", note)
+    )
+    (record,) = source.records
+    labels = record.read_labels((HEIGHT, WIDTH))
+    left, top, right, bottom = where
+    assert record.uncertain and labels.ignore is not None and labels.mask is not None
+    outside = np.ones((HEIGHT, WIDTH), bool)
+    outside[max(0, top - 3) : bottom + 3, max(0, left - 3) : right + 3] = False
+    assert (labels.ignore | (labels.mask > 0))[top:bottom, left:right].all() and not labels.ignore[outside].any()
+    assert (labels.mask[1:5, 1:5] == 255).all() and labels.mask.sum() == 16 * 255
+    with pytest.raises(QumadeError, match=r"cannot be drawn.*must be none with --strict"):
+        write_import(source, tmp_path / "out", strict=True, progress=False)
+
+
+def test_other_classes_without_an_outline_stop_nothing_and_may_stand_in_front(
+    tmp_path: Path, save_picture: SavePicture
+) -> None:
+    make(tmp_path, save_picture, [GOOD, {"category_id": 1, "segmentation": None, "bbox": [8, 2, 6, 5]}])
+    (record,) = read_coco(tmp_path).records
+    labels = record.read_labels((HEIGHT, WIDTH))
+    assert not record.uncertain and labels.ignore is not None and not labels.ignore.any()
+    assert labels.in_front is not None and (labels.in_front[2:7, 8:14] > 0).all()
+
+
+@pytest.mark.parametrize(("flag", "crowd"), [(0, False), ("0", False), (False, False), (1, True), ("1", True)])
+def test_a_crowd_is_told_by_its_number_not_by_its_type(
+    tmp_path: Path, save_picture: SavePicture, flag: Any, crowd: bool
+) -> None:
+    make(tmp_path, save_picture, [GOOD, GOOD | {"iscrowd": flag, "segmentation": [rectangle(8, 2, 14, 7)]}])
+    (record,) = read_coco(tmp_path).records
+    labels = record.read_labels((HEIGHT, WIDTH))
+    assert labels.ignore is not None and bool(labels.ignore.any()) == crowd == record.uncertain
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda c: c["annotations"][0].update(image_id=8),
+            r"Invalid annotation 0: got image_id 8 in .*json; must be the",
+        ),
+        (lambda c: c["annotations"][0].pop("image_id"), "Invalid annotation 0: got image_id None"),
+        (lambda c: c["annotations"][1].update(id=0), "Invalid annotation 0: got an id that another annotation has too"),
+        (lambda c: c["images"].append(c["images"][0]), "Invalid image id: got 7 twice in .*json; must be unique"),
+        (lambda c: c["categories"].append({"id": 3, "name": "bus"}), "Invalid category id: got 3 twice"),
+        (lambda c: c["images"][0].update(id=7.5), r"Invalid annotations: got .*'7.5', which is no whole number"),
+    ],
+)
+def test_ids_must_be_unique_and_lead_somewhere(
+    tmp_path: Path, save_picture: SavePicture, change: Callable[[dict[str, Any]], Any], message: str
+) -> None:
+    path = make(tmp_path, save_picture, [GOOD, GOOD])
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(QumadeError, match=message):
+        read_coco(tmp_path)
+
+
+def test_annotations_of_other_classes_without_an_image_are_counted(tmp_path: Path, save_picture: SavePicture) -> None:
+    make(tmp_path, save_picture, [GOOD, {"category_id": 1, "segmentation": [], "image_id": 99}])
+    assert re.search("1 annotations of other classes have no image .*: annotation 1", read_coco(tmp_path).notes[0])
+
+
+def test_a_photo_of_another_size_than_its_labels_is_refused(tmp_path: Path, save_picture: SavePicture) -> None:
+    make(tmp_path, save_picture, [GOOD])
+    save_picture(tmp_path / "val2017" / "01.png", np.zeros((HEIGHT // 2, WIDTH // 2, 3), np.uint8))
+    with pytest.raises(QumadeError, match=r"got 8x6 pixels in .*01.png; must be 16x12 as .*json says: was the photo"):
+        write_import(read_coco(tmp_path), tmp_path / "out", progress=False)
+
+
+def test_a_size_that_the_file_does_not_state_is_that_of_the_photo(tmp_path: Path, save_picture: SavePicture) -> None:
+    path = make(tmp_path, save_picture, [GOOD])
+    content = json.loads(path.read_text())
+    del content["images"][0]["width"]
+    path.write_text(json.dumps(content))
+    labels = read_coco(tmp_path).records[0].read_labels((HEIGHT, WIDTH))
+    assert labels.mask is not None and labels.mask.sum() == 16 * 255
 
 
 @pytest.mark.parametrize("file_name", ["../secret.png", "/etc/passwd", "a/../../b.png", "", "..\\b.png", "a\0b.png"])
@@ -165,8 +264,3 @@ def test_foreign_json_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "instances.json").write_text(text, "latin-1")
     with pytest.raises(QumadeError, match=r"Invalid annotations: got .*instances.json; must be COCO instances"):
         read_coco(tmp_path)
-
-
-@given(st.lists(st.floats(-50, 50), min_size=6, max_size=12).filter(lambda numbers: len(numbers) % 2 == 0))
-def test_any_polygon_is_drawn_or_refused(corners: list[float]) -> None:
-    assert decode_segmentation([corners], (HEIGHT, WIDTH)).shape == (HEIGHT, WIDTH)

@@ -12,7 +12,7 @@ from qumade.errors import QumadeError
 SavePicture = Callable[[Path, np.ndarray], None]
 COVERAGE = np.array([[0, 10, 255], [255, 128, 0]], np.uint8)
 CODES = np.array([[0, 1000, 2000], [500, 65000, 1]], np.uint16)
-IDS = np.array([[8, 0, 11], [9, 200, 8]], np.uint8)
+IDS = np.array([[8, 0, 11], [9, 255, 8]], np.uint8)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_label_maps_with_names(root: Path) -> None:
     labels = source.records[0].read_labels((2, 3))
     assert labels.mask is not None
     np.testing.assert_array_equal(labels.mask == 255, np.isin(IDS, [8, 9]))
-    np.testing.assert_array_equal(labels.ignore, np.isin(IDS, [11, 200]))  # unlabelled, and an id without a name
+    np.testing.assert_array_equal(labels.ignore, np.isin(IDS, [11, 255]))
 
 
 @pytest.mark.parametrize(

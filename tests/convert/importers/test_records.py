@@ -12,6 +12,7 @@ from qumade.convert.importers.records import (
     Record,
     choose_classes,
     labels_of_ids,
+    left_out,
     pictures_by_stem,
     unique_stems,
 )
@@ -60,7 +61,40 @@ def test_classes_must_exist() -> None:
 
 def test_chosen_classes_are_not_in_front() -> None:
     ids = np.array([[0, 1, 2, 3]])
-    labels = labels_of_ids(ids, ClassIds(frozenset({1}), frozenset({3}), frozenset({0, 1})))
+    labels = labels_of_ids(ids, ClassIds(frozenset({1}), frozenset({3}), frozenset({0, 1})), Path("x"))
     assert labels.mask is not None and labels.mask.tolist() == [[0, 255, 0, 0]]
     assert labels.in_front is not None and labels.in_front.tolist() == [[1, 0, 0, 0]]
     assert labels.ignore is not None and labels.ignore.tolist() == [[False, False, False, True]]
+
+
+def test_ids_that_the_table_does_not_name_are_refused(tmp_path: Path) -> None:
+    ids = np.full((40, 60), 7)
+    ids[:10], ids[10:15], ids[0, 0] = 23, 26, 255
+    classes = ClassIds(frozenset({13}), frozenset(), named=frozenset(range(19)), table="the table 'cityscapes'")
+    wanted = r"got ids 23 \(25.0%\), 26 \(12.5%\) in .*a.png; must be ids that the table 'cityscapes' names; tables"
+    with pytest.raises(QumadeError, match=wanted) as caught:
+        labels_of_ids(ids, classes, tmp_path / "a.png")
+    assert "cityscapes_ids" in str(caught.value)
+    ids[:15] = 7
+    ids[0, 0] = 99
+    assert labels_of_ids(ids, classes, tmp_path / "a.png").mask is not None  # a few pixels are noise
+
+
+def test_names_that_differ_in_their_unicode_form_are_equal(tmp_path: Path) -> None:
+    for name in ("stra\u00dfe_ko\u0308ln.png", "u\u0308.PNG"):
+        Image.new("RGB", (2, 2)).save(tmp_path / name)
+    assert list(pictures_by_stem(tmp_path)) == ["stra\u00dfe_k\u00f6ln", "\u00fc"]
+    Image.new("RGB", (2, 2)).save(tmp_path / "\u00fc.jpg")
+    with pytest.raises(QumadeError, match="must be one file per stem"):
+        pictures_by_stem(tmp_path)
+
+
+def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
+    for name in ("a.png", "b.txt", "c.heif", "Thumbs.db", ".x"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "@eaDir").mkdir()
+    (tmp_path / "night").mkdir()
+    assert left_out(tmp_path, [tmp_path / "a.png"], "no images") == [
+        f"3 entries of {tmp_path} are left out, no images: b.txt, c.heif, night/"
+    ]
+    assert left_out(tmp_path / "nowhere", [], "no images") == []

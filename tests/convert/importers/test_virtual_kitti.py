@@ -74,7 +74,7 @@ def test_missing_parts_are_left_out(
 def test_colours_come_from_the_scene(tmp_path: Path, save_picture: SavePicture) -> None:
     make(tmp_path, save_picture, "classSegmentation")
     colours = tmp_path / "Scene01" / "15-deg-left" / "colors.txt"
-    colours.write_text("Category r g b\nCar 90 200 255\nSky 1 2 3\n")
+    colours.write_text("Category r g b\nCar 90 200 255\nSky 1 2 3\nVan 255 127 80\nPole 0 139 139\n")
     labels = read_virtual_kitti(tmp_path).records[0].read_labels((2, 3))
     np.testing.assert_array_equal(labels.mask, [[0, 0, 0], [0, 255, 0]])
     colours.write_text(f"Category r g b\nCar {'9' * 9999} 1 1\n")
@@ -89,3 +89,20 @@ def test_photos_without_labels_are_refused(tmp_path: Path, save_picture: SavePic
     make(tmp_path, save_picture)
     with pytest.raises(QumadeError, match="found no labelled image"):
         read_virtual_kitti(tmp_path)
+
+
+def test_frames_that_lack_a_part_are_left_out_and_named(tmp_path: Path, save_picture: SavePicture) -> None:
+    make(tmp_path, save_picture, "depth", "classSegmentation")
+    frames = tmp_path / "Scene01" / "15-deg-left" / "frames"
+    (frames / "classSegmentation" / "Camera_1" / "classgt_00007.png").unlink()
+    source = read_virtual_kitti(tmp_path)
+    assert [record.stem for record in source.records] == ["Scene01_15-deg-left_Camera_0_00007"]
+    assert source.notes == ("1 frames are left out: Scene01/15-deg-left/Camera_1 lacks classSegmentation",)
+
+
+def test_maps_in_other_colours_are_refused(tmp_path: Path, save_picture: SavePicture) -> None:
+    make(tmp_path, save_picture, "classSegmentation")
+    folder = tmp_path / "Scene01" / "15-deg-left" / "frames" / "classSegmentation"
+    save_picture(folder / "Camera_0" / "classgt_00007.png", CLASSES // 2 + 3)
+    with pytest.raises(QumadeError, match=r"got colour 130, 66, 43 on 100.0% of the pixels of .*classgt_00007.png"):
+        read_virtual_kitti(tmp_path).records[0].read_labels((2, 3))

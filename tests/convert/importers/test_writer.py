@@ -1,4 +1,5 @@
 import itertools
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "images" / "c.png").is_file()
 
 
-@pytest.mark.parametrize("name", ["a.bmp", "a.ppm", "a.webp"])
+@pytest.mark.parametrize("name", ["a.bmp", "a.ppm", "a.webp", "a.tiff"])
 def test_an_image_of_another_format_becomes_png(tmp_path: Path, name: str) -> None:
     source = make_source(tmp_path / "in", (name,))
     write(source, tmp_path / "out")
@@ -92,6 +93,7 @@ def test_the_manifest_has_one_row_per_sample_and_keeps_splits(tmp_path: Path) ->
         "stem": ["a", "b", "c"],
         "split": ["train", "val", ""],
         "source": ["a.jpg", "b.png", "c.bmp"],
+        "uncertain": [False, False, False],
     }
     assert FolderDataset(tmp_path / "out").splits.tolist() == ["train", "val", ""]
 
@@ -104,6 +106,7 @@ def test_common_size_and_suffix_are_recorded(tmp_path: Path) -> None:
     assert "&" not in text
     assert content["size"] == [10, 8] and content["complete"] is True
     assert content["folders"]["images"] == {"suffix": ".jpg", "format": "jpeg"}
+    assert re.fullmatch("[0-9a-f]{64}", content["import"].pop("inputs_sha256"))
     assert content["import"] == {"dataset": "some", "root": "../in", "classes": ["car"], "samples": 1}
 
 
@@ -164,6 +167,41 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, worker
     write_import(source, tmp_path / "more", workers=workers, progress=False)
     for path in (tmp_path / "one").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "more" / path.relative_to(tmp_path / "one")).read_bytes()
+
+
+@pytest.mark.parametrize("changed", ["b.png", "labels.json", "shared.json"])
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_dataset_made_of_other_files_is_not_taken_for_this_one(tmp_path: Path, changed: str, complete: bool) -> None:
+    source = make_source(tmp_path / "in")
+    for name in ("labels.json", "shared.json"):
+        (tmp_path / "in" / name).write_text("old")
+    first = replace(source.records[0], inputs=(tmp_path / "in" / "labels.json",))
+    source = replace(
+        source, records=(first, *source.records[1:]), inputs=(tmp_path / "in" / "shared.json",), notes=("1 is unknown",)
+    )
+    assert write(source, tmp_path / "out").notes == ("1 is unknown",)
+    assert write(source, tmp_path / "out").written == 0
+    if not complete:
+        path = tmp_path / "out" / "dataset.yaml"
+        path.write_text(path.read_text().replace("complete: true", "complete: false"))
+    Image.new("RGB", (10, 9)).save(tmp_path / "in" / changed) if changed == "b.png" else (
+        tmp_path / "in" / changed
+    ).write_text("new")
+    with pytest.raises(QumadeError, match=r"got .*out, made of other images or labels than .*in holds now; must be"):
+        write(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "suffix"), [("a.jpg", "WEBP", ".png"), ("a.png", "JPEG", ".jpg"), ("a.jpg", "PNG", ".png")]
+)
+def test_an_image_is_what_it_holds_not_what_its_name_says(tmp_path: Path, name: str, kind: str, suffix: str) -> None:
+    source = make_source(tmp_path / "in", (name,))
+    Image.linear_gradient("L").resize((10, 8)).convert("RGB").save(tmp_path / "in" / name, kind)
+    write(source, tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out")
+    assert dataset.path("images", 0).name == f"a{suffix}"
+    with Image.open(tmp_path / "in" / name) as picture:
+        assert np.abs(dataset.read_image(0).astype(int) - np.asarray(picture)).max() <= 4
 
 
 def test_another_dataset_is_not_overwritten(tmp_path: Path) -> None:

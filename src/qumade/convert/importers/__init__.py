@@ -48,11 +48,14 @@ def import_dataset(
     out: Path | str,
     *,
     classes: Collection[str] | None = None,
+    strict: bool = False,
     workers: int | None = None,
     progress: bool = True,
 ) -> "ImportSummary":
     """Write a standard dataset into a new folder `out` in the layout of this package, or finish an import that was
-    interrupted there. `classes` as in `read_dataset`. Raises QumadeError naming the file at fault."""
+    interrupted there. `classes` as in `read_dataset`. Raises QumadeError naming the file at fault, and with `strict`
+    also for what is otherwise left out or unknown and counted in the summary's notes."""
     from qumade.convert.importers.writer import write_import
 
-    return write_import(read_dataset(name, Path(root), classes), Path(out), workers=workers, progress=progress)
+    source = read_dataset(name, Path(root), classes)
+    return write_import(source, Path(out), strict=strict, workers=workers, progress=progress)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
-from qumade.assets.label_names import LABEL_TABLES
+from qumade.assets.label_names import LABEL_TABLES, named_ids
 from qumade.convert.importers.records import (
     ClassIds,
     Labels,
@@ -16,6 +16,7 @@ from qumade.convert.importers.records import (
     Source,
     choose_classes,
     labels_of_ids,
+    left_out,
     pictures_by_stem,
     read_ids,
     require_records,
@@ -36,8 +37,10 @@ def read_camvid(root: Path, classes: Collection[str] = ("car",)) -> Source:
     """
     table = {name: ids for name, ids in LABEL_TABLES["camvid"].items() if name != "unlabelled"}
     in_front = frozenset(number for name in IN_FRONT for number in table[name])
-    ids = ClassIds(choose_classes(table, classes, root), frozenset(UNLABELLED), in_front)
-    records = []
+    known = named_ids(LABEL_TABLES["camvid"])
+    name = "the table 'camvid' (for others: qumade import pairs --label-names)"
+    ids = ClassIds(choose_classes(table, classes, root), frozenset(UNLABELLED), in_front, known, name)
+    records, notes = [], []
     for split in ("train", "val", "test"):
         nested = (root / split / "images").is_dir()
         image_folder = root / split / "images" if nested else root / split
@@ -45,15 +48,18 @@ def read_camvid(root: Path, classes: Collection[str] = ("car",)) -> Source:
         label_of = pictures_by_stem(label_folder)
         if not label_of:
             continue
-        for stem, image in pictures_by_stem(image_folder).items():
+        images = pictures_by_stem(image_folder)
+        notes += left_out(image_folder, images.values(), "not images")
+        notes += left_out(label_folder, (label_of[stem] for stem in images if stem in label_of), "without an image")
+        for stem, image in images.items():
             if stem not in label_of:
                 raise DatasetError(f"Invalid dataset: got {printable(image)} without a label map in {label_folder}")
-            source = image.relative_to(root).as_posix()
-            records.append(Record(stem, split, image, source, partial(_read, label_of[stem], ids)))
+            source, read = image.relative_to(root).as_posix(), partial(_read, label_of[stem], ids)
+            records.append(Record(stem, split, image, source, read, inputs=(label_of[stem],)))
     layout = "train/ with trainannot/, or train/images with train/labels"
     found = require_records(records, root, layout)
-    return Source("camvid", root, found, ("masks", "ignore"), tuple(classes))
+    return Source("camvid", root, found, ("masks", "ignore"), tuple(classes), notes=tuple(notes))
 
 
 def _read(path: Path, classes: ClassIds, shape: tuple[int, int]) -> Labels:
-    return labels_of_ids(read_ids(path, shape), classes)
+    return labels_of_ids(read_ids(path, shape), classes, path)

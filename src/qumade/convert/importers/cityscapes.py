@@ -59,8 +59,10 @@ def read_cityscapes(root: Path, classes: Collection[str] = ("car",)) -> Source:
             ids = street_classes(classes, root, train_ids=labels.stem.endswith("TrainIds"))
             disparity = root / "disparity" / split / city / f"{stem}_disparity.png" if has_depth else None
             camera = root / "camera" / split / city / f"{stem}_camera.json"
-            read = partial(_read, labels, label_of.get(f"{stem}_gtFine_instanceIds"), ids, disparity, camera)
-            records.append(Record(stem, split, image, image.relative_to(root).as_posix(), read))
+            instances = label_of.get(f"{stem}_gtFine_instanceIds")
+            read = partial(_read, labels, instances, ids, disparity, camera)
+            inputs = (labels, *([instances] if instances else []), *([disparity, camera] if disparity else []))
+            records.append(Record(stem, split, image, image.relative_to(root).as_posix(), read, inputs=inputs))
     found = require_records(records, root, "leftImg8bit/SPLIT/CITY with gtFine/SPLIT/CITY (*_labelIds.png)")
     folders = ("masks", "depth", "ignore") if has_depth else ("masks", "ignore")
     return Source("cityscapes", root, found, folders, tuple(classes), METRES_16_BIT if has_depth else None)
@@ -74,7 +76,7 @@ def _read(
     camera_path: Path,
     shape: tuple[int, int],
 ) -> Labels:
-    labels = labels_of_ids(read_ids(labels_path, shape), classes)
+    labels = labels_of_ids(read_ids(labels_path, shape), classes, labels_path)
     if instance_path is not None and not labels_path.stem.endswith("TrainIds"):
         numbers = read_ids(instance_path, shape)  # id x 1000 + number; only the id for a group of objects
         labels = replace(labels, instances=instances_of(numbers, 1000, classes, numbers < 1000))

@@ -1,68 +1,177 @@
 """COCO instances: annotations/instances_*.json with polygons and run lengths; photos in a folder named like the split.
 
 T.-Y. Lin et al., "Microsoft COCO: common objects in context", ECCV 2014. An annotation with iscrowd 1 is a roughly
-outlined group of objects: its pixels are ignored.
+outlined group of objects: its pixels are ignored, as are those of an annotation that cannot be drawn.
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qumade.assets.label_names import table_of_names
+from qumade.convert.importers.coco_annotations import (
+    Annotation,
+    check_annotation,
+    decode_segmentation,
+    unknown_pixels,
+    whole,
+)
 from qumade.convert.importers.records import Labels, Record, Source, choose_classes, require_records
 from qumade.errors import DatasetError
 from qumade.extras import needs
+from qumade.io.decode import decode_rgb
 from qumade.io.files import read_bytes
-from qumade.io.pictures import printable
+from qumade.io.listing import named
+from qumade.io.pictures import printable, read_picture
 
 __all__ = ["read_coco"]
 
 MAX_JSON_BYTES = 1 << 30
-MAX_CORNERS = 100_000  # of one polygon
+MAX_SIDE = 1 << 20
 LAYOUT = "annotations/instances_SPLIT.json, or one instances*.json, and the photos"
+
+Size = tuple[int, int]  # height, width
 
 
 def read_coco(root: Path, classes: Collection[str] = ("car",)) -> Source:
-    """Return every image of every instances*.json in `root` or its annotations/, also images without such objects."""
+    """Return every image of every instances*.json in `root` or its annotations/, also images without such objects.
+
+    An annotation that contradicts its picture's size, its own bbox or area, or that has no outline, is unknown: notes
+    count them. Raises QumadeError for ids of the classes' annotations that are not unique or lead nowhere, and where
+    no annotation of the classes can be drawn.
+    """
     with needs("imports", "this dataset"):
         import pycocotools.mask  # noqa: F401 - fails now, not after hours of work
     files = sorted([*root.glob("annotations/instances*.json"), *root.glob("instances*.json")])
     records: list[Record] = []
+    notes: list[str] = []
     for path in files:
-        records += _records(root, path, classes)
-    found = require_records(records, root, LAYOUT)
-    return Source("coco", root, found, ("masks", "ignore"), tuple(classes))
+        found, said = _records(root, path, classes)
+        records += found
+        notes += said
+    records = list(require_records(records, root, LAYOUT))
+    return Source(
+        "coco", root, tuple(records), ("masks", "ignore"), tuple(classes), notes=tuple(notes), inputs=tuple(files)
+    )
 
 
-def _records(root: Path, path: Path, classes: Collection[str]) -> list[Record]:
+def _records(root: Path, path: Path, classes: Collection[str]) -> tuple[list[Record], list[str]]:
     name = path.stem.removeprefix("instances").strip("_")
     split = next((split for split in ("train", "val", "test") if name.startswith(split)), "")
     try:
         content = json.loads(read_bytes(path, MAX_JSON_BYTES))
-        table = table_of_names({int(each["id"]): str(each["name"]) for each in content["categories"]})
-        chosen = choose_classes(table, classes, path)
-        annotations: defaultdict[int, list[Any]] = defaultdict(list)
-        for annotation in content["annotations"]:
-            annotations[int(annotation["image_id"])].append(annotation)
-        images = [(int(image["id"]), str(image["file_name"])) for image in content["images"]]
+        categories = [(whole(each["id"]), str(each["name"])) for each in content["categories"]]
+        images = [(whole(image["id"]), str(image["file_name"]), _stated_size(image)) for image in content["images"]]
+        listed = [dict(annotation) for annotation in content["annotations"]]
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         reason = " ".join(repr(error).split())[:120]
         wanted = "must be COCO instances (images, annotations, categories)"
         raise DatasetError(f"Invalid annotations: got {reason} in {printable(path)}; {wanted}") from error
+    for what, numbers in (("category", [each[0] for each in categories]), ("image", [each[0] for each in images])):
+        _require_unique(what, numbers, path)
+    chosen = choose_classes(table_of_names(dict(categories)), classes, path)
     folders = [folder for folder in (root / name, root / "images" / name, root / "images", root) if folder.is_dir()]
+    photos = {number: _image_of(folders, root, file_name, path) for number, file_name, _ in images}
+    sizes = {number: size or _size_of(photos[number]) for number, _, size in images}
+    known = frozenset(number for number, _ in categories)
+    annotations, notes = _of_images(listed, sizes, chosen, known, path)
+    _require_drawable(annotations, chosen, classes, path)
+    notes += _unknown(annotations, photos, path)
     records = []
-    for number, file_name in images:
-        image = _image_of(folders, root, file_name, path)
-        read = partial(_read, annotations.get(number, []), chosen, path)
+    for number, file_name, _ in images:
+        image, of_image = photos[number], annotations.get(number, [])
+        read = partial(_read, of_image, chosen, image, path, sizes[number])
         stem = Path(file_name).with_suffix("").as_posix().replace("/", "_").lstrip(".")
-        records.append(Record(stem, split, image, image.relative_to(root).as_posix(), read))
-    return records
+        uncertain = any(
+            each.category is None or (each.category in chosen and (each.crowd or each.problem)) for each in of_image
+        )
+        records.append(Record(stem, split, image, image.relative_to(root).as_posix(), read, uncertain=bool(uncertain)))
+    return records, notes
+
+
+def _stated_size(image: dict[str, Any]) -> Size | None:
+    if image.get("height") is None or image.get("width") is None:
+        return None
+    height, width = whole(image["height"]), whole(image["width"])
+    if not (0 < height < MAX_SIDE and 0 < width < MAX_SIDE):
+        raise ValueError(f"{width}x{height} pixels for {str(image['file_name'])[:80]}")
+    return height, width
+
+
+def _size_of(photo: Path) -> Size:
+    height, width = decode_rgb(read_picture(photo), photo).shape[:2]
+    return height, width
+
+
+def _require_unique(what: str, numbers: list[int], path: Path) -> None:
+    twice = [number for number, count in Counter(numbers).items() if count > 1]
+    if twice:
+        raise DatasetError(f"Invalid {what} id: got {twice[0]} twice in {printable(path)}; must be unique")
+
+
+def _of_images(
+    listed: list[dict[str, Any]], sizes: dict[int, Size], chosen: frozenset[int], known: frozenset[int], path: Path
+) -> tuple[defaultdict[int, list[Annotation]], list[str]]:
+    """Return the annotations of each image, and what is said of those of other classes that belong to none."""
+    found: defaultdict[int, list[Annotation]] = defaultdict(list)
+    aside: list[str] = []
+    seen: dict[str, str] = {}
+    for annotation in listed:
+        number, class_number = str(annotation.get("id"))[:40], annotation.get("category_id")
+        try:
+            other = whole(class_number) not in chosen and whole(class_number) in known
+        except ValueError:
+            other = False
+        try:
+            image = whole(annotation.get("image_id"))
+        except ValueError:
+            image = None
+        problem = None
+        if image not in sizes:
+            problem = f"image_id {str(annotation.get('image_id'))[:40]}", "be the id of an image in the file"
+        elif number != "None" and number in seen:
+            problem = "an id that another annotation has too", "be unique"
+        seen[number] = number
+        if problem is not None and not other:
+            got, allowed = problem
+            raise DatasetError(f"Invalid annotation {number}: got {got} in {printable(path)}; must {allowed}")
+        if image not in sizes or image is None:
+            aside.append(f"annotation {number}")
+            continue
+        if problem is not None:
+            aside.append(f"annotation {number}")
+        found[image].append(check_annotation(annotation, known, sizes[image]))
+    if not aside:
+        return found, []
+    text = f"{len(aside):,} annotations of other classes have no image or another one's id in {printable(path)}"
+    return found, [f"{text}: {named(aside)}"]
+
+
+def _require_drawable(
+    annotations: dict[int, list[Annotation]], chosen: frozenset[int], classes: Collection[str], path: Path
+) -> None:
+    of_classes = [each for found in annotations.values() for each in found if each.category in chosen]
+    if of_classes and all(each.problem is not None for each in of_classes):
+        first = f"annotation {of_classes[0].number} {of_classes[0].problem}"
+        got = f"no annotation of {', '.join(classes)} that can be drawn ({len(of_classes):,} cannot; {first})"
+        raise DatasetError(f"Invalid annotations: got {got} in {printable(path)}; must have outlines in pixels")
+
+
+def _unknown(annotations: dict[int, list[Annotation]], photos: dict[int, Path], path: Path) -> list[str]:
+    bad = [
+        f"annotation {each.number} of {photos[image].name} {each.problem}"
+        for image, found in annotations.items()
+        for each in found
+        if each.problem is not None
+    ]
+    if not bad:
+        return []
+    return [f"{len(bad):,} annotations of {printable(path)} cannot be drawn, their pixels are unknown: {named(bad)}"]
 
 
 def _image_of(folders: list[Path], root: Path, file_name: str, path: Path) -> Path:
@@ -82,23 +191,25 @@ def _image_of(folders: list[Path], root: Path, file_name: str, path: Path) -> Pa
     raise DatasetError(f"Invalid dataset: got no photo {file_name!r} of {printable(path)}; must be in {looked}")
 
 
-def _read(annotations: list[Any], chosen: frozenset[int], path: Path, shape: tuple[int, int]) -> Labels:
+def _read(
+    annotations: list[Annotation], chosen: frozenset[int], image: Path, path: Path, size: Size, shape: Size
+) -> Labels:
+    if shape != size:
+        wanted = (
+            f"{size[1]}x{size[0]} as {printable(path)} says: was the photo resized or turned after it was labelled?"
+        )
+        raise DatasetError(f"Invalid size: got {shape[1]}x{shape[0]} pixels in {printable(image)}; must be {wanted}")
     mask, ignore = np.zeros(shape, bool), np.zeros(shape, bool)
     instances, others = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     for number, annotation in enumerate(annotations, 1):
-        try:
-            category, crowd = int(annotation["category_id"]), bool(annotation.get("iscrowd", 0))
-            if category not in chosen and crowd:
-                continue
-            pixels = decode_segmentation(annotation["segmentation"], shape)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            where = f"annotation {annotation.get('id') if isinstance(annotation, dict) else number}"
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
-            wanted = "polygons or run lengths of its image's size"
-            raise DatasetError(f"Invalid {where}: got {reason} in {printable(path)}; must be {wanted}") from error
-        if crowd:
+        of_class = annotation.category in chosen or annotation.category is None
+        if annotation.crowd and not of_class:
+            continue
+        drawn = annotation.problem is None
+        pixels = decode_segmentation(annotation.segmentation, shape) if drawn else unknown_pixels(annotation, shape)
+        if of_class and (annotation.crowd or not drawn):
             ignore |= pixels
-        elif category in chosen:
+        elif of_class:
             mask |= pixels
             instances[pixels] = number
         else:
@@ -109,38 +220,3 @@ def _read(annotations: list[Any], chosen: frozenset[int], path: Path, shape: tup
         instances=instances,
         in_front=np.where(mask, np.int32(0), others),
     )
-
-
-def decode_segmentation(segmentation: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Decode a COCO segmentation to bool [H, W]. Raises ValueError, TypeError or KeyError for an invalid one."""
-    import pycocotools.mask as coco_mask
-
-    height, width = shape
-    if isinstance(segmentation, list):
-        polygons = []
-        for polygon in segmentation:
-            corners = np.asarray(polygon, np.float64)
-            if corners.ndim != 1 or len(corners) % 2 or not 6 <= len(corners) <= MAX_CORNERS:
-                raise ValueError(f"a polygon of {corners.shape} numbers")
-            if not np.isfinite(corners).all():
-                raise ValueError("a non-finite corner")
-            # corners far outside draw nothing, but cost the decoder memory
-            polygons.append(np.clip(corners, -max(shape), 2 * max(shape)).tolist())
-        if not polygons:
-            return np.zeros(shape, bool)
-        runs = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-        return np.asarray(coco_mask.decode(runs), bool)
-    size, counts = segmentation["size"], segmentation["counts"]
-    if list(size) != [height, width]:
-        raise ValueError(f"size {str(size)[:40]}")
-    if isinstance(counts, list):
-        lengths = np.asarray(counts, np.int64)
-        if lengths.ndim != 1 or (lengths < 0).any() or lengths.max(initial=0) > height * width:
-            raise ValueError("wrong run lengths")
-        if int(lengths.sum()) != height * width:
-            raise ValueError(f"run lengths of {int(lengths.sum())} pixels")
-        values = np.arange(len(lengths)) % 2 == 1
-        return np.repeat(values, lengths).reshape(width, height).T  # COCO runs are in column-major order
-    if not isinstance(counts, str) or len(counts) > 4 * height * width + 8:
-        raise ValueError("wrong run lengths")
-    return np.asarray(coco_mask.decode({"size": [height, width], "counts": counts.encode("ascii")}), bool)

@@ -89,7 +89,7 @@ def _folders(root: Path, ending: str) -> list[Path]:
 def _record(root: Path, stem: str, split: str, image: Path | None, depth: Path) -> Record:
     if image is None:
         raise DatasetError(f"Invalid dataset: got {printable(depth)} without its photo; must be one for each")
-    return Record(stem, split, image, image.relative_to(root).as_posix(), partial(_read, depth))
+    return Record(stem, split, image, image.relative_to(root).as_posix(), partial(_read, depth), inputs=(depth,))
 
 
 def _read(depth: Path, shape: tuple[int, int]) -> Labels:

@@ -37,14 +37,16 @@ def read_kitti_semantics(root: Path, classes: Collection[str] = ("car",)) -> Sou
         if stem not in images:
             raise DatasetError(f"Invalid dataset: got {printable(semantic)} without its photo; must be one for each")
         source = images[stem].relative_to(root).as_posix()
-        read = partial(_read, semantic, instances.get(stem), ids)
-        records.append(Record(stem, "train", images[stem], source, read))
+        instance = instances.get(stem)
+        read = partial(_read, semantic, instance, ids)
+        inputs = (semantic,) if instance is None else (semantic, instance)
+        records.append(Record(stem, "train", images[stem], source, read, inputs=inputs))
     found = require_records(records, root, "training/image_2 with training/semantic")
     return Source("kitti_semantics", root, found, ("masks", "ignore"), tuple(classes))
 
 
 def _read(semantic: Path, instance: Path | None, classes: ClassIds, shape: tuple[int, int]) -> Labels:
-    labels = labels_of_ids(read_ids(semantic, shape), classes)
+    labels = labels_of_ids(read_ids(semantic, shape), classes, semantic)
     if instance is None:
         return labels
     numbers = read_ids(instance, shape)

@@ -58,8 +58,10 @@ def read_nyu(root: Path, classes: Collection[str] = ()) -> Source:
         ids = None
         if classes:
             _field(file, path, "labels", np.integer, (frames, width, height))
-            table = {name: (number,) for number, name in enumerate(_names(file, path), 1)}
-            ids = ClassIds(choose_classes(table, classes, path), frozenset({0}))
+            names = _names(file, path)
+            table = {name: (number,) for number, name in enumerate(names, 1)}
+            known = frozenset(range(len(names) + 1))
+            ids = ClassIds(choose_classes(table, classes, path), frozenset({0}), named=known, table=FILE)
     splits = _splits(path.with_name("splits.mat"))
     records = [
         Record(
@@ -72,7 +74,10 @@ def read_nyu(root: Path, classes: Collection[str] = ()) -> Source:
         for number in range(1, frames + 1)
     ]
     folders = ("masks", "depth", "ignore") if classes else ("depth",)
-    return Source("nyu", path.parent, require_records(records, root, FILE), folders, tuple(classes), METRES_16_BIT)
+    found = require_records(records, root, FILE)
+    splits_path = path.with_name("splits.mat")
+    inputs = (path, splits_path) if splits_path.is_file() else (path,)
+    return Source("nyu", path.parent, found, folders, tuple(classes), METRES_16_BIT, inputs=inputs)
 
 
 @contextmanager
@@ -144,5 +149,5 @@ def _read(path: Path, index: int, classes: ClassIds | None, shape: tuple[int, in
         ids = None if classes is None else file["labels"][index].T.astype(np.int32)
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = np.where(metres > 0, 1 / metres, np.float32(np.nan)).astype(np.float32)
-    labels = Labels() if ids is None or classes is None else labels_of_ids(ids, classes)
+    labels = Labels() if ids is None or classes is None else labels_of_ids(ids, classes, path)
     return replace(labels, inverse_depth=inverse)

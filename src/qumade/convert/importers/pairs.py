@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.assets.label_names import label_table
+from qumade.assets.label_names import label_table, named_ids
 from qumade.convert.importers.records import (
     ClassIds,
     Labels,
@@ -17,6 +17,7 @@ from qumade.convert.importers.records import (
     Source,
     choose_classes,
     labels_of_ids,
+    left_out,
     metric_depth,
     pictures_by_stem,
     read_ids,
@@ -59,18 +60,20 @@ def read_pairs(
     ids = None
     if label_names is not None:
         table = label_table(label_names)
-        named = frozenset(number for numbers in table.values() for number in numbers)
-        unknown = frozenset(range(1 << 16)) - named | frozenset(table.get("unlabelled", ()))
-        ids = ClassIds(choose_classes(table, classes, root), unknown)
+        known = named_ids(table)
+        unknown = frozenset(range(1 << 16)) - known | frozenset(table.get("unlabelled", ()))
+        ids = ClassIds(choose_classes(table, classes, root), unknown, named=known, table=f"{str(label_names)!r}")
     mask_of = None if masks is None else pictures_by_stem(root / masks)
     depth_of = None if depth is None else pictures_by_stem(root / depth)
     labels = [found for found in (mask_of, depth_of) if found is not None]
+    image_of = pictures_by_stem(root / images)
     records = []
-    for stem, image in pictures_by_stem(root / images).items():
+    for stem, image in image_of.items():
         if all(stem in found for found in labels):
             read = partial(_read, _at(mask_of, stem), _at(depth_of, stem), ids, depth_kind, depth_scale)
             source = image.relative_to(root).as_posix() if image.is_relative_to(root) else image.name
-            records.append(Record(stem, "", image, source, read))
+            inputs = tuple(found[stem] for found in labels)
+            records.append(Record(stem, "", image, source, read, inputs=inputs))
     found = require_records(records, root, f"images in {root / images} with labels of equal stems")
     folders = tuple(name for name, part in (("masks", masks), ("depth", depth), ("ignore", ids)) if part is not None)
     code = (
@@ -80,7 +83,15 @@ def read_pairs(
     )
     given = {"images": images, "masks": masks, "depth": depth, "label_names": label_names}
     options = {name: str(value) for name, value in given.items() if value is not None}
-    return Source("pairs", root, found, folders, tuple(classes), code if depth is not None else None, options)
+    paired = {record.stem for record in found}
+    notes = left_out(root / images, (image_of[stem] for stem in paired), "no images or without a label of equal stem")
+    for folder, found_labels in ((masks, mask_of), (depth, depth_of)):
+        if folder is not None and found_labels is not None:
+            used = (found_labels[stem] for stem in paired)
+            notes += left_out(root / folder, used, "no labels or without an image of equal stem")
+    file = () if label_names is None or not Path(label_names).is_file() else (Path(label_names),)
+    encoding = code if depth is not None else None
+    return Source("pairs", root, found, folders, tuple(classes), encoding, options, tuple(notes), file)
 
 
 def _at(found: dict[str, Path] | None, stem: str) -> Path | None:
@@ -97,7 +108,7 @@ def _read(
 ) -> Labels:
     labels = Labels()
     if mask is not None:
-        labels = Labels(mask=_coverage(mask, shape)) if ids is None else labels_of_ids(read_ids(mask, shape), ids)
+        labels = Labels(mask=_coverage(mask, shape)) if ids is None else labels_of_ids(read_ids(mask, shape), ids, mask)
     if depth is not None:
         inverse = metric_depth(depth, shape, scale) if kind == "metric" else _relative_depth(depth, shape)
         labels = replace(labels, inverse_depth=inverse)

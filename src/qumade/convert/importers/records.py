@@ -3,18 +3,22 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.assets.label_names import unnamed_ids, unnamed_text
 from qumade.assets.labels import read_labels as read_label_map
 from qumade.depth.codec import decode_depth
 from qumade.depth.encoding import METRES_16_BIT, DepthEncoding
 from qumade.errors import ConfigError, DatasetError
 from qumade.io.decode import decode_grey
-from qumade.io.pictures import printable, read_picture
+from qumade.io.files import open_regular
+from qumade.io.listing import is_leftover, name_key, named, others
+from qumade.io.pictures import SUFFIXES, printable, read_picture
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -24,6 +28,7 @@ __all__ = [
     "Source",
     "choose_classes",
     "labels_of_ids",
+    "left_out",
     "metric_depth",
     "pictures_by_stem",
     "read_ids",
@@ -32,8 +37,7 @@ __all__ = [
     "unique_stems",
 ]
 
-COPIED_SUFFIXES = (".jpg", ".jpeg", ".png")
-IMAGE_SUFFIXES = (*COPIED_SUFFIXES, ".bmp", ".ppm", ".webp")  # the others become PNG
+IMAGE_SUFFIXES = (*SUFFIXES, ".bmp", ".ppm")  # all but JPEG and PNG become PNG
 
 Table = Mapping[str, tuple[int, ...]]
 
@@ -59,25 +63,33 @@ class Labels:
 class Record:
     """One sample: its file stem in the imported dataset, its split ("train", "val", "test", or "" where unknown), the
     image as a file or as a function that gives uint8 [H, W, 3], `source` (the image's name below the dataset's root),
-    and a function that reads the labels of an image of (H, W) pixels."""
+    and a function that reads the labels of an image of (H, W) pixels.
+
+    `uncertain`: an object of the class may be where the labels say "ignore". `inputs`: the files of the labels.
+    """
 
     stem: str
     split: str
     image: Path | Callable[[], NDArray[np.uint8]]
     source: str
     read_labels: Callable[[tuple[int, int]], Labels]
+    uncertain: bool = False
+    inputs: tuple[Path, ...] = ()
 
-    @property
+    @cached_property
     def suffix(self) -> str:
-        """The suffix of the imported image: that of the file if it is copied, otherwise .png."""
-        suffix = self.image.suffix.lower() if isinstance(self.image, Path) else ".png"
-        return suffix if suffix in COPIED_SUFFIXES else ".png"
+        """The suffix of the imported image: that of its content if the file is copied, otherwise .png."""
+        if not isinstance(self.image, Path):
+            return ".png"
+        own, content = self.image.suffix.lower(), copied_suffix(self.image)
+        return own if content == ".jpg" and own in (".jpg", ".jpeg") else content
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
     """A dataset found under `root`. `folders`: which of masks, depth and ignore it has; `classes`: the classes of the
-    mask; `depth`: the code to write depth in; `options`: further settings, for dataset.yaml."""
+    mask; `depth`: the code to write depth in; `options`: further settings, for dataset.yaml; `notes`: a line for each
+    kind of thing that was left out or is unknown; `inputs`: files that all labels share."""
 
     name: str
     root: Path
@@ -86,15 +98,29 @@ class Source:
     classes: tuple[str, ...] = ()
     depth: DepthEncoding | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    inputs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
 class ClassIds:
-    """Ids of a label map: of the mask, of unlabelled pixels, and of things that may occlude an object."""
+    """Ids of a label map: of the mask, of unlabelled pixels, of things that may occlude an object, and all that the
+    dataset's table, called `table`, names (None: any)."""
 
     chosen: frozenset[int]
     unlabelled: frozenset[int]
     in_front: frozenset[int] = frozenset()
+    named: frozenset[int] | None = None
+    table: str = ""
+
+
+def copied_suffix(image: Path) -> str:
+    """Return .jpg for a JPEG, whatever its name says, and .png for anything else: it is a PNG or becomes one."""
+    try:
+        with open_regular(image) as file:
+            return ".jpg" if file.read(3) == b"\xff\xd8\xff" else ".png"
+    except OSError:
+        return ".png"  # reading it says what is wrong
 
 
 def choose_classes(table: Table, names: Collection[str], where: Path) -> frozenset[int]:
@@ -109,8 +135,17 @@ def choose_classes(table: Table, names: Collection[str], where: Path) -> frozens
     return frozenset(number for name in names for number in table[name])
 
 
-def labels_of_ids(ids: NDArray[np.integer], classes: ClassIds) -> Labels:
-    """Return mask, ignore and the things that may occlude an object, from a label map [H, W]."""
+def labels_of_ids(ids: NDArray[np.integer], classes: ClassIds, path: Path) -> Labels:
+    """Return mask, ignore and the things that may occlude an object, from a label map [H, W] in the file `path`.
+
+    Raises QumadeError if the dataset's table does not name its ids.
+    """
+    unnamed = {} if classes.named is None else unnamed_ids(ids, classes.named)
+    if unnamed:
+        got = unnamed_text(unnamed, ids)
+        raise DatasetError(
+            f"Invalid label map: got {got[0]} in {printable(path)}; must be ids that {classes.table} names{got[1]}"
+        )
     chosen = np.isin(ids, list(classes.chosen))
     mask = np.where(chosen, np.uint8(255), np.uint8(0))
     # an id may be 0, which means "nothing" in `in_front`
@@ -144,19 +179,25 @@ def require_size(found: tuple[int, ...], shape: tuple[int, int], path: Path) -> 
 
 
 def pictures_by_stem(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> dict[str, Path]:
-    """Return the image files in a folder by stem, sorted; empty if the folder does not exist."""
+    """Return the image files in a folder by stem (see `name_key`), sorted; empty if the folder does not exist."""
     if not folder.is_dir():
         return {}
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in suffixes or path.name.startswith(".") or not path.is_file():
+        if path.suffix.lower() not in suffixes or is_leftover(path.name) or not path.is_file():
             continue
-        other = found.setdefault(path.stem, path)
+        other = found.setdefault(name_key(path.stem), path)
         if other != path:
             raise DatasetError(
                 f"Invalid dataset: got both {printable(other)} and {path.name}; must be one file per stem"
             )
     return found
+
+
+def left_out(folder: Path, used: Iterable[Path], why: str) -> list[str]:
+    """Return a line that counts the entries of a folder that are not used and names the first; none if all are."""
+    names = others(folder, used) if folder.is_dir() else []
+    return [f"{len(names):,} entries of {printable(folder)} are left out, {why}: {named(names)}"] if names else []
 
 
 def require_records(records: Iterable[Record], root: Path, layout: str) -> tuple[Record, ...]:

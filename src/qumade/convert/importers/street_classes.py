@@ -9,31 +9,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.assets.label_names import LABEL_TABLES
+from qumade.assets.label_names import LABEL_TABLES, named_ids
 from qumade.convert.importers.records import ClassIds, choose_classes
 
 __all__ = ["CLASSES", "instances_of", "street_classes"]
 
-# Ids 0 to 6, its group "void": unlabelled, own car, rectification border, out of the region, static, dynamic, ground.
-VOID = range(7)
-NAMES = (
-    "road, sidewalk, parking, rail track, building, wall, fence, guard rail, bridge, tunnel, pole, polegroup, "
-    "traffic light, traffic sign, vegetation, terrain, sky, person, rider, car, truck, bus, caravan, trailer, "
-    "train, motorcycle, bicycle"
-)
-CLASSES: dict[str, tuple[int, ...]] = {name: (number,) for number, name in enumerate(NAMES.split(", "), len(VOID))}
+CLASSES = {name: ids for name, ids in LABEL_TABLES["cityscapes_ids"].items() if name != "unlabelled"}
 IN_FRONT = ("pole", "polegroup", "traffic light", "traffic sign", "person", "rider", "motorcycle", "bicycle")
 
 
 def street_classes(classes: Collection[str], where: Path, *, train_ids: bool = False) -> ClassIds:
     """Return the ids of these classes. With `train_ids`, id 255 covers all classes left out of training: unknown."""
-    if train_ids:
-        table = {name: ids for name, ids in LABEL_TABLES["cityscapes"].items() if name != "unlabelled"}
-        unlabelled = frozenset(LABEL_TABLES["cityscapes"]["unlabelled"])
-    else:
-        table, unlabelled = CLASSES, frozenset({*VOID, 255})
-    in_front = frozenset(number for name in IN_FRONT for number in table.get(name, ()))
-    return ClassIds(choose_classes(table, classes, where), unlabelled, in_front)
+    name = "cityscapes" if train_ids else "cityscapes_ids"
+    whole = LABEL_TABLES[name]
+    table = {each: ids for each, ids in whole.items() if each != "unlabelled"}
+    in_front = frozenset(number for each in IN_FRONT for number in table.get(each, ()))
+    unlabelled = frozenset({*whole["unlabelled"], 255})
+    return ClassIds(
+        choose_classes(table, classes, where), unlabelled, in_front, named_ids(whole), f"the table {name!r}"
+    )
 
 
 def instances_of(

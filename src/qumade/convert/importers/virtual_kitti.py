@@ -6,6 +6,7 @@ SceneNN/VARIATION/colors.txt lists the colours.
 Y. Cabon, N. Murray, M. Humenberger, "Virtual KITTI 2", arXiv:2001.10773.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
@@ -31,6 +32,7 @@ from qumade.depth.encoding import METRES_16_BIT
 from qumade.errors import DatasetError
 from qumade.io.decode import decode_rgb
 from qumade.io.files import read_bytes
+from qumade.io.listing import named
 from qumade.io.pictures import printable, read_picture
 
 __all__ = ["read_virtual_kitti"]
@@ -57,17 +59,20 @@ IN_FRONT = ("TrafficSign", "TrafficLight", "Pole", "GuardRail")
 MAX_COLOURS_BYTES = 1 << 16
 SCALE = 100.0
 NO_CLASS = -1
+MOST_UNNAMED = 0.5  # share of a map with colours of no class, which are unknown: more, and the colours are others
 
 
 def read_virtual_kitti(root: Path, classes: Collection[str] = ("car",)) -> Source:
     """Return the frames of both cameras with their depth maps and class maps, or only one of the two if one is missing.
 
-    The dataset has no official split. Class names are case-insensitive.
+    Frames that lack a part which other frames have are left out, and a note says of which scenes. The dataset has no
+    official split. Class names are case-insensitive.
     """
     frames = sorted(root.glob("Scene*/*/frames"))
     has_masks = any((folder / "classSegmentation").is_dir() for folder in frames)
     has_depth = any((folder / "depth").is_dir() for folder in frames)
     records: list[Record] = []
+    lacking: Counter[str] = Counter()
     for folder in frames:
         scene, variation = folder.parts[-3:-1]
         colours = _colours(folder.parent / "colors.txt")
@@ -78,14 +83,24 @@ def read_virtual_kitti(root: Path, classes: Collection[str] = ("car",)) -> Sourc
                 frame = name.removeprefix("rgb_")
                 depth = parts["depth"] / f"depth_{frame}.png" if has_depth else None
                 segmentation = parts["classSegmentation"] / f"classgt_{frame}.png" if has_masks else None
+                inputs = tuple(path for path in (depth, segmentation) if path is not None)
+                missing = [path.parts[-3] for path in inputs if not path.is_file()]
+                if missing:
+                    lacking[f"{scene}/{variation}/{camera} lacks {' and '.join(missing)}"] += 1
+                    continue
                 instance = parts["instanceSegmentation"] / f"instancegt_{frame}.png"
-                read = partial(_read, depth, segmentation, instance if instance.is_file() else None, colours, ids)
+                instances = instance if instance.is_file() else None
+                read = partial(_read, depth, segmentation, instances, colours, ids)
                 stem = f"{scene}_{variation}_{camera}_{frame}"
-                records.append(Record(stem, "", image, image.relative_to(root).as_posix(), read))
+                inputs += () if instances is None else (instances,)
+                records.append(Record(stem, "", image, image.relative_to(root).as_posix(), read, inputs=inputs))
     found = require_records(records if has_masks or has_depth else [], root, "SceneNN/VARIATION/frames/rgb/Camera_N")
     folders = (("masks", "ignore") if has_masks else ()) + (("depth",) if has_depth else ())
     chosen = tuple(classes) if has_masks else ()
-    return Source("virtual_kitti", root, found, folders, chosen, METRES_16_BIT if has_depth else None)
+    notes = [f"{sum(lacking.values()):,} frames are left out: {named(list(lacking))}"] if lacking else []
+    inputs = tuple(path for folder in frames if (path := folder.parent / "colors.txt").is_file())
+    code = METRES_16_BIT if has_depth else None
+    return Source("virtual_kitti", root, found, folders, chosen, code, notes=tuple(notes), inputs=inputs)
 
 
 def _class_ids(colours: dict[str, tuple[int, int, int]], classes: Collection[str], root: Path) -> ClassIds:
@@ -128,7 +143,7 @@ def _read(
     labels = Labels()
     if segmentation is not None and classes is not None:
         ids = _ids_of_colours(segmentation, shape, colours)
-        labels = labels_of_ids(ids, classes)
+        labels = labels_of_ids(ids, classes, segmentation)
         if instance is not None:  # palette indices: 0 for none, otherwise track number + 1
             labels = replace(labels, instances=read_ids(instance, shape))
     if depth is not None:
@@ -144,4 +159,12 @@ def _ids_of_colours(path: Path, shape: tuple[int, int], colours: dict[str, tuple
     ids = np.full(shape, NO_CLASS, np.int32)
     for number, (red, green, blue) in enumerate(colours.values()):
         ids[packed == (red << 16 | green << 8 | blue)] = number
+    strange = packed[ids == NO_CLASS]
+    if strange.size > MOST_UNNAMED * ids.size:
+        colour = int(strange[0])
+        got = (
+            f"colour {colour >> 16}, {colour >> 8 & 255}, {colour & 255} on {strange.size / ids.size:.1%} of the pixels"
+        )
+        wanted = "be a colour of colors.txt: are the maps PNG as downloaded?"
+        raise DatasetError(f"Invalid class map: got {got} of {printable(path)}, the first of its kind; must {wanted}")
     return ids

@@ -1,11 +1,12 @@
 """Writes an imported dataset. Files are written atomically, and dataset.yaml is marked complete last, so the same call
 resumes after a kill."""
 
+import hashlib
 import io
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,44 +19,52 @@ from tqdm.auto import tqdm
 
 from qumade.convert.importers.records import Labels, Record, Source
 from qumade.data.manifest import IMPORT_SCHEMA, MANIFEST
-from qumade.data.metadata import begun_metadata, write_metadata
+from qumade.data.metadata import METADATA, begun_metadata, write_metadata
 from qumade.depth.codec import encode_depth
-from qumade.io.decode import Format, decode_rgb
+from qumade.errors import DatasetError
+from qumade.io.config import DATASET_BYTES, read_yaml
+from qumade.io.decode import CONVERTED, decode_rgb
 from qumade.io.encode import png_bytes
 from qumade.io.files import remove_temporary_files, write_bytes
-from qumade.io.pictures import read_picture
+from qumade.io.pictures import content_hash, printable, read_picture
 
 __all__ = ["ImportSummary", "read_image", "write_import"]
 
 PNG_LEVEL = 1
-CONVERTED: tuple[Format, ...] = ("BMP", "PPM", "WEBP")
+PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
 class ImportSummary:
     """The result of `write_import`: `written` of the `samples` were written by this call; `splits` counts the samples
-    by split, "" for unknown; `folders` are those on disk."""
+    by split, "" for unknown; `folders` are those on disk; `notes` say what was left out or is unknown."""
 
     root: str
     samples: int
     written: int
     splits: dict[str, int]
     folders: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
-def write_import(source: Source, out: Path, *, workers: int | None = None, progress: bool = True) -> ImportSummary:
+def write_import(
+    source: Source, out: Path, *, strict: bool = False, workers: int | None = None, progress: bool = True
+) -> ImportSummary:
     """Write a dataset into a new or empty folder, or finish one that the same call started there.
 
-    JPEG and 8-bit PNG images are copied byte for byte; others are converted to PNG with equal pixels. Raises
-    QumadeError for a folder that holds anything else, and for the first image that is torn or differs in size from its
-    labels.
+    JPEG and 8-bit PNG images are copied byte for byte; others are converted to PNG with equal pixels. dataset.yaml
+    holds a hash of all images and labels, so that one made of others is not taken for this one. Raises QumadeError for
+    a folder that holds anything else, for the first image that is torn or differs in size from its labels, and with
+    `strict` for the first note of the source.
     """
+    if strict and source.notes:
+        raise DatasetError(f"Invalid dataset: {source.notes[0]}; must be none with --strict")
     out = out.absolute()
     folders = ("images", *source.folders)
-    description = _metadata(source, out, folders)
-    summary = ImportSummary(
-        str(out), len(source.records), 0, dict(Counter(record.split for record in source.records)), folders
-    )
+    description = _metadata(source, out, folders, _inputs_hash(source, workers or os.cpu_count() or 1, progress))
+    splits = dict(Counter(record.split for record in source.records))
+    summary = ImportSummary(str(out), len(source.records), 0, splits, folders, source.notes)
+    _require_same_inputs(source, out, description)
     before = begun_metadata(out, description, "qumade import")
     if before is not None and before["complete"]:
         return summary
@@ -67,7 +76,7 @@ def write_import(source: Source, out: Path, *, workers: int | None = None, progr
     _write_manifest(source, out)
     size = {"size": list(next(iter(sizes)))} if len(sizes) == 1 else {}
     write_metadata(out, description | {"complete": True, "samples": len(source.records)} | size)
-    return ImportSummary(summary.root, summary.samples, written, summary.splits, folders)
+    return replace(summary, written=written)
 
 
 def read_image(record: Record) -> tuple[NDArray[np.uint8], bytes | None]:
@@ -76,9 +85,20 @@ def read_image(record: Record) -> tuple[NDArray[np.uint8], bytes | None]:
     if not isinstance(record.image, Path):
         return record.image(), None
     data = read_picture(record.image)
-    if record.image.suffix.lower() == record.suffix:
+    if data.startswith((b"\xff\xd8", PNG_START)):
         return decode_rgb(data, record.image), data
     return decode_rgb(data, record.image, CONVERTED), None
+
+
+def _inputs_hash(source: Source, workers: int, progress: bool) -> str:
+    """Return the SHA-256 of the content of all files that the dataset is made of, with their names below the root."""
+    images = (record.image for record in source.records if isinstance(record.image, Path))
+    labels = (path for record in source.records for path in record.inputs)
+    paths = sorted({*source.inputs, *images, *labels})
+    with ThreadPoolExecutor(workers) as pool:
+        hashes = tqdm(pool.map(content_hash, paths), "inputs", len(paths), unit=" files", disable=not progress)
+        lines = [f"{os.path.relpath(path, source.root)}\0{found}\n" for path, found in zip(paths, hashes, strict=True)]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _write_records(source: Source, out: Path, workers: int, progress: bool) -> tuple[set[tuple[int, int]], int]:
@@ -125,11 +145,25 @@ def _pixels(folder: str, labels: Labels, source: Source, shape: tuple[int, ...])
     return np.zeros(shape, bool) if labels.ignore is None else labels.ignore
 
 
-def _metadata(source: Source, out: Path, folders: tuple[str, ...]) -> dict[str, Any]:
+def _require_same_inputs(source: Source, out: Path, description: dict[str, Any]) -> None:
+    """Refuse a dataset of the same call whose images or labels have changed since: what it holds may be wrong now."""
+    path = out / METADATA
+    found = read_yaml(path, METADATA, at_most=DATASET_BYTES) if path.is_file() else None
+    there = found.get("import") if isinstance(found, dict) else None
+    inputs = {"inputs_sha256": description["import"]["inputs_sha256"]}
+    if isinstance(there, dict) and there | inputs == description["import"] and there != description["import"]:
+        raise DatasetError(
+            f"Invalid --out: got {printable(out)}, made of other images or labels than {printable(source.root)} holds "
+            "now; must be a new folder, or removed to import again"
+        )
+
+
+def _metadata(source: Source, out: Path, folders: tuple[str, ...], inputs: str) -> dict[str, Any]:
     """Return the content of dataset.yaml without `complete`, `samples` and `size`."""
     suffixes = {record.suffix for record in source.records}
     root = Path(os.path.relpath(source.root.absolute(), out)).as_posix()
     made = {"dataset": source.name, "root": root, "classes": list(source.classes), "samples": len(source.records)}
+    made["inputs_sha256"] = inputs
     content: dict[str, Any] = {"format": "qumade-dataset/1", "import": made | source.options}
     if source.depth is not None:
         content["depth"] = source.depth.model_dump(mode="json", exclude_none=True)
@@ -147,6 +181,7 @@ def _write_manifest(source: Source, out: Path) -> None:
         "stem": [record.stem for record in source.records],
         "split": pa.array([record.split for record in source.records]).dictionary_encode(),
         "source": [record.source for record in source.records],
+        "uncertain": [record.uncertain for record in source.records],
     }
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns, schema=IMPORT_SCHEMA), buffer)

@@ -19,10 +19,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, read_manifest
+from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, read_manifest, visible_fractions
+from qumade.data.manifest_check import require_values
 from qumade.data.metadata import begun_metadata, write_metadata
 from qumade.depth.encoding import DepthEncoding
-from qumade.errors import ConfigError
+from qumade.errors import ConfigError, DatasetError
 from qumade.generation.describe import describe
 from qumade.generation.executors import Executor, local_processes, this_process
 from qumade.generation.journal import Journal, Results, concatenate
@@ -118,7 +119,7 @@ def generate(
             remove_temporary_files(folder)
         synthesizer.plan(indices[:1])  # compiles once, here; workers read the cache
         progress_bar = partial(tqdm, total=len(indices), unit="sample", disable=not progress, smoothing=0.05)
-        drawn = [*_results_of_manifest(out, synthesizer.recipe.objects[1])]
+        drawn = [*_results_of_manifest(out, synthesizer)]
         work: Work = DrawSamples(synthesizer, writer(out, suffixes))
         results, count = _run(work, indices, drawn, out / STATE / "journal", executor, sync_interval_s, progress_bar)
         if depth_predictor is not None:
@@ -170,17 +171,19 @@ def _run(
     return joined.at(np.searchsorted(joined.indices, indices)), len(rest)
 
 
-def _results_of_manifest(out: Path, most_objects: int) -> Iterator[Results]:
+def _results_of_manifest(out: Path, synthesizer: Synthesizer) -> Iterator[Results]:
     """Yields the results of samples that a run with a smaller limit has drawn, from its manifest."""
-    if not (out / MANIFEST).exists():
+    path, most_objects = out / MANIFEST, synthesizer.recipe.objects[1]
+    if not os.path.lexists(path):
         return
-    for rows in read_manifest(out / MANIFEST, _ROW_COLUMNS):
-        objects = rows["objects"].combine_chunks()
+    for rows in read_manifest(path, _ROW_COLUMNS):
+        if any(rows.schema.field(name) != MANIFEST_SCHEMA.field(name) for name in _ROW_COLUMNS):
+            raise DatasetError(f"Invalid manifest: {path} has other columns; must have those that this version writes")
+        require_values(rows, len(synthesizer), str(path))
         results = Results.empty(len(rows), most_objects)
         results.indices[:] = rows["index"].to_numpy()
         results.depth_clipped_px[:] = rows["depth_clipped_px"].to_numpy()
-        holds = np.arange(most_objects) < np.diff(np.asarray(objects.offsets))[:, None]
-        results.visible_fraction[holds] = objects.flatten().field("visible_fraction").to_numpy()
+        results.visible_fraction[:] = visible_fractions(rows, most_objects)
         yield results
 
 
@@ -190,7 +193,7 @@ def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn
     rejected = dict.fromkeys(("crop", *REJECTIONS), 0)
     with (
         new_file(out / MANIFEST, durable=True) as file,
-        pq.ParquetWriter(file, MANIFEST_SCHEMA, compression="zstd") as writer,
+        pq.ParquetWriter(file, MANIFEST_SCHEMA, compression="zstd", write_page_checksum=True) as writer,
     ):
         for at in range(0, len(results.indices), _ROW_GROUP):
             part = results.at(slice(at, at + _ROW_GROUP))

@@ -149,5 +149,5 @@ def _write_manifest(source: Source, out: Path) -> None:
         "source": [record.source for record in source.records],
     }
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=IMPORT_SCHEMA), buffer)
+    pq.write_table(pa.table(columns, schema=IMPORT_SCHEMA), buffer, write_page_checksum=True)
     write_bytes(out / MANIFEST, buffer.getvalue())

@@ -14,7 +14,7 @@ from qumade.data.metadata import METADATA
 from qumade.data.statistics import STATISTICS
 from qumade.errors import DatasetError
 from qumade.io.decode import PNG_END
-from qumade.io.files import open_regular
+from qumade.io.files import ends_with
 from qumade.io.pictures import printable
 
 __all__ = ["Problem", "damaged_stems", "file_problems", "root_problems"]
@@ -70,12 +70,16 @@ def file_problems(
                 yield Problem(path.stem, printable(path), problem)
 
 
-def damaged_stems(root: Path, suffixes: Mapping[str, str], stems: Collection[str], *, inside: bool) -> set[str]:
+def damaged_stems(
+    root: Path, suffixes: Mapping[str, str], stems: Collection[str], *, inside: bool, progress: bool = False
+) -> set[str]:
     """Return the samples of which a file is missing or empty, or, with `inside`, torn.
 
     Raises DatasetError for a file in whose place is something else, such as a folder.
     """
     damaged: set[str] = set()
+    if not stems:
+        return damaged
     for folder, suffix in suffixes.items():
         there = _sizes(root / folder) if (root / folder).is_dir() else {}
         present = []
@@ -120,8 +124,6 @@ def _problem(path: Path, size: int | None) -> str | None:
         return "is empty"
     end = PNG_END if path.suffix == ".png" else _JPEG_END
     try:
-        with open_regular(path) as file:
-            file.seek(max(0, size - len(end)))
-            return None if file.read(len(end)) == end else "is truncated: it lacks the end marker of its format"
+        return None if ends_with(path, end) else "is truncated: it lacks the end marker of its format"
     except OSError as error:
         return f"cannot be read: {error.strerror}"

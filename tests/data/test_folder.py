@@ -1,3 +1,4 @@
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -52,19 +53,30 @@ def test_without_a_manifest_splits_are_unknown(make_dataset: Callable[..., Path]
 def test_splits_are_found_by_stem_in_any_order(make_dataset: Callable[..., Path], dictionary: bool) -> None:
     root = make_dataset(5, folders=("images", "masks"))
     order = [3, 0, 4, 2, 1]
-    stems = [f"img{n + 1:06d}" for n in order] + ["img000009"]
-    write_manifest(root, [SPLITS[n] for n in order] + ["val"], stems, dictionary)
+    write_manifest(root, [SPLITS[n] for n in order], [f"img{n + 1:06d}" for n in order], dictionary)
     dataset = FolderDataset(root)
     assert dataset.splits.tolist() == [split or "" for split in SPLITS]
     assert dataset.positions("mixed", "test").tolist() == [0, 4]
     assert dataset.positions(*SPLIT_NAMES).tolist() == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("stems", [[], ["img000002"]])
-def test_samples_without_a_row_have_no_split(make_dataset: Callable[..., Path], stems: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("stems", "got"),
+    [
+        ([], "no row for 'img000001'"),
+        (["img000002"], "no row for 'img000001'"),
+        (["img000001", "img000002", "img000002"], "'img000002' twice"),
+        (["img000001", "img000002", None], "a row without a stem"),
+        (["img000001", "img000002", "../img000003"], "'../img000003', which is no picture"),
+        (["img000001", "img000002", "img000003", "img000004"], "'img000004', which is no picture"),
+    ],
+)
+def test_a_manifest_of_other_pictures_is_refused(make_dataset: Callable[..., Path], stems: list[str], got: str) -> None:
     root = make_dataset(3, folders=("images", "masks"))
     write_manifest(root, ["train"] * len(stems), stems)
-    assert FolderDataset(root).splits.tolist() == ["", "train" if stems else "", ""]
+    with pytest.raises(QumadeError) as caught:
+        FolderDataset(root)
+    assert got in str(caught.value) and str(root / "manifest.parquet") in str(caught.value)
 
 
 def test_a_pickled_dataset_works_in_another_process(make_dataset: Callable[..., Path]) -> None:
@@ -80,8 +92,16 @@ def test_a_pickled_dataset_works_in_another_process(make_dataset: Callable[..., 
     ("spoil", "words"),
     [
         (lambda path: path.write_bytes(b"PAR1 nothing"), "cannot read"),
+        (lambda path: os.mkfifo(path), "cannot read"),
+        (lambda path: path.symlink_to("nowhere"), "cannot read"),
+        (lambda path: path.mkdir(), "cannot read"),
         (lambda path: pq.write_table(pa.table({"stem": ["img000001"]}), path), "no column 'split'"),
-        (lambda path: pq.write_table(pa.table({"stem": ["img000001"], "split": ["trainval"]}), path), "'trainval'"),
+        (
+            lambda path: pq.write_table(
+                pa.table({"stem": ["img000001", "img000002"], "split": ["trainval"] * 2}), path
+            ),
+            "'trainval'",
+        ),
     ],
 )
 def test_a_wrong_manifest_is_refused_by_name(

@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ import simplejpeg
 import yaml
 from PIL import Image
 
+from qumade.data.folder import FolderDataset
+from qumade.data.statistics import statistics, write_statistics
 from qumade.effects import Effects
 from qumade.errors import QumadeError
 from qumade.generation.audit import Audit, audit
@@ -94,6 +97,7 @@ def other_codec(root: Path) -> None:
     described = yaml.safe_load((root / "dataset.yaml").read_text())
     for code in described["folders"].values():
         code["encoder"] += ".older"
+    described["package"]["simplejpeg"] += ".older"
     (root / "dataset.yaml").write_text(yaml.safe_dump(described))
 
 
@@ -173,6 +177,120 @@ def test_a_torn_manifest_is_named(dataset: Path) -> None:
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(QumadeError, match=str(path)):
         audited(dataset)
+
+
+def edited(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    described = yaml.safe_load((root / "dataset.yaml").read_text())
+    change(described)
+    (root / "dataset.yaml").write_text(yaml.safe_dump(described))
+
+
+def rewritten(root: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    pq.write_table(change(pq.read_table(root / "manifest.parquet")), root / "manifest.parquet")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d["folders"]["masks"].update(quality=50), "folders.masks.quality 50; must be 95"),
+        (lambda d: d["folders"]["masks"].update(encoder="other 1"), "folders.masks.encoder 'other 1'"),
+        (lambda d: d["folders"]["masks"].update(encoder="simplejpeg 0.1"), "package.simplejpeg"),
+        (lambda d: d["folders"]["masks"].pop("encoder"), "folders.masks"),
+        (lambda d: d["folders"]["masks"].update(lossy=True), "unknown key folders.masks.'lossy'"),
+        (lambda d: d.update(reviewed=True), "unknown key 'reviewed'"),
+        (lambda d: d["recipe"].pop("crop"), "lacks the key recipe.crop"),
+        (lambda d: d.update(size=[32, 25]), "size"),
+        (lambda d: d["depth"].update(range=[0.0, 3.0]), "depth.range"),
+        (lambda d: d["recipe"].update(seed=1), "its row differs"),
+        (lambda d: d["recipe"].update(per_pair=200), "has other samples"),
+    ],
+)
+def test_an_edited_description_is_found(dataset: Path, change: Callable[[dict[str, Any]], object], said: str) -> None:
+    edited(dataset, change)
+    result = audited(dataset, 0.01)  # one sample is redrawn, but every row is compared
+    assert result.same_codecs or "package" in said
+    assert any(said in str(problem) for problem in result.problems)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table.take([1, 0, *range(2, LIMIT)]), "order"),
+        (lambda table: pa.concat_tables([table, table.slice(0, 1)]), "order"),
+        (lambda table: table.slice(0, 30), "has 30 rows"),
+        (lambda table: table.slice(0, 0), "has 0 rows"),
+    ],
+)
+def test_rows_that_were_moved_are_found(dataset: Path, change: Callable[[pa.Table], pa.Table], said: str) -> None:
+    rewritten(dataset, change)
+    for fraction in (0.0, 1.0):
+        assert any(said in problem.problem for problem in audited(dataset, fraction).problems)
+
+
+def with_index(table: pa.Table, value: int | None) -> pa.Table:
+    values = [*table["index"].to_pylist()[:-1], value]
+    return table.set_column(0, table.schema.field(0), pa.array(values, pa.int64()))
+
+
+@pytest.mark.parametrize("index", [10**9, -1, 1200, None])
+def test_an_index_of_no_sample_is_refused(dataset: Path, index: int | None) -> None:
+    rewritten(dataset, lambda table: with_index(table, index))
+    with pytest.raises(QumadeError, match=r"index.*manifest\.parquet"):
+        audited(dataset)
+
+
+def test_what_does_not_belong_is_found(dataset: Path, tmp_path: Path) -> None:
+    (dataset / "notes.txt").write_text("mine")
+    (dataset / "Thumbs.db").touch()
+    shutil.move(dataset / "images", tmp_path / "images")
+    (dataset / "images").symlink_to(tmp_path / "images")
+    mask = some(dataset, "masks")
+    shutil.move(mask, tmp_path / "mask")
+    mask.symlink_to(tmp_path / "mask")
+    found = {Path(problem.path).name: problem.problem for problem in audited(dataset, 0.0).problems}
+    assert found.keys() == {"notes.txt", "images", mask.name}
+    assert "no dataset" in found["notes.txt"] and "link" in found["images"] and "link" in found[mask.name]
+
+
+def test_statistics_are_measured_again(dataset: Path) -> None:
+    opened = FolderDataset(dataset)
+    path = write_statistics(opened, statistics(opened, fraction=0.5, workers=1, progress=False))
+    assert audited(dataset, 0.01).problems == ()
+    whole = path.read_text()
+    stored = json.loads(whole)
+    stored["images"]["mean"][1] += 0.001
+    for text in (json.dumps(stored), whole[:-9], "{}", "[1]", "null", whole.replace('"samples": 20', '"samples": 1e9')):
+        path.write_text(text)
+        (found,) = audited(dataset, 0.01).problems
+        assert found.path == str(path)
+
+
+def test_a_missing_asset_is_named_and_no_flag_of_another_verb(works: Any, tmp_path: Path) -> None:
+    for folder in ("backgrounds", "foregrounds"):
+        shutil.copytree(works.root / folder, tmp_path / folder)
+    assets = {folder: tmp_path / folder for folder in ("backgrounds", "foregrounds")}
+    generate(
+        Synthesizer.from_recipe(works.recipe.model_copy(update=assets)),
+        tmp_path / "out",
+        limit=6,
+        progress=False,
+        workers=1,
+    )
+    gone = tmp_path / "foregrounds" / "thing_2.png"
+    new = tmp_path / "foregrounds" / "thing_9.png"
+    content = gone.read_bytes()
+    for act, name in (
+        (lambda: gone.unlink(), str(gone)),
+        (lambda: gone.write_bytes(content[:-20]), f"{gone}, which is not usable any more"),
+        (lambda: gone.write_bytes(content) and shutil.copy(tmp_path / "backgrounds" / "photo_0.png", new), ""),
+    ):
+        act()
+        if not name:
+            Image.open(gone).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(new)
+            name = f"{new}, which is new"
+        with pytest.raises(QumadeError) as caught:
+            audited(tmp_path / "out")
+        assert name in str(caught.value) and "--out" not in str(caught.value)
 
 
 @pytest.mark.slow

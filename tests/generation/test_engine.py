@@ -151,6 +151,81 @@ def test_a_finished_dataset_is_not_touched(works: Any, read_tree: ReadTree, limi
     assert stamps(out) == before
 
 
+def spoiled(out: Path, index: int) -> None:
+    """Does one kind of damage to a file of each folder, of samples `index`, index + 1 and so on."""
+    for number, folder in enumerate(("images", "masks", "depth")):
+        gone, empty, torn = sorted((out / folder).iterdir())[index + 10 * number :][:3]
+        gone.unlink()
+        empty.write_bytes(b"")
+        torn.write_bytes(torn.read_bytes()[:-7])
+
+
+@pytest.mark.parametrize("limit", [300, 299, 1])
+def test_a_finished_dataset_that_lost_files_is_repaired(works: Any, read_tree: ReadTree, limit: int) -> None:
+    out = works.out()
+    works.generate(out, limit=300)
+    spoiled(out, 60)
+    assert works.generate(out, limit=limit).drawn == 9
+    assert read_tree(out) == works.reference(300)
+    (out / "manifest.parquet").unlink()
+    shutil.rmtree(out / "masks")
+    assert works.generate(out, limit=limit).drawn == 300
+    assert read_tree(out) == works.reference(300)
+
+
+def test_files_that_are_lost_after_the_journals_word_are_drawn_again(
+    works: Any, wait_until: Wait, read_tree: ReadTree
+) -> None:
+    out = interrupted(works, wait_until)
+    spoiled(out, 0)
+    before = len(journaled(out))
+    assert works.generate(out).drawn == SAMPLES - before + 9
+    assert read_tree(out) == works.reference()
+
+
+def test_a_larger_limit_repairs_the_samples_of_a_smaller_one(works: Any, read_tree: ReadTree) -> None:
+    out = works.out()
+    works.generate(out, limit=130)
+    spoiled(out, 5)
+    assert works.generate(out, limit=300).drawn == 170 + 9
+    assert read_tree(out) == works.reference(300)
+
+
+def test_files_that_vanish_before_the_end_are_drawn_again(works: Any, read_tree: ReadTree) -> None:
+    out = works.out()
+    rounds = []
+
+    def losing(work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]:
+        yield from this_process(work, chunks)
+        rounds.append(1)
+        if len(rounds) < 3:
+            (out / "masks" / "img000001.jpg").unlink()
+
+    works.generate(out, limit=40, executor=losing)
+    assert len(rounds) == 3 and read_tree(out) == works.reference(40)
+    rounds.clear()
+    out = works.out()
+
+    def always(work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]:
+        yield from this_process(work, chunks)
+        (out / "masks" / "img000001.jpg").write_bytes(b"")
+
+    with pytest.raises(QumadeError, match="files were gone"):
+        works.generate(out, limit=40, executor=always)
+    assert "complete: false" in (out / "dataset.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    "content", ["complete: 1\nsamples: 3", "complete: true\nsamples: x", "complete: true\nsamples: -1", "[complete]"]
+)
+def test_a_wrong_state_is_refused_by_name(works: Any, content: str) -> None:
+    out = works.out()
+    out.mkdir()
+    (out / "dataset.yaml").write_text(content)
+    with pytest.raises(QumadeError, match=str(out / "dataset.yaml")):
+        works.generate(out, limit=3)
+
+
 def interrupted(works: Any, wait_until: Wait, limit: int | None = None) -> Path:
     """Returns a dataset that was interrupted after five chunks, at least three of them in the journal."""
     out: Path = works.out()

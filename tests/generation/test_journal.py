@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qumade.generation import journal as journal_module
-from qumade.generation.journal import Journal, Results, concatenate, read_journal, sync_filesystem
+from qumade.generation.journal import Journal, Results, concatenate, read_journal
+from qumade.io.files import sync_filesystem
 
 
 def results_of(*indices: int, objects: int = 2) -> Results:

@@ -36,6 +36,13 @@ def test_an_index_out_of_range_raises(synthesizer: Synthesizer, index: int) -> N
         synthesizer[index]
 
 
+@pytest.mark.parametrize("indices", [[0, 1200], [-1], [10**9], [-(2**63)]])
+def test_plans_out_of_range_never_reach_compiled_code(synthesizer: Synthesizer, indices: list[int]) -> None:
+    with pytest.raises(IndexError, match="the recipe has 1200"):
+        synthesizer.plan(indices)
+    assert len(synthesizer.plan([])) == 0
+
+
 def test_another_draw_places_the_same_pair_elsewhere(synthesizer: Synthesizer) -> None:
     first, again = synthesizer.plan([7, 700]), synthesizer.plan([7, 700], draw=3)
     for name in ("index", "background", "foreground"):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from qumade.data.dataset import SPLIT_NAMES, LabeledSample, positions_of
 from qumade.data.layout import list_dataset
 from qumade.data.manifest import MANIFEST, read_manifest
+from qumade.data.manifest_check import match_rows
 from qumade.data.metadata import METADATA, read_metadata
 from qumade.depth.codec import decode_depth
 from qumade.depth.encoding import UNDESCRIBED_DEPTH, DepthEncoding
@@ -94,7 +95,7 @@ class FolderDataset:
     @property
     def manifest_path(self) -> Path | None:
         path = self.root / MANIFEST
-        return path if path.is_file() else None
+        return path if os.path.lexists(path) else None  # reading names one that is a pipe or a broken link
 
     def positions(self, *names: str) -> NDArray[np.int64]:
         """Return the positions of the samples in these splits, ascending; see SPLIT_NAMES."""
@@ -207,19 +208,18 @@ class FolderDataset:
 
 
 def _read_splits(manifest: Path | None, stems: NDArray[np.str_]) -> NDArray[np.int8]:
-    """Return each stem's split as an index into SPLIT_NAMES: 0 if the manifest has no row or no split for it."""
-    codes = np.zeros(len(stems), np.int8)
+    """Return each stem's split as an index into SPLIT_NAMES: 0 if the manifest has no split for it."""
     if manifest is None:
-        return codes
+        return np.zeros(len(stems), np.int8)
+    nothing = pa.table({"stem": pa.array([], pa.string()), "split": pa.array([], pa.string())})
     groups = list(read_manifest(manifest, ["stem", "split"]))
-    if not groups:
-        return codes
-    rows = pa.concat_tables(groups)
+    rows = pa.concat_tables(groups) if groups else nothing
     try:
         splits = rows["split"].cast(pa.string()).fill_null("")
-        row_stems = rows["stem"].cast(pa.string()).to_numpy().astype(np.str_)
+        row_stems = rows["stem"].cast(pa.string())
     except pa.ArrowException as error:
         raise DatasetError(f"Invalid manifest: cannot read {manifest}: {' '.join(str(error).split())}") from None
+    order = match_rows(stems, row_stems, str(manifest))
     encoded = splits.combine_chunks().dictionary_encode()
     numbers = []
     for name in encoded.dictionary.to_pylist():
@@ -228,13 +228,7 @@ def _read_splits(manifest: Path | None, stems: NDArray[np.str_]) -> NDArray[np.i
                 f"Invalid split: got {name!r} in {manifest}; must be one of {', '.join(SPLIT_NAMES[1:])}"
             )
         numbers.append(SPLIT_NAMES.index(name))
-    row_codes = np.array(numbers, np.int8)[encoded.indices.to_numpy()]
-    order = np.argsort(row_stems, kind="stable")
-    sorted_stems = row_stems[order]
-    at = np.minimum(np.searchsorted(sorted_stems, stems), len(sorted_stems) - 1)
-    if len(sorted_stems):
-        known = sorted_stems[at] == stems
-        codes[known] = row_codes[order][at[known]]
+    codes: NDArray[np.int8] = np.array(numbers, np.int8)[encoded.indices.to_numpy()][order]
     return codes
 
 

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qumade.assets.catalog import Catalog
+from qumade.data.manifest_check import require_values
 from qumade.errors import DatasetError
+from qumade.io.files import open_regular
 from qumade.plan.placement import CROP_STEPS, crop_share, resized_size
 from qumade.plan.planner import Plans
 from qumade.plan.splits import SAMPLE_SPLITS, sample_split
@@ -18,10 +20,19 @@ from qumade.plan.tables import OBJECT_ROW, POLICIES, REJECTIONS, SAMPLE_ROW
 from qumade.recipe import Recipe
 from qumade.synth.synthesizer import Synthesizer
 
-__all__ = ["IMPORT_SCHEMA", "MANIFEST", "MANIFEST_SCHEMA", "manifest_table", "plans_from_manifest", "read_manifest"]
+__all__ = [
+    "IMPORT_SCHEMA",
+    "MANIFEST",
+    "MANIFEST_SCHEMA",
+    "manifest_table",
+    "plans_from_manifest",
+    "read_manifest",
+    "visible_fractions",
+]
 
 MANIFEST = "manifest.parquet"
 
+_MOST_BYTES = 1 << 30  # of a row group in memory; those of this package take some megabytes
 _NAMES = pa.dictionary(pa.int32(), pa.string())
 _BOX = ("left", "top", "width", "height")
 _CONTACT = ("contact_u", "contact_v", "contact_background_u", "contact_background_v")
@@ -69,16 +80,25 @@ repeated draws, see REJECTIONS."""
 def read_manifest(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yields the rows of a manifest.parquet, one row group at a time; only `columns` if they are given.
 
-    Raises QumadeError naming the file if it is torn or lacks a column.
+    Raises QumadeError naming the file if it is torn or damaged, lacks a column, or needs more memory than a row group
+    of this package.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with open_regular(path) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
             for name in columns or ():
                 if name not in file.schema_arrow.names:
                     raise DatasetError(f"Invalid manifest: got no column {name!r} in {path.absolute()}; must have it")
             for group in range(file.num_row_groups):
-                yield file.read_row_group(group, columns=None if columns is None else list(columns))
-    except (OSError, pa.ArrowException) as error:
+                size = file.metadata.row_group(group).total_byte_size
+                if size > _MOST_BYTES:
+                    raise DatasetError(
+                        f"Invalid manifest: got a row group of {size} bytes in {path.absolute()}; must be at most "
+                        f"{_MOST_BYTES}"
+                    )
+                rows = file.read_row_group(group, columns=None if columns is None else list(columns))
+                rows.validate(full=True)  # text that is not UTF-8, for example
+                yield rows
+    except (OSError, pa.ArrowException, ValueError, KeyError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DatasetError(f"Invalid manifest: cannot read {path.absolute()}: {reason}") from None
 
@@ -114,6 +134,20 @@ def manifest_table(
     for name in ("flip", "crop_step", "crop_x", "crop_y", "crops_rejected"):
         columns[name] = samples[name]
     return pa.table([pa.array(columns[f.name], f.type) for f in MANIFEST_SCHEMA], schema=MANIFEST_SCHEMA)
+
+
+def visible_fractions(rows: pa.Table, most_objects: int) -> NDArray[np.float32]:
+    """Returns the visible fractions of checked rows, float32 [N, most objects], NaN where a sample has fewer.
+
+    Raises DatasetError if a sample has more.
+    """
+    objects = rows["objects"].combine_chunks()
+    counts = np.diff(np.asarray(objects.offsets))
+    if counts.max(initial=0) > most_objects:
+        raise DatasetError(f"Invalid manifest: got {counts.max()} objects in a sample; must be at most {most_objects}")
+    visible = np.full((len(rows), most_objects), np.nan, np.float32)
+    visible[np.arange(most_objects) < counts[:, None]] = objects.flatten().field("visible_fraction").to_numpy()
+    return visible
 
 
 def _objects(catalog: Catalog, plans: Plans, visible_fraction: NDArray[np.float32]) -> pa.Array:
@@ -153,6 +187,7 @@ def plans_from_manifest(synthesizer: Synthesizer, rows: pa.Table) -> Plans:
     recipe, catalog = synthesizer.recipe, synthesizer.catalog
     if not rows.schema.equals(MANIFEST_SCHEMA):
         raise DatasetError("Invalid manifest: its columns are not those of this version")
+    require_values(rows, len(synthesizer), MANIFEST)
     most = recipe.objects[1]
     lists = rows["objects"].combine_chunks()
     counts = np.diff(np.asarray(lists.offsets))

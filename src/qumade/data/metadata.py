@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import DatasetError
-from qumade.io.config import DATASET_BYTES, parse_model, read_yaml
+from qumade.io.config import DATASET_BYTES, parse_model, read_yaml, shown
 from qumade.io.files import is_temporary, write_bytes
 from qumade.io.pictures import printable
 
@@ -79,6 +79,10 @@ def begun_metadata(root: Path, expected: dict[str, Any], command: str) -> dict[s
     found = read_yaml(path, METADATA, at_most=DATASET_BYTES)
     if not isinstance(found, dict) or not all(key in found for key in _MAY_GROW):
         raise DatasetError(f"Invalid {METADATA}: {path} describes no dataset; must have {', '.join(_MAY_GROW)}")
+    complete, samples = found["complete"], found["samples"]
+    if not isinstance(complete, bool) or isinstance(samples, bool) or not isinstance(samples, int) or samples < 0:
+        got = f"complete {shown(complete)} and samples {shown(samples)}"
+        raise DatasetError(f"Invalid {METADATA}: got {got} in {path}; must be true or false, and a number")
     for key in expected:
         if key not in _MAY_GROW and found.get(key) != expected[key]:
             where, there, here = _first_difference(key, found.get(key), expected[key])

@@ -31,6 +31,7 @@ from qumade.io.files import write_bytes
 from qumade.plan.indices import stratified_indices
 
 __all__ = [
+    "STATISTICS",
     "DepthStatistics",
     "ImageStatistics",
     "MaskStatistics",
@@ -40,6 +41,7 @@ __all__ = [
     "write_statistics",
 ]
 
+STATISTICS = "statistics.json"
 CHUNK = 128  # samples per task: short enough to stop quickly, long enough to hide the overhead of a task
 OBJECT_CODE = 128  # a pixel with at least half coverage belongs to the object
 
@@ -133,7 +135,7 @@ def statistics(
 
 def write_statistics(dataset: FolderDataset, result: Statistics) -> Path:
     """Write statistics.json into the dataset atomically and return its path."""
-    path = dataset.root / "statistics.json"
+    path = dataset.root / STATISTICS
     write_bytes(path, (json.dumps(result.as_json(), indent=2, allow_nan=False) + "\n").encode())
     return path
 

@@ -1,44 +1,46 @@
 """Audits a dataset: are all files present and complete, and do the samples match the recipe?"""
 
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from qumade.data.encode import encode_sample, folder_settings
-from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, plans_from_manifest, read_manifest
-from qumade.data.metadata import METADATA, Metadata, begun_metadata, read_metadata
-from qumade.errors import ConfigError, DatasetError
-from qumade.generation.describe import describe
-from qumade.io.decode import PNG_END, decode_grey, decode_rgb
-from qumade.io.pictures import UnusablePicture
+from qumade.data.encode import encode_sample
+from qumade.data.folder import FolderDataset
+from qumade.data.manifest import (
+    MANIFEST,
+    MANIFEST_SCHEMA,
+    manifest_table,
+    plans_from_manifest,
+    read_manifest,
+    visible_fractions,
+)
+from qumade.data.manifest_check import require_values
+from qumade.data.metadata import METADATA, Metadata, read_metadata
+from qumade.data.statistics import STATISTICS, statistics
+from qumade.errors import ConfigError, DatasetError, QumadeError
+from qumade.generation.description_check import described_problems
+from qumade.generation.files_check import Problem, file_problems, root_problems
+from qumade.io.config import shown
+from qumade.io.decode import decode_grey, decode_rgb
+from qumade.io.files import read_bytes
+from qumade.io.pictures import UnusablePicture, printable, read_picture
 from qumade.plan.indices import stratified_indices
-from qumade.recipe import recipe_from_dict
 from qumade.synth.synthesizer import Synthesizer
 
-__all__ = ["Audit", "Problem", "audit"]
+__all__ = ["Audit", "audit"]
 
-_JPEG_END = b"\xff\xd9"
-_LEVELS = 2  # how far decoded pixels may differ between two versions of a codec
+_PLANNED = 4096
+_STATISTICS_BYTES = 1 << 20
 _BATCH = 256
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One problem of a dataset: the stem of the sample, the path of the file, and what is wrong with it."""
-
-    stem: str
-    path: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"{self.stem}: {self.path}: {self.problem}"
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,15 @@ class Audit:
 
 
 def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit:
-    """Finds missing, empty, truncated and unexpected files; redraws a `fraction` of the samples from the manifest and
-    compares them. `fraction` is from 0 to 1; above 0, at least one sample is redrawn.
+    """Finds missing, empty, truncated and unexpected files; plans every sample again and compares it with its row of
+    the manifest; redraws a `fraction` of the samples and compares their files; and measures statistics.json again if
+    there is one. `fraction` is from 0 to 1; above 0, at least one sample is redrawn; at 0, only files and rows are
+    looked at.
 
-    Redrawn files must be equal byte by byte; if the codec has another version than the recorded one, decoded pixels
-    must agree within 2 levels. Depth that was predicted from the composites is checked for missing and truncated files
-    but not compared: networks do not guarantee equal bytes.
-    Raises QumadeError if `root` is not a finished dataset of this package, or if its assets have changed.
+    Redrawn files must be equal byte by byte. If the codec that wrote them has another version, decoded JPEGs must agree
+    within 2 levels and decoded PNGs exactly; no other setting of a codec may differ. Depth that was predicted from the
+    composites is checked for missing and truncated files but not compared: networks do not guarantee equal bytes.
+    Raises QumadeError if `root` is not a finished dataset of this package, or if an asset is missing or has changed.
     """
     root = Path(os.path.abspath(root))
     if not 0 <= fraction <= 1:
@@ -71,22 +75,27 @@ def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit
     suffixes = {folder: code.suffix for folder, code in (meta.folders or {}).items()}
     manifest = _read_rows(root)
     stems = manifest["stem"].to_pylist()
-    problems = list(_files(root, suffixes, stems, progress))
+    problems = [*root_problems(root, suffixes), *file_problems(root, suffixes, stems, progress=progress)]
     if meta.samples != len(stems):
-        problems.append(Problem("-", str(root / MANIFEST), f"has {len(stems)} rows; must have {meta.samples}"))
-    broken = {problem.stem for problem in problems}
-    rows = stratified_indices(len(stems), math.ceil(len(stems) * fraction)).tolist()
-    chosen = [row for row in rows if stems[row] not in broken]
-    same_codecs = True
-    if chosen:
-        synthesizer, same_codecs = _synthesizer(root, meta)
+        problems.append(_of_manifest(root, f"has {len(stems)} rows; must have {meta.samples}"))
+    problems += _order_problems(root, manifest)
+    chosen: list[int] = []
+    codecs: Mapping[str, int | None] = {}
+    if fraction > 0 and stems:
+        synthesizer, codecs, found = described_problems(root, meta)
+        problems += [*found, *_plan_problems(root, synthesizer, manifest, progress)]
+        broken = {problem.stem for problem in problems}
+        rows = stratified_indices(len(stems), math.ceil(len(stems) * fraction)).tolist()
+        chosen = [row for row in rows if stems[row] not in broken]
         bar = tqdm(total=len(chosen), desc="redrawn", unit="sample", disable=not progress, leave=False)
         for at in range(0, len(chosen), _BATCH):
             batch = manifest.take(chosen[at : at + _BATCH])
-            problems += _redraw(root, synthesizer, suffixes, batch, same_codecs)
+            problems += _redraw(root, synthesizer, suffixes, batch, codecs)
             bar.update(len(batch))
         bar.close()
+        problems += _statistics_problems(root, progress)
     depth_compared = meta.depth is None or meta.depth.teacher_sha256 is None
+    same_codecs = all(levels is None for levels in codecs.values())
     files = len(stems) * len(suffixes)
     return Audit(root, len(stems), files, len(chosen), same_codecs, depth_compared, tuple(problems))
 
@@ -114,58 +123,86 @@ def _read_rows(root: Path) -> pa.Table:
     return table.unify_dictionaries()
 
 
-def _files(root: Path, suffixes: Mapping[str, str], stems: list[str], progress: bool) -> Iterator[Problem]:
-    """Yields missing, empty, truncated and unexpected files. A truncated file lacks the end marker of its format."""
-    for folder, suffix in suffixes.items():
-        names = {stem + suffix for stem in stems}
-        try:
-            there = {entry.name for entry in os.scandir(root / folder)}
-        except OSError as error:
-            yield Problem("-", str(root / folder), f"cannot be listed: {error.strerror}")
-            continue
-        for name in sorted(names - there):
-            yield Problem(name.removesuffix(suffix), str(root / folder / name), "is missing")
-        for name in sorted(there - names):
-            yield Problem(Path(name).stem, str(root / folder / name), "belongs to no sample of the manifest")
-        present = [root / folder / name for name in sorted(names & there)]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = pool.map(_file_problem, present, chunksize=_BATCH)
-            bar = tqdm(found, folder, len(present), unit="file", disable=not progress, leave=False)
-            for path, problem in zip(present, bar, strict=True):
-                if problem is not None:
-                    yield Problem(path.stem, str(path), problem)
+def _of_manifest(root: Path, problem: str, stem: str = "-") -> Problem:
+    return Problem(stem, printable(root / MANIFEST), problem)
 
 
-def _file_problem(path: Path) -> str | None:
-    end = PNG_END if path.suffix == ".png" else _JPEG_END
+def _order_problems(root: Path, manifest: pa.Table) -> Iterator[Problem]:
+    missing = manifest["index"].null_count + manifest["stem"].null_count
+    if missing:
+        raise DatasetError(f"Invalid manifest: got a row without index or stem in {printable(root / MANIFEST)}")
+    steps = np.diff(manifest["index"].to_numpy())
+    if (steps <= 0).any():
+        stem = manifest["stem"][int(np.argmax(steps <= 0)) + 1].as_py()
+        yield _of_manifest(root, "its rows are not in the order of the samples", stem)
+
+
+def _plan_problems(root: Path, synthesizer: Synthesizer, manifest: pa.Table, progress: bool) -> Iterator[Problem]:
+    """Yields the samples that the recipe plans otherwise than their row says; what only drawing shows is taken over."""
+    require_values(manifest, len(synthesizer), printable(root / MANIFEST))
+    if len(manifest) <= len(synthesizer):
+        expected = synthesizer.indices(max(1, len(manifest)))
+        if not np.array_equal(np.sort(manifest["index"].to_numpy()), expected):
+            yield _of_manifest(root, f"has other samples than the {len(expected)} that the recipe selects")
+    with tqdm(total=len(manifest), desc="planned", unit="sample", disable=not progress, leave=False) as bar:
+        for at in range(0, len(manifest), _PLANNED):
+            rows = manifest.slice(at, _PLANNED)
+            visible = visible_fractions(rows, synthesizer.recipe.objects[1])
+            yield from _other_rows(root, synthesizer, rows, visible, rows["depth_clipped_px"].to_numpy())
+            bar.update(len(rows))
+
+
+def _other_rows(
+    root: Path, synthesizer: Synthesizer, rows: pa.Table, visible: NDArray[np.float32], clipped: NDArray[np.int32]
+) -> Iterator[Problem]:
+    """Yields the rows that differ from those that the recipe gives, with these results of drawing."""
+    again = manifest_table(synthesizer, synthesizer.plan(rows["index"].to_numpy()), visible, clipped)
+    if again.equals(rows.combine_chunks()):
+        return
+    for row, expected in zip(rows.to_pylist(), again.to_pylist(), strict=True):
+        if row != expected:
+            yield _of_manifest(root, "its row differs from the sample drawn again", row["stem"])
+
+
+def _statistics_problems(root: Path, progress: bool) -> Iterator[Problem]:
+    """Yields a problem if statistics.json says other than what its number of samples gives."""
+    path = root / STATISTICS
+    if not os.path.lexists(path):
+        return
+    dataset = FolderDataset(root)
     try:
-        with path.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size == 0:
-                return "is empty"
-            file.seek(max(0, size - len(end)))
-            return None if file.read(len(end)) == end else "is truncated: it lacks the end marker of its format"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
+        stored = json.loads(read_bytes(path, _STATISTICS_BYTES))
+        fraction = stored["samples"] / len(dataset)
+        measured = json.loads(json.dumps(statistics(dataset, fraction=fraction, progress=progress).as_json()))
+    except (ValueError, TypeError, LookupError, RecursionError, QumadeError) as error:
+        yield Problem("-", printable(path), f"cannot be compared: {' '.join(str(error).split())[:200]}")
+        return
+    wrong = _unequal(stored, measured, "")
+    if wrong is not None:
+        yield Problem("-", printable(path), f"is not what `qumade stats` measures: {wrong}")
 
 
-def _synthesizer(root: Path, meta: Metadata) -> tuple[Synthesizer, bool]:
-    """Returns a synthesizer of the dataset's recipe, and whether the codecs are those that wrote the dataset."""
-    recipe = recipe_from_dict(dict(meta.recipe), str(root / METADATA), root)
-    synthesizer = Synthesizer.from_recipe(recipe)
-    depth = synthesizer.depth_encoding or meta.depth
-    if depth is None:
-        raise DatasetError(f"Invalid dataset.yaml: key depth is missing in {root / METADATA}; must be given")
-    expected = describe(synthesizer, root, meta.samples or 0, depth)
-    before = {folder: settings.model_dump() for folder, settings in (meta.folders or {}).items()}
-    # Versions may differ here, unlike when a dataset is resumed; recipe and assets may not.
-    expected["package"], expected["folders"] = dict(meta.package), before
-    begun_metadata(root, expected, "qumade generate")
-    return synthesizer, before == folder_settings(recipe)
+def _unequal(stored: Any, measured: Any, where: str) -> str | None:
+    """Returns the first value that differs, in words; numbers may differ by rounding."""
+    if isinstance(measured, dict) and isinstance(stored, dict):
+        if stored.keys() != measured.keys():
+            return f"other keys{f' in {where}' if where else ''}"
+        pairs = [(stored[key], value, f"{where}.{key}".strip(".")) for key, value in measured.items()]
+    elif isinstance(measured, list) and isinstance(stored, list) and len(stored) == len(measured):
+        pairs = [(a, b, f"{where}[{n}]") for n, (a, b) in enumerate(zip(stored, measured, strict=True))]
+    else:
+        numbers = isinstance(measured, float) and isinstance(stored, float | int)
+        same = math.isclose(stored, measured, rel_tol=1e-9, abs_tol=1e-12) if numbers else stored == measured
+        return None if same else f"{where} is {shown(stored)}; must be {shown(measured)}"
+    return next((wrong for pair in pairs if (wrong := _unequal(*pair)) is not None), None)
 
 
 def _redraw(
-    root: Path, synthesizer: Synthesizer, suffixes: Mapping[str, str], rows: pa.Table, same_codecs: bool
+    root: Path,
+    synthesizer: Synthesizer,
+    suffixes: Mapping[str, str],
+    rows: pa.Table,
+    codecs: Mapping[str, int | None],
 ) -> Iterator[Problem]:
     recipe, depth = synthesizer.recipe, synthesizer.depth_encoding
     plans = plans_from_manifest(synthesizer, rows)
@@ -176,33 +213,30 @@ def _redraw(
         encoded = encode_sample(sample, depth, recipe.encoding)
         for folder, redrawn in encoded.files.items():
             path = root / folder / f"{stem}{suffixes[folder]}"
-            problem = _difference(path, redrawn, same_codecs)
+            problem = _difference(path, redrawn, codecs[folder])
             if problem is not None:
-                yield Problem(stem, str(path), problem)
+                yield Problem(stem, printable(path), problem)
         visible[n, : len(sample.visible_fraction)] = sample.visible_fraction
         if depth is not None:
             clipped[n] = encoded.depth_clipped_px
-    planned = synthesizer.plan(rows["index"].to_numpy())
-    again = manifest_table(synthesizer, planned, visible, np.array(clipped, np.int32))
-    for stem, row, redrawn_row in zip(stems, rows.to_pylist(), again.to_pylist(), strict=True):
-        if row != redrawn_row:
-            yield Problem(stem, str(root / MANIFEST), "its row differs from the sample drawn again")
+    yield from _other_rows(root, synthesizer, rows, visible, np.array(clipped, np.int32))
 
 
-def _difference(path: Path, redrawn: bytes, same_codecs: bool) -> str | None:
+def _difference(path: Path, redrawn: bytes, levels: int | None) -> str | None:
+    """Returns how a file differs from the one drawn again. With `levels`, decoded pixels may differ by so many."""
     try:
-        stored = path.read_bytes()
+        stored = read_picture(path)
         if stored == redrawn:
             return None
-        if same_codecs:
+        if levels is None:
             return "differs from the sample drawn again"
         decode = decode_rgb if path.parent.name == "images" else decode_grey
         ours, theirs = decode(redrawn, path).astype(np.int64), decode(stored, path).astype(np.int64)
-    except (OSError, UnusablePicture) as error:
+    except UnusablePicture as error:
         return f"cannot be compared: {error}"
     if ours.shape != theirs.shape:
         return f"has {theirs.shape[1]}x{theirs.shape[0]} pixels; must have {ours.shape[1]}x{ours.shape[0]}"
     furthest = int(np.abs(ours - theirs).max())
-    if furthest <= _LEVELS:
+    if furthest <= levels:
         return None
-    return f"differs by {furthest} levels from the sample drawn again; must be at most {_LEVELS}"
+    return f"differs by {furthest} levels from the sample drawn again; must be at most {levels}"

@@ -4,7 +4,6 @@ It is an append-only file of records with checksums; a torn last record is skipp
 files that it lists have been synced, so even after a power cut the journal lists no file that is missing.
 """
 
-import ctypes
 import errno
 import os
 import struct
@@ -16,10 +15,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Journal", "Results", "concatenate", "read_journal", "sync_filesystem"]
+from qumade.errors import DatasetError
+from qumade.io.files import read_bytes, sync_filesystem
+
+__all__ = ["Journal", "Results", "concatenate", "read_journal"]
 
 _HEADER = struct.Struct("<4sIII")  # magic, samples, objects per sample, CRC-32 of the body
 _MAGIC = b"QMJ1"
+_MOST_BYTES = 1 << 36
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,7 @@ def concatenate(parts: list[Results], objects: int) -> Results:
 
 def read_journal(path: Path, objects: int) -> list[Results]:
     """Returns the complete records of a journal, up to the first torn one; none if there is no journal."""
-    data = path.read_bytes() if path.exists() else b""
+    data = read_bytes(path, _MOST_BYTES, DatasetError) if os.path.lexists(path) else b""
     found, at = [], 0
     while at + _HEADER.size <= len(data):
         magic, samples, width, checksum = _HEADER.unpack_from(data, at)
@@ -144,15 +147,3 @@ class Journal:
 
 def _body_bytes(samples: int, objects: int) -> int:
     return samples * (8 + 4 * objects + 4)
-
-
-def sync_filesystem(file: int) -> None:
-    """Waits until all data written to the file system of an open file is on disk. Raises OSError."""
-    try:
-        syncfs = ctypes.CDLL(None, use_errno=True).syncfs
-    except (AttributeError, OSError):  # not Linux
-        os.sync()
-        return
-    if syncfs(file) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

@@ -1,11 +1,12 @@
 """Writers store the files of drawn samples."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from qumade.data.encode import Encoded
+from qumade.generation.files_check import damaged_stems
 from qumade.io.files import write_in_folder
 
 __all__ = ["FolderWriter", "Writer"]
@@ -20,6 +21,9 @@ class Writer(Protocol):
     def write(self, stem: str, encoded: Encoded) -> None: ...
 
     def close(self) -> None: ...
+
+    def damaged(self, stems: Collection[str], *, inside: bool, progress: bool = False) -> set[str]:
+        """Returns those of these samples that are not wholly stored: missing, empty or, with `inside`, torn."""
 
 
 class FolderWriter:
@@ -41,6 +45,10 @@ class FolderWriter:
     def close(self) -> None:
         while self._folders:
             os.close(self._folders.popitem()[1])
+
+    def damaged(self, stems: Collection[str], *, inside: bool, progress: bool = False) -> set[str]:
+        """Returns the samples of which a file is missing, empty or, with `inside`, torn. Looks while it is closed."""
+        return damaged_stems(self.root, self.suffixes, stems, inside=inside, progress=progress)
 
     def write(self, stem: str, encoded: Encoded) -> None:
         """Writes a sample's files and replaces older ones. Raises OSError naming the file."""

@@ -4,6 +4,7 @@ Until then it lies beside its place under a temporary name. A process that was k
 `is_temporary` recognises them and `remove_temporary_files` removes them.
 """
 
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -20,6 +21,7 @@ from typing import BinaryIO
 from qumade.errors import QumadeError
 
 __all__ = [
+    "ends_with",
     "is_temporary",
     "new_file",
     "new_folder",
@@ -27,6 +29,7 @@ __all__ = [
     "open_regular",
     "read_bytes",
     "remove_temporary_files",
+    "sync_filesystem",
     "write_bytes",
     "write_in_folder",
 ]
@@ -133,6 +136,26 @@ def write_in_folder(folder: int, name: str, data: bytes) -> None:
     finally:
         os.close(file)
     os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def sync_filesystem(file: int) -> None:
+    """Waits until all data written to the file system of an open file is on disk. Raises OSError."""
+    try:
+        syncfs = ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError):  # not Linux
+        os.sync()
+        return
+    if syncfs(file) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def ends_with(path: Path, end: bytes) -> bool:
+    """Return whether these are the last bytes of a regular file: the end marker of a picture that was written wholly.
+    Raises OSError."""
+    with open_regular(path) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - len(end)))
+        return file.read(len(end)) == end
 
 
 def is_temporary(name: str) -> bool:

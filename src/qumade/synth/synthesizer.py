@@ -87,12 +87,16 @@ class Synthesizer:
         """Plans the samples with these indices.
 
         With `draw` > 0 the same pairs of background and cut-out get other crops and placements; splits stay the same.
-        Raises QumadeError naming a background on which nothing can stand.
+        Raises QumadeError naming a background on which nothing can stand, and IndexError for an index out of range:
+        compiled code does not check it.
         """
+        wanted: NDArray[np.int64] = np.asarray(indices, np.int64)
+        if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self)):
+            raise IndexError(f"no sample {wanted.min()} or {wanted.max()}: the recipe has {len(self)}")
         tables = self._tables
         if draw:
             tables = tables._replace(seed=resampled_seed(self.recipe.seed, draw))
-        return plan_samples(tables, self.catalog, np.asarray(indices, np.int64))
+        return plan_samples(tables, self.catalog, wanted)
 
     def render(self, plan: Plan, variant: int = 0) -> Sample:
         """Draws a planned sample: image, mask, inverse depth and visibility.

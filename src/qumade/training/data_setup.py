@@ -18,6 +18,7 @@ from qumade.data.loader import Batches, training_batches
 from qumade.data.mixture import Ingredient, Mixture
 from qumade.data.opening import open_dataset
 from qumade.data.photos import PhotoFolder
+from qumade.data.statistics import STATISTICS
 from qumade.data.synthetic import SyntheticDataset
 from qumade.errors import ConfigError, RunError
 from qumade.generation.describe import describe_assets
@@ -239,7 +240,7 @@ def _training_size(width: int, height: int, area: int) -> tuple[int, int]:
 def _colours(config: TrainConfig, dataset: SampleDataset, positions: NDArray[np.int64]) -> tuple[Any, Any, str]:
     if config.pretrained == "required" and config.encoder is not None:
         return *encoder_statistics(config.encoder), "those with which the encoder was pretrained"
-    path = dataset.root / "statistics.json" if isinstance(dataset, FolderDataset) else None
+    path = dataset.root / STATISTICS if isinstance(dataset, FolderDataset) else None
     if path is not None and path.is_file():
         try:
             images = json.loads(read_bytes(path, MAX_STATISTICS_BYTES))["images"]

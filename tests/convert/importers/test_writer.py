@@ -1,4 +1,5 @@
 import itertools
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -158,6 +159,34 @@ def test_an_interrupted_import_is_refused_and_finished_by_the_same_call(tmp_path
     kept = [path for path, time in before.items() if path.exists() and path.stat().st_mtime_ns == time]
     assert kept
     assert write(source, out).written == 0
+
+
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize("folder", ["images", "masks", "depth", "ignore"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "short", "zeros", "pipe"])
+def test_a_torn_import_is_repaired(tmp_path: Path, folder: str, damage: str, complete: bool) -> None:
+    source = make_source(tmp_path / "in", depth=METRES_16_BIT, folders=("masks", "depth", "ignore"))
+    write(source, tmp_path / "whole")
+    write(source, tmp_path / "out")
+    for path in sorted((tmp_path / "out" / folder).iterdir())[:2]:
+        whole = path.read_bytes()
+        middle = len(whole) // 2
+        path.unlink()
+        if damage == "empty":
+            path.touch()
+        elif damage == "short":
+            path.write_bytes(whole[:middle])
+        elif damage == "zeros" and not complete:
+            path.write_bytes(whole[:middle] + bytes(9) + whole[middle + 9 :])
+        elif damage == "pipe":
+            os.mkfifo(path)
+    described = tmp_path / "out" / "dataset.yaml"
+    if not complete:
+        described.write_text(described.read_text().replace("complete: true", "complete: false"))
+    assert write(source, tmp_path / "out").written == 2
+    for path in (tmp_path / "whole").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "out" / path.relative_to(tmp_path / "whole")).read_bytes()
+    assert write(source, tmp_path / "out").written == 0
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -1,5 +1,5 @@
-"""Writes an imported dataset. Files are written atomically, and dataset.yaml is marked complete last, so the same call
-resumes after a kill."""
+"""Writes an imported dataset. Files are written atomically and synced, and dataset.yaml is marked complete last, so the
+same call resumes after a kill or a power cut, and repairs a finished import that lost files."""
 
 import hashlib
 import io
@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm.auto import tqdm
 
 from qumade.convert.importers.records import Labels, Record, Source
@@ -23,10 +22,10 @@ from qumade.data.metadata import METADATA, begun_metadata, write_metadata
 from qumade.depth.codec import encode_depth
 from qumade.errors import DatasetError
 from qumade.io.config import DATASET_BYTES, read_yaml
-from qumade.io.decode import CONVERTED, decode_rgb
+from qumade.io.decode import CONVERTED, PNG_END, decode_grey, decode_rgb
 from qumade.io.encode import png_bytes
-from qumade.io.files import remove_temporary_files, write_bytes
-from qumade.io.pictures import content_hash, printable, read_picture
+from qumade.io.files import ends_with, open_regular, remove_temporary_files, sync_filesystem, write_bytes
+from qumade.io.pictures import UnusablePicture, content_hash, printable, read_picture
 
 __all__ = ["ImportSummary", "read_image", "write_import"]
 
@@ -66,7 +65,7 @@ def write_import(
     summary = ImportSummary(str(out), len(source.records), 0, splits, folders, source.notes)
     _require_same_inputs(source, out, description)
     before = begun_metadata(out, description, "qumade import")
-    if before is not None and before["complete"]:
+    if before is not None and before["complete"] and _all_there(source, out):
         return summary
     for folder in folders:
         (out / folder).mkdir(parents=True, exist_ok=True)
@@ -74,6 +73,7 @@ def write_import(
     write_metadata(out, description | {"complete": False, "samples": len(source.records)})
     sizes, written = _write_records(source, out, workers or os.cpu_count() or 1, progress)
     _write_manifest(source, out)
+    _sync(out)
     size = {"size": list(next(iter(sizes)))} if len(sizes) == 1 else {}
     write_metadata(out, description | {"complete": True, "samples": len(source.records)} | size)
     return replace(summary, written=written)
@@ -85,7 +85,7 @@ def read_image(record: Record) -> tuple[NDArray[np.uint8], bytes | None]:
     if not isinstance(record.image, Path):
         return record.image(), None
     data = read_picture(record.image)
-    if data.startswith((b"\xff\xd8", PNG_START)):
+    if _is_copied(record):
         return decode_rgb(data, record.image), data
     return decode_rgb(data, record.image, CONVERTED), None
 
@@ -118,19 +118,78 @@ def _write_records(source: Source, out: Path, workers: int, progress: bool) -> t
 
 
 def _write_record(record: Record, source: Source, out: Path) -> tuple[tuple[int, int], bool]:
-    paths = {folder: out / folder / f"{record.stem}.png" for folder in source.folders}
-    image_path = out / "images" / f"{record.stem}{record.suffix}"
-    if all(path.is_file() for path in (*paths.values(), image_path)):
-        with Image.open(image_path) as picture:  # reads only the header
-            return picture.size, False
+    paths, image_path = _paths(record, source, out)
+    size = _size_if_whole(record, paths, image_path)
+    if size is not None:
+        return size, False
     image, copied = read_image(record)
     shape = image.shape[:2]
     labels = record.read_labels((shape[0], shape[1]))
     for folder, path in paths.items():
         write_bytes(path, png_bytes(_pixels(folder, labels, source, shape), PNG_LEVEL))
-    # Last: an existing image implies that its labels exist.
     write_bytes(image_path, copied or png_bytes(image, PNG_LEVEL))
     return (shape[1], shape[0]), True
+
+
+def _paths(record: Record, source: Source, out: Path) -> tuple[dict[str, Path], Path]:
+    """Return the paths of a record's labels by folder, and of its image."""
+    labels = {folder: out / folder / f"{record.stem}.png" for folder in source.folders}
+    return labels, out / "images" / f"{record.stem}{record.suffix}"
+
+
+def _all_there(source: Source, out: Path) -> bool:
+    """Return whether no file of a finished import is missing, empty or cut short, as after a disk was rolled back."""
+    if not (out / MANIFEST).is_file():
+        return False
+    try:
+        for record in source.records:
+            labels, image = _paths(record, source, out)
+            pngs = [*labels.values()]
+            if _is_copied(record) and isinstance(record.image, Path):
+                if image.stat().st_size != record.image.stat().st_size:
+                    return False
+            else:
+                pngs.append(image)
+            if not all(ends_with(path, PNG_END) for path in pngs):
+                return False
+    except OSError:
+        return False
+    return True
+
+
+def _size_if_whole(record: Record, labels: dict[str, Path], image: Path) -> tuple[int, int] | None:
+    """Return (width, height) of a sample that an earlier call wrote wholly, None if anything of it is missing or torn.
+
+    After a power cut a file may exist and hold nothing, so files are decoded; a copied image is compared with its
+    source.
+    """
+    if not all(path.is_file() for path in (*labels.values(), image)):
+        return None
+    try:
+        data = read_picture(image)
+        if _is_copied(record) and isinstance(record.image, Path) and data != read_picture(record.image):
+            return None
+        height, width = decode_rgb(data, image).shape[:2]
+        sizes = {decode_grey(read_picture(path), path).shape for path in labels.values()}
+    except UnusablePicture:
+        return None
+    return (width, height) if sizes <= {(height, width)} else None
+
+
+def _is_copied(record: Record) -> bool:
+    """Return whether the file of an image is copied: a JPEG or a PNG, whatever its name says."""
+    if not isinstance(record.image, Path):
+        return False
+    with open_regular(record.image) as file:
+        return file.read(len(PNG_START)).startswith((b"\xff\xd8", PNG_START))
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        sync_filesystem(opened)
+    finally:
+        os.close(opened)
 
 
 def _pixels(folder: str, labels: Labels, source: Source, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -184,5 +243,5 @@ def _write_manifest(source: Source, out: Path) -> None:
         "uncertain": [record.uncertain for record in source.records],
     }
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=IMPORT_SCHEMA), buffer)
+    pq.write_table(pa.table(columns, schema=IMPORT_SCHEMA), buffer, write_page_checksum=True)
     write_bytes(out / MANIFEST, buffer.getvalue())

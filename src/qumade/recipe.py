@@ -108,8 +108,8 @@ class Recipe(BaseModel):
 
     labels: Folder | None = None
     """Folder of label maps of the backgrounds, matched by stem: PNG of ids, or .npy."""
-    label_names: LabelNames | Folder = "cityscapes"
-    """Class names of the ids: cityscapes, ade20k, camvid, or a YAML file of ids and names."""
+    label_names: LabelNames | Folder | None = None
+    """Class names of the ids, which label maps need: cityscapes, ade20k, camvid, or a YAML file of ids and names."""
     reliefs: Folder | None = None
     """Folder of relief maps of the cut-outs, matched by stem: 16-bit PNG, 32768 + 1024 x metres behind the contact."""
 
@@ -181,7 +181,8 @@ class Recipe(BaseModel):
     image."""
     horizon: Annotated[Mapping[str, Horizon], BeforeValidator(_as_table)] = {}
     """Row of the horizon, or `labels` to estimate it from the label map, by file name or pattern of the background.
-    Used by the flat-ground prior for backgrounds without a depth map (default 0.45), and for affine depth."""
+    Used by the flat-ground prior for backgrounds without a depth map, and for affine depth. Default: labels for
+    perspective placement without depth maps, otherwise 0.45."""
 
     depth: Literal["layered", "composite"] = "layered"
     """layered: combine the depth of background and objects exactly; composite: predict it with a teacher from each
@@ -210,6 +211,10 @@ class Recipe(BaseModel):
         for name, value in (_LAYOUT_DEFAULTS if self.layout is not None else {}).items():
             if name not in self.model_fields_set:
                 object.__setattr__(self, name, value)
+        # One horizon for all photos would give most objects a wrong size.
+        needs_horizon = "perspective" in self.policies and self.labels is not None and self.depths is None
+        if needs_horizon and "horizon" not in self.model_fields_set:
+            object.__setattr__(self, "horizon", {DEFAULT: "labels"})
         return self
 
     @model_validator(mode="after")

@@ -92,10 +92,8 @@ def test_evaluate_prints_and_writes(run: Run, data: Path, tmp_path: Path) -> Non
     assert {path.name for path in out.iterdir()} == {"scores.parquet", "worst.png", "report.html"}
     assert pq.read_table(out / "scores.parquet")["stem"].to_pylist()[0] == "img000001"
     text = run("evaluate", tmp_path / "good", data, "--out", out).out
-    assert (
-        "Few samples: 1 of train, 1 of val, 2 of test" in text
+    assert "Few samples: 1 of train, 1 of val, 2 of test" in text
     assert "Few samples:" in (out / "report.html").read_text()
-    )
     assert "trivial baseline" in text and "boundary IoU" in text and text.splitlines()[-1] == str(out / "report.html")
 
 

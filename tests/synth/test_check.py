@@ -160,7 +160,8 @@ def test_report_counts_first_and_groups_findings(assets: Path) -> None:
         "Reuse        each background in 60 samples, each cut-out in 40",
         "Findings     2 errors, 2 warnings, 0 notes",
     ]
-    assert [line for line in lines[6:] if line and not line.startswith(" ")] == [
+    assert lines[6] == "2 of 4 backgrounds used, 2 left out: 1 damaged, 1 empty"
+    assert [line for line in lines[7:] if line and not line.startswith(" ")] == [
         "Cannot be used: background, damaged (1)",
         "Cannot be used: background, empty (1)",
         "Suspicious, but used: background, enlarged (2)",

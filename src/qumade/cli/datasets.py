@@ -69,7 +69,7 @@ def generate(
 
         predictor = teacher_depth(full_recipe, download=teachers.download)
     synthesizer = Synthesizer.from_recipe(full_recipe, strict=strict, progress=True)
-    report_findings(synthesizer.findings)
+    report_findings(synthesizer)
     summary = run(synthesizer, out, limit=limit, workers=workers, depth_predictor=predictor)
     where = out.absolute()
     if summary is None:
@@ -115,7 +115,7 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
         from qumade.viz.recipe_sheet import preview_recipe
 
         synthesizer = Synthesizer.from_recipe(path, progress=True)
-        report_findings(synthesizer.findings)
+        report_findings(synthesizer)
         sheet = preview_recipe(synthesizer, count)
     save_sheet(sheet, out)
     print(out.absolute())

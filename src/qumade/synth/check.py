@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby, product
+from itertools import product
 from pathlib import Path
 
 from qumade.assets.backgrounds import SurveyedBackground
 from qumade.assets.catalog import Catalog
+from qumade.assets.findings_text import by_reason, left_out_line, lines_of_group
 from qumade.assets.identities import Identities, group_identities
 from qumade.assets.scan import Finding, Kind, ScannedBackground, ScannedForeground
 from qumade.io.pictures import printable
@@ -124,17 +125,13 @@ def format_report(report: AssetReport) -> str:
         f"Reuse        each background in {photos.reuse:,} samples, each cut-out in {cutouts.reuse:,}",
         f"Findings     {seen['error']:,} errors, {seen['warning']:,} warnings, {seen['info']:,} notes",
     ]
-    if few := few_samples(report.splits):
-        lines.append(few)
+    left_out = [left_out_line(kind, folder.usable, report.findings) for kind, folder in _folders(report)]
+    lines += filter(None, [*left_out, few_samples(report.splits)])
     headings = {"error": "Cannot be used", "warning": "Suspicious, but used", "info": "Good to know"}
     for severity, heading in headings.items():
         findings = sorted((f for f in report.findings if f.severity == severity), key=_section)
-        for (kind, reason), members in groupby(findings, key=_section):
-            group = list(members)
-            lines += ["", f"{heading}: {kind}, {reason} ({len(group):,})"]
-            names = [Path(found.path).name for found in group]
-            width = max(map(len, names))
-            lines += [f"  {name:{width}}  {found.detail}" for name, found in zip(names, group, strict=True)]
+        for group in by_reason(findings):
+            lines += ["", f"{heading}: {group[0].kind}, {group[0].reason} ({len(group):,})", *lines_of_group(group)]
     return "\n".join(lines)
 
 
@@ -150,6 +147,10 @@ def _counts(folder: FolderReport) -> str:
     mirrored = f", {folder.mirrored:,} with their mirror image" if folder.mirrored else ""
     counts = f"{folder.files:,} files, {folder.usable:,} usable, {folder.identities:,} different{mirrored}"
     return f"{counts}  ({folder.folder})"
+
+
+def _folders(report: AssetReport) -> list[tuple[Kind, FolderReport]]:
+    return [("background", report.backgrounds), ("foreground", report.foregrounds)]
 
 
 def _section(found: Finding) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,14 @@ def without_pretrained_weights(request: pytest.FixtureRequest, monkeypatch: pyte
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     if "pretrained_package" not in request.fixturenames:
         monkeypatch.setattr("qumade.models.encoders._PACKAGES", {})
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_this_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or fills the cache of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture
@@ -67,7 +75,8 @@ def alphas() -> dict[str, np.ndarray]:
 
 
 def _make_recipe(**fields: Any) -> Recipe:
-    return Recipe(**{"backgrounds": "backgrounds", "foregrounds": "foregrounds", **fields})
+    given = {"backgrounds": "backgrounds", "foregrounds": "foregrounds", **fields}
+    return Recipe(**({"label_names": "cityscapes"} if "labels" in fields else {}) | given)
 
 
 @pytest.fixture(scope="session")

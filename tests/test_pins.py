@@ -68,7 +68,8 @@ def synthesizer_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
             fields = {
                 f"{name}": folder / name for name in ("backgrounds", "foregrounds", "labels", "depths", "reliefs")
             }
-            recipe = Recipe(**{**fields, "seed": 7, "encoding": "lossless", **_VARIANTS[variant]})
+            fields |= {"label_names": "cityscapes", "seed": 7, "encoding": "lossless"}
+            recipe = Recipe(**{**fields, **_VARIANTS[variant]})
             kept[variant] = Synthesizer.from_recipe(recipe)
         return kept[variant]
 

@@ -114,8 +114,8 @@ class Recipe(BaseModel):
 
     labels: Folder | None = None
     """Folder of label maps of the backgrounds, matched by stem: PNG of ids, or .npy."""
-    label_names: LabelNames | Folder = "cityscapes"
-    """Class names of the ids: cityscapes, ade20k, camvid, or a YAML file of ids and names."""
+    label_names: LabelNames | Folder | None = None
+    """Class names of the ids, which label maps need: cityscapes, ade20k, camvid, or a YAML file of ids and names."""
     reliefs: Folder | None = None
     """Folder of relief maps of the cut-outs, matched by stem: 16-bit PNG, 32768 + 1024 x metres behind the contact."""
 
@@ -189,7 +189,8 @@ class Recipe(BaseModel):
     image."""
     horizon: Annotated[Mapping[str, Horizon], BeforeValidator(_as_table)] = {}
     """Row of the horizon, or `labels` to estimate it from the label map, by file name or pattern of the background.
-    Used by the flat-ground prior for backgrounds without a depth map (default 0.45), and for affine depth."""
+    Used by the flat-ground prior for backgrounds without a depth map, and for affine depth. Default: labels for
+    perspective placement without depth maps, otherwise 0.45."""
 
     prior: Prior = "flat"
     """Depth of backgrounds without a depth map. flat: flat ground below the horizon, infinitely far above it; upright:
@@ -223,6 +224,9 @@ class Recipe(BaseModel):
         defaults: dict[str, Any] = {"scale": _DEFAULT_SCALE}
         if self.labels is not None and self.depths is None:
             defaults["prior"] = "upright"
+            if "perspective" in self.policies:
+                # One horizon for all photos would give most objects a wrong size.
+                defaults["horizon"] = {DEFAULT: "labels"}
         if set(self.policies) == {"perspective"}:
             defaults |= _PERSPECTIVE_DEFAULTS
         if self.layout is not None:

@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def recipe_of(folder: Path, **fields: Any) -> Recipe:
-    given = {"labels": folder / "labels", "depths": folder / "depths", **fields}
+    given = {"labels": folder / "labels", "label_names": "cityscapes", "depths": folder / "depths", **fields}
     return Recipe(backgrounds=folder / "backgrounds", foregrounds=folder / "foregrounds", **given)
 
 
@@ -156,7 +156,7 @@ class TestUnusable:
             np.save(folder / "depths" / f"{name}.npy", np.where(codes == 65535, 0, 256 / codes).astype(np.float32))
             assert codes.shape == size[::-1]
         change(folder, "labels", "b", top=0, bottom=25, value=BUILDING)  # affine depth, and no sky
-        self.only_b_is_out(recipe_of(folder, placement="perspective"), "no-ground", "no known horizon")
+        self.only_b_is_out(recipe_of(folder, placement="perspective"), "no-horizon", "no known horizon")
         backgrounds, kind, _ = catalog_of(recipe_of(folder, placement="semantic"))
         assert (len(backgrounds), kind) == (3, "affine")
 
@@ -165,12 +165,18 @@ class TestUnusable:
         fields: dict[str, Any] = {"horizon": {"default": "labels", "a.*": 0.4, "c.*": 0.4}, "depths": None}
         change(folder, "labels", "b", top=0, bottom=60, value=255)
         recipe = recipe_of(folder, placement="perspective", **fields)
-        self.only_b_is_out(recipe, "no-ground", "give it one, such as horizon: {b.png: 0.5, default: labels}")
+        self.only_b_is_out(recipe, "no-horizon", "give it one, such as horizon: {b.png: 0.5, default: labels}")
         assert len(catalog_of(recipe)[2]) == 1  # a photo that is left out has no other findings
         for placement in ("semantic", "random"):
             backgrounds, _, findings = catalog_of(recipe_of(folder, placement=placement, **fields))
             assert len(backgrounds) == 3
             assert any("does not determine a horizon" in finding.detail for finding in findings)
+
+    def test_perspective_without_depth_takes_the_horizon_of_the_labels(self, folder: Path) -> None:
+        fields: dict[str, Any] = {"depths": None, "placement": "perspective"}
+        change(folder, "labels", "b", top=0, bottom=60, value=255)
+        self.only_b_is_out(recipe_of(folder, **fields), "no-horizon", "does not determine the horizon")
+        assert len(catalog_of(recipe_of(folder, **fields, horizon=0.45))[0]) == 3
 
     def test_a_photo_that_shows_the_target(self, folder: Path) -> None:
         change(folder, "labels", "b", top=40, bottom=50, right=12, value=CAR)

@@ -33,7 +33,8 @@ def reliefs(asset_folders: Path) -> Path:
 
 def test_cutouts_have_their_settings_from_the_recipe(asset_folders: Path) -> None:
     made, findings = catalog_of(
-        asset_folders, labels="labels", scale={"block.png": (0.2, 0.3)}, height_m={"*l*.png": 1.5, "disc.png": 2.0},
+        asset_folders, labels="labels", label_names="cityscapes",
+        scale={"block.png": (0.2, 0.3)}, height_m={"*l*.png": 1.5, "disc.png": 2.0},
         place={"d*": ("road",), "ell.png": ("sidewalk",)},
     )  # fmt: skip
     assert findings == []

@@ -1,8 +1,12 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from qumade.assets.label_names import LABEL_TABLES
 from qumade.assets.label_scheme import label_scheme
 from qumade.errors import QumadeError
 from qumade.recipe import Recipe
@@ -24,6 +28,25 @@ def test_classes_by_name(make_recipe: MakeRecipe) -> None:
 
 def test_none_without_label_maps(make_recipe: MakeRecipe) -> None:
     assert label_scheme(make_recipe()) is None
+
+
+def test_labels_without_names_are_refused_with_the_tables_that_fit(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    def refused(*ids: int) -> str:
+        Image.fromarray(np.array([ids], np.uint8)).save(tmp_path / "a.png")
+        with pytest.raises(QumadeError, match="Invalid label_names: got none") as raised:
+            label_scheme(make_recipe(labels=tmp_path, label_names=None))
+        assert str(tmp_path) in str(raised.value)
+        return str(raised.value)
+
+    smallest_first = "camvid, cityscapes, camvid_32, cityscapes_ids, ade20k, ade20k_from_1"
+    assert f"(ids 0 to 11, which {smallest_first} can name)" in refused(0, 3, 11)
+    assert "(ids 0 to 149, which ade20k, ade20k_from_1 can name)" in refused(0, 149)
+    assert "which no built-in table can name" in refused(0, 200)
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(QumadeError, match=f"must be {', '.join(LABEL_TABLES)}, or a YAML file"):
+        label_scheme(make_recipe(labels=tmp_path, label_names=None))
+    with pytest.raises(QumadeError, match="Invalid labels: got no folder"):
+        label_scheme(make_recipe(labels=tmp_path / "gone", label_names=None))
 
 
 @pytest.mark.parametrize("fields", [{"ground": ("raod",)}, {"place": {"*": ("raod",)}}, {"target": ("raod",)}], ids=str)

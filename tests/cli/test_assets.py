@@ -41,20 +41,23 @@ def test_check_with_labels_draws_the_sheet_and_counts_what_is_left_out(
     run: Run, folders: Folders, assets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(assets)
-    result = run("check", *folders("labels"), "--size=32", "--placement=perspective")
+    result = run("check", *folders("labels"), "--label-names=cityscapes", "--size=32", "--placement=perspective")
     assert result.code == 1
     assert result.out.splitlines()[-1] == str(assets / "check.png")
     assert "3 files, 2 usable" in result.out and "nowhere to stand" in result.out
     with Image.open(assets / "check.png") as sheet:
         assert sheet.format == "PNG" and sheet.width >= 800
-    result = run("check", *folders("labels"), "--size=32", "--placement=random", "--sheet=other.png")
+    result = run(
+        "check", *folders("labels"), "--label-names=cityscapes", "--size=32", "--placement=random", "--sheet=other.png"
+    )
     assert result.code == 0 and (assets / "other.png").is_file()
 
 
 def test_check_uses_the_policies_of_a_recipe_and_flags_override_it(run: Run, assets: Path) -> None:
     recipe = assets / "recipe.yaml"
     recipe.write_text(
-        "backgrounds: backgrounds\nforegrounds: foregrounds\nlabels: labels\nplacement: semantic\nno_ground: random\n"
+        "backgrounds: backgrounds\nforegrounds: foregrounds\nlabels: labels\nlabel_names: cityscapes\n"
+        "placement: semantic\nno_ground: random\n"
     )
     sheet = f"--sheet={assets / 'sheet.png'}"
     result = run("check", f"--recipe={recipe}", "--size=32", sheet, "--json")

@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,9 +34,17 @@ def test_json_holds_no_nan() -> None:
         finish(True, {"loss": float("nan")}, "")
 
 
-def test_information_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
-    report_findings([Finding(level, "mask", f"/{level}.png", "", "odd") for level in ("info", "warning", "error")])
-    assert capsys.readouterr() == ("", "warning: mask /warning.png: odd\nerror: mask /error.png: odd\n")
+def test_findings_are_reported_by_reason_and_information_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    findings = [Finding(level, "mask", f"/{level}.png", "", "odd") for level in ("info", "warning")]
+    findings += [Finding("error", "background", f"/{n}.png", "no-horizon", "is odd") for n in range(18)]
+    foregrounds = [SimpleNamespace(flip=flip) for flip in (False, True)]
+    catalog = SimpleNamespace(backgrounds=range(82), foregrounds=foregrounds)
+    report_findings(SimpleNamespace(findings=findings, catalog=catalog))  # type: ignore[arg-type]
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: mask /warning.png: odd",
+        "error: 18 backgrounds, no-horizon: 0.png, 1.png, 2.png, 3.png, 4.png and 13 others; is odd",
+        "82 of 100 backgrounds used, 18 left out: 18 no-horizon; `qumade check` names them",
+    ]
 
 
 def test_a_network_is_a_path_if_it_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

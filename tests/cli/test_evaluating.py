@@ -92,6 +92,8 @@ def test_evaluate_prints_and_writes(run: Run, data: Path, tmp_path: Path) -> Non
     assert {path.name for path in out.iterdir()} == {"scores.parquet", "worst.png", "report.html"}
     assert pq.read_table(out / "scores.parquet")["stem"].to_pylist()[0] == "img000001"
     text = run("evaluate", tmp_path / "good", data, "--out", out).out
+    assert "Few samples: 1 of train, 1 of val, 2 of test" in text
+    assert "Few samples:" in (out / "report.html").read_text()
     assert "trivial baseline" in text and "boundary IoU" in text and text.splitlines()[-1] == str(out / "report.html")
 
 
@@ -143,6 +145,7 @@ def test_compare(run: Run, data: Path, tmp_path: Path) -> None:
     again = shutil.copytree(data, tmp_path / "deeper" / "data")
     equal = run("compare", *runs, "--on", data, again, "--out", out)
     assert f"\n{data}: 6 pictures" in equal.out and f"\n{again}: 6 pictures" in equal.out
+    assert equal.out.count("Few samples: 6 of all.") == 2 and "Few samples: 6 of all." in page
     same = run("compare", runs[0], tmp_path / "deeper" / "good", "--on", data, "--out", out, "--json")
     assert json.loads(same.out)["runs"] == {"A": str(runs[0]), "B": str(tmp_path / "deeper" / "good")}
 

@@ -24,7 +24,9 @@ from qumade.plan.tables import OBJECT_ROW, SAMPLE_ROW
 from qumade.recipe import Recipe
 
 PAIRS = [f"pair_{k}" for k in range(1, 9)]
-RECIPE = Recipe(backgrounds="backgrounds", foregrounds="foregrounds", labels="labels", depths="depths")
+RECIPE = Recipe(
+    backgrounds="backgrounds", foregrounds="foregrounds", labels="labels", label_names="cityscapes", depths="depths"
+)
 
 
 def make_plan(boxes: list[tuple[float, float, float, float]], depths: list[float], crop: tuple[int, int] = (0, 0),

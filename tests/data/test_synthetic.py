@@ -45,7 +45,7 @@ def add_labels(root: Path) -> dict[str, Any]:
         labels = np.where(np.arange(height)[:, None] < height // 3, 10, 0) * np.ones((1, width), int)
         labels[height // 2 : -4, 5:15] = 13
         Image.fromarray(labels.astype(np.uint8)).save(root / "labels" / path.name)
-    return {"labels": root / "labels"}
+    return {"labels": root / "labels", "label_names": "cityscapes"}
 
 
 def assert_equal(a: LabeledSample, b: LabeledSample) -> None:
@@ -161,10 +161,10 @@ def test_splits_follow_the_identities_of_background_and_foreground(flat_folders:
         assert not {pair[side] for pair in train} & {pair[side] for pair in test}
 
 
-def test_too_few_identities_have_no_split_and_a_finding_reports_it(flat_folders: Path) -> None:
+def test_too_few_identities_have_no_test_and_a_finding_reports_it(flat_folders: Path) -> None:
     (flat_folders / "foregrounds" / "thing_2.png").unlink()
     dataset = SyntheticDataset(recipe_of(flat_folders))
-    assert set(dataset.splits) == {""}
+    assert set(dataset.splits) == {"train", "val", "seen background", "seen foreground", "mixed"}
     assert any(finding.reason == "split" for finding in dataset.synthesizer.findings)
 
 

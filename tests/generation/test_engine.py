@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,6 @@ from qumade.generation.engine import generate
 from qumade.generation.executors import this_process
 from qumade.generation.journal import Results, read_journal
 from qumade.generation.worker import Work
-from qumade.plan.indices import limited_indices
 from qumade.synth.build_catalog import build_catalog
 from qumade.synth.synthesizer import Synthesizer
 
@@ -54,7 +54,7 @@ def written_since(moment_ns: int, out: Path) -> int:
 
 
 def test_a_finished_folder_holds_only_samples_manifest_and_metadata(works: Any) -> None:
-    stems = [f"img{index + 1:06d}" for index in limited_indices(300, 3, 4, 100)]
+    stems = [f"img{index + 1:06d}" for index in Synthesizer(works.recipe, works.catalog).indices(300)]
     expected = {f"{folder}/{stem}.jpg" for folder in ("images", "masks", "depth") for stem in stems}
     expected |= {"images/", "masks/", "depth/", "dataset.yaml", "manifest.parquet"}
     tree = works.reference(300)
@@ -79,6 +79,21 @@ def test_bytes_do_not_depend_on_the_order_of_work(works: Any, read_tree: ReadTre
     assert read_tree(out) == works.reference(300)
 
 
+def test_samples_that_an_earlier_version_chose_are_not_lost(works: Any, read_tree: ReadTree) -> None:
+    class EarlierChoice(Synthesizer):
+        def indices(self, limit: int | None = None) -> NDArray[np.int64]:
+            return np.arange(1200 if limit is None else limit)
+
+    out = works.out()
+    generate(EarlierChoice(works.recipe, works.catalog), out, limit=20, workers=1, progress=False)
+    before = read_tree(out)
+    with pytest.raises(QumadeError, match=r"got 40 .* holds other samples .* must be left out"):
+        works.generate(out, limit=40)
+    assert read_tree(out) == before
+    works.generate(out)
+    assert read_tree(out) == works.reference()
+
+
 @pytest.mark.parametrize("most_objects", [1, 2])
 def test_the_summary_adds_up_what_the_manifest_records(works: Any, most_objects: int) -> None:
     out = works.out()
@@ -88,7 +103,8 @@ def test_the_summary_adds_up_what_the_manifest_records(works: Any, most_objects:
     assert summary is not None
     rows = pq.read_table(out / "manifest.parquet").to_pylist()
     things = [thing for row in rows for thing in row["objects"]]
-    assert [row["index"] for row in rows] == limited_indices(300, 3, 4, 100).tolist()
+    assert [row["index"] for row in rows] == Synthesizer(works.recipe, works.catalog).indices(300).tolist()
+    assert summary.splits == dict(Counter(row["split"] for row in rows))
     assert all(0 <= thing["visible_fraction"] <= 1 for thing in things)
     assert (summary.root, summary.samples, summary.drawn) == (out, 300, 300)
     assert summary.depth_clipped_px == sum(row["depth_clipped_px"] for row in rows) > 0

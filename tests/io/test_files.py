@@ -1,10 +1,12 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from qumade.errors import ConfigError, QumadeError
 from qumade.io.files import (
+    cache_folder,
     is_temporary,
     new_file,
     new_folder,
@@ -174,3 +176,9 @@ def test_a_folder_replaces_nothing(tmp_path: Path, name: str) -> None:
     with refused, new_folder(tmp_path / name, ConfigError):
         pass
     assert {path.name for path in tmp_path.rglob("*")} == {"file", "full", "kept"}
+
+
+@pytest.mark.parametrize(("given", "wanted"), [("/somewhere", "/somewhere/qumade"), ("", None), ("relative", None)])
+def test_the_cache_is_where_the_system_keeps_caches(monkeypatch: pytest.MonkeyPatch, given: str, wanted: Any) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", given)
+    assert cache_folder() == (Path(wanted) if wanted else Path.home() / ".cache" / "qumade")

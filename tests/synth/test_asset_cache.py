@@ -227,7 +227,12 @@ def test_without_a_depth_map_what_is_labelled_stands_upright_and_hides_objects(r
         ids[: height // 2] = sky
         ids[5 : height - 10, 20:24] = pole
         Image.fromarray(ids).save(labels / f"{name}.png")
-    fields = recipe.model_dump(exclude_unset=True) | {"labels": labels, "size": (60, 45), "horizon": 0.4}
+    fields = recipe.model_dump(exclude_unset=True) | {
+        "labels": labels,
+        "label_names": "cityscapes",
+        "size": (60, 45),
+        "horizon": 0.4,
+    }
     catalog, store = opened(Recipe(**fields))
     number = next(n for n, background in enumerate(catalog.backgrounds) if background.name == "photo_0.png")
     plane = catalog.backgrounds[number].plane
@@ -246,5 +251,5 @@ def test_the_flat_prior_hides_nothing(recipe, asset_folders):
     labels.mkdir()
     for name, size in (("photo_0", (45, 60)), ("photo_1", (50, 80)), ("photo_2", (60, 45))):
         Image.fromarray(np.zeros(size, np.uint8)).save(labels / f"{name}.png")
-    fields = recipe.model_dump(exclude_unset=True) | {"labels": labels, "prior": "flat"}
+    fields = recipe.model_dump(exclude_unset=True) | {"labels": labels, "label_names": "cityscapes", "prior": "flat"}
     assert opened(Recipe(**fields))[1].background(0, 0, False).occluder is None

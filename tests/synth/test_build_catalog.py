@@ -215,13 +215,14 @@ def test_splits_are_by_identity(make, asset_folders):
         assert not any(finding.reason == "split" for finding in findings)
 
 
-def test_too_few_identities_leave_the_assets_unsplit_with_a_warning(make, asset_folders):
+def test_too_few_identities_leave_splits_empty_with_advice(make, asset_folders):
     (asset_folders / "backgrounds" / "photo_0.png").unlink()
     catalog, findings = make()
-    assert {background.split for background in catalog.backgrounds} == {None}
+    assert {background.split for background in catalog.backgrounds} == {"train", "val"}
     assert {foreground.split for foreground in catalog.foregrounds} == {"train", "val", "test"}
     (warning,) = [finding for finding in findings if finding.reason == "split"]
-    assert warning.severity == "warning" and "got 2 background identities" in warning.detail
+    assert warning.severity == "warning"
+    assert warning.detail.startswith("has 2 different backgrounds for 3 splits, none for test: add 1 or more")
     catalog, findings = make(split=(0.5, 0.0, 0.5))
     assert {background.split for background in catalog.backgrounds} == {"train", "test"}
 

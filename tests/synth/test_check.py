@@ -152,14 +152,16 @@ def test_report_counts_first_and_groups_findings(assets: Path) -> None:
     (assets / "bg" / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0")
     (assets / "bg" / "nothing.png").touch()
     lines = format_report(check(assets / "bg", assets / "fg", size=(400, 100))).splitlines()
-    assert lines[:5] == [
+    assert lines[:6] == [
         f"Backgrounds  4 files, 2 usable, 2 different  ({assets / 'bg'})",
         f"Cut-outs     3 files, 3 usable, 2 different, 2 with their mirror image  ({assets / 'fg'})",
         "Samples      120 = 2 backgrounds x 3 cut-outs x 20",
+        "Splits       120 train",
         "Reuse        each background in 60 samples, each cut-out in 40",
         "Findings     2 errors, 2 warnings, 0 notes",
     ]
-    assert [line for line in lines[5:] if line and not line.startswith(" ")] == [
+    assert lines[6] == "2 of 4 backgrounds used, 2 left out: 1 damaged, 1 empty"
+    assert [line for line in lines[7:] if line and not line.startswith(" ")] == [
         "Cannot be used: background, damaged (1)",
         "Cannot be used: background, empty (1)",
         "Suspicious, but used: background, enlarged (2)",

@@ -105,7 +105,8 @@ def all_on(tmp_path_factory):
     names = ("backgrounds", "foregrounds", "labels", "depths", "reliefs")
     effects = Effects.all().model_copy(update={"distractors": (2, 4), "often": 1.0})
     recipe = Recipe(
-        **{name: folder / name for name in names}, placement="perspective", objects=(1, 3), min_visible=0.3,
+        **{name: folder / name for name in names}, label_names="cityscapes", placement="perspective",
+        objects=(1, 3), min_visible=0.3,
         scale=(0.05, 0.6), size=(160, 120), effects=effects,
     )  # fmt: skip
     synthesizer = Synthesizer.from_recipe(recipe)

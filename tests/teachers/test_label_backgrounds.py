@@ -2,7 +2,6 @@ import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from qumade.assets.labels import read_labels
 from qumade.errors import QumadeError
 from qumade.teachers import label_backgrounds as module
 from qumade.teachers.depth import DepthTeacher
-from qumade.teachers.label_backgrounds import default_cache, label_backgrounds
+from qumade.teachers.label_backgrounds import label_backgrounds
 from qumade.teachers.segmentation import SegmentationTeacher
 
 
@@ -161,12 +160,6 @@ def test_a_network_with_the_classes_of_a_built_in_table_is_read_by_it(
         shutil.rmtree(tmp_path / teachers.segmentation.cache_name)
         fields = label_backgrounds(backgrounds, labels="y", cache=tmp_path)
         assert label_table(fields["label_names"]) == table_of_names(names)
-
-
-@pytest.mark.parametrize(("given", "wanted"), [("/somewhere", "/somewhere/qumade"), ("", None), ("relative", None)])
-def test_the_cache_is_where_the_system_keeps_caches(monkeypatch: pytest.MonkeyPatch, given: str, wanted: Any) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", given)
-    assert default_cache() == (Path(wanted) if wanted else Path.home() / ".cache" / "qumade")
 
 
 def test_a_missing_package_is_reported_with_the_command_that_installs_it(

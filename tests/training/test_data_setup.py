@@ -34,6 +34,13 @@ def test_without_splits_all_samples_are_trained_on(tmp_path, toy_dataset):
     assert sum("no validation samples" in note for note in setup.notes) == 1
 
 
+def test_few_validation_samples_are_said(tmp_path, toy_dataset):
+    setup = open_setup(TrainConfig(data=toy_dataset(tmp_path / "data", val=6)))
+    assert sum(note.startswith("Few samples: 6 of val.") for note in setup.notes) == 1
+    setup = open_setup(TrainConfig(data=toy_dataset(tmp_path / "many", val=50)))
+    assert not any("Few samples" in note for note in setup.notes)
+
+
 def test_limits_are_spread(data):
     setup = open_setup(TrainConfig(data=data, limit=5, val_limit=2))
     assert setup.mixture.ingredients[0].positions.tolist() == stratified_indices(20, 5).tolist()

@@ -67,7 +67,11 @@ class Folders:
     def recipe(self, *maps: str, **fields: Any) -> Recipe:
         fields |= {name: self.root / name for name in maps}
         fields = {"placement": "perspective" if "labels" in maps else "random", **fields}
-        return Recipe(backgrounds=self.root / "backgrounds", foregrounds=self.root / "foregrounds", **fields)
+        return Recipe(
+            backgrounds=self.root / "backgrounds",
+            foregrounds=self.root / "foregrounds",
+            **{"label_names": "cityscapes", **fields},
+        )
 
     def rows(self, recipe: Recipe) -> list[GroundRow]:
         scanned, _ = scan_backgrounds(recipe.backgrounds)
@@ -136,7 +140,7 @@ def test_ground_without_a_plane_has_no_horizon(folders: Folders) -> None:
 def test_the_horizon_of_the_prior_is_labelled_as_assumed(folders: Folders) -> None:
     labels, _ = world()
     folders.add("street", labels)
-    (assumed,) = folders.rows(folders.recipe("labels"))
+    (assumed,) = folders.rows(folders.recipe("labels", horizon={}))
     (given,) = folders.rows(folders.recipe("labels", horizon=0.4))
     assert "horizon assumed at 0.45 of the height" in assumed.figures
     assert "horizon at 0.40 of the height" in given.figures
@@ -194,7 +198,7 @@ def test_rows_are_sorted_by_severity_and_standable_area(folders: Folders) -> Non
     folders.add("a_much", labels)
     folders.add("b_little", little)
     folders.add("c_none", np.full((HEIGHT, WIDTH), SKY))
-    recipe = folders.recipe("labels")
+    recipe = folders.recipe("labels", horizon={})
     pixels = np.asarray(ground_sheet(recipe, folders.rows(recipe)))
     sky = (pixels == COLOUR_OF[SKY]).all(2)[:, 16:800].sum(1)
     stripes = [(pixels[:, 16] == VERDICT_INK[severity]).all(1) for severity in ("error", "info")]

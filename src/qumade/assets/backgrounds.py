@@ -13,16 +13,16 @@ from qumade.assets.depths import match_depths, read_inverse_depth
 from qumade.assets.ground import Survey, survey_background
 from qumade.assets.identities import group_identities
 from qumade.assets.label_scheme import LabelScheme
-from qumade.assets.labels import read_labels
+from qumade.assets.labels import LABEL_SUFFIXES, read_labels
 from qumade.assets.scan import Finding, ScannedBackground
 from qumade.assets.stems import match_stems
+from qumade.assets.survey_cache import cached_survey, survey_key
 from qumade.depth.encoding import DepthKind
 from qumade.io.pictures import UnusablePicture, content_hash, printable
 from qumade.recipe import Recipe, for_file
 
 __all__ = ["Maps", "SurveyedBackground", "catalog_backgrounds", "depth_kind", "match_maps", "survey_photo"]
 
-LABEL_SUFFIXES = (".png", ".npy")
 _PRESENT_SHARE = 0.001  # less of the target class than this is label noise
 
 
@@ -107,24 +107,42 @@ def survey_photo(recipe: Recipe, scan: ScannedBackground, scheme: LabelScheme | 
     try:
         labels = _labels(recipe, scan, labels_path)
         inverse_depth = _inverse_depth(recipe, scan, depth_path, maps.kind)
-        survey = survey_background(
-            recipe, scan.name, (scan.width, scan.height), labels, scheme, inverse_depth, maps.kind
-        )
+        survey = _survey(recipe, scan, scheme, labels, inverse_depth, maps)
         findings += [Finding("warning", "background", where, "ground", note) for note in survey.notes]
         if recipe.present == "skip" and survey.present_share > _PRESENT_SHARE:
             detail = f"shows {', '.join(recipe.target)} on {survey.present_share:.1%} of its pixels"
             raise _Unusable("present", f"{detail}; left out by the recipe (present: skip)")
         problem = _problem(recipe, scan.name, survey)
         if problem is not None and recipe.no_ground == "skip":
-            raise _Unusable("no-ground", f"{problem}; left out by the recipe (no_ground: skip)")
+            raise _Unusable(problem[0], f"{problem[1]}; left out by the recipe (no_ground: skip)")
         if problem is not None:
-            detail = f"{problem}; objects are placed at random"
-            findings.append(Finding("warning", "background", where, "no-ground", detail))
+            detail = f"{problem[1]}; objects are placed at random"
+            findings.append(Finding("warning", "background", where, problem[0], detail))
             survey = replace(survey, standing=None)
     except _Unusable as error:
         # Warnings are only for photos that are used.
         findings = [Finding("error", "background", where, error.reason, str(error))]
     return SurveyedBackground(scan, labels_path, depth_path, labels, inverse_depth, survey, tuple(findings))
+
+
+def _survey(
+    recipe: Recipe,
+    scan: ScannedBackground,
+    scheme: LabelScheme | None,
+    labels: NDArray[np.int32] | None,
+    inverse_depth: NDArray[np.float32] | None,
+    maps: Maps,
+) -> Survey:
+    size = scan.width, scan.height
+
+    def survey() -> Survey:
+        return survey_background(recipe, scan.name, size, labels, scheme, inverse_depth, maps.kind)
+
+    if labels is None and inverse_depth is None:
+        return survey()
+    files = (folder.get(scan.path) for folder in (maps.labels, maps.depths))
+    hashes = tuple(None if path is None else content_hash(path) for path in files)
+    return cached_survey(survey_key(recipe, scan.name, size, scheme, hashes, maps.kind), survey)
 
 
 class _Unusable(Exception):
@@ -159,17 +177,19 @@ def _inverse_depth(
     return inverse_depth
 
 
-def _problem(recipe: Recipe, name: str, survey: Survey) -> str | None:
-    """Returns why the recipe's policies cannot place objects on the ground, None if they can."""
+def _problem(recipe: Recipe, name: str, survey: Survey) -> tuple[str, str] | None:
+    """Returns why the recipe's policies cannot place objects on the ground, as code and sentence; None if they can."""
     if survey.standing is None or not set(recipe.policies) - {"random"}:
         return None
     if not any(table.pixels.size for table in survey.standing):
-        return f"has nowhere to stand: no clean patch of {', '.join(recipe.ground)}"
+        return "no-ground", f"has nowhere to stand: no clean patch of {', '.join(recipe.ground)}"
     if "perspective" in recipe.policies and not survey.horizon_known:
         give = f"give it one, such as horizon: {{{name}: 0.5, default: labels}}"
-        return f"has a label map that does not determine the horizon, which perspective placement needs ({give})"
+        detail = f"has a label map that does not determine the horizon, which perspective placement needs ({give})"
+        return "no-horizon", detail
     if "perspective" in recipe.policies and (survey.plane is None or np.isnan(survey.horizon_level)):
-        return f"has no known horizon, which perspective placement needs ({'; '.join(survey.notes)})"
+        detail = f"has no known horizon, which perspective placement needs ({'; '.join(survey.notes)})"
+        return "no-horizon", detail
     return None
 
 

@@ -51,6 +51,7 @@ def _recipe(source: Path) -> str:
         "foregrounds": "foregrounds",
         "depths": "depths",
         "labels": "labels",
+        "label_names": "cityscapes",
         "reliefs": "reliefs",
         "size": [224, 224],
         "per_pair": 20,

@@ -1,14 +1,23 @@
 """Map the classes that a recipe names to ids of the label maps."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-from qumade.assets.label_names import LabelTable, label_table, resolve_ids
+import numpy as np
+
+from qumade.assets.label_names import LABEL_TABLES, LabelTable, fitting_tables, label_table, resolve_ids
+from qumade.assets.labels import LABEL_SUFFIXES, read_ids
+from qumade.assets.stems import files_of
+from qumade.errors import ConfigError
+from qumade.io.pictures import UnusablePicture, printable
 from qumade.recipe import Recipe, for_file
 
 __all__ = ["LabelScheme", "label_scheme"]
 
 _FLAT, _UNEVEN = ("road", "sidewalk"), "terrain"
+_MOST_READ = 50  # label maps, to suggest a table
 _NOTHING = ("unlabelled", "unlabeled", "void", "none", "ignore")
 
 
@@ -38,9 +47,11 @@ class LabelScheme:
 
 
 def label_scheme(recipe: Recipe) -> LabelScheme | None:
-    """Looks up the ids of a recipe's classes; None without label maps. Raises QumadeError for unknown names."""
+    """Looks up the ids of a recipe's classes; None without label maps. Raises QumadeError for unknown or no names."""
     if recipe.labels is None:
         return None
+    if recipe.label_names is None:
+        raise _no_names(recipe.labels)
     table = label_table(recipe.label_names)
     places = tuple(dict.fromkeys([recipe.ground, *recipe.place.values()]))
     for names in places:
@@ -57,3 +68,15 @@ def label_scheme(recipe: Recipe) -> LabelScheme | None:
         places=places,
         table=table,
     )
+
+
+def _no_names(folder: Path) -> ConfigError:
+    """Returns the error of label maps without names of their ids. It states which built-in tables have all of them."""
+    ids: set[int] = set()
+    for path in files_of(folder, LABEL_SUFFIXES, "labels")[:_MOST_READ]:
+        with suppress(UnusablePicture):  # the audit names it
+            ids.update(np.unique(read_ids(path)).tolist())
+    fits = fitting_tables(ids)
+    found = f" (ids {min(ids)} to {max(ids)}, which {', '.join(fits) or 'no built-in table'} can name)" if ids else ""
+    must = f"must be {', '.join(LABEL_TABLES)}, or a YAML file of ids and names"
+    return ConfigError(f"Invalid label_names: got none for the label maps in {printable(folder)}{found}; {must}")

@@ -17,11 +17,12 @@ from qumade.io.decode import MAX_PIXELS, read_levels
 from qumade.io.files import open_regular
 from qumade.io.pictures import UnusablePicture
 
-__all__ = ["StandingTable", "read_labels", "standable", "standing_table", "target_pixels"]
+__all__ = ["LABEL_SUFFIXES", "StandingTable", "read_ids", "read_labels", "standable", "standing_table", "target_pixels"]
 
 Bools = NDArray[np.bool_]
 Labels = NDArray[np.int32]
 
+LABEL_SUFFIXES = (".png", ".npy")
 TABLE_ENTRIES = 20_000
 
 # Shares of the image: smaller connected patches of ground or sky are noise.
@@ -36,22 +37,25 @@ _DEPTH_LEVELS = 512
 
 
 def read_labels(path: Path, size: tuple[int, int], background: Path | None = None) -> Labels:
-    """Reads the ids of a label map, int32 [H, W]: 8 or 16-bit grey PNG, palette PNG (indices), or .npy of integers.
+    """Reads the ids of a label map as `read_ids` does. `size` is the required (width, height), that of the photo
+    `background`. Raises UnusablePicture if the file has another size or is unreadable."""
+    ids = read_ids(path)
+    if ids.shape[::-1] != tuple(size):
+        whose = f" of {background.absolute()}" if background else ""
+        raise _unusable(path, f"{ids.shape[1]}x{ids.shape[0]}", f"be {size[0]}x{size[1]}{whose}")
+    return ids
 
-    `size` is the required (width, height), that of the photo `background`. Raises UnusablePicture if the file is
-    anything else or unreadable.
-    """
+
+def read_ids(path: Path) -> Labels:
+    """Reads the ids of a label map, int32 [H, W]: 8 or 16-bit grey PNG, palette PNG (indices), or .npy of integers.
+    Raises UnusablePicture if the file is anything else or unreadable."""
     try:
-        ids = _read_npy(path) if path.suffix.lower() == ".npy" else read_levels(path).astype(np.int32)
+        return _read_npy(path) if path.suffix.lower() == ".npy" else read_levels(path).astype(np.int32)
     except UnusablePicture as error:
         raise _unusable(path, error.got, error.allowed) from error
     except (OSError, ValueError, SyntaxError, EOFError, OverflowError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise _unusable(path, repr(reason), "be an intact PNG or .npy file") from error
-    if ids.shape[::-1] != tuple(size):
-        whose = f" of {background.absolute()}" if background else ""
-        raise _unusable(path, f"{ids.shape[1]}x{ids.shape[0]}", f"be {size[0]}x{size[1]}{whose}")
-    return ids
 
 
 def _read_npy(path: Path) -> Labels:

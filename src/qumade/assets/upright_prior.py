@@ -27,7 +27,8 @@ SMOOTH = 0.05  # share of the width over which the foot of a thing is smoothed
 
 _LYING = (
     "road", "sidewalk", "pavement", "terrain", "floor", "grass", "earth", "path", "field", "land", "sand", "dirt track",
-    "runway", "rug", "water", "sea", "river", "lake", "parking", "rail track", "ground",
+    "runway", "rug", "water", "sea", "river", "lake", "parking", "rail track", "ground", "lane markings",
+    "other lane markings", "road shoulder", "parking block",
 )  # fmt: skip
 
 Labels = NDArray[np.int32]

@@ -63,7 +63,7 @@ def check(
     With label or depth maps it also draws a sheet of the backgrounds, unusable ones first: the photo, its maps, the
     ground plane with its horizon, and where objects may stand.
 
-    Example: `qumade check --backgrounds samples/backgrounds --foregrounds samples/foregrounds --labels samples/labels`
+    Example: `qumade check --recipe samples/recipe.yaml`
 
     Parameters
     ----------

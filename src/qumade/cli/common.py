@@ -2,14 +2,16 @@
 
 import json
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from qumade.errors import ConfigError
+
+if TYPE_CHECKING:
+    from qumade.synth.synthesizer import Synthesizer
 
 __all__ = ["Json", "Switch", "finish", "model", "recipe_fields", "refuse_all_but_png", "report_findings", "say"]
 
@@ -31,10 +33,20 @@ def finish(as_json: bool, result: Any, text: str) -> None:
     print(json.dumps(values, default=str, allow_nan=False))
 
 
-def report_findings(findings: Iterable[Any]) -> None:
-    for finding in findings:
-        if finding.severity != "info":
-            say(finding)
+def report_findings(synthesizer: "Synthesizer") -> None:
+    """Print how many backgrounds and cut-outs are used, and errors and warnings, few lines for each reason."""
+    from qumade.assets.findings_text import left_out_line, short_findings
+
+    findings, catalog = synthesizer.findings, synthesizer.catalog
+    originals = [foreground for foreground in catalog.foregrounds if not foreground.flip]
+    for line in short_findings(finding for finding in findings if finding.severity != "info"):
+        say(line)
+    lines = [
+        left_out_line("background", len(catalog.backgrounds), findings),
+        left_out_line("foreground", len(originals), findings),
+    ]
+    for line in filter(None, lines):
+        say(f"{line}; `qumade check` names them")
 
 
 def model(text: str) -> str | Path:

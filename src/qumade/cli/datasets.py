@@ -44,7 +44,7 @@ def generate(
     recipe
         YAML file with any of the recipe fields below; `qumade samples` writes one. Flags override it.
     limit
-        Draw only that many samples, distributed over all assets.
+        Draw only that many samples: train, val and test in proportion to `split`, distributed over all assets.
     workers
         Processes; all cores by default.
     strict
@@ -53,6 +53,7 @@ def generate(
         Print one JSON object as the last line on stdout.
     """
     from qumade.generation.engine import generate as run
+    from qumade.plan.splits import few_samples
     from qumade.recipe import recipe_from_dict
     from qumade.synth.synthesizer import Synthesizer
 
@@ -68,7 +69,7 @@ def generate(
 
         predictor = teacher_depth(full_recipe, download=teachers.download)
     synthesizer = Synthesizer.from_recipe(full_recipe, strict=strict, progress=True)
-    report_findings(synthesizer.findings)
+    report_findings(synthesizer)
     summary = run(synthesizer, out, limit=limit, workers=workers, depth_predictor=predictor)
     where = out.absolute()
     if summary is None:
@@ -79,9 +80,10 @@ def generate(
     source = source if predictor is None else f"the composites by {full_recipe.depth_teacher}"
     text = f"{summary.samples:,} samples in {where}, {summary.drawn:,} of them new\n"
     text += f"Depth: kind {kind}, from {source}; {summary.depth_clipped_px:,} pixels nearer than the range\n"
+    text += f"Splits: {', '.join(f'{n:,} {name}' for name, n in summary.splits.items())}\n"
     text += f"Rejected draws: {', '.join(f'{n:,} {reason}' for reason, n in summary.rejected.items())}; "
     text += f"{summary.fallbacks:,} objects used the fallback, {summary.left_out:,} extra objects could not be placed"
-    finish(json, summary, text)
+    finish(json, summary, "\n".join(filter(None, [text, few_samples(summary.splits)])))
 
 
 def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) -> None:
@@ -113,7 +115,7 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
         from qumade.viz.recipe_sheet import preview_recipe
 
         synthesizer = Synthesizer.from_recipe(path, progress=True)
-        report_findings(synthesizer.findings)
+        report_findings(synthesizer)
         sheet = preview_recipe(synthesizer, count)
     save_sheet(sheet, out)
     print(out.absolute())

@@ -50,10 +50,11 @@ def labels_of_teachers(
     if not (depth_teacher or label_teacher):
         return {}
     _refuse_two_sources(verb, on_command_line, depth_teacher, label_teacher)
+    from qumade.io.files import cache_folder
     from qumade.recipe import recipe_from_dict
-    from qumade.teachers.label_backgrounds import default_cache, label_backgrounds
+    from qumade.teachers.label_backgrounds import label_backgrounds
 
-    cache = teachers.teacher_cache or default_cache()
+    cache = teachers.teacher_cache or cache_folder()
     # Wrong settings are reported before the networks run.
     soon = ({"depths": cache} if depth_teacher else {}) | ({"labels": cache} if label_teacher else {})
     recipe = recipe_from_dict({**given, **soon}, "the command line", Path.cwd(), name_field=flag_of)

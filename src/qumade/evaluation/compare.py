@@ -17,6 +17,7 @@ from qumade.evaluation.summary import (
     aligned,
     as_json,
     check_share,
+    few_pictures,
     format_number,
     how_evaluated,
     score_matrix,
@@ -176,6 +177,7 @@ def format_comparison(runs: Sequence[Run], comparisons: Sequence[Comparison]) ->
             "",
             f"{comparison.dataset}: {comparison.groups[0].pictures:,} pictures. {how_evaluated(first, len(runs))}",
         ]
+        lines += filter(None, [few_pictures(comparison.groups[:1])])
         rows = [["", *heads]]
         for name in score_names(first):
             values = [format_number(group.means[name.column]) for group in comparison.groups]

@@ -22,6 +22,7 @@ from qumade.evaluation.summary import (
     SPLITS_NOTE,
     Group,
     ScoreName,
+    few_pictures,
     format_number,
     how_evaluated,
     score_names,
@@ -95,6 +96,7 @@ def write_report(
         "run": run,
         "dataset": evaluation.dataset,
         "counted": _counted(groups) + _kept(min_object_share),
+        "few": few_pictures(groups),
         "how": how_evaluated(evaluation),
         "masks": evaluation.has_masks,
         "cards": [
@@ -156,6 +158,7 @@ def write_comparison(
             {
                 "name": comparison.dataset,
                 "counted": _counted(comparison.groups[:1]) + _kept(comparison.min_object_share),
+                "few": few_pictures(comparison.groups[:1]),
                 "how": how_evaluated(first, len(runs)),
                 "pairs": [f"A - {letter(number)}" for number in range(1, len(runs))],
                 "sections": sections,

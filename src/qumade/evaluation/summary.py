@@ -13,7 +13,7 @@ from qumade.errors import ConfigError
 from qumade.evaluation.evaluation import DEPTH_REGIONS, SCORES, Evaluation
 from qumade.metrics.alignment import Clamp, DepthKind
 from qumade.metrics.scores import DEPTH_METRICS, MASK_METRICS
-from qumade.plan.splits import SAMPLE_SPLITS
+from qumade.plan.splits import SAMPLE_SPLITS, few_samples
 
 __all__ = [
     "BASELINE",
@@ -24,6 +24,7 @@ __all__ = [
     "aligned",
     "as_json",
     "check_share",
+    "few_pictures",
     "format_number",
     "format_summary",
     "how_evaluated",
@@ -218,8 +219,13 @@ def format_summary(evaluation: Evaluation, groups: list[Group]) -> str:
             lines.append([section, *("" for _ in heads[1:])])
         values = [*(group.means[name.column] for group in groups), groups[0].baselines[name.column]]
         lines.append([f"  {name.title}", *(format_number(value) for value in values)])
-    notes = [how_evaluated(evaluation), *([SPLITS_NOTE] if len(groups) > 1 else [])]
-    return "\n".join([*aligned(lines), *notes])
+    notes = [how_evaluated(evaluation), SPLITS_NOTE if len(groups) > 1 else "", few_pictures(groups)]
+    return "\n".join([*aligned(lines), *filter(None, notes)])
+
+
+def few_pictures(groups: Sequence[Group]) -> str:
+    """Return a warning that names the splits of few pictures; "" if there are none."""
+    return few_samples({group.name: group.pictures for group in groups if len(groups) == 1 or group.name != "all"})
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -13,6 +13,7 @@ and sizes are looked at. What is missing or torn is drawn again.
 import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,6 +36,7 @@ from qumade.generation.journal import Journal, Results, concatenate, read_journa
 from qumade.generation.worker import DrawSamples, Work
 from qumade.generation.writers import FolderWriter, Writer
 from qumade.io.files import new_file, only_one, remove_temporary_files
+from qumade.plan.splits import SAMPLE_SPLITS
 from qumade.plan.tables import REJECTIONS
 from qumade.recipe import Recipe
 from qumade.synth.synthesizer import Synthesizer
@@ -55,7 +57,8 @@ class Summary:
     """The result of `generate`: samples in the dataset, how many of them this call drew, and counts of the placements.
 
     `fallbacks`: objects that found no place by the recipe's rules; `left_out`: further objects that found no place at
-    all; `rejected`: repeated draws, by reason; `depth_clipped_px`: depth pixels nearer than the nearest code.
+    all; `rejected`: repeated draws, by reason; `depth_clipped_px`: depth pixels nearer than the nearest code;
+    `splits`: samples of each split.
     """
 
     root: Path
@@ -65,6 +68,7 @@ class Summary:
     left_out: int
     rejected: dict[str, int]
     depth_clipped_px: int
+    splits: dict[str, int]
 
 
 class DepthPredictor(Protocol):
@@ -134,12 +138,14 @@ def generate(
                 f"Invalid limit: got {len(indices)} for {out}, which was started with {before['samples']} samples; "
                 "must be at least as many, or use another folder"
             )
+        drawn = [*_results_of_manifest(out, synthesizer)]
+        begun = read_journal(out / STATE / "journal", synthesizer.recipe.objects[1])
+        _refuse_other_samples(out, [*drawn, *begun], indices)
         write_metadata(out, {**metadata, "complete": False})
         for folder in (out, *(out / name for name in suffixes)):
             remove_temporary_files(folder)
         synthesizer.plan(indices[:1])  # compiles once, here; workers read the cache
         progress_bar = partial(tqdm, total=len(indices), unit="sample", disable=not progress, smoothing=0.05)
-        drawn = [*_results_of_manifest(out, synthesizer)]
         work: Work = DrawSamples(synthesizer, stored)
         look = partial(_damaged, stored, synthesizer, progress=progress)
         journal = out / STATE / "journal"
@@ -249,10 +255,20 @@ def _results_of_manifest(out: Path, synthesizer: Synthesizer) -> Iterator[Result
         yield results
 
 
+def _refuse_other_samples(out: Path, drawn: Sequence[Results], indices: NDArray[np.int64]) -> None:
+    """Raises QumadeError if `out` holds samples that are not wanted: versions before 0.2 chose others for a limit."""
+    if any(len(np.setdiff1d(part.indices, indices)) for part in drawn):
+        raise ConfigError(
+            f"Invalid limit: got {len(indices)} for {out}, which holds other samples than this limit selects, since an "
+            "earlier version chose them; must be left out, for all samples, or use another folder"
+        )
+
+
 def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn: int) -> Summary:
     """Plans all samples again, which is fast, and writes their rows in index order, in row groups of fixed length."""
     fallbacks, left_out = 0, 0
     rejected = dict.fromkeys(("crop", *REJECTIONS), 0)
+    splits: Counter[str | None] = Counter()
     with (
         new_file(out / MANIFEST, durable=True) as file,
         pq.ParquetWriter(file, MANIFEST_SCHEMA, compression="zstd", write_page_checksum=True) as writer,
@@ -261,6 +277,7 @@ def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn
             part = results.at(slice(at, at + _ROW_GROUP))
             plans = synthesizer.plan(part.indices)
             table = manifest_table(synthesizer, plans, part.visible_fraction, part.depth_clipped_px)
+            splits.update(table["split"].to_pylist())
             writer.write_table(table, row_group_size=_ROW_GROUP)
             placed = np.arange(plans.objects.shape[1]) < plans.samples["count"][:, None]
             fallbacks += int(plans.objects["fallback"][placed].sum())
@@ -269,4 +286,5 @@ def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn
             for reason in REJECTIONS:  # also of objects that found no place
                 rejected[reason] += int(plans.objects[f"rejected_{reason}"].sum())
     clipped = int(results.depth_clipped_px.sum())
-    return Summary(out, len(results.indices), drawn, fallbacks, left_out, rejected, clipped)
+    of_each = {name or "no split": splits[name] for name in SAMPLE_SPLITS if splits[name]}
+    return Summary(out, len(results.indices), drawn, fallbacks, left_out, rejected, clipped, of_each)

@@ -21,6 +21,7 @@ from typing import BinaryIO
 from qumade.errors import QumadeError
 
 __all__ = [
+    "cache_folder",
     "ends_with",
     "is_temporary",
     "new_file",
@@ -36,6 +37,13 @@ __all__ = [
 
 _TEMPORARY = re.compile(r"\.tmp-\d+-.+", re.DOTALL)
 _LONGEST_NAME = 200  # bytes; file systems allow 255
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be computed again: $XDG_CACHE_HOME/qumade, else ~/.cache/qumade (XDG Base
+    Directory)."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "qumade"  # relative: invalid there
 
 
 def open_regular(path: Path) -> FileIO:

@@ -1,11 +1,13 @@
 """Index arithmetic: the file stem of a sample, the samples a limit selects, and stratified subsets."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qumade.errors import ConfigError
+from qumade.plan.splits import SPLITS
 
 __all__ = ["limited_indices", "sample_count", "stem", "stratified_indices"]
 
@@ -33,19 +35,65 @@ def stratified_indices(total: int, count: int) -> NDArray[np.int64]:
     return ends[:-1] + (share * np.diff(ends)).astype(np.int64)
 
 
-def limited_indices(limit: int | None, backgrounds: int, foregrounds: int, per_pair: int) -> NDArray[np.int64]:
+def limited_indices(
+    limit: int | None,
+    backgrounds: Sequence[str | None],
+    foregrounds: Sequence[str | None],
+    per_pair: int,
+    shares: tuple[float, float, float],
+) -> NDArray[np.int64]:
     """Return the indices of the samples that a limit selects, ascending; all of them without a limit.
 
-    Visit t takes background t mod B and foreground (t + t // lcm(B, F)) mod F. After B x F visits, k increases by one.
-    All assets therefore appear early, no pair appears twice before every pair has appeared once, and limits are nested:
-    a larger limit contains the samples of a smaller one. Raises QumadeError for a limit below 1.
+    `backgrounds` and `foregrounds` are the splits of the assets, as `assign_splits` returns them. All samples have a
+    fixed order, of which a limit takes the first ones. So limits are nested: a larger limit contains the samples of a
+    smaller one. In this order train, val and test alternate in proportion to `shares`. A split that is used up leaves
+    its turns to the others. Samples whose two assets are of different splits come last. Raises QumadeError for a limit
+    below 1.
     """
-    total = sample_count(backgrounds, foregrounds, per_pair)
+    total = sample_count(len(backgrounds), len(foregrounds), per_pair)
     if limit is None:
         return np.arange(total, dtype=np.int64)
     if limit < 1:
         raise ConfigError(f"Invalid limit: got {limit}; must be at least 1")
-    k, visit = np.divmod(np.arange(min(limit, total), dtype=np.int64), backgrounds * foregrounds)
-    background = visit % backgrounds
-    foreground = (visit + visit // math.lcm(backgrounds, foregrounds)) % foregrounds
-    return np.sort((background * foregrounds + foreground) * per_pair + k)
+    limit = min(limit, total)
+    parts, times = [], []
+    for name, share in zip(SPLITS, shares, strict=True):
+        sides = [np.flatnonzero([split == name for split in side]) for side in (backgrounds, foregrounds)]
+        if share > 0 and all(map(len, sides)):
+            background, foreground, k = _visits(limit, len(sides[0]), len(sides[1]), per_pair)
+            part = (sides[0][background] * len(foregrounds) + sides[1][foreground]) * per_pair + k
+            parts.append(part)
+            times.append((np.arange(len(part)) + 0.5) / share)
+    chosen = np.concatenate([np.zeros(0, np.int64), *parts])
+    if len(chosen) > limit:
+        chosen = chosen[np.argsort(np.concatenate(times), kind="stable")[:limit]]
+    elif len(chosen) < limit:
+        chosen = np.concatenate([chosen, _of_two_splits(limit - len(chosen), backgrounds, foregrounds, per_pair)])
+    return np.sort(chosen)
+
+
+def _of_two_splits(
+    count: int, backgrounds: Sequence[str | None], foregrounds: Sequence[str | None], per_pair: int
+) -> NDArray[np.int64]:
+    """Return the first `count` samples whose assets are of different splits, or of none."""
+    pairs = len(backgrounds) * len(foregrounds)
+    background, foreground, _ = _visits(pairs, len(backgrounds), len(foregrounds), 1)
+    codes = [np.array([SPLITS.index(split) if split else -1 for split in side]) for side in (backgrounds, foregrounds)]
+    first, second = codes[0][background], codes[1][foreground]
+    rest = (background * len(foregrounds) + foreground)[(first != second) | (first < 0)]
+    k, at = np.divmod(np.arange(count), len(rest))
+    chosen: NDArray[np.int64] = rest[at] * per_pair + k
+    return chosen
+
+
+def _visits(
+    count: int, backgrounds: int, foregrounds: int, per_pair: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return background, foreground and placement of the first `count` samples of so many assets.
+
+    Visit t takes background t mod B and foreground (t + t // lcm(B, F)) mod F. After B x F visits, k increases by one.
+    All assets therefore appear early, and no pair appears twice before every pair has appeared once.
+    """
+    total = sample_count(backgrounds, foregrounds, per_pair)
+    k, visit = np.divmod(np.arange(min(count, total), dtype=np.int64), backgrounds * foregrounds)
+    return visit % backgrounds, (visit + visit // math.lcm(backgrounds, foregrounds)) % foregrounds, k

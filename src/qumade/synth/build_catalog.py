@@ -21,7 +21,7 @@ from qumade.io.pictures import list_pictures, printable
 from qumade.plan.fit_layout import fit_layout
 from qumade.plan.planner import backgrounds_without_ground
 from qumade.plan.random_numbers import Stream
-from qumade.plan.splits import assign_splits
+from qumade.plan.splits import SPLITS, assign_splits
 from qumade.plan.tables import plan_tables
 from qumade.recipe import DEFAULT, Recipe, match_pattern
 
@@ -166,13 +166,16 @@ def _split(
     kind: Literal["background", "foreground"],
     findings: list[Finding],
 ) -> list[Asset]:
-    """Returns the assets with their splits. With too few identities they get none, and a warning is added."""
-    try:
-        splits = assign_splits([asset.identity for asset in assets], recipe.split, recipe.seed, stream, kind)
-    except ConfigError as error:
-        detail = f"{error}; the manifest records no split, and training cannot split the dataset by identity"
+    """Returns the assets with their splits. A warning is added if there are too few identities for all splits."""
+    splits = assign_splits([asset.identity for asset in assets], recipe.split, recipe.seed, stream)
+    wanted = [name for name, share in zip(SPLITS, recipe.split, strict=True) if share > 0]
+    if missing := [name for name in wanted if name not in splits]:
+        different = len({asset.identity for asset in assets})
+        detail = (
+            f"has {different} different {kind}s for {len(wanted)} splits, none for {' and '.join(missing)}: add "
+            f"{len(missing)} or more, or no score can be measured on {kind}s that the network has not seen"
+        )
         findings.append(Finding("warning", kind, printable(folder), "split", detail))
-        return assets
     return [replace(asset, split=split) for asset, split in zip(assets, splits, strict=True)]
 
 

@@ -3,15 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import product
 from pathlib import Path
 
 from qumade.assets.backgrounds import SurveyedBackground
+from qumade.assets.catalog import Catalog
+from qumade.assets.findings_text import by_reason, left_out_line, lines_of_group
 from qumade.assets.identities import Identities, group_identities
 from qumade.assets.scan import Finding, Kind, ScannedBackground, ScannedForeground
 from qumade.io.pictures import printable
 from qumade.plan.indices import stratified_indices
 from qumade.plan.scale_check import check_scales
+from qumade.plan.splits import SAMPLE_SPLITS, few_samples, sample_split
 from qumade.recipe import Recipe
 from qumade.synth.build_catalog import bare_backgrounds, no_ground, take_inventory
 
@@ -45,7 +48,8 @@ class AssetReport:
     """The result of `check_assets`; `dataclasses.asdict` makes it JSON.
 
     `samples` is the size of the dataset, `added_mirrors` the number of mirror images that flipping adds. Findings are
-    sorted by kind (background, foreground, mask), then by severity (errors first), then by path.
+    sorted by kind (background, foreground, mask), then by severity (errors first), then by path. `splits` are the
+    samples of each split.
     """
 
     backgrounds: FolderReport
@@ -54,6 +58,7 @@ class AssetReport:
     per_pair: int
     added_mirrors: int
     samples: int
+    splits: dict[str, int]
     findings: tuple[Finding, ...]
 
 
@@ -102,6 +107,7 @@ def check_assets(
         per_pair=recipe.per_pair,
         added_mirrors=added_mirrors,
         samples=len(photos) * drawn * recipe.per_pair,
+        splits={} if inventory.catalog is None else _samples_of_splits(inventory.catalog, recipe.per_pair),
         findings=tuple(findings),
     )
 
@@ -115,25 +121,36 @@ def format_report(report: AssetReport) -> str:
         f"Backgrounds  {_counts(photos)}",
         f"Cut-outs     {_counts(cutouts)}",
         f"Samples      {report.samples:,} = {photos.usable:,} backgrounds x {drawn} cut-outs x {report.per_pair:,}",
+        f"Splits       {', '.join(f'{count:,} {name}' for name, count in report.splits.items())}",
         f"Reuse        each background in {photos.reuse:,} samples, each cut-out in {cutouts.reuse:,}",
         f"Findings     {seen['error']:,} errors, {seen['warning']:,} warnings, {seen['info']:,} notes",
     ]
+    left_out = [left_out_line(kind, folder.usable, report.findings) for kind, folder in _folders(report)]
+    lines += filter(None, [*left_out, few_samples(report.splits)])
     headings = {"error": "Cannot be used", "warning": "Suspicious, but used", "info": "Good to know"}
     for severity, heading in headings.items():
         findings = sorted((f for f in report.findings if f.severity == severity), key=_section)
-        for (kind, reason), members in groupby(findings, key=_section):
-            group = list(members)
-            lines += ["", f"{heading}: {kind}, {reason} ({len(group):,})"]
-            names = [Path(found.path).name for found in group]
-            width = max(map(len, names))
-            lines += [f"  {name:{width}}  {found.detail}" for name, found in zip(names, group, strict=True)]
+        for group in by_reason(findings):
+            lines += ["", f"{heading}: {group[0].kind}, {group[0].reason} ({len(group):,})", *lines_of_group(group)]
     return "\n".join(lines)
+
+
+def _samples_of_splits(catalog: Catalog, per_pair: int) -> dict[str, int]:
+    sides = [Counter(asset.split for asset in side) for side in (catalog.backgrounds, catalog.foregrounds)]
+    counts: Counter[str | None] = Counter()
+    for (background, a), (foreground, b) in product(sides[0].items(), sides[1].items()):
+        counts[sample_split(background, foreground)] += a * b * per_pair
+    return {name: counts[name] for name in SAMPLE_SPLITS if name is not None and counts[name]}
 
 
 def _counts(folder: FolderReport) -> str:
     mirrored = f", {folder.mirrored:,} with their mirror image" if folder.mirrored else ""
     counts = f"{folder.files:,} files, {folder.usable:,} usable, {folder.identities:,} different{mirrored}"
     return f"{counts}  ({folder.folder})"
+
+
+def _folders(report: AssetReport) -> list[tuple[Kind, FolderReport]]:
+    return [("background", report.backgrounds), ("foreground", report.foregrounds)]
 
 
 def _section(found: Finding) -> tuple[str, str]:

@@ -117,8 +117,8 @@ class Synthesizer:
 
     def indices(self, limit: int | None = None) -> NDArray[np.int64]:
         """Returns the indices of the samples that a limit selects, int64 [N], ascending; all without a limit."""
-        counts = len(self.catalog.backgrounds), len(self.catalog.foregrounds)
-        return limited_indices(limit, *counts, self.recipe.per_pair)
+        sides = [[asset.split for asset in side] for side in (self.catalog.backgrounds, self.catalog.foregrounds)]
+        return limited_indices(limit, sides[0], sides[1], self.recipe.per_pair, self.recipe.split)
 
     def stem(self, index: int) -> str:
         """Returns the file stem of a sample, such as img000001."""

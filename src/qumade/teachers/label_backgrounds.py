@@ -26,15 +26,9 @@ from qumade.teachers.cache import cached_maps
 from qumade.teachers.depth import DepthTeacher, depth_teacher
 from qumade.teachers.segmentation import SegmentationTeacher, segmentation_teacher
 
-__all__ = ["default_cache", "label_backgrounds"]
+__all__ = ["label_backgrounds"]
 
 _NAMES = "names.yaml"
-
-
-def default_cache() -> Path:
-    """The folder of computed labels: $XDG_CACHE_HOME/qumade, else ~/.cache/qumade (XDG Base Directory)."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "qumade"  # relative: invalid there
 
 
 def label_backgrounds(

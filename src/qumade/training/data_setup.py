@@ -26,6 +26,7 @@ from qumade.io.files import read_bytes
 from qumade.models.config import NetworkConfig, Task
 from qumade.models.encoders import EncoderWeights, encoder_statistics
 from qumade.plan.indices import stratified_indices
+from qumade.plan.splits import few_samples
 from qumade.training.config import TrainConfig, left_open
 from qumade.training.losses import Objective
 from qumade.training.runtime import default_workers, has_bf16_units, new_accelerator
@@ -150,6 +151,8 @@ def open_setup(
         notes.append(
             f"{main.name} has no validation samples: training does not stop early, and the best weights are the last"
         )
+    if few := few_samples({"val": len(validation)}):
+        notes.append(few)
     if config.mean is None:
         found["mean"], found["std"], source = _colours(config, main, positions)
         notes.append(f"Mean and standard deviation of the pictures: {source}")

@@ -219,7 +219,7 @@ def _label_colours(recipe: Recipe, rows: Iterable[GroundRow]) -> tuple[dict[int,
         if row.labels is not None:
             ids, counts = np.unique(row.labels, return_counts=True)
             seen.update(dict(zip(ids.tolist(), counts.tolist(), strict=True)))
-    names = _names(label_table(recipe.label_names)) if seen else {}
+    names = {} if recipe.label_names is None or not seen else _names(label_table(recipe.label_names))
     common = [i for i, _ in seen.most_common(MOST_CLASSES)]
     colours, legend = {}, []
     for n, i in enumerate(common):

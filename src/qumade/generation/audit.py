@@ -11,8 +11,16 @@ import numpy as np
 import pyarrow as pa
 from tqdm.auto import tqdm
 
+from qumade.compose.boxes import visible_boxes
 from qumade.data.encode import encode_sample, folder_settings
-from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, plans_from_manifest, read_manifest
+from qumade.data.manifest import (
+    INSTANCE_SCHEMA,
+    MANIFEST,
+    MANIFEST_SCHEMA,
+    manifest_table,
+    plans_from_manifest,
+    read_manifest,
+)
 from qumade.data.metadata import METADATA, Metadata, begun_metadata, read_metadata
 from qumade.errors import ConfigError, DatasetError
 from qumade.generation.describe import describe
@@ -109,7 +117,7 @@ def _read_rows(root: Path) -> pa.Table:
     path = root / MANIFEST
     groups = list(read_manifest(path))
     table = pa.concat_tables(groups) if groups else MANIFEST_SCHEMA.empty_table()
-    if not table.schema.equals(MANIFEST_SCHEMA):
+    if not any(table.schema.equals(schema) for schema in (MANIFEST_SCHEMA, INSTANCE_SCHEMA)):
         raise DatasetError(f"Invalid manifest: {path} has other columns; must have those that this version writes")
     return table.unify_dictionaries()
 
@@ -161,7 +169,7 @@ def _synthesizer(root: Path, meta: Metadata) -> tuple[Synthesizer, bool]:
     # Versions may differ here, unlike when a dataset is resumed; recipe and assets may not.
     expected["package"], expected["folders"] = dict(meta.package), before
     begun_metadata(root, expected, "qumade generate")
-    return synthesizer, before == folder_settings(recipe)
+    return synthesizer, before == folder_settings(recipe, instances=synthesizer.writes_instances)
 
 
 def _redraw(
@@ -171,19 +179,22 @@ def _redraw(
     plans = plans_from_manifest(synthesizer, rows)
     stems, clipped = rows["stem"].to_pylist(), rows["depth_clipped_px"].to_pylist()
     visible = np.full((len(rows), recipe.objects[1]), np.nan, np.float32)
+    instances, boxes = synthesizer.writes_instances, np.zeros((len(rows), recipe.objects[1], 4), np.int32)
     for n, stem in enumerate(stems):
         sample = synthesizer.render(plans[n])
-        encoded = encode_sample(sample, depth, recipe.encoding)
+        encoded = encode_sample(sample, depth, recipe.encoding, instances=instances)
         for folder, redrawn in encoded.files.items():
             path = root / folder / f"{stem}{suffixes[folder]}"
             problem = _difference(path, redrawn, same_codecs)
             if problem is not None:
                 yield Problem(stem, str(path), problem)
         visible[n, : len(sample.visible_fraction)] = sample.visible_fraction
+        if instances:
+            boxes[n, : len(sample.visible_fraction)] = visible_boxes(sample.owner, len(sample.visible_fraction))
         if depth is not None:
             clipped[n] = encoded.depth_clipped_px
     planned = synthesizer.plan(rows["index"].to_numpy())
-    again = manifest_table(synthesizer, planned, visible, np.array(clipped, np.int32))
+    again = manifest_table(synthesizer, planned, visible, np.array(clipped, np.int32), boxes if instances else None)
     for stem, row, redrawn_row in zip(stems, rows.to_pylist(), again.to_pylist(), strict=True):
         if row != redrawn_row:
             yield Problem(stem, str(root / MANIFEST), "its row differs from the sample drawn again")

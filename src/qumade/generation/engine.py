@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, read_manifest
+from qumade.data.manifest import MANIFEST, manifest_schema, manifest_table, read_manifest, read_visible_boxes
 from qumade.data.metadata import begun_metadata, write_metadata
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import ConfigError
@@ -123,7 +123,10 @@ def generate(
         results, count = _run(work, indices, drawn, out / STATE / "journal", executor, sync_interval_s, progress_bar)
         if depth_predictor is not None:
             work = depth_predictor.work(synthesizer, out, suffixes)
-            known = [replace(part, visible_fraction=part.visible_fraction[:, :0]) for part in drawn]
+            known = [
+                replace(part, visible_fraction=part.visible_fraction[:, :0], visible_box=part.visible_box[:, :0])
+                for part in drawn
+            ]
             journal = out / STATE / "depth"
             bar = partial(progress_bar, desc="depth")
             predicted, _ = _run(work, indices, known, journal, this_process, sync_interval_s, bar)
@@ -181,21 +184,24 @@ def _results_of_manifest(out: Path, most_objects: int) -> Iterator[Results]:
         results.depth_clipped_px[:] = rows["depth_clipped_px"].to_numpy()
         holds = np.arange(most_objects) < np.diff(np.asarray(objects.offsets))[:, None]
         results.visible_fraction[holds] = objects.flatten().field("visible_fraction").to_numpy()
+        results.visible_box[holds] = read_visible_boxes(objects.flatten())
         yield results
 
 
 def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn: int) -> Summary:
     """Plans all samples again, which is fast, and writes their rows in index order, in row groups of fixed length."""
-    fallbacks, left_out = 0, 0
+    fallbacks, left_out, boxes = 0, 0, synthesizer.writes_instances
     rejected = dict.fromkeys(("crop", *REJECTIONS), 0)
     with (
         new_file(out / MANIFEST, durable=True) as file,
-        pq.ParquetWriter(file, MANIFEST_SCHEMA, compression="zstd") as writer,
+        pq.ParquetWriter(file, manifest_schema(synthesizer), compression="zstd") as writer,
     ):
         for at in range(0, len(results.indices), _ROW_GROUP):
             part = results.at(slice(at, at + _ROW_GROUP))
             plans = synthesizer.plan(part.indices)
-            table = manifest_table(synthesizer, plans, part.visible_fraction, part.depth_clipped_px)
+            table = manifest_table(
+                synthesizer, plans, part.visible_fraction, part.depth_clipped_px, part.visible_box if boxes else None
+            )
             writer.write_table(table, row_group_size=_ROW_GROUP)
             placed = np.arange(plans.objects.shape[1]) < plans.samples["count"][:, None]
             fallbacks += int(plans.objects["fallback"][placed].sum())

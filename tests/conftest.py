@@ -14,7 +14,13 @@ from qumade.assets.cutouts import contact, silhouette
 from qumade.geometry import GroundPlane
 from qumade.recipe import Recipe
 
-pytest_plugins = ["fixtures.datasets", "fixtures.generation", "fixtures.pictures", "fixtures.teachers"]
+pytest_plugins = [
+    "fixtures.classes",
+    "fixtures.datasets",
+    "fixtures.generation",
+    "fixtures.pictures",
+    "fixtures.teachers",
+]
 
 # Just-in-time compilation makes a first example slow; runs must be repeatable.
 # A run in the background may have been told to ignore Ctrl-C, which the processes that tests start would inherit.

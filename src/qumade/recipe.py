@@ -27,7 +27,9 @@ from qumade.io.config import (
 )
 
 __all__ = [
+    "CLASS_NAME",
     "DEFAULT",
+    "MOST_CLASSES",
     "Recipe",
     "for_file",
     "load_recipe",
@@ -37,6 +39,10 @@ __all__ = [
     "save_recipe",
 ]
 
+CLASS_NAME = r"\w[\w .-]{0,62}"
+"""What the name of a class must match: it becomes a file name, and a word in the files of other tools."""
+MOST_CLASSES = 254
+"""The most classes: 8-bit label maps have two more values, for the background and for ignored pixels."""
 DEFAULT = "default"  # the key of a per-file table that holds for files that no other key names
 _DEFAULT_SCALE = (0.1, 0.5)
 # Scenes like those of a street: several objects, many of them small and far, cut off by the frame or behind others.
@@ -75,6 +81,12 @@ def _hub_name(value: str) -> str:
     return value
 
 
+def _class_name(value: str) -> str:
+    if not re.fullmatch(CLASS_NAME, value):
+        raise ValueError("a name of letters, digits, spaces and _ . - only")
+    return value
+
+
 Folder = RelativePath
 HubName = Annotated[str, AfterValidator(_hub_name)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -89,6 +101,7 @@ Horizon = Annotated[float, Field(ge=-1.0, lt=1.0)] | Literal["labels"]
 Objects = Annotated[int, Field(ge=1, le=16)]
 Metres = Annotated[float, Field(gt=0.0, le=1000.0)]
 Names = tuple[str, ...]
+ClassName = Annotated[str, AfterValidator(_class_name)]
 
 
 class Recipe(BaseModel):
@@ -103,7 +116,7 @@ class Recipe(BaseModel):
     backgrounds: Folder
     """Folder of background photos."""
     foregrounds: Folder
-    """Folder of cut-outs: RGBA, or RGB with masks in `masks`."""
+    """Folder of cut-outs: RGBA, or RGB with masks in `masks`. If it holds sub-folders only, each is a class."""
     masks: Folder | None = None
     """Folder of masks for cut-outs without alpha, matched by stem or number."""
     depths: Folder | None = None
@@ -125,6 +138,12 @@ class Recipe(BaseModel):
     """Width and height of a sample in pixels."""
     per_pair: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Number of placements of each cut-out on each background."""
+
+    classes: Annotated[Mapping[str, ClassName], BeforeValidator(_as_table)] = {}
+    """Class of a cut-out, by file name or pattern of the cut-out, instead of the name of its sub-folder; `default` for
+    the rest."""
+    instances: bool = False
+    """Write which object each pixel shows to instances/. Datasets of several classes always have it."""
 
     flip: bool = False
     """Add the mirror image of every cut-out unless the folder already contains it."""
@@ -174,7 +193,8 @@ class Recipe(BaseModel):
     follow it, within `objects` and `scale`. With it the defaults are objects 1,16, scale 0.02,1, min_visible 0.35 and
     contact_sampling log_distance."""
     target: Names = ("car",)
-    """Classes of the label map that count as the object; an empty list for none."""
+    """Classes of the label map that count as the object; an empty list for none. Classes of cut-outs that the label
+    maps know by the same name count too."""
     present: Literal["ignore", "mask", "skip"] = "ignore"
     """Treatment of objects that a background already shows. ignore: ignore their pixels; mask: add them to the mask;
     skip: leave the background out."""
@@ -260,6 +280,10 @@ class Recipe(BaseModel):
                 "depth_teacher",
                 "left out where depth is not 'composite'; for layered depth `qumade generate --depth-teacher` labels "
                 "the backgrounds, and depths is the folder that it writes",
+            )
+        if self.instances and self.labels is not None and self.present == "mask":
+            raise wrong_field(
+                "present", "'ignore' or 'skip' where instances are written: what a photo already shows is no instance"
             )
         if self.depth_quantization == "image" and self.encoding == "lossless":
             raise wrong_field(

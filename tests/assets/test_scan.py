@@ -98,3 +98,26 @@ def test_missing_folder(tmp_path: Path) -> None:
     for scan in (scan_backgrounds, scan_foregrounds):
         with pytest.raises(QumadeError, match="missing"):
             scan(tmp_path / "missing")
+
+
+def test_sub_folders_are_scanned_with_their_masks_where_the_folder_has_no_pictures(tmp_path, disc, photo):
+    foregrounds, masks = tmp_path / "foregrounds", tmp_path / "masks"
+    for part in ("car", "van"):
+        (foregrounds / part).mkdir(parents=True)
+    (masks / "van").mkdir(parents=True)
+    Image.fromarray(disc).save(foregrounds / "car" / "1.png")
+    Image.fromarray(photo[:40, :60]).save(foregrounds / "van" / "1.png")
+    Image.fromarray(disc[..., 3]).save(masks / "van" / "1.png")
+    scanned, findings = scan_foregrounds(foregrounds, masks, workers=1)
+    assert [(each.name, each.mask) for each in scanned] == [("car/1.png", None), ("van/1.png", masks / "van" / "1.png")]
+    assert findings == []
+
+
+def test_sub_folders_beside_pictures_are_reported(tmp_path, disc):
+    (tmp_path / "car").mkdir()
+    Image.fromarray(disc).save(tmp_path / "car" / "1.png")
+    Image.fromarray(disc).save(tmp_path / "2.png")
+    scanned, findings = scan_foregrounds(tmp_path, workers=1)
+    assert [each.name for each in scanned] == ["2.png"]
+    warning = next(finding for finding in findings if finding.severity == "warning")
+    assert (warning.path, warning.reason) == (str(tmp_path / "car"), "ignored")

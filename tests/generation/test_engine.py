@@ -279,7 +279,7 @@ def test_after_a_power_cut_only_what_was_synced_is_trusted(works: Any, wait_unti
 def test_a_torn_journal_is_trusted_up_to_the_tear(works: Any, wait_until: Wait, read_tree: ReadTree) -> None:
     out = interrupted(works, wait_until)
     path = out / ".qumade" / "journal"
-    record = 16 + 128 * (8 + 4 * 2 + 4)
+    record = 16 + 128 * (8 + 4 * 2 + 4 + 16 * 2)
     path.write_bytes(path.read_bytes()[: 2 * record + record // 2])
     assert works.generate(out).drawn == SAMPLES - 2 * 128
     assert read_tree(out) == works.reference()

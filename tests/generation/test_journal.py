@@ -19,13 +19,15 @@ def results_of(*indices: int, objects: int = 2) -> Results:
     numbers = np.array(indices, np.int64)
     visible = (numbers[:, None] / 7 + np.arange(objects)).astype(np.float32)
     visible[numbers % 2 == 1, 1:] = np.nan
-    return Results(numbers, visible, (numbers * 3).astype(np.int32))
+    boxes = (numbers[:, None, None] + np.arange(4 * objects).reshape(objects, 4)).astype(np.int32)
+    return Results(numbers, visible, (numbers * 3).astype(np.int32), boxes)
 
 
 def assert_equal(found: Results, expected: Results) -> None:
     np.testing.assert_array_equal(found.indices, expected.indices)
     np.testing.assert_array_equal(found.visible_fraction, expected.visible_fraction)
     np.testing.assert_array_equal(found.depth_clipped_px, expected.depth_clipped_px)
+    np.testing.assert_array_equal(found.visible_box, expected.visible_box)
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def written(tmp_path: Path) -> Path:
 
 
 def record_bytes(samples: int, objects: int = 2) -> int:
-    return 16 + samples * (8 + 4 * objects + 4)
+    return 16 + samples * (8 + 4 * objects + 4 + 16 * objects)
 
 
 def test_records_are_read_back(written: Path) -> None:

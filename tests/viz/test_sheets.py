@@ -9,8 +9,19 @@ from PIL import Image
 
 from fixtures.pictures import count
 from qumade.data.opening import open_dataset
-from qumade.errors import QumadeError
-from qumade.viz.sheets import CELL, OUTLINE, UNKNOWN, SheetRow, contact_sheet, depth_legend, preview_dataset, save_sheet
+from qumade.errors import DatasetError, QumadeError
+from qumade.viz.sheets import (
+    CELL,
+    OUTLINE,
+    UNKNOWN,
+    SheetRow,
+    class_colour,
+    contact_sheet,
+    depth_legend,
+    preview_dataset,
+    save_sheet,
+    with_objects,
+)
 
 MakeDataset = Callable[..., Path]
 SavePicture = Callable[[Path, np.ndarray], None]
@@ -125,3 +136,23 @@ def test_a_sheet_is_written_whole_or_not_at_all(tmp_path):
     assert np.array_equal(np.asarray(Image.open(tmp_path / "sheet.png")), np.asarray(sheet))
     with pytest.raises(QumadeError, match=rf"cannot write {tmp_path}/missing/sheet\.png"):
         save_sheet(sheet, tmp_path / "missing" / "sheet.png")
+
+
+def test_objects_are_outlined_in_the_colours_of_their_classes():
+    instances = np.zeros((96, 96), np.uint16)
+    instances[10:30, 10:30], instances[50:80, 40:90] = 1, 2
+    row = SheetRow(np.zeros((96, 96, 3), np.uint8), np.uint8(255) * (instances > 0), None, "one")
+    shown = with_objects(row, instances, np.array([1, 0]), np.array([[10, 10, 20, 20], [40, 50, 50, 30]]))
+    assert shown.boxes == ((1, (10.0, 10.0, 20.0, 20.0)), (0, (40.0, 50.0, 50.0, 30.0)))
+    sheet = contact_sheet([shown], classes=("car", "person"))
+    factor = 4  # from 96 pixels to 192 px: lengths and areas, and a colour fills mask and outline
+    assert count(sheet, class_colour(1)) >= factor * 20 * 20
+    assert count(sheet, class_colour(0)) >= factor * 50 * 30
+    without = contact_sheet([shown], outline=False)
+    assert count(without, class_colour(1)) < count(sheet, class_colour(1))
+
+
+def test_instances_without_a_row_in_the_manifest_are_refused():
+    row = SheetRow(np.zeros((4, 4, 3), np.uint8), None, None, "img7")
+    with pytest.raises(DatasetError, match="got number 3 in img7; must be at most 1"):
+        with_objects(row, np.full((4, 4), 3, np.uint16), np.array([0]), np.zeros((1, 4)))

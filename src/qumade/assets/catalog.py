@@ -49,7 +49,8 @@ class Foreground:
 
     `contact` is the point where it touches the ground, in pixels of the crop. `silhouette` float32 [32, 32] is the
     opaque share of each cell of a grid over the crop. `place` is the index of its standing classes in the catalog's
-    `places`.
+    `places`, and `class_number` that of its class in the catalog's `classes`. `name` is the path below the folder of
+    cut-outs.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Foreground:
     mask_sha256: str | None = None
     relief_name: str | None = None
     relief_sha256: str | None = None
+    class_number: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,7 @@ class FittedLayout:
 class Catalog:
     """All assets of a recipe, in the order of the triple loop, and the kind of their depth.
 
-    `distractors` are cut-outs of other things than the object.
+    `distractors` are cut-outs of other things than the object. `classes` is empty if the recipe gives no classes.
     """
 
     backgrounds: tuple[Background, ...]
@@ -98,3 +100,4 @@ class Catalog:
     places: tuple[tuple[str, ...], ...] = ()
     distractors: tuple[Foreground, ...] = ()
     layout: FittedLayout | None = None
+    classes: tuple[str, ...] = ()

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from qumade.assets.catalog import Foreground
+from qumade.assets.classes import class_of
 from qumade.assets.identities import group_identities
 from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.reliefs import read_relief
@@ -18,13 +20,20 @@ __all__ = ["catalog_distractors", "catalog_foregrounds"]
 
 
 def catalog_foregrounds(
-    recipe: Recipe, scanned: Sequence[ScannedForeground], scheme: LabelScheme | None, findings: list[Finding]
+    recipe: Recipe,
+    scanned: Sequence[ScannedForeground],
+    scheme: LabelScheme | None,
+    findings: list[Finding],
+    classes: Sequence[str] = (),
 ) -> list[Foreground]:
-    """Returns the cut-outs by name, then the mirror images that `flip` adds. Unusable relief maps become findings."""
+    """Returns the cut-outs by name, then the mirror images that `flip` adds. Unusable relief maps become findings.
+
+    `classes` are those of the recipe, in the order of their numbers.
+    """
     groups = group_identities([s.signature for s in scanned], [s.width / s.height for s in scanned])
     reliefs = {}
     if recipe.reliefs is not None:
-        reliefs = match_stems([scan.path for scan in scanned], recipe.reliefs, (".png",), "reliefs")
+        reliefs = _reliefs(scanned, recipe.reliefs)
     made, mirrors = [], []
     for scan, identity, mirror in zip(scanned, groups.identity, groups.mirror_of, strict=True):
         relief = reliefs.get(scan.path)
@@ -48,15 +57,31 @@ def catalog_foregrounds(
             scale=recipe.scale[match_pattern(scan.name, recipe.scale)],
             place=0 if scheme is None else scheme.place_of(recipe.place, scan.name),
             height_m=for_file(scan.name, recipe.height_m),
-            mask_name=None if scan.mask is None else scan.mask.name,
+            mask_name=None if scan.mask is None else _beside(scan, scan.mask),
             mask_sha256=scan.mask_sha256,
-            relief_name=None if relief is None else relief.name,
+            relief_name=None if relief is None else _beside(scan, relief),
             relief_sha256=None if relief is None else content_hash(relief),
+            class_number=classes.index(class_of(recipe, scan.name) or "") if classes else 0,
         )
         made.append(foreground)
         if recipe.flip and mirror is None:
             mirrors.append(_mirrored(foreground))
     return made + mirrors
+
+
+def _reliefs(scanned: Sequence[ScannedForeground], folder: Path) -> dict[Path, Path]:
+    """Returns the relief maps of the cut-outs; those of cut-outs in a sub-folder are in one of equal name."""
+    found: dict[Path, Path] = {}
+    for part in sorted({scan.folder for scan in scanned}):
+        if not part or (folder / part).is_dir():
+            paths = [scan.path for scan in scanned if scan.folder == part]
+            found |= match_stems(paths, folder / part, (".png",), "reliefs")
+    return found
+
+
+def _beside(scan: ScannedForeground, path: Path) -> str:
+    """Returns the path of a cut-out's mask or relief map below the folder of these."""
+    return f"{scan.folder}/{path.name}" if scan.folder else path.name
 
 
 def catalog_distractors(recipe: Recipe, scanned: Sequence[ScannedForeground]) -> list[Foreground]:

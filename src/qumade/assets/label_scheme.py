@@ -1,6 +1,6 @@
 """Map the classes that a recipe names to ids of the label maps."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +46,12 @@ class LabelScheme:
         return 0 if names is None else self.places.index(names)
 
 
-def label_scheme(recipe: Recipe) -> LabelScheme | None:
-    """Looks up the ids of a recipe's classes; None without label maps. Raises QumadeError for unknown or no names."""
+def label_scheme(recipe: Recipe, classes: Collection[str] = ()) -> LabelScheme | None:
+    """Looks up the ids of a recipe's classes; None without label maps. Raises QumadeError for unknown or no names.
+
+    `classes` are those of the cut-outs: the label maps' classes of the same names are targets too, unless the recipe
+    has no target.
+    """
     if recipe.labels is None:
         return None
     if recipe.label_names is None:
@@ -56,6 +60,7 @@ def label_scheme(recipe: Recipe) -> LabelScheme | None:
     places = tuple(dict.fromkeys([recipe.ground, *recipe.place.values()]))
     for names in places:
         resolve_ids(table, names)
+    target = [*recipe.target, *(name for name in classes if name in table and recipe.target)]
     flat = [name for name in _FLAT if name in table] or list(recipe.ground)
     return LabelScheme(
         ground=resolve_ids(table, recipe.ground),
@@ -63,7 +68,7 @@ def label_scheme(recipe: Recipe) -> LabelScheme | None:
         flat=resolve_ids(table, flat),
         level=resolve_ids(table, [*flat, *({_UNEVEN} & table.keys())]),
         sky=resolve_ids(table, ["sky"]) if "sky" in table else frozenset(),
-        target=resolve_ids(table, recipe.target),
+        target=resolve_ids(table, target),
         named=frozenset(i for name, ids in table.items() if name not in _NOTHING for i in ids),
         places=places,
         table=table,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from qumade.assets.classes import class_folders, sub_folders
 from qumade.assets.cutouts import contact, cut_off_sides, match_masks, read_cutout, silhouette
 from qumade.assets.identities import signature
 from qumade.io.decode import read_rgba
@@ -59,7 +60,7 @@ class ScannedForeground:
     """A usable cut-out: `width` x `height` is the crop to the object.
 
     See `qumade.assets.cutouts` for `contact`, in pixels of the crop, and `silhouette`. `mask` and `mask_sha256` are
-    None if the file's own alpha is used.
+    None if the file's own alpha is used. `folder` is the sub-folder of its class, "" without.
     """
 
     path: Path
@@ -73,10 +74,12 @@ class ScannedForeground:
     contact: tuple[float, float]
     silhouette: NDArray[np.float32]
     signature: NDArray[np.uint8]
+    folder: str = ""
 
     @property
     def name(self) -> str:
-        return self.path.name
+        """The path below the folder of the cut-outs."""
+        return f"{self.folder}/{self.path.name}" if self.folder else self.path.name
 
 
 Scanned = TypeVar("Scanned", ScannedBackground, ScannedForeground)
@@ -100,13 +103,32 @@ def scan_foregrounds(
 ) -> tuple[list[ScannedForeground], list[Finding]]:
     """Returns all usable cut-outs of a folder by name, and findings: errors if unusable, warnings if suspicious.
 
-    See `scan_backgrounds` for arguments and errors; `masks` is a folder for `match_masks`.
+    See `scan_backgrounds` for arguments and errors; `masks` is a folder for `match_masks`. A folder without pictures of
+    its own is scanned with its sub-folders, and then `masks` has sub-folders of the same names.
     """
+    parts = class_folders(folder)
+    if not parts:
+        usable, findings = _scan_cutouts(folder, masks, "", workers, progress)
+        return usable, findings + [
+            Finding("warning", "foreground", printable(path), "ignored", "its pictures are not read: beside pictures")
+            for path in sub_folders(folder)
+        ]
+    usable, findings = [], _ignored(folder, [folder / part for part in parts], "foreground")
+    for part in parts:
+        own_masks = masks / part if masks is not None and (masks / part).is_dir() else None
+        more, found = _scan_cutouts(folder / part, own_masks, part, workers, progress)
+        usable, findings = usable + more, findings + found
+    return usable, findings
+
+
+def _scan_cutouts(
+    folder: Path, masks: Path | None, part: str, workers: int | None, progress: bool
+) -> tuple[list[ScannedForeground], list[Finding]]:
     paths = list_pictures(folder)
     mask_of = match_masks(paths, masks) if masks is not None else {}
 
     def scan_one(path: Path) -> tuple[ScannedForeground, list[Finding]]:
-        return _scan_foreground(path, mask_of.get(path))
+        return _scan_foreground(path, mask_of.get(path), part)
 
     usable, findings = _scan(scan_one, paths, "foreground", workers, progress)
     findings += _ignored(folder, paths, "foreground")
@@ -158,7 +180,7 @@ def _scan_background(path: Path) -> tuple[ScannedBackground, list[Finding]]:
     return ScannedBackground(path, content_hash(path), width, height, signature(rgb)), findings
 
 
-def _scan_foreground(path: Path, mask: Path | None) -> tuple[ScannedForeground, list[Finding]]:
+def _scan_foreground(path: Path, mask: Path | None, folder: str) -> tuple[ScannedForeground, list[Finding]]:
     cutout = read_cutout(path, mask)
     findings = [Finding("warning", "foreground", printable(path), note.reason, note.detail) for note in cutout.notes]
     sides = cut_off_sides(cutout)
@@ -179,6 +201,7 @@ def _scan_foreground(path: Path, mask: Path | None) -> tuple[ScannedForeground, 
         contact=contact(alpha),
         silhouette=silhouette(alpha),
         signature=signature(cutout.rgba),
+        folder=folder,
     )
     return scanned, findings
 

@@ -86,7 +86,14 @@ def generate(
     finish(json, summary, "\n".join(filter(None, [text, few_samples(summary.splits)])))
 
 
-def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) -> None:
+def preview(
+    path: Path,
+    /,
+    *,
+    out: Path = Path("preview.png"),
+    count: int = 24,
+    boxes: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
     """Draws a contact sheet of images, masks and depth, from a recipe before generating it or from a dataset.
 
     Example: `qumade preview samples/recipe.yaml --out sheet.png`
@@ -99,6 +106,8 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
         PNG file to write.
     count
         Number of samples.
+    boxes
+        Draw the box of what is visible of each object; a dataset needs instances/ for it.
     """
     from qumade.viz.sheets import save_sheet
 
@@ -109,14 +118,14 @@ def preview(path: Path, /, *, out: Path = Path("preview.png"), count: int = 24) 
         from qumade.data.folder import FolderDataset
         from qumade.viz.sheets import preview_dataset
 
-        sheet = preview_dataset(FolderDataset(path), count)
+        sheet = preview_dataset(FolderDataset(path), count, boxes=boxes)
     else:
         from qumade.synth.synthesizer import Synthesizer
         from qumade.viz.recipe_sheet import preview_recipe
 
         synthesizer = Synthesizer.from_recipe(path, progress=True)
         report_findings(synthesizer)
-        sheet = preview_recipe(synthesizer, count)
+        sheet = preview_recipe(synthesizer, count, boxes=boxes)
     save_sheet(sheet, out)
     print(out.absolute())
 

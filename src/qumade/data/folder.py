@@ -84,6 +84,15 @@ class FolderDataset:
         return "ignore" in self.suffixes
 
     @property
+    def has_instances(self) -> bool:
+        return "instances" in self.suffixes
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of the objects; none if they are of one class without a name."""
+        return () if self.metadata is None else self.metadata.classes
+
+    @property
     def depth_encoding(self) -> DepthEncoding | None:
         """How depth/ encodes inverse depth; None without depth/."""
         return self._encoding if self.has_depth else None
@@ -171,6 +180,14 @@ class FolderDataset:
         ignore = decode_bilevel(read_picture(path), path)
         self._require_size(ignore.shape, path)
         return ignore
+
+    def read_instances(self, key: int | str) -> NDArray[np.uint16]:
+        """Return which object each pixel shows, uint16 [H, W]: 0 none, k row k of the sample's objects in the
+        manifest."""
+        path = self.path("instances", key)
+        numbers = decode_grey(read_picture(path), path)
+        self._require_size(numbers.shape, path)
+        return numbers.astype(np.uint16, copy=False)
 
     def read(self, key: int | str, draw: int = 0) -> LabeledSample:
         """Return a sample with all labels that the dataset has. `draw` has no effect.

@@ -1,4 +1,4 @@
-"""The folders of a dataset on disk: images/, with masks/, depth/ and ignore/ of equal file stems.
+"""The folders of a dataset on disk: images/, with masks/, depth/, ignore/ and instances/ of equal file stems.
 
 Files are listed, not opened.
 """
@@ -14,7 +14,7 @@ from qumade.errors import DatasetError, QumadeError
 
 __all__ = ["FOLDERS", "list_dataset"]
 
-FOLDERS = ("images", "masks", "depth", "ignore")
+FOLDERS = ("images", "masks", "depth", "ignore", "instances")
 SUFFIXES = (".jpg", ".jpeg", ".png")
 DESKTOP_FILES = {"thumbs.db", "desktop.ini"}
 
@@ -43,7 +43,9 @@ def list_dataset(root: Path, metadata: Metadata | None) -> tuple[Names, dict[str
 
 def _folders(root: Path, metadata: Metadata | None) -> list[str]:
     present = [folder for folder in FOLDERS if (root / folder).is_dir()]
-    if metadata is not None and metadata.folders is not None:
+    if metadata is None or metadata.folders is None:
+        present = [folder for folder in present if folder != "instances"]  # their meaning is in the metadata
+    else:
         for folder in FOLDERS:
             listed = folder in metadata.folders
             if listed != (folder in present):

@@ -22,11 +22,16 @@ from qumade.synth.synthesizer import Synthesizer
 
 __all__ = [
     "IMPORT_SCHEMA",
+    "INSTANCE_SCHEMA",
     "MANIFEST",
     "MANIFEST_SCHEMA",
+    "OBJECT_SCHEMA",
+    "manifest_schema",
     "manifest_table",
     "plans_from_manifest",
     "read_manifest",
+    "read_visible_boxes",
+    "visible_boxes_of",
     "visible_fractions",
 ]
 
@@ -47,10 +52,14 @@ _OBJECT_FIELDS = [
     ("fallback", pa.bool_()),
     ("rejected", pa.struct([(reason, pa.int32()) for reason in REJECTIONS])),
 ]
+_VISIBLE_BOX = ("visible_left", "visible_top", "visible_width", "visible_height")
+_INSTANCE_FIELDS = [("class", _NAMES), *((name, pa.int32()) for name in _VISIBLE_BOX)]
 _EVERY = [("index", pa.int64()), ("stem", pa.string()), ("split", _NAMES)]  # the columns of every manifest
 IMPORT_SCHEMA = pa.schema([*_EVERY, ("source", pa.string()), ("uncertain", pa.bool_())])
 """Columns of an imported dataset, one row per sample in the order of the stems. `source` is the path of the image
 relative to the root of the original dataset. `uncertain`: an ignored pixel may be of the class, as in a crowd."""
+OBJECT_SCHEMA = pa.schema([*IMPORT_SCHEMA, ("objects", pa.list_(pa.struct(_INSTANCE_FIELDS)))])
+"""Columns of an imported dataset with instances/."""
 MANIFEST_SCHEMA = pa.schema(
     [
         *_EVERY,
@@ -75,6 +84,16 @@ MANIFEST_SCHEMA = pa.schema(
 `crop_x`, `crop_y`: the same crop as the planner stores it, a window of the resized background. Objects are sorted from
 far to near, their boxes are in sample pixels. `blending` is "alpha": source over destination. `rejected` counts
 repeated draws, see REJECTIONS."""
+INSTANCE_SCHEMA = pa.schema(
+    [*list(MANIFEST_SCHEMA)[:-1], ("objects", pa.list_(pa.struct([*_OBJECT_FIELDS, *_INSTANCE_FIELDS])))]
+)
+"""Columns of a generated dataset with instances/. Objects also have their `class`, null if the recipe gives none, and
+the box of their pixels in the instance map (`visible_*`), zeros if there are none."""
+
+
+def manifest_schema(synthesizer: Synthesizer) -> pa.Schema:
+    """Returns the columns of the manifest of a recipe's dataset."""
+    return INSTANCE_SCHEMA if synthesizer.writes_instances else MANIFEST_SCHEMA
 
 
 def read_manifest(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -108,8 +127,10 @@ def manifest_table(
     plans: Plans,
     visible_fraction: NDArray[np.float32],
     depth_clipped_px: NDArray[np.int32],
+    visible_box: NDArray[np.int32] | None = None,
 ) -> pa.Table:
-    """Returns the rows of planned and drawn samples."""
+    """Returns the rows of planned and drawn samples. `visible_box` int32 [N, most objects, 4] is needed with
+    instances/."""
     samples = plans.samples
     recipe, catalog = synthesizer.recipe, synthesizer.catalog
     background_split = [b.split for b in catalog.backgrounds]
@@ -129,11 +150,12 @@ def manifest_table(
         "crop_height": recipe.size[1] / samples["scale_y"],
         "objects_wanted": samples["wanted"],
         "depth_clipped_px": depth_clipped_px,
-        "objects": _objects(catalog, plans, visible_fraction),
+        "objects": _objects(synthesizer, plans, visible_fraction, visible_box),
     }
     for name in ("flip", "crop_step", "crop_x", "crop_y", "crops_rejected"):
         columns[name] = samples[name]
-    return pa.table([pa.array(columns[f.name], f.type) for f in MANIFEST_SCHEMA], schema=MANIFEST_SCHEMA)
+    schema = manifest_schema(synthesizer)
+    return pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
 
 
 def visible_fractions(rows: pa.Table, most_objects: int) -> NDArray[np.float32]:
@@ -141,16 +163,37 @@ def visible_fractions(rows: pa.Table, most_objects: int) -> NDArray[np.float32]:
 
     Raises DatasetError if a sample has more.
     """
+    objects, holds = _held(rows, most_objects)
+    visible = np.full(holds.shape, np.nan, np.float32)
+    visible[holds] = objects.field("visible_fraction").to_numpy()
+    return visible
+
+
+def visible_boxes_of(rows: pa.Table, most_objects: int) -> NDArray[np.int32]:
+    """Returns the visible boxes of checked rows, int32 [N, most objects, 4]; 0 where a sample has fewer objects or the
+    manifest has no boxes. Raises DatasetError if a sample has more."""
+    objects, holds = _held(rows, most_objects)
+    boxes = np.zeros((*holds.shape, 4), np.int32)
+    boxes[holds] = read_visible_boxes(objects)
+    return boxes
+
+
+def _held(rows: pa.Table, most_objects: int) -> tuple[pa.Array, NDArray[np.bool_]]:
+    """Returns all objects of the rows, and which of the places for them each row fills, bool [N, most objects]."""
     objects = rows["objects"].combine_chunks()
     counts = np.diff(np.asarray(objects.offsets))
     if counts.max(initial=0) > most_objects:
         raise DatasetError(f"Invalid manifest: got {counts.max()} objects in a sample; must be at most {most_objects}")
-    visible = np.full((len(rows), most_objects), np.nan, np.float32)
-    visible[np.arange(most_objects) < counts[:, None]] = objects.flatten().field("visible_fraction").to_numpy()
-    return visible
+    return objects.flatten(), np.arange(most_objects) < counts[:, None]
 
 
-def _objects(catalog: Catalog, plans: Plans, visible_fraction: NDArray[np.float32]) -> pa.Array:
+def _objects(
+    synthesizer: Synthesizer,
+    plans: Plans,
+    visible_fraction: NDArray[np.float32],
+    visible_box: NDArray[np.int32] | None,
+) -> pa.Array:
+    catalog = synthesizer.catalog
     counts = plans.samples["count"]
     holds = np.arange(plans.objects.shape[1]) < counts[:, None]
     rows = plans.objects[holds]
@@ -165,7 +208,13 @@ def _objects(catalog: Catalog, plans: Plans, visible_fraction: NDArray[np.float3
             [pa.array(rows[f"rejected_{reason}"]) for reason in REJECTIONS], list(REJECTIONS)
         ),
     }
-    fields = [pa.field(*field) for field in _OBJECT_FIELDS]
+    if visible_box is not None:
+        columns["class"] = _chosen(
+            [catalog.classes[f.class_number] if catalog.classes else None for f in catalog.foregrounds],
+            rows["foreground"],
+        )
+        columns |= {name: visible_box[holds][:, side] for side, name in enumerate(_VISIBLE_BOX)}
+    fields = list(manifest_schema(synthesizer).field("objects").type.value_type)
     arrays = [pa.array(columns[f.name] if f.name in columns else rows[f.name], f.type) for f in fields]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays(arrays, fields=fields))
@@ -185,7 +234,7 @@ def plans_from_manifest(synthesizer: Synthesizer, rows: pa.Table) -> Plans:
     Raises QumadeError if a row does not belong to this recipe and catalog.
     """
     recipe, catalog = synthesizer.recipe, synthesizer.catalog
-    if not rows.schema.equals(MANIFEST_SCHEMA):
+    if not rows.schema.equals(manifest_schema(synthesizer)):
         raise DatasetError("Invalid manifest: its columns are not those of this version")
     require_values(rows, len(synthesizer), MANIFEST)
     most = recipe.objects[1]
@@ -217,6 +266,13 @@ def plans_from_manifest(synthesizer: Synthesizer, rows: pa.Table) -> Plans:
     objects = np.zeros((len(rows), most), OBJECT_ROW)
     objects[np.arange(most) < counts[:, None]] = things
     return Plans(samples, objects, recipe.seed)
+
+
+def read_visible_boxes(objects: pa.StructArray) -> NDArray[np.int32]:
+    """Returns the visible boxes of a manifest's objects, int32 [objects, 4]; zeros if it has none."""
+    if objects.type.get_field_index(_VISIBLE_BOX[0]) < 0:
+        return np.zeros((len(objects), 4), np.int32)
+    return np.stack([objects.field(name).to_numpy() for name in _VISIBLE_BOX], 1)
 
 
 def _set_crop_scale(recipe: Recipe, catalog: Catalog, sample: np.void) -> None:

@@ -41,6 +41,8 @@ class Metadata(BaseModel):
     size: tuple[Side, Side] | None = None  # width, height
     depth: DepthEncoding | None = None
     folders: dict[StrictStr, FolderSettings] | None = None
+    classes: tuple[StrictStr, ...] = ()
+    """The classes of the objects in instances/; none if they are of one class without a name."""
     package: dict[StrictStr, Any] = {}
     recipe: dict[StrictStr, Any] = {}
     assets: dict[StrictStr, Any] = {}

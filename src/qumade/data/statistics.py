@@ -6,13 +6,6 @@ Workers count how often each code occurs; sums of integers do not depend on the 
 
 import json
 import math
-import multiprocessing
-import os
-import signal
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,10 +17,12 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from qumade.data.folder import FolderDataset
+from qumade.data.objects import ClassStatistics, class_statistics, read_objects
 from qumade.depth.codec import inverse_depth_table
 from qumade.depth.encoding import DepthEncoding
-from qumade.errors import ConfigError, RunError
+from qumade.errors import ConfigError
 from qumade.io.files import write_bytes
+from qumade.io.processes import cores, mapped
 from qumade.plan.indices import stratified_indices
 
 __all__ = [
@@ -84,13 +79,15 @@ class DepthStatistics:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Statistics of `samples` of the dataset's `samples_in_dataset` samples. Ignored pixels are included."""
+    """Statistics of `samples` of the dataset's `samples_in_dataset` samples. Ignored pixels are included. `classes`
+    counts the objects of the same samples, if the dataset has instances/."""
 
     samples: int
     samples_in_dataset: int
     images: ImageStatistics
     masks: MaskStatistics | None
     depth: DepthStatistics | None
+    classes: tuple[ClassStatistics, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers."""
@@ -117,19 +114,21 @@ def statistics(
     counts: Counts = {}
     with (
         tqdm(total=samples, unit=" samples", desc="statistics", disable=not progress) as bar,
-        _mapped(chunks, min(len(chunks), workers or _cores())) as counted,
+        mapped(_count, chunks, min(len(chunks), workers or cores())) as counted,
     ):
         for chunk, chunk_counts in zip(chunks, counted, strict=True):
             for folder, table in chunk_counts.items():
                 counts[folder] = counts[folder] + table if folder in counts else table
             bar.update(len(chunk))
     encoding = dataset.depth_encoding
+    size = None if dataset.metadata is None else dataset.metadata.size
     return Statistics(
         samples=samples,
         samples_in_dataset=len(dataset),
         images=_image_statistics(counts["images"]),
         masks=_mask_statistics(counts["masks"][0]) if "masks" in counts else None,
         depth=None if encoding is None else _depth_statistics(counts["depth"][0], encoding),
+        classes=tuple(class_statistics(read_objects(chosen), size)) if chosen.has_instances else (),
     )
 
 
@@ -156,30 +155,13 @@ def format_statistics(result: Statistics) -> str:
         unit = {"metric": "1/m", "scaled": "up to one factor", "affine": "up to factor and shift"}.get(depth.kind or "")
         note = f"inverse depth, {unit or 'each image over its own range'}; {depth.unknown_share:.2%} unknown"
         lines.append(f"{'depth':14}{depth.mean:10.6f}{depth.std:10.6f}   {note}")
+    for each in result.classes:
+        line = f"{each.name:14}{each.objects:10,} objects in {each.samples:,} samples"
+        if each.median_area is not None and each.mean_centre is not None:
+            u, v = each.mean_centre
+            line += f"; boxes of {each.median_area:.1%} of the image (median), around ({u:.0%}, {v:.0%})"
+        lines.append(line)
     return "\n".join(lines)
-
-
-@contextmanager
-def _mapped(chunks: list[FolderDataset], workers: int) -> Iterator[Iterator[Counts]]:
-    if workers == 1:
-        yield map(_count, chunks)
-        return
-    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-    # Workers start while Ctrl-C is blocked and inherit that: only this process receives it, and drops pending tasks.
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        results = executor.map(_count, chunks)
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        yield results
-    except BrokenProcessPool as error:
-        raise RunError("Invalid run: a worker process was killed, perhaps for lack of memory; run again") from error
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        executor.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _count(dataset: FolderDataset) -> Counts:

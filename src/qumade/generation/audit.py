@@ -13,14 +13,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from qumade.compose.boxes import visible_boxes
 from qumade.data.encode import encode_sample
 from qumade.data.folder import FolderDataset
 from qumade.data.manifest import (
+    INSTANCE_SCHEMA,
     MANIFEST,
     MANIFEST_SCHEMA,
     manifest_table,
     plans_from_manifest,
     read_manifest,
+    visible_boxes_of,
     visible_fractions,
 )
 from qumade.data.manifest_check import require_values
@@ -118,7 +121,7 @@ def _read_rows(root: Path) -> pa.Table:
     path = root / MANIFEST
     groups = list(read_manifest(path))
     table = pa.concat_tables(groups) if groups else MANIFEST_SCHEMA.empty_table()
-    if not table.schema.equals(MANIFEST_SCHEMA):
+    if not any(table.schema.equals(schema) for schema in (MANIFEST_SCHEMA, INSTANCE_SCHEMA)):
         raise DatasetError(f"Invalid manifest: {path} has other columns; must have those that this version writes")
     return table.unify_dictionaries()
 
@@ -148,15 +151,22 @@ def _plan_problems(root: Path, synthesizer: Synthesizer, manifest: pa.Table, pro
         for at in range(0, len(manifest), _PLANNED):
             rows = manifest.slice(at, _PLANNED)
             visible = visible_fractions(rows, synthesizer.recipe.objects[1])
-            yield from _other_rows(root, synthesizer, rows, visible, rows["depth_clipped_px"].to_numpy())
+            boxes = visible_boxes_of(rows, synthesizer.recipe.objects[1])
+            yield from _other_rows(root, synthesizer, rows, visible, rows["depth_clipped_px"].to_numpy(), boxes)
             bar.update(len(rows))
 
 
 def _other_rows(
-    root: Path, synthesizer: Synthesizer, rows: pa.Table, visible: NDArray[np.float32], clipped: NDArray[np.int32]
+    root: Path,
+    synthesizer: Synthesizer,
+    rows: pa.Table,
+    visible: NDArray[np.float32],
+    clipped: NDArray[np.int32],
+    boxes: NDArray[np.int32],
 ) -> Iterator[Problem]:
     """Yields the rows that differ from those that the recipe gives, with these results of drawing."""
-    again = manifest_table(synthesizer, synthesizer.plan(rows["index"].to_numpy()), visible, clipped)
+    plans = synthesizer.plan(rows["index"].to_numpy())
+    again = manifest_table(synthesizer, plans, visible, clipped, boxes if synthesizer.writes_instances else None)
     if again.equals(rows.combine_chunks()):
         return
     for row, expected in zip(rows.to_pylist(), again.to_pylist(), strict=True):
@@ -208,18 +218,21 @@ def _redraw(
     plans = plans_from_manifest(synthesizer, rows)
     stems, clipped = rows["stem"].to_pylist(), rows["depth_clipped_px"].to_pylist()
     visible = np.full((len(rows), recipe.objects[1]), np.nan, np.float32)
+    instances, boxes = synthesizer.writes_instances, np.zeros((len(rows), recipe.objects[1], 4), np.int32)
     for n, stem in enumerate(stems):
         sample = synthesizer.render(plans[n])
-        encoded = encode_sample(sample, depth, recipe.encoding)
+        encoded = encode_sample(sample, depth, recipe.encoding, instances=instances)
         for folder, redrawn in encoded.files.items():
             path = root / folder / f"{stem}{suffixes[folder]}"
             problem = _difference(path, redrawn, codecs[folder])
             if problem is not None:
                 yield Problem(stem, printable(path), problem)
         visible[n, : len(sample.visible_fraction)] = sample.visible_fraction
+        if instances:
+            boxes[n, : len(sample.visible_fraction)] = visible_boxes(sample.owner, len(sample.visible_fraction))
         if depth is not None:
             clipped[n] = encoded.depth_clipped_px
-    yield from _other_rows(root, synthesizer, rows, visible, np.array(clipped, np.int32))
+    yield from _other_rows(root, synthesizer, rows, visible, np.array(clipped, np.int32), boxes)
 
 
 def _difference(path: Path, redrawn: bytes, levels: int | None) -> str | None:

@@ -19,6 +19,7 @@ _PACKAGES = ("qumade", "numba", "numpy", "pillow", "simplejpeg")
 def describe(synthesizer: Synthesizer, out: Path, samples: int, depth: DepthEncoding) -> dict[str, Any]:
     """Returns the content of dataset.yaml for a finished dataset of `samples` samples in `out`."""
     recipe = synthesizer.recipe
+    classes = {"classes": list(synthesizer.catalog.classes)} if synthesizer.catalog.classes else {}
     return {
         "format": "qumade-dataset/1",
         "complete": True,
@@ -26,7 +27,8 @@ def describe(synthesizer: Synthesizer, out: Path, samples: int, depth: DepthEnco
         "size": list(recipe.size),
         "package": {name: version(name) for name in _PACKAGES},
         "depth": depth.model_dump(mode="json", exclude_none=True),
-        "folders": folder_settings(recipe),
+        "folders": folder_settings(recipe, instances=synthesizer.writes_instances),
+        **classes,
         "recipe": recipe_to_dict(recipe, out),
         "assets": describe_assets(synthesizer),
     }

@@ -25,7 +25,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, read_manifest, visible_fractions
+from qumade.data.manifest import (
+    MANIFEST,
+    manifest_schema,
+    manifest_table,
+    read_manifest,
+    visible_boxes_of,
+    visible_fractions,
+)
 from qumade.data.manifest_check import require_values
 from qumade.data.metadata import begun_metadata, write_metadata
 from qumade.depth.encoding import DepthEncoding
@@ -152,7 +159,10 @@ def generate(
         results, count = _run(work, indices, drawn, journal, executor, sync_interval_s, progress_bar, look)
         if depth_predictor is not None and predicted_depth is not None:
             work = depth_predictor.work(synthesizer, out, suffixes)
-            known = [replace(part, visible_fraction=part.visible_fraction[:, :0]) for part in drawn]
+            known = [
+                replace(part, visible_fraction=part.visible_fraction[:, :0], visible_box=part.visible_box[:, :0])
+                for part in drawn
+            ]
             journal = out / STATE / "depth"
             bar = partial(progress_bar, desc="depth")
             look = partial(_damaged, predicted_depth, synthesizer, progress=progress)
@@ -244,14 +254,16 @@ def _results_of_manifest(out: Path, synthesizer: Synthesizer) -> Iterator[Result
     path, most_objects = out / MANIFEST, synthesizer.recipe.objects[1]
     if not os.path.lexists(path):
         return
+    schema = manifest_schema(synthesizer)
     for rows in read_manifest(path, _ROW_COLUMNS):
-        if any(rows.schema.field(name) != MANIFEST_SCHEMA.field(name) for name in _ROW_COLUMNS):
+        if any(rows.schema.field(name) != schema.field(name) for name in _ROW_COLUMNS):
             raise DatasetError(f"Invalid manifest: {path} has other columns; must have those that this version writes")
         require_values(rows, len(synthesizer), str(path))
         results = Results.empty(len(rows), most_objects)
         results.indices[:] = rows["index"].to_numpy()
         results.depth_clipped_px[:] = rows["depth_clipped_px"].to_numpy()
         results.visible_fraction[:] = visible_fractions(rows, most_objects)
+        results.visible_box[:] = visible_boxes_of(rows, most_objects)
         yield results
 
 
@@ -266,17 +278,19 @@ def _refuse_other_samples(out: Path, drawn: Sequence[Results], indices: NDArray[
 
 def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn: int) -> Summary:
     """Plans all samples again, which is fast, and writes their rows in index order, in row groups of fixed length."""
-    fallbacks, left_out = 0, 0
+    fallbacks, left_out, boxes = 0, 0, synthesizer.writes_instances
     rejected = dict.fromkeys(("crop", *REJECTIONS), 0)
     splits: Counter[str | None] = Counter()
     with (
         new_file(out / MANIFEST, durable=True) as file,
-        pq.ParquetWriter(file, MANIFEST_SCHEMA, compression="zstd", write_page_checksum=True) as writer,
+        pq.ParquetWriter(file, manifest_schema(synthesizer), compression="zstd", write_page_checksum=True) as writer,
     ):
         for at in range(0, len(results.indices), _ROW_GROUP):
             part = results.at(slice(at, at + _ROW_GROUP))
             plans = synthesizer.plan(part.indices)
-            table = manifest_table(synthesizer, plans, part.visible_fraction, part.depth_clipped_px)
+            table = manifest_table(
+                synthesizer, plans, part.visible_fraction, part.depth_clipped_px, part.visible_box if boxes else None
+            )
             splits.update(table["split"].to_pylist())
             writer.write_table(table, row_group_size=_ROW_GROUP)
             placed = np.arange(plans.objects.shape[1]) < plans.samples["count"][:, None]

@@ -21,28 +21,35 @@ from qumade.io.files import read_bytes, sync_filesystem
 __all__ = ["Journal", "Results", "concatenate", "read_journal"]
 
 _HEADER = struct.Struct("<4sIII")  # magic, samples, objects per sample, CRC-32 of the body
-_MAGIC = b"QMJ1"
+_MAGIC = b"QMJ2"
 _MOST_BYTES = 1 << 36
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
     """Results that are known only after drawing: indices int64 [N]; visible_fraction float32 [N, most objects], NaN
-    for objects that a sample does not have; depth_clipped_px int32 [N]."""
+    for objects that a sample does not have; depth_clipped_px int32 [N]; visible_box int32 [N, most objects, 4] as in
+    `visible_boxes`, zeros without instance maps."""
 
     indices: NDArray[np.int64]
     visible_fraction: NDArray[np.float32]
     depth_clipped_px: NDArray[np.int32]
+    visible_box: NDArray[np.int32]
 
     def at(self, where: NDArray[np.integer] | slice) -> "Results":
         """Returns the results at these positions."""
-        return Results(self.indices[where], self.visible_fraction[where], self.depth_clipped_px[where])
+        return Results(
+            self.indices[where], self.visible_fraction[where], self.depth_clipped_px[where], self.visible_box[where]
+        )
 
     @staticmethod
     def empty(samples: int, objects: int) -> "Results":
         """Returns results of that many samples, to be filled in: zeros, and NaN for `visible_fraction`."""
         return Results(
-            np.zeros(samples, np.int64), np.full((samples, objects), np.nan, np.float32), np.zeros(samples, np.int32)
+            np.zeros(samples, np.int64),
+            np.full((samples, objects), np.nan, np.float32),
+            np.zeros(samples, np.int32),
+            np.zeros((samples, objects, 4), np.int32),
         )
 
 
@@ -53,6 +60,7 @@ def concatenate(parts: list[Results], objects: int) -> Results:
         np.concatenate([part.indices for part in parts]),
         np.concatenate([part.visible_fraction for part in parts]),
         np.concatenate([part.depth_clipped_px for part in parts]),
+        np.concatenate([part.visible_box for part in parts]),
     )
     return joined.at(np.unique(joined.indices, return_index=True)[1])
 
@@ -68,12 +76,13 @@ def read_journal(path: Path, objects: int) -> list[Results]:
         body = data[at : at + length]
         if magic != _MAGIC or width != objects or len(body) < length or zlib.crc32(body) != checksum:
             break
-        visible_at, clipped_at = 8 * samples, (8 + 4 * width) * samples
+        visible_at, clipped_at, box_at = 8 * samples, (8 + 4 * width) * samples, (12 + 4 * width) * samples
         found.append(
             Results(
                 np.frombuffer(body[:visible_at], "<i8"),
                 np.frombuffer(body[visible_at:clipped_at], "<f4").reshape(samples, width),
-                np.frombuffer(body[clipped_at:], "<i4"),
+                np.frombuffer(body[clipped_at:box_at], "<i4"),
+                np.frombuffer(body[box_at:], "<i4").reshape(samples, width, 4),
             )
         )
         at += length
@@ -135,7 +144,12 @@ class Journal:
         for results in taken:
             body = b"".join(
                 np.ascontiguousarray(column).tobytes()
-                for column in (results.indices, results.visible_fraction, results.depth_clipped_px)
+                for column in (
+                    results.indices,
+                    results.visible_fraction,
+                    results.depth_clipped_px,
+                    results.visible_box,
+                )
             )
             header = _HEADER.pack(_MAGIC, *results.visible_fraction.shape, zlib.crc32(body))
             records.append(header + body)
@@ -146,4 +160,4 @@ class Journal:
 
 
 def _body_bytes(samples: int, objects: int) -> int:
-    return samples * (8 + 4 * objects + 4)
+    return samples * (8 + 4 * objects + 4 + 16 * objects)

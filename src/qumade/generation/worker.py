@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.compose.boxes import visible_boxes
 from qumade.data.encode import encode_sample
 from qumade.generation.journal import Results
 from qumade.generation.writers import Writer
@@ -58,12 +59,16 @@ class DrawSamples:
         plans = self.synthesizer.plan(indices)
         results = Results.empty(len(indices), self.objects)
         results.indices[:] = indices
+        instances = self.synthesizer.writes_instances
         for n, index in enumerate(indices.tolist()):
             if stopped():
                 raise Stopped
             sample = self.synthesizer.render(plans[n])
-            encoded = encode_sample(sample, self.synthesizer.depth_encoding, recipe.encoding)
+            encoded = encode_sample(sample, self.synthesizer.depth_encoding, recipe.encoding, instances=instances)
             self.writer.write(self.synthesizer.stem(index), encoded)
             results.visible_fraction[n, : len(sample.visible_fraction)] = sample.visible_fraction
+            if instances:
+                boxes = visible_boxes(sample.owner, len(sample.visible_fraction))
+                results.visible_box[n, : len(boxes)] = boxes
             results.depth_clipped_px[n] = encoded.depth_clipped_px
         return results

@@ -79,7 +79,7 @@ class AssetCache:
         room_bytes = _ROOM_BYTES if room_bytes is None else room_bytes
         self._recipe = recipe
         self._catalog = catalog
-        self._scheme = label_scheme(recipe)
+        self._scheme = label_scheme(recipe, catalog.classes)
         self._photos = _LeastRecentlyUsed(room_bytes // 2)
         self._backgrounds = _LeastRecentlyUsed(room_bytes)
         self._things = _LeastRecentlyUsed(room_bytes // 4)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qumade.assets.backgrounds import SurveyedBackground, catalog_backgrounds
 from qumade.assets.catalog import Background, Catalog, Foreground
+from qumade.assets.classes import class_names, cutout_names
 from qumade.assets.foregrounds import catalog_distractors, catalog_foregrounds
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.scan import Finding, ScannedBackground, ScannedForeground, scan_backgrounds, scan_foregrounds
@@ -24,6 +25,7 @@ from qumade.plan.random_numbers import Stream
 from qumade.plan.splits import SPLITS, assign_splits
 from qumade.plan.tables import plan_tables
 from qumade.recipe import DEFAULT, Recipe, match_pattern
+from qumade.synth.class_splits import refuse_classes, split_by_class
 
 __all__ = ["Inventory", "bare_backgrounds", "build_catalog", "no_ground", "take_inventory"]
 
@@ -78,19 +80,23 @@ def take_inventory(
     `look` is called with the survey of each background that has maps. Raises QumadeError for folders that cannot be
     listed and for invalid settings: a table key that matches no file, or an unknown class name.
     """
-    scheme = label_scheme(recipe)
+    classes = class_names(recipe)
+    scheme = label_scheme(recipe, classes)
     photos, findings = scan_backgrounds(recipe.backgrounds, workers=workers, progress=progress)
     cutouts, more = scan_foregrounds(recipe.foregrounds, recipe.masks, workers=workers, progress=progress)
     findings += more
-    _refuse_idle_keys(recipe, recipe.backgrounds, ("horizon", "camera_height_m"))
-    _refuse_idle_keys(recipe, recipe.foregrounds, ("scale", "place", "height_m"))
+    photo_names = [path.name for path in list_pictures(recipe.backgrounds)]
+    _refuse_idle_keys(recipe, recipe.backgrounds, photo_names, ("horizon", "camera_height_m"))
+    names = cutout_names(recipe.foregrounds)
+    _refuse_idle_keys(recipe, recipe.foregrounds, names, ("scale", "place", "height_m", "classes"))
     backgrounds, kind = catalog_backgrounds(recipe, photos, scheme, findings, progress=progress, look=look)
-    foregrounds = catalog_foregrounds(recipe, cutouts, scheme, findings)
+    foregrounds = catalog_foregrounds(recipe, cutouts, scheme, findings, classes)
+    refuse_classes(recipe, classes, foregrounds)
     places = () if scheme is None else scheme.places
     distractors = _distractors(recipe, findings, workers=workers, progress=progress)
     catalog = None
     if backgrounds and foregrounds:
-        catalog = Catalog(tuple(backgrounds), tuple(foregrounds), kind, places, distractors)
+        catalog = Catalog(tuple(backgrounds), tuple(foregrounds), kind, places, distractors, classes=classes)
         backgrounds = _with_ground(recipe, catalog, findings)
     if backgrounds and catalog is not None:
         catalog = replace(
@@ -99,7 +105,9 @@ def take_inventory(
                 _split(recipe, backgrounds, Stream.SPLIT_BACKGROUND, recipe.backgrounds, "background", findings)
             ),
             foregrounds=tuple(
-                _split(recipe, foregrounds, Stream.SPLIT_FOREGROUND, recipe.foregrounds, "foreground", findings)
+                split_by_class(recipe, classes, foregrounds)
+                if len(classes) > 1
+                else _split(recipe, foregrounds, Stream.SPLIT_FOREGROUND, recipe.foregrounds, "foreground", findings)
             ),
         )
         findings += _assumptions(recipe, catalog)
@@ -204,10 +212,9 @@ def _layout_findings(recipe: Recipe, catalog: Catalog) -> Iterable[Finding]:
     yield Finding("warning", "layout", printable(recipe.layout), "unreachable", detail)
 
 
-def _refuse_idle_keys(recipe: Recipe, folder: Path, fields: Sequence[str]) -> None:
+def _refuse_idle_keys(recipe: Recipe, folder: Path, names: Sequence[str], fields: Sequence[str]) -> None:
     """Raises QumadeError for a key that no file of the folder takes, usable or not: it is a mistake that would go
     unnoticed."""
-    names = [path.name for path in list_pictures(folder)]
     for field in fields:
         table = getattr(recipe, field)
         for key in sorted(set(table) - {match_pattern(name, table) for name in names} - {DEFAULT}):

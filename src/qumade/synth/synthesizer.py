@@ -73,6 +73,11 @@ class Synthesizer:
         catalog, findings = build_catalog(recipe, strict=strict, progress=progress)
         return cls(recipe, catalog, findings, cache_bytes=cache_bytes)
 
+    @property
+    def writes_instances(self) -> bool:
+        """Whether datasets have instances/: if the recipe asks for it, and always with several classes."""
+        return self.recipe.instances or len(self.catalog.classes) > 1
+
     def __len__(self) -> int:
         counts = len(self.catalog.backgrounds), len(self.catalog.foregrounds)
         return sample_count(*counts, self.recipe.per_pair)

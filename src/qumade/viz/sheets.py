@@ -1,7 +1,7 @@
 """Contact sheets: image, mask and depth of many samples on one page, to look at before training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib
@@ -10,18 +10,21 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from qumade.data.folder import FolderDataset
+from qumade.data.objects import read_objects
 from qumade.errors import DatasetError
 from qumade.io.encode import png_bytes
 from qumade.io.files import write_bytes
 
 __all__ = [
     "SheetRow",
+    "class_colour",
     "coloured_depth",
     "contact_sheet",
     "depth_legend",
     "fitted_text",
     "preview_dataset",
     "save_sheet",
+    "with_objects",
 ]
 
 CELL = 192  # side of the square that each image is fitted into, in pixels
@@ -29,6 +32,11 @@ SHEET_WIDTH = 1840
 MARGIN, GAP, CAPTION, HEADER = 16, 4, 24, 52
 PAPER, INK, FAINT = (250, 250, 248), (32, 32, 36), (120, 120, 124)
 OUTLINE = (0, 255, 110)
+CLASS_COLOURS = (
+    OUTLINE, (255, 90, 60), (60, 160, 255), (255, 220, 0), (230, 80, 255), (0, 230, 230), (255, 150, 190),
+    (170, 120, 60),
+)  # fmt: skip
+"""Colours of the classes in turn, the first one that of all outlines without classes."""
 UNKNOWN = (96, 110, 124)
 COLOURS = "inferno"
 
@@ -36,12 +44,18 @@ COLOURS = "inferno"
 @dataclass(frozen=True, eq=False)
 class SheetRow:
     """One sample: image uint8 [H, W, 3], mask uint8 [H, W] (255 is the object), inverse depth float32 [H, W] (NaN
-    unknown), and a caption below them. Mask and depth may be None."""
+    unknown), and a caption below them. Mask and depth may be None.
+
+    `classes` uint16 [H, W] (0 none, otherwise the number of the class, from 1) and `instances` [H, W] colour outlines
+    and mask by class; `boxes` are the class and the (left, top, width, height) of each box to draw."""
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8] | None
     inverse_depth: NDArray[np.float32] | None
     caption: str
+    classes: NDArray[np.integer] | None = None
+    instances: NDArray[np.integer] | None = None
+    boxes: tuple[tuple[int, tuple[float, float, float, float]], ...] = ()
 
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:
@@ -56,12 +70,14 @@ def contact_sheet(
     legend: str = "inverse depth",
     inverse_depth_limits: tuple[float, float] | None = None,
     outline: bool = True,
+    classes: Sequence[str] = (),
 ) -> Image.Image:
     """Return an RGB sheet of the samples, several per line, each as image | mask | depth above its caption.
 
     Images of any size are shrunk, or enlarged by an integer factor, into a 192 px square. Depth is coloured from black
     (far) to bright (near) over `inverse_depth_limits` (far, near), or each image over its own range if that is None;
-    unknown depth is slate. `outline` draws the boundary of the mask into the image.
+    unknown depth is slate. `outline` draws the boundary of the mask into the image, by class in the colours of the
+    `classes` that the title lists.
     """
     if not rows:
         raise DatasetError("Invalid preview: got no samples; must have at least one")
@@ -88,12 +104,26 @@ def contact_sheet(
     title_font = ImageFont.load_default(18)
     title = fitted_text(title, legend_left - 2 * MARGIN, title_font)
     draw.text((MARGIN, HEADER // 2), title, INK, title_font, anchor="lm")
+    begin = MARGIN + title_font.getlength(title)
+    for number, name in enumerate(classes):
+        begin += MARGIN
+        if begin + font.getlength(name) + 18 > legend_left - MARGIN:
+            break
+        draw.rectangle((begin, HEADER // 2 - 6, begin + 12, HEADER // 2 + 6), class_colour(number))
+        draw.text((begin + 18, HEADER // 2), name, INK, font, anchor="lm")
+        begin += 18 + font.getlength(name)
     return sheet
 
 
-def preview_dataset(dataset: FolderDataset, count: int = 24, *, seed: int = 0) -> Image.Image:
+def class_colour(number: int) -> tuple[int, int, int]:
+    """Return the colour of class `number`, counted from 0."""
+    return CLASS_COLOURS[number % len(CLASS_COLOURS)]
+
+
+def preview_dataset(dataset: FolderDataset, count: int = 24, *, boxes: bool = False, seed: int = 0) -> Image.Image:
     """Return a contact sheet of `count` samples: the dataset is divided into `count` parts, and one sample is drawn
-    from each."""
+    from each. `boxes` draws the boxes of what is visible of each object; the dataset needs instances/ then."""
+    objects = read_objects(dataset) if boxes or dataset.has_instances else None
     if count < 1:
         raise DatasetError(f"Invalid preview: got {count} samples; must be at least one")
     count = min(count, len(dataset))
@@ -105,14 +135,39 @@ def preview_dataset(dataset: FolderDataset, count: int = 24, *, seed: int = 0) -
         caption = str(dataset.stems[position])
         if sample.mask is not None:
             caption += f"   object {100 * np.mean(sample.mask >= 128):.1f} %"
-        rows.append(SheetRow(sample.image, sample.mask, sample.inverse_depth, caption))
+        row = SheetRow(sample.image, sample.mask, sample.inverse_depth, caption)
+        if objects is not None:
+            own = objects.of(int(position))
+            numbers, found = dataset.read_instances(int(position)), objects.visible_box[own]
+            row = with_objects(row, numbers, objects.class_number[own], found if boxes else found[:0])
+        rows.append(row)
+    shown = () if objects is None else objects.classes
     title = f"{dataset.name}: {count} of {len(dataset)} samples"
     encoding = dataset.depth_encoding
     if encoding is None:
-        return contact_sheet(rows, title=title)
+        return contact_sheet(rows, title=title, classes=shown)
     limits = _range_of(rows) if encoding.code == "metres" else encoding.limits
     legend = depth_legend(None if encoding.range == "image" else encoding.kind, encoding.source)
-    return contact_sheet(rows, title=title, legend=legend, inverse_depth_limits=limits)
+    return contact_sheet(rows, title=title, legend=legend, inverse_depth_limits=limits, classes=shown)
+
+
+def with_objects(
+    row: SheetRow, instances: NDArray[np.integer], class_number: NDArray[np.integer], boxes: NDArray[np.integer]
+) -> SheetRow:
+    """Return a row that shows the objects of an instance map [H, W], given the class of each, from 0, and the boxes
+    [objects, 4] to draw, none or one for each object."""
+    if instances.max(initial=0) > len(class_number):
+        raise DatasetError(
+            f"Invalid instances: got number {instances.max()} in {row.caption.split()[0]}; must be at most "
+            f"{len(class_number)}, the number of its objects"
+        )
+    classes = np.concatenate([[0], class_number + 1])[instances]
+    drawn = [
+        (int(number), (float(left), float(top), float(width), float(height)))
+        for number, (left, top, width, height) in zip(class_number, boxes.tolist(), strict=False)
+        if width > 0
+    ]
+    return replace(row, classes=classes, instances=instances, boxes=tuple(drawn))
 
 
 def depth_legend(kind: str | None, source: str | None = None) -> str:
@@ -137,9 +192,15 @@ def _strip(row: SheetRow, inverse_depth_limits: tuple[float, float] | None, outl
     cells = [image]
     if row.mask is not None:
         mask = Image.fromarray(row.mask).resize(size, nearest if factor > 1 else Image.Resampling.BOX)
-        if outline:
+        if row.classes is not None and row.instances is not None:
+            mask = _by_class(image, row.classes, row.instances, size, outline)
+        elif outline:
             image.paste(OUTLINE, mask=Image.fromarray(_boundary(np.asarray(mask) >= 128)))
         cells.append(mask.convert("RGB"))
+    for number, (left, top, width_px, height_px) in row.boxes:
+        across, down = size[0] / width, size[1] / height
+        corners = left * across, top * down, (left + width_px) * across - 1, (top + height_px) * down - 1
+        ImageDraw.Draw(image).rectangle(corners, outline=class_colour(number))
     if row.inverse_depth is not None:
         # nearest: a mean across a depth edge is a depth that occurs nowhere
         cells.append(Image.fromarray(coloured_depth(row.inverse_depth, inverse_depth_limits)).resize(size, nearest))
@@ -147,6 +208,28 @@ def _strip(row: SheetRow, inverse_depth_limits: tuple[float, float] | None, outl
     for position, cell in enumerate(cells):
         strip.paste(cell, (position * (size[0] + GAP), 0))
     return strip
+
+
+def _by_class(
+    image: Image.Image,
+    classes: NDArray[np.integer],
+    instances: NDArray[np.integer],
+    size: tuple[int, int],
+    outline: bool,
+) -> Image.Image:
+    """Draw the outlines of instances into an image of `size`, and return the pixels of each class in its colour."""
+    shown, numbers = (
+        np.asarray(Image.fromarray(layer.astype(np.int32)).resize(size, Image.Resampling.NEAREST))
+        for layer in (classes, instances)
+    )
+    colours = np.array([(0, 0, 0), *(class_colour(number) for number in range(int(shown.max(initial=0))))], np.uint8)
+    coloured = Image.fromarray(colours[shown])
+    if outline:
+        boundary = np.zeros(shown.shape, bool)
+        for number in np.unique(numbers[numbers > 0]):
+            boundary |= _boundary(numbers == number)
+        image.paste(coloured, mask=Image.fromarray(boundary))
+    return coloured
 
 
 def _boundary(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,0 +1,45 @@
+"""Run a function over many items in several processes."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+from qumade.errors import RunError
+
+__all__ = ["cores", "mapped"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def mapped(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Iterator[Result]]:
+    """Yield the results of `function` for all items, in their order, from that many processes, or from this one.
+
+    At the end of the block, work that has not begun is dropped. Raises QumadeError if a process was killed.
+    """
+    if workers <= 1:
+        yield map(function, items)
+        return
+    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    # Workers start while Ctrl-C is blocked and inherit that: only this process receives it, and drops pending tasks.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        results = executor.map(function, items)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        yield results
+    except BrokenProcessPool as error:
+        raise RunError("Invalid run: a worker process was killed, perhaps for lack of memory; run again") from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        executor.shutdown(cancel_futures=True)

@@ -92,7 +92,7 @@ def test_keys_differ_with_everything_that_matters(make_recipe: MakeRecipe) -> No
     changes: list[dict[str, Any]] = [
         {"size": (90, 120)}, {"maps": ("1", "3")}, {"kind": "scaled"}, {"ground": ("road",)}, {"target": ()},
         {"label_names": "ade20k"}, {"horizon": {"a.jpg": 0.4}}, {"contact_rows": (0.5, 1)},
-        {"contact_distance": (1, 2)}, {"contact_sampling": "distance"}, {"place": {"b": ("road",)}},
+        {"contact_distance": (1, 2)}, {"contact_sampling": "distance"}, {"prior": "flat"}, {"place": {"b": ("road",)}},
     ]  # fmt: skip
     assert len({plain, *(key(**change) for change in changes)}) == len(changes) + 1
     assert plain == key(name="b.jpg", seed=5) == key(horizon={"c.jpg": 0.4})

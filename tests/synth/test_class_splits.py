@@ -37,7 +37,7 @@ def test_a_class_with_too_few_identities_is_refused(two_classes: Recipe, tmp_pat
     shutil.copytree(two_classes.foregrounds, folder)
     (folder / "person" / "2.png").unlink()
     with pytest.raises(
-        ConfigError, match="got 2 different cut-outs of 'person' in .*none for test; must be at least 3"
+        ConfigError, match=r"got 2 different cut-outs of 'person' in .*none for test; must be at least 3"
     ):
         build_catalog(two_classes.model_copy(update={"foregrounds": folder}))
 

@@ -21,7 +21,7 @@ from qumade import geometry
 from qumade.assets.ground import Survey
 from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import StandingTable
-from qumade.errors import QumadeError
+from qumade.errors import AssetError
 from qumade.geometry import GroundFit, GroundPlane
 from qumade.io.files import cache_folder, read_bytes, write_bytes
 from qumade.recipe import Recipe, for_file
@@ -53,14 +53,14 @@ def cached_survey(key: str, survey: Callable[[], Survey]) -> Survey:
     """Return the survey with this key from the cache, or else make it and store it."""
     path = cache_folder() / "ground" / f"{key}.npz"
     try:
-        return _read(read_bytes(path, _MOST_BYTES))
-    except (QumadeError, OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error):
+        return _read(read_bytes(path, _MOST_BYTES, AssetError))
+    except (AssetError, OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error):
         pass  # missing, or damaged
     made = survey()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, _written(made))
-    except OSError:
+        write_bytes(path, _written(made), error_class=AssetError)
+    except (AssetError, OSError):
         pass
     return made
 

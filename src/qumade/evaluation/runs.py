@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qumade.data.dataset import SampleDataset
 from qumade.data.opening import open_dataset
-from qumade.errors import QumadeError
+from qumade.errors import AssetError, ConfigError, DatasetError
 from qumade.evaluation.compare import Comparison, Run, draw_wins, letter, unique_names, wins
 from qumade.evaluation.compare import compare as compare_on
 from qumade.evaluation.folder import Evaluated, check_folder, evaluate_into
@@ -130,7 +130,7 @@ def _training_pictures(run: Path) -> tuple[str, Values | None]:
         return "an .onnx file does not name the data that it was trained on", None
     try:
         dataset = open_dataset(load_config(run / "config.yaml").data)
-    except QumadeError as error:  # moved, or on another machine
+    except (AssetError, ConfigError, DatasetError) as error:  # moved, or on another machine
         return f"the data that it was trained on cannot be read: {error}", None
     return f"trained on {as_text(dataset.name)}", measure(dataset)
 

@@ -29,7 +29,7 @@ from qumade.data.manifest import (
 from qumade.data.manifest_check import require_values
 from qumade.data.metadata import METADATA, Metadata, read_metadata
 from qumade.data.statistics import STATISTICS, statistics
-from qumade.errors import ConfigError, DatasetError, QumadeError
+from qumade.errors import AssetError, ConfigError, DatasetError
 from qumade.generation.description_check import described_problems
 from qumade.generation.files_check import Problem, file_problems, root_problems
 from qumade.io.config import shown
@@ -184,7 +184,7 @@ def _statistics_problems(root: Path, progress: bool) -> Iterator[Problem]:
         stored = json.loads(read_bytes(path, _STATISTICS_BYTES))
         fraction = stored["samples"] / len(dataset)
         measured = json.loads(json.dumps(statistics(dataset, fraction=fraction, progress=progress).as_json()))
-    except (ValueError, TypeError, LookupError, RecursionError, QumadeError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError, AssetError, ConfigError, DatasetError) as error:
         yield Problem("-", printable(path), f"cannot be compared: {' '.join(str(error).split())[:200]}")
         return
     wrong = _unequal(stored, measured, "")

@@ -72,9 +72,11 @@ def read_bytes(path: Path, at_most: int, error_class: type[QumadeError] = Qumade
         raise error_class(f"Invalid file: cannot read {path.absolute()}: {error.strerror}") from error
 
 
-def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
+def write_bytes(
+    path: Path, data: bytes, *, durable: bool = False, error_class: type[QumadeError] = QumadeError
+) -> None:
     """Write a whole file and replace an older one. Arguments and errors: see `new_file`."""
-    with new_file(path, durable=durable) as file:
+    with new_file(path, durable=durable, error_class=error_class) as file:
         file.write(data)
 
 
@@ -102,11 +104,11 @@ def new_folder(path: Path, error_class: type[QumadeError] = QumadeError) -> Iter
 
 
 @contextmanager
-def new_file(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+def new_file(path: Path, *, durable: bool = False, error_class: type[QumadeError] = QumadeError) -> Iterator[BinaryIO]:
     """Open a file for writing. It gets its name at the end of the block and then replaces an older file.
 
     With `durable` the block ends when the disk holds the file and its name, so a power cut cannot undo it. If the block
-    fails, the older file stays and no temporary file remains. Raises QumadeError, naming the file, if it cannot be
+    fails, the older file stays and no temporary file remains. Raises `error_class`, naming the file, if it cannot be
     written; other errors of the block pass through.
     """
     path = path.absolute()
@@ -124,7 +126,7 @@ def new_file(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
-            raise QumadeError(f"Invalid output: cannot write {path}: {error.strerror or error}") from error
+            raise error_class(f"Invalid output: cannot write {path}: {error.strerror or error}") from error
         raise
 
 

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm.auto import tqdm
 
 from qumade.data.folder import FolderDataset
 from qumade.depth.codec import inverse_depth_table
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import ConfigError, RunError
 from qumade.io.files import write_bytes
+from qumade.io.progress import progress_bar
 from qumade.plan.indices import stratified_indices
 
 __all__ = [
@@ -114,7 +114,7 @@ def statistics(
     chunks = [chosen.take(slice(start, start + CHUNK)) for start in range(0, samples, CHUNK)]
     counts: Counts = {}
     with (
-        tqdm(total=samples, unit=" samples", desc="statistics", disable=not progress) as bar,
+        progress_bar(total=samples, unit=" samples", desc="statistics", disable=not progress) as bar,
         _mapped(chunks, min(len(chunks), workers or _cores())) as counted,
     ):
         for chunk, chunk_counts in zip(chunks, counted, strict=True):

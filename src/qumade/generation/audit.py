@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from tqdm.auto import tqdm
 
 from qumade.data.encode import encode_sample, folder_settings
 from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, plans_from_manifest, read_manifest
@@ -18,6 +17,7 @@ from qumade.errors import ConfigError, DatasetError
 from qumade.generation.describe import describe
 from qumade.io.decode import PNG_END, decode_grey, decode_rgb
 from qumade.io.pictures import UnusablePicture
+from qumade.io.progress import progress_bar
 from qumade.plan.indices import stratified_indices
 from qumade.recipe import recipe_from_dict
 from qumade.synth.synthesizer import Synthesizer
@@ -80,7 +80,7 @@ def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit
     same_codecs = True
     if chosen:
         synthesizer, same_codecs = _synthesizer(root, meta)
-        bar = tqdm(total=len(chosen), desc="redrawn", unit="sample", disable=not progress, leave=False)
+        bar = progress_bar(total=len(chosen), desc="redrawn", unit="sample", disable=not progress, leave=False)
         for at in range(0, len(chosen), _BATCH):
             batch = manifest.take(chosen[at : at + _BATCH])
             problems += _redraw(root, synthesizer, suffixes, batch, same_codecs)
@@ -130,7 +130,7 @@ def _files(root: Path, suffixes: Mapping[str, str], stems: list[str], progress: 
         present = [root / folder / name for name in sorted(names & there)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             found = pool.map(_file_problem, present, chunksize=_BATCH)
-            bar = tqdm(found, folder, len(present), unit="file", disable=not progress, leave=False)
+            bar = progress_bar(found, folder, len(present), unit="file", disable=not progress, leave=False)
             for path, problem in zip(present, bar, strict=True):
                 if problem is not None:
                     yield Problem(path.stem, str(path), problem)

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from qumade.data.manifest import MANIFEST, MANIFEST_SCHEMA, manifest_table, read_manifest
 from qumade.data.metadata import begun_metadata, write_metadata
@@ -30,6 +29,7 @@ from qumade.generation.journal import Journal, Results, concatenate, read_journa
 from qumade.generation.worker import DrawSamples, Work
 from qumade.generation.writers import FolderWriter, Writer
 from qumade.io.files import new_file, only_one, remove_temporary_files
+from qumade.io.progress import progress_bar
 from qumade.plan.splits import SAMPLE_SPLITS
 from qumade.plan.tables import REJECTIONS
 from qumade.recipe import Recipe
@@ -124,14 +124,14 @@ def generate(
         for folder in (out, *(out / name for name in suffixes)):
             remove_temporary_files(folder)
         synthesizer.plan(indices[:1])  # compiles once, here; workers read the cache
-        progress_bar = partial(tqdm, total=len(indices), unit="sample", disable=not progress, smoothing=0.05)
+        new_bar = partial(progress_bar, total=len(indices), unit="sample", disable=not progress, smoothing=0.05)
         work: Work = DrawSamples(synthesizer, writer(out, suffixes))
-        results, count = _run(work, indices, drawn, out / STATE / "journal", executor, sync_interval_s, progress_bar)
+        results, count = _run(work, indices, drawn, out / STATE / "journal", executor, sync_interval_s, new_bar)
         if depth_predictor is not None:
             work = depth_predictor.work(synthesizer, out, suffixes)
             known = [replace(part, visible_fraction=part.visible_fraction[:, :0]) for part in drawn]
             journal = out / STATE / "depth"
-            bar = partial(progress_bar, desc="depth")
+            bar = partial(new_bar, desc="depth")
             predicted, _ = _run(work, indices, known, journal, this_process, sync_interval_s, bar)
             results = replace(results, depth_clipped_px=predicted.depth_clipped_px)
         summary = _write_manifest(synthesizer, out, results, count)
@@ -147,7 +147,7 @@ def _run(
     journal_path: Path,
     executor: Executor,
     sync_interval_s: float,
-    progress_bar: Callable[..., Any],
+    new_bar: Callable[..., Any],
 ) -> tuple[Results, int]:
     """Runs the work on the samples that are neither in `done` nor in the journal, and syncs everything to disk.
 
@@ -158,7 +158,7 @@ def _run(
     results = [*done, *journal.recorded]
     rest = np.setdiff1d(indices, concatenate(results, most).indices, assume_unique=True)
     chunks = (rest[at : at + _CHUNK] for at in range(0, len(rest), _CHUNK))
-    bar = progress_bar(initial=len(indices) - len(rest))
+    bar = new_bar(initial=len(indices) - len(rest))
     running = executor(work, chunks)
     try:
         for part in running:

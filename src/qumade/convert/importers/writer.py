@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm.auto import tqdm
 
 from qumade.convert.importers.records import Labels, Record, Source
 from qumade.data.manifest import IMPORT_SCHEMA, MANIFEST
@@ -24,6 +23,7 @@ from qumade.io.decode import Format, decode_rgb
 from qumade.io.encode import png_bytes
 from qumade.io.files import remove_temporary_files, write_bytes
 from qumade.io.pictures import read_picture
+from qumade.io.progress import progress_bar
 
 __all__ = ["ImportSummary", "read_image", "write_import"]
 
@@ -88,7 +88,7 @@ def _write_records(source: Source, out: Path, workers: int, progress: bool) -> t
     pool = ThreadPoolExecutor(workers)
     try:
         futures = [pool.submit(_write_record, record, source, out) for record in source.records]
-        for future in tqdm(futures, "import", unit=" images", disable=not progress):
+        for future in progress_bar(futures, "import", unit=" images", disable=not progress):
             size, new = future.result()
             sizes.add(size)
             written += new

@@ -148,3 +148,20 @@ def test_signals_exit_with_130_and_keep_drawn_samples(folders: Folders, tmp_path
     assert (process.returncode, out) == (130, "")
     assert "Interrupted; the same command resumes from here" in err and "Traceback" not in err
     assert any(data.glob("images/*.jpg")) and not (data / "manifest.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "example"),
+    [
+        (("generate", "--backgrounds=a"), "Example: qumade generate --backgrounds samples/backgrounds"),
+        (("predict", "run", "photos"), "Example: qumade predict RUN photos --out predictions"),
+        (("train", "data", "--nonsense=3"), "Example: qumade train DATA_PATH --out RUN"),
+    ],
+)
+def test_wrong_usage_ends_with_an_example(run: Run, arguments: tuple[str, ...], example: str) -> None:
+    result = run(*arguments)
+    assert result.code == 2 and result.err.splitlines()[-1].startswith(example)
+
+
+def test_wrong_usage_of_no_verb_has_no_example(run: Run) -> None:
+    assert "Example" not in run("nonsense").err

@@ -50,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_predicts_a_folder(call: Run, trained: Path, asset_folders: Path, tmp_path: Path) -> None:
     code, out, err = call("predict", trained, asset_folders / "backgrounds", "--out", tmp_path / "out", "--json")
-    assert code == 0 and "3/3" in err and "3 of 3 pictures" in err
+    assert code == 0 and "3 of 3 pictures" in err
     assert json.loads(out) == {"out": str(tmp_path / "out"), "predicted": 3, "failed": []}
     assert len(list((tmp_path / "out").glob("photo_*.png"))) == 15
     with Image.open(tmp_path / "out" / "photo_1_depth.png") as depth:

@@ -180,6 +180,10 @@ def test_sizes_must_agree(make_dataset: MakeDataset, save_picture: SavePicture) 
 def test_a_folder_that_is_no_dataset_is_refused(make_dataset: MakeDataset, tmp_path: Path) -> None:
     with pytest.raises(QumadeError, match=f"no folder {tmp_path / 'images'}"):
         open_dataset(tmp_path)
+    (tmp_path / "photo.JPG").touch()
+    with pytest.raises(QumadeError, match=f"holds photos without labels: `qumade predict RUN {tmp_path} --out DIR`"):
+        open_dataset(tmp_path)
+    (tmp_path / "photo.JPG").unlink()
     with pytest.raises(QumadeError, match="neither masks/ nor depth/"):
         open_dataset(make_dataset(1, folders=("images",)))
     (tmp_path / "images").mkdir()

@@ -202,7 +202,7 @@ def test_a_damaged_onnx_file_is_refused_by_name(tmp_path: Path, garbage: bytes) 
         (lambda path: None, None, "got nothing at"),
         (lambda path: path.write_text("a"), None, "got a file at"),
         (lambda path: path.mkdir(), "tpu", "Invalid device: got 'tpu'"),
-        (lambda path: path.mkdir(), None, "Invalid run"),
+        (lambda path: (path / "weights").mkdir(parents=True), None, "Invalid run"),
     ],
 )
 def test_what_is_no_network_is_refused(
@@ -232,3 +232,10 @@ def test_content_is_told_by_the_name_it_will_have(tmp_path: Path) -> None:
     assert onnx_predictor(later, "cpu", file.read_bytes()).config == CONFIG
     with pytest.raises(QumadeError, match=r"later\.onnx"):
         onnx_predictor(later, "cpu", b"no network")
+
+
+@pytest.mark.parametrize(("holds", "found"), [("dataset.yaml", "a dataset"), ("photo.jpg", "no config.yaml")])
+def test_folders_that_are_no_run_are_told(tmp_path: Path, holds: str, found: str) -> None:
+    (tmp_path / holds).touch()
+    with pytest.raises(QumadeError, match=f"got {found} in {tmp_path}; must be the folder of a run, as `qumade train"):
+        load_predictor(tmp_path)

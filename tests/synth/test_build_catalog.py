@@ -215,6 +215,23 @@ def test_splits_are_by_identity(make, asset_folders):
         assert not any(finding.reason == "split" for finding in findings)
 
 
+def test_swapped_and_equal_folders_are_told(asset_folders):
+    photos, cutouts = asset_folders / "backgrounds", asset_folders / "foregrounds"
+    with pytest.raises(QumadeError, match=r"no usable image .* are backgrounds and foregrounds swapped\?"):
+        build_catalog(Recipe(backgrounds=cutouts, foregrounds=photos))
+    with pytest.raises(QumadeError, match=r"got .*backgrounds, the folder of the backgrounds"):
+        build_catalog(Recipe(backgrounds=photos, foregrounds=photos))
+    copy = shutil.copytree(cutouts, asset_folders / "copy")
+    with pytest.raises(QumadeError, match=r"got cut-outs in .*copy, all of which are foregrounds; must be photos"):
+        build_catalog(Recipe(backgrounds=copy, foregrounds=cutouts))
+    for path in cutouts.iterdir():
+        path.unlink()
+    Image.new("RGB", (40, 40)).save(cutouts / "no_alpha.png")
+    with pytest.raises(QumadeError) as raised:
+        build_catalog(Recipe(backgrounds=photos, foregrounds=cutouts))
+    assert "swapped?" not in str(raised.value)
+
+
 def test_too_few_identities_leave_splits_empty_with_advice(make, asset_folders):
     (asset_folders / "backgrounds" / "photo_0.png").unlink()
     catalog, findings = make()

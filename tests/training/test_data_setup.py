@@ -41,6 +41,12 @@ def test_few_validation_samples_are_said(tmp_path, toy_dataset):
     assert not any("Few samples" in note for note in setup.notes)
 
 
+def test_a_batch_larger_than_the_dataset_is_said(data):
+    notes = open_setup(TrainConfig(data=data, batch_size=32)).notes
+    assert any("20 training samples, fewer than a batch of 32: every batch repeats" in note for note in notes)
+    assert not any("repeats" in note for note in open_setup(TrainConfig(data=data, batch_size=20)).notes)
+
+
 def test_limits_are_spread(data):
     setup = open_setup(TrainConfig(data=data, limit=5, val_limit=2))
     assert setup.mixture.ingredients[0].positions.tolist() == stratified_indices(20, 5).tolist()

@@ -175,7 +175,16 @@ def test_bar_and_lines_are_on_stderr_or_nowhere(make, capsys, progress):
     report.close()
     out, err = capsys.readouterr()
     assert out == ""
-    assert (epoch_line(ROW, 2) in err.splitlines() and "4/8" in err and "loss=3.000" in err) if progress else err == ""
+    assert err == (f"{epoch_line(ROW, 2)}\n" if progress else "")
+
+
+def test_the_bar_shows_the_loss_in_a_terminal(make, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    report = make(progress=True, step=3)
+    report.step(4, {"loss": torch.tensor(3.0)}, 0.1)
+    report.close()
+    err = capsys.readouterr().err
+    assert "4/8" in err and "loss=3.000" in err
 
 
 def test_the_line_is_on_stdout_in_a_notebook(make, monkeypatch, capsys):

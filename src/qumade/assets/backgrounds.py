@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from qumade.assets.catalog import Background
 from qumade.assets.depths import match_depths, read_inverse_depth
@@ -19,6 +18,7 @@ from qumade.assets.stems import match_stems
 from qumade.assets.survey_cache import cached_survey, survey_key
 from qumade.depth.encoding import DepthKind
 from qumade.io.pictures import UnusablePicture, content_hash, printable
+from qumade.io.progress import progress_bar
 from qumade.recipe import Recipe, for_file
 
 __all__ = ["Maps", "SurveyedBackground", "catalog_backgrounds", "depth_kind", "match_maps", "survey_photo"]
@@ -87,7 +87,7 @@ def catalog_backgrounds(
     identities = group_identities([s.signature for s in scanned], [s.width / s.height for s in scanned]).identity
     backgrounds = []
     has_maps = recipe.labels is not None or recipe.depths is not None
-    bar = tqdm(scanned, "ground", unit="file", disable=not (progress and has_maps), leave=False)
+    bar = progress_bar(scanned, "ground", unit="file", disable=not (progress and has_maps), leave=False)
     for scan, identity in zip(bar, identities, strict=True):
         surveyed = survey_photo(recipe, scan, scheme, maps)
         findings += surveyed.findings

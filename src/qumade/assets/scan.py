@@ -9,13 +9,13 @@ from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from qumade.assets.classes import class_folders, sub_folders
 from qumade.assets.cutouts import contact, cut_off_sides, match_masks, read_cutout, silhouette
 from qumade.assets.identities import signature
 from qumade.io.decode import read_rgba
 from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
+from qumade.io.progress import progress_bar
 
 __all__ = ["Finding", "ScannedBackground", "ScannedForeground", "scan_backgrounds", "scan_foregrounds"]
 
@@ -163,7 +163,9 @@ def _scan(
     findings: list[Finding] = []
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         results = pool.map(scan_safely, paths)
-        for scanned, found in tqdm(results, f"{kind}s", len(paths), unit="file", disable=not progress, leave=False):
+        for scanned, found in progress_bar(
+            results, f"{kind}s", len(paths), unit="file", disable=not progress, leave=False
+        ):
             findings += found
             if scanned is not None:
                 usable.append(scanned)

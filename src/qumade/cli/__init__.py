@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
@@ -10,7 +11,7 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
-from qumade.cli.app import make_app
+from qumade.cli.app import VERBS, make_app
 from qumade.cli.common import say
 from qumade.errors import QumadeError
 
@@ -28,6 +29,8 @@ def main() -> None:
         code = make_app(sys.argv[1:])(exit_on_error=False, result_action="return_value")
     except CycloptsError:
         code = 2  # cyclopts has printed the error
+        if example := _example(sys.argv[1:2]):
+            say(f"Example: {example}")
     except QumadeError as error:
         say(f"Error: {error}")
         code = 1
@@ -39,6 +42,18 @@ def main() -> None:
         say("Interrupted; the same command resumes from here")
         code = 130
     sys.exit(code or 0)
+
+
+def _example(verb: list[str]) -> str:
+    """Return the example in the docstring of a verb; "" for anything else."""
+    from importlib import import_module
+
+    if not verb or verb[0] not in VERBS:
+        return ""
+    module, _, function = VERBS[verb[0]][0].partition(":")
+    text = getattr(import_module(f"qumade.cli.{module}"), function).__doc__ or ""
+    found = re.search(r"Example: `(.+?)`", text, re.DOTALL)
+    return " ".join(found.group(1).split()) if found else ""
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

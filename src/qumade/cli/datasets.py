@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from qumade.cli.common import Json, finish, model, recipe_fields, refuse_all_but_png, report_findings
+from qumade.cli.common import Json, finish, model, recipe_fields, refuse_all_but_png, report_findings, say
 from qumade.cli.model_flags import flag_of, flag_values, flags_of
 from qumade.cli.teachers import TeacherFlags, labels_of_teachers
 from qumade.errors import ConfigError
@@ -15,10 +15,12 @@ __all__ = ["audit", "generate", "preview", "stats"]
 
 if TYPE_CHECKING:
     from qumade.data.folder import FolderDataset
+    from qumade.synth.synthesizer import Synthesizer
 
     RecipeFlags = Any
 else:
     RecipeFlags = flags_of(Recipe, "Recipe fields", without={"depth_teacher"})
+_SMALL = 2000  # samples, which are soon written
 _NO_TEACHERS, _NO_FIELDS = TeacherFlags(), RecipeFlags()
 
 
@@ -70,6 +72,7 @@ def generate(
         predictor = teacher_depth(full_recipe, download=teachers.download)
     synthesizer = Synthesizer.from_recipe(full_recipe, strict=strict, progress=True)
     report_findings(synthesizer)
+    _say_what_is_coming(synthesizer, out, limit, workers)
     summary = run(synthesizer, out, limit=limit, workers=workers, depth_predictor=predictor)
     where = out.absolute()
     if summary is None:
@@ -84,6 +87,21 @@ def generate(
     text += f"Rejected draws: {', '.join(f'{n:,} {reason}' for reason, n in summary.rejected.items())}; "
     text += f"{summary.fallbacks:,} objects used the fallback, {summary.left_out:,} extra objects could not be placed"
     finish(json, summary, "\n".join(filter(None, [text, few_samples(summary.splits)])))
+
+
+def _say_what_is_coming(synthesizer: "Synthesizer", out: Path, limit: int | None, workers: int | None) -> None:
+    """Say what a new dataset will take, unless it is small."""
+    import os
+
+    from qumade.generation.estimate import estimate
+
+    count = len(synthesizer.indices(limit))
+    if count < _SMALL or out.exists():
+        return
+    processes = workers or os.cpu_count() or 1
+    found = estimate(synthesizer, count, processes)
+    hint = "" if limit is not None else " (--limit N writes fewer, and a larger limit later adds to them)"
+    say(f"Writing {found} with {processes} processes, into {out.absolute()}{hint}")
 
 
 def preview(

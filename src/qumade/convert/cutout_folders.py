@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm.auto import tqdm
-
 from qumade.convert.cutouts import REASONS, Rules, cut_out, find_objects, rejection, things_in_front
 from qumade.convert.importers.records import Labels, Record
 from qumade.convert.importers.writer import read_image
@@ -21,6 +19,7 @@ from qumade.errors import ConfigError, DatasetError
 from qumade.io.encode import png_bytes
 from qumade.io.files import new_folder, write_bytes
 from qumade.io.pictures import printable
+from qumade.io.progress import progress_bar
 
 __all__ = ["CutoutSummary", "records_of_dataset", "write_cutouts"]
 
@@ -119,7 +118,9 @@ def write_cutouts(
         pool = stack.enter_context(ThreadPoolExecutor(workers or os.cpu_count() or 1))
         stack.callback(pool.shutdown, cancel_futures=True)
         work = partial(_write_frame, partials=partials, rules=rules, max_share=max_share)
-        results = list(tqdm(pool.map(work, chosen), "cutouts", len(chosen), unit=" photos", disable=not progress))
+        results = list(
+            progress_bar(pool.map(work, chosen), "cutouts", len(chosen), unit=" photos", disable=not progress)
+        )
         rejected = sum((result.rejected for result in results), Counter[str]())
         kept = sum(result.kept for result in results)
         if kept == 0:

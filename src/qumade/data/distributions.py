@@ -6,10 +6,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm.auto import tqdm
 
 from qumade.data.dataset import LabeledSample
 from qumade.errors import ConfigError
+from qumade.io.progress import progress_bar
 from qumade.plan.indices import stratified_indices
 
 __all__ = ["Distributions", "distributions"]
@@ -55,7 +55,7 @@ def distributions(dataset: Readable, count: int = 1000, *, progress: bool = True
     levels = np.zeros((3, 256), np.int64)
     shares, depths = [], []
     coverage, depth_sums, depth_counts = (np.zeros((MAP, MAP)) for _ in range(3))
-    for position in tqdm(positions, unit=" samples", desc="distributions", disable=not progress):
+    for position in progress_bar(positions, unit=" samples", desc="distributions", disable=not progress):
         sample = dataset.read(position)
         levels += np.array(Image.fromarray(sample.image).histogram(), np.int64).reshape(3, 256)
         if sample.mask is not None:

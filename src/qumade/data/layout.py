@@ -27,7 +27,14 @@ def list_dataset(root: Path, metadata: Metadata | None) -> tuple[Names, dict[str
     Raises QumadeError naming what is missing, extra or wrong.
     """
     if not (root / "images").is_dir():
-        raise DatasetError(f"Invalid dataset: got no folder {root / 'images'}; must hold the images of the dataset")
+        photos = (
+            ""
+            if not any(path.name.lower().endswith(SUFFIXES) for path in root.glob("*.*"))
+            else (f". {root} holds photos without labels: `qumade predict RUN {root} --out DIR` predicts them")
+        )
+        raise DatasetError(
+            f"Invalid dataset: got no folder {root / 'images'}; must hold the images of the dataset{photos}"
+        )
     listings = {folder: _list(root / folder) for folder in _folders(root, metadata)}
     stems = listings["images"][0]
     for folder, (found, _) in listings.items():

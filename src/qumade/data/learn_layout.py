@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from tqdm.auto import tqdm
 
 from qumade.assets.scene_layout import LEAST_SHARE, MOST_OBJECTS, ROWS, SIZES, SceneLayout, count_boxes
 from qumade.data.folder import FolderDataset
 from qumade.errors import DatasetError
 from qumade.io.decode import decode_grey
 from qumade.io.pictures import read_picture
+from qumade.io.progress import progress_bar
 from qumade.plan.indices import stratified_indices
 
 __all__ = ["INSTANCES", "OBJECT_CODE", "learn_layout", "picture_objects"]
@@ -51,7 +51,7 @@ def learn_layout(
         told_apart = "instances" if (dataset.root / INSTANCES).is_dir() else "components"
     table, number = np.zeros((ROWS, SIZES), np.int64), np.zeros(MOST_OBJECTS + 1, np.int64)
     positions = stratified_indices(len(dataset), count).tolist()
-    for position in tqdm(positions, unit=" masks", desc="layout", disable=not progress):
+    for position in progress_bar(positions, unit=" masks", desc="layout", disable=not progress):
         mask = dataset.read_mask(position) >= OBJECT_CODE
         ignore = dataset.read_ignore(position) if dataset.has_ignore else np.zeros_like(mask)
         dataset.require_equal_size(position, mask.shape, "ignore", ignore.shape)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm.auto import tqdm
 
 from qumade.data.folder import FolderDataset
 from qumade.data.objects import ClassStatistics, class_statistics, read_objects
@@ -23,6 +22,7 @@ from qumade.depth.encoding import DepthEncoding
 from qumade.errors import ConfigError
 from qumade.io.files import write_bytes
 from qumade.io.processes import cores, mapped
+from qumade.io.progress import progress_bar
 from qumade.plan.indices import stratified_indices
 
 __all__ = [
@@ -113,7 +113,7 @@ def statistics(
     chunks = [chosen.take(slice(start, start + CHUNK)) for start in range(0, samples, CHUNK)]
     counts: Counts = {}
     with (
-        tqdm(total=samples, unit=" samples", desc="statistics", disable=not progress) as bar,
+        progress_bar(total=samples, unit=" samples", desc="statistics", disable=not progress) as bar,
         mapped(_count, chunks, min(len(chunks), workers or cores())) as counted,
     ):
         for chunk, chunk_counts in zip(chunks, counted, strict=True):

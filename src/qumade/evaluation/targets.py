@@ -5,10 +5,10 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from qumade.data.dataset import LabeledSample, SampleDataset
 from qumade.errors import ConfigError, DatasetError, RunError
+from qumade.io.progress import progress_bar
 from qumade.plan.indices import stratified_indices
 
 __all__ = ["Predict", "Predicted", "as_text", "choose", "predict_each"]
@@ -57,7 +57,7 @@ def predict_each(
     progress: bool = False,
 ) -> Iterator[tuple[int, LabeledSample, Predicted]]:
     """Yield position, sample and prediction of each of these samples; `batch_size` pictures are predicted at once."""
-    with tqdm(total=len(positions), unit="pictures", disable=not progress) as bar:
+    with progress_bar(total=len(positions), unit="pictures", disable=not progress) as bar:
         for start in range(0, len(positions), batch_size):
             batch = [int(position) for position in positions[start : start + batch_size]]
             samples = [dataset.read(position) for position in batch]

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from qumade.compose.boxes import visible_boxes
 from qumade.data.encode import encode_sample
@@ -36,6 +35,7 @@ from qumade.io.config import shown
 from qumade.io.decode import decode_grey, decode_rgb
 from qumade.io.files import read_bytes
 from qumade.io.pictures import UnusablePicture, printable, read_picture
+from qumade.io.progress import progress_bar
 from qumade.plan.indices import stratified_indices
 from qumade.synth.synthesizer import Synthesizer
 
@@ -90,7 +90,7 @@ def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit
         broken = {problem.stem for problem in problems}
         rows = stratified_indices(len(stems), math.ceil(len(stems) * fraction)).tolist()
         chosen = [row for row in rows if stems[row] not in broken]
-        bar = tqdm(total=len(chosen), desc="redrawn", unit="sample", disable=not progress, leave=False)
+        bar = progress_bar(total=len(chosen), desc="redrawn", unit="sample", disable=not progress, leave=False)
         for at in range(0, len(chosen), _BATCH):
             batch = manifest.take(chosen[at : at + _BATCH])
             problems += _redraw(root, synthesizer, suffixes, batch, codecs)
@@ -147,7 +147,7 @@ def _plan_problems(root: Path, synthesizer: Synthesizer, manifest: pa.Table, pro
         expected = synthesizer.indices(max(1, len(manifest)))
         if not np.array_equal(np.sort(manifest["index"].to_numpy()), expected):
             yield _of_manifest(root, f"has other samples than the {len(expected)} that the recipe selects")
-    with tqdm(total=len(manifest), desc="planned", unit="sample", disable=not progress, leave=False) as bar:
+    with progress_bar(total=len(manifest), desc="planned", unit="sample", disable=not progress, leave=False) as bar:
         for at in range(0, len(manifest), _PLANNED):
             rows = manifest.slice(at, _PLANNED)
             visible = visible_fractions(rows, synthesizer.recipe.objects[1])

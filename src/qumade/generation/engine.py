@@ -23,7 +23,6 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from qumade.data.manifest import (
     MANIFEST,
@@ -43,6 +42,7 @@ from qumade.generation.journal import Journal, Results, concatenate, read_journa
 from qumade.generation.worker import DrawSamples, Work
 from qumade.generation.writers import FolderWriter, Writer
 from qumade.io.files import new_file, only_one, remove_temporary_files
+from qumade.io.progress import progress_bar
 from qumade.plan.splits import SAMPLE_SPLITS
 from qumade.plan.tables import REJECTIONS
 from qumade.recipe import Recipe
@@ -152,11 +152,11 @@ def generate(
         for folder in (out, *(out / name for name in suffixes)):
             remove_temporary_files(folder)
         synthesizer.plan(indices[:1])  # compiles once, here; workers read the cache
-        progress_bar = partial(tqdm, total=len(indices), unit="sample", disable=not progress, smoothing=0.05)
+        new_bar = partial(progress_bar, total=len(indices), unit="sample", disable=not progress, smoothing=0.05)
         work: Work = DrawSamples(synthesizer, stored)
         look = partial(_damaged, stored, synthesizer, progress=progress)
         journal = out / STATE / "journal"
-        results, count = _run(work, indices, drawn, journal, executor, sync_interval_s, progress_bar, look)
+        results, count = _run(work, indices, drawn, journal, executor, sync_interval_s, new_bar, look)
         if depth_predictor is not None and predicted_depth is not None:
             work = depth_predictor.work(synthesizer, out, suffixes)
             known = [
@@ -164,7 +164,7 @@ def generate(
                 for part in drawn
             ]
             journal = out / STATE / "depth"
-            bar = partial(progress_bar, desc="depth")
+            bar = partial(new_bar, desc="depth")
             look = partial(_damaged, predicted_depth, synthesizer, progress=progress)
             predicted, _ = _run(work, indices, known, journal, this_process, sync_interval_s, bar, look)
             results = replace(results, depth_clipped_px=predicted.depth_clipped_px)
@@ -190,7 +190,7 @@ def _run(
     journal_path: Path,
     executor: Executor,
     sync_interval_s: float,
-    progress_bar: Callable[..., Any],
+    new_bar: Callable[..., Any],
     damaged: Callable[..., NDArray[np.int64]],
 ) -> tuple[Results, int]:
     """Runs the work on the samples that are neither in `done` nor in the journal, or whose files were lost since then,
@@ -208,7 +208,7 @@ def _run(
     new = 0
     for _ in range(_ATTEMPTS):
         new += len(rest)
-        results += _run_once(work, rest, journal_path, executor, sync_interval_s, progress_bar, len(indices))
+        results += _run_once(work, rest, journal_path, executor, sync_interval_s, new_bar, len(indices))
         rest = damaged(indices, inside=False)
         if not len(rest):
             joined = concatenate(results, most)
@@ -225,14 +225,14 @@ def _run_once(
     journal_path: Path,
     executor: Executor,
     sync_interval_s: float,
-    progress_bar: Callable[..., Any],
+    new_bar: Callable[..., Any],
     total: int,
 ) -> list[Results]:
     """Runs the work on these samples, records them in the journal and syncs everything to disk."""
     journal = Journal(journal_path, work.objects, sync_interval_s)
     results: list[Results] = []
     chunks = (rest[at : at + _CHUNK] for at in range(0, len(rest), _CHUNK))
-    bar = progress_bar(initial=total - len(rest))
+    bar = new_bar(initial=total - len(rest))
     running = executor(work, chunks)
     try:
         for part in running:

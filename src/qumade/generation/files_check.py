@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from qumade.data.layout import DESKTOP_FILES
 from qumade.data.manifest import MANIFEST
 from qumade.data.metadata import METADATA
@@ -16,6 +14,7 @@ from qumade.errors import DatasetError
 from qumade.io.decode import PNG_END
 from qumade.io.files import ends_with
 from qumade.io.pictures import printable
+from qumade.io.progress import progress_bar
 
 __all__ = ["Problem", "damaged_stems", "file_problems", "root_problems"]
 
@@ -114,7 +113,7 @@ def _sizes(folder: Path) -> dict[str, int | None]:
 def _looked_into(paths: list[Path], sizes: Mapping[str, int | None], what: str, progress: bool) -> Iterator[str | None]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(lambda path: _problem(path, sizes[path.name]), paths, chunksize=_CHUNK)
-        yield from tqdm(found, what, len(paths), unit="file", disable=not progress, leave=False)
+        yield from progress_bar(found, what, len(paths), unit="file", disable=not progress, leave=False)
 
 
 def _problem(path: Path, size: int | None) -> str | None:

@@ -12,7 +12,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm.auto import tqdm
 
 from qumade.depth.codec import encode_depth
 from qumade.depth.encoding import DepthEncoding
@@ -21,6 +20,7 @@ from qumade.io.decode import read_rgb
 from qumade.io.encode import png_bytes
 from qumade.io.files import only_one, read_bytes, write_bytes
 from qumade.io.pictures import UnusablePicture, list_pictures, printable
+from qumade.io.progress import progress_bar
 from qumade.models.config import TASKS, Task
 from qumade.prediction.predictor import Prediction, Predictor
 from qumade.viz.sheets import coloured_depth, depth_legend
@@ -114,7 +114,7 @@ def predict_files(
         before = {path.stem: index["pictures"].get(path.stem) for path in pictures}
         _claim(out, index, pictures, only)
         unread: dict[str, str] = {}
-        with tqdm(total=len(pictures), unit="picture", disable=not progress) as bar:
+        with progress_bar(total=len(pictures), unit="picture", disable=not progress) as bar:
             for path, image, outputs in _written(predictor, pictures, out, only, unread, bar):
                 entry = index["pictures"][path.stem]
                 written = {name: {**values, "network": network} for name, values in outputs.items()}
@@ -140,7 +140,7 @@ def _written(
     out: Path,
     only: Sequence[OutputName],
     unread: dict[str, str],
-    bar: "tqdm[Any]",
+    bar: Any,
 ) -> Iterator[tuple[Path, NDArray[np.uint8], dict[str, dict[str, Any]]]]:
     """Predict and write, and yield each readable picture with the entries of its outputs in predictions.json."""
     with ThreadPoolExecutor(2) as pool:
@@ -238,7 +238,7 @@ def _sheet(image: NDArray[np.uint8], prediction: Prediction, trained_tasks: Sequ
 
 
 def _groups(
-    pictures: Sequence[Path], unread: dict[str, str], bar: "tqdm[Any]"
+    pictures: Sequence[Path], unread: dict[str, str], bar: Any
 ) -> Iterator[tuple[list[Path], list[NDArray[np.uint8]]]]:
     """Read pictures and yield them in groups that fit into memory; `unread` receives the reason for unreadable ones."""
     paths: list[Path] = []

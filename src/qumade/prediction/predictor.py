@@ -102,9 +102,21 @@ def load_predictor(path: Path | str, device: str | None = None) -> Predictor:
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing"
         raise RunError(f"Invalid network: got {found} at {path}; must be the folder of a run, or an .onnx file")
+    _refuse_other_folders(path)
     from qumade.training.run_folder import load_network
 
     return replace(torch_predictor(load_network(path), device), path=path)
+
+
+def _refuse_other_folders(path: Path) -> None:
+    """Raise RunError if a folder is certainly no run, and say what it seems to be."""
+    if (path / "config.yaml").exists() or (path / "weights").exists():
+        return
+    found = "a dataset" if (path / "dataset.yaml").exists() or (path / "images").is_dir() else "no config.yaml"
+    raise RunError(
+        f"Invalid network: got {found} in {path}; must be the folder of a run, as `qumade train DATA_PATH --out RUN` "
+        "makes it, or an .onnx file"
+    )
 
 
 def torch_predictor(network: "MaskDepthNetwork", device: str | None = None) -> Predictor:

@@ -64,8 +64,15 @@ def build_catalog(recipe: Recipe, *, strict: bool = False, progress: bool = Fals
     if inventory.catalog is None:
         empty = recipe.foregrounds if inventory.cutouts == () else recipe.backgrounds
         first = next((f"; the first: {error}" for error in errors if Path(error.path).parent == empty), "")
-        raise AssetError(f"Invalid folder: got no usable image in {printable(empty)}; must have one{first}")
+        swapped = "; are backgrounds and foregrounds swapped?" if _look_swapped(inventory) else ""
+        raise AssetError(f"Invalid folder: got no usable image in {printable(empty)}; must have one{first}{swapped}")
     return inventory.catalog, list(inventory.findings)
+
+
+def _look_swapped(inventory: Inventory) -> bool:
+    """Whether no cut-out has a transparent background, and most backgrounds have one."""
+    transparent = sum(found.reason == "transparent" for found in inventory.findings)
+    return not inventory.cutouts and 2 * transparent > len(inventory.photos)
 
 
 def take_inventory(
@@ -80,11 +87,17 @@ def take_inventory(
     `look` is called with the survey of each background that has maps. Raises QumadeError for folders that cannot be
     listed and for invalid settings: a table key that matches no file, or an unknown class name.
     """
+    if recipe.backgrounds.resolve() == recipe.foregrounds.resolve():
+        where = printable(recipe.backgrounds)
+        raise ConfigError(f"Invalid foregrounds: got {where}, the folder of the backgrounds; must be that of cut-outs")
     classes = class_names(recipe)
     scheme = label_scheme(recipe, classes)
     photos, findings = scan_backgrounds(recipe.backgrounds, workers=workers, progress=progress)
     cutouts, more = scan_foregrounds(recipe.foregrounds, recipe.masks, workers=workers, progress=progress)
     findings += more
+    if photos and {photo.sha256 for photo in photos} <= {cutout.sha256 for cutout in cutouts}:
+        where = printable(recipe.backgrounds)
+        raise AssetError(f"Invalid backgrounds: got cut-outs in {where}, all of which are foregrounds; must be photos")
     photo_names = [path.name for path in list_pictures(recipe.backgrounds)]
     _refuse_idle_keys(recipe, recipe.backgrounds, photo_names, ("horizon", "camera_height_m"))
     names = cutout_names(recipe.foregrounds)

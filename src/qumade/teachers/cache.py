@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from qumade.io.decode import read_rgb
 from qumade.io.files import new_file
 from qumade.io.pictures import content_hash
+from qumade.io.progress import progress_bar
 
 __all__ = ["cached_maps", "file_fingerprint"]
 
@@ -32,7 +32,7 @@ def cached_maps(paths: Sequence[Path], folder: Path, predict: Predict, *, batch_
     missing = {file: path for file, path in zip(files, paths, strict=True) if not file.exists()}
     work = list(missing.items())
     step = batch_size * _CHUNK_BATCHES
-    with tqdm(total=len(work), desc=what, unit="picture", disable=not work) as bar:
+    with progress_bar(total=len(work), desc=what, unit="picture", disable=not work) as bar:
         for start in range(0, len(work), step):
             chunk = work[start : start + step]
             maps = predict([read_rgb(path) for _, path in chunk])

@@ -151,6 +151,11 @@ def open_setup(
         notes.append(
             f"{main.name} has no validation samples: training does not stop early, and the best weights are the last"
         )
+    if len(positions) < config.batch_size:
+        notes.append(
+            f"{main.name} has {len(positions)} training samples, fewer than a batch of {config.batch_size}: every "
+            "batch repeats some of them"
+        )
     if few := few_samples({"val": len(validation)}):
         notes.append(few)
     if config.mean is None:

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
-from tqdm.auto import tqdm
 
 from qumade.data.loader import Batch
 from qumade.io.files import read_bytes, write_bytes
+from qumade.io.progress import progress_bar
 from qumade.models.config import NetworkConfig
 from qumade.training.run_folder import RunFolder, write_results
 from qumade.training.runtime import console
@@ -41,7 +41,7 @@ class Report:
         write_results(folder.results, rows)
         # TensorBoard hides earlier events from that step on.
         self._events = SummaryWriter(str(folder.root), purge_step=step + 1 if step else None)
-        self._bar = tqdm(total=steps, initial=step, unit=" steps", desc="training", disable=not progress)
+        self._bar = progress_bar(total=steps, initial=step, unit=" steps", desc="training", disable=not progress)
         self._progress = progress
         self._pictures_at = -math.inf
         self._shown: Batch | None = None

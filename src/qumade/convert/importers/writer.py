@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from qumade.convert.importers.records import Labels, Record, Source
 from qumade.data.manifest import IMPORT_SCHEMA, MANIFEST
@@ -26,6 +25,7 @@ from qumade.io.decode import CONVERTED, PNG_END, decode_grey, decode_rgb
 from qumade.io.encode import png_bytes
 from qumade.io.files import ends_with, open_regular, remove_temporary_files, sync_filesystem, write_bytes
 from qumade.io.pictures import UnusablePicture, content_hash, printable, read_picture
+from qumade.io.progress import progress_bar
 
 __all__ = ["ImportSummary", "read_image", "write_import"]
 
@@ -96,7 +96,7 @@ def _inputs_hash(source: Source, workers: int, progress: bool) -> str:
     labels = (path for record in source.records for path in record.inputs)
     paths = sorted({*source.inputs, *images, *labels})
     with ThreadPoolExecutor(workers) as pool:
-        hashes = tqdm(pool.map(content_hash, paths), "inputs", len(paths), unit=" files", disable=not progress)
+        hashes = progress_bar(pool.map(content_hash, paths), "inputs", len(paths), unit=" files", disable=not progress)
         lines = [f"{os.path.relpath(path, source.root)}\0{found}\n" for path, found in zip(paths, hashes, strict=True)]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -108,7 +108,7 @@ def _write_records(source: Source, out: Path, workers: int, progress: bool) -> t
     pool = ThreadPoolExecutor(workers)
     try:
         futures = [pool.submit(_write_record, record, source, out) for record in source.records]
-        for future in tqdm(futures, "import", unit=" images", disable=not progress):
+        for future in progress_bar(futures, "import", unit=" images", disable=not progress):
             size, new = future.result()
             sizes.add(size)
             written += new

@@ -1,0 +1,24 @@
+import pytest
+
+from qumade.generation.estimate import Estimate, estimate
+
+
+def test_bytes_are_about_those_that_are_written(works, synthesizer) -> None:
+    found = estimate(synthesizer, 300, workers=1)
+    written = sum(len(content) for name, content in works.reference(300).items() if name.count("/") and content)
+    assert found.samples == 300 and found.bytes == pytest.approx(written, rel=0.2)
+    assert 0 < found.seconds < 300
+    twice = estimate(synthesizer, 600, workers=1)
+    assert twice.bytes == 2 * found.bytes
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (Estimate(400_000, 9_140_000_000, 2100.0), "400,000 samples, about 9.1 GB in 35 minutes"),
+        (Estimate(500, 12_400_000, 4.0), "500 samples, about 12 MB in less than a minute"),
+        (Estimate(1, 9_000, 0.1), "1 samples, about 1 MB in less than a minute"),
+    ],
+)
+def test_text(found: Estimate, text: str) -> None:
+    assert str(found) == text

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +99,13 @@ def test_missing_folder(tmp_path: Path) -> None:
     for scan in (scan_backgrounds, scan_foregrounds):
         with pytest.raises(QumadeError, match="missing"):
             scan(tmp_path / "missing")
+
+
+def test_a_name_that_is_not_utf_8_cannot_be_used(tmp_path: Path, photo: np.ndarray) -> None:
+    for name in (b"good.png", b"bad\xff.png"):
+        Image.fromarray(photo).save(tmp_path / os.fsdecode(name))
+    usable, findings = scan_backgrounds(tmp_path)
+    assert [each.path.name for each in usable] == ["good.png"]
+    assert [(found.severity, found.reason) for found in findings] == [("error", "name")] and findings[
+        0
+    ].path.isprintable()

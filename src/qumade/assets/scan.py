@@ -14,12 +14,12 @@ from tqdm.auto import tqdm
 from qumade.assets.cutouts import contact, cut_off_sides, match_masks, read_cutout, silhouette
 from qumade.assets.identities import signature
 from qumade.io.decode import read_rgba
-from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
+from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable, require_text
 
 __all__ = ["Finding", "ScannedBackground", "ScannedForeground", "scan_backgrounds", "scan_foregrounds"]
 
 Severity = Literal["error", "warning", "info"]
-Kind = Literal["background", "foreground", "mask", "layout"]
+Kind = Literal["background", "foreground", "mask", "relief", "layout"]
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,7 @@ def _scan(
 
     def scan_safely(path: Path) -> tuple[Scanned | None, list[Finding]]:
         try:
+            require_text(path)
             return scan_one(path)
         except UnusablePicture as error:
             return None, [Finding("error", kind, printable(path), error.reason, error.detail)]

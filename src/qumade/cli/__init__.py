@@ -11,7 +11,7 @@ from typing import Any
 from cyclopts import CycloptsError
 
 from qumade.cli.app import make_app
-from qumade.cli.common import say
+from qumade.cli.common import escaped, say
 from qumade.errors import QumadeError
 
 __all__ = ["main"]
@@ -29,11 +29,12 @@ def main() -> None:
     except CycloptsError:
         code = 2  # cyclopts has printed the error
     except QumadeError as error:
-        say(f"Error: {error}")
+        say(escaped(f"Error: {error}", one_line=True))
         code = 1
     except OSError as error:
         where = f": {os.path.abspath(error.filename)}" if isinstance(error.filename, str) else ""
-        say(f"Error: {error.strerror or error}{where}; the same command resumes from here once this is fixed")
+        said = f"Error: {error.strerror or error}{where}; the same command resumes from here once this is fixed"
+        say(escaped(said, one_line=True))
         code = 1
     except KeyboardInterrupt:
         say("Interrupted; the same command resumes from here")
@@ -49,9 +50,9 @@ class _Stderr(logging.Handler):
     """Shows what the library logs on stderr, one line each."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
+        text = escaped(record.getMessage(), one_line=True)
         say(text if record.levelno < logging.WARNING else f"Note: {text}")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    say(f"Note: {message}")
+    say(escaped(f"Note: {message}", one_line=True))

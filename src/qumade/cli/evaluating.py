@@ -59,6 +59,7 @@ def evaluate(
     from qumade.evaluation.runs import evaluate as evaluate_run
     from qumade.evaluation.summary import as_json, format_summary
     from qumade.evaluation.targets import as_text
+    from qumade.io.pictures import printable
 
     found = evaluate_run(
         run,
@@ -78,7 +79,7 @@ def evaluate(
         text += f"\n\n{format_legacy(found.legacy)}"
     scores = as_json(found.evaluation, found.groups, min_object_share)
     result = {"run": as_text(str(run.absolute())), **scores, "legacy": found.legacy, "report": str(found.report)}
-    finish(json, result, f"{text}\n{found.report}")
+    finish(json, result, f"{text}\n{printable(found.report)}")
 
 
 def compare(
@@ -121,9 +122,10 @@ def compare(
     """
     from qumade.evaluation.compare import comparison_as_json, format_comparison
     from qumade.evaluation.runs import compare as compare_runs
+    from qumade.io.pictures import printable
 
     found = compare_runs(
         runs, on, out, splits=split, limit=limit, min_object_share=min_object_share, seed=seed, device=device
     )
     result = comparison_as_json(found.runs, found.comparisons) | {"report": str(found.report)}
-    finish(json, result, f"{format_comparison(found.runs, found.comparisons)}\n{found.report}")
+    finish(json, result, f"{format_comparison(found.runs, found.comparisons)}\n{printable(found.report)}")

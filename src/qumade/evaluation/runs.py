@@ -13,6 +13,7 @@ from qumade.evaluation.folder import Evaluated, check_folder, evaluate_into
 from qumade.evaluation.panels import headline_scores
 from qumade.evaluation.report import Wins, write_comparison
 from qumade.evaluation.targets import choose
+from qumade.io.pictures import one_line
 from qumade.prediction.predictor import Predictor, load_predictor
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ def compare(
         dataset.name = name
         choose(dataset, splits, limit)  # refused before the others are evaluated
     networks = []
-    for path, name in zip(run_paths, unique_names([p.absolute().name for p in run_paths], run_paths), strict=True):
+    for path, name in zip(
+        run_paths, unique_names([one_line(p.absolute().name) for p in run_paths], run_paths), strict=True
+    ):
         predictor = load_predictor(path, device)
         networks.append(Run(name, predictor, predictor.config.depth_kind, predictor.config.trained_tasks))
     comparisons, won = [], []

@@ -247,6 +247,8 @@ def _pillow(data: bytes, path: Path, found: Format) -> Image.Image:
                 picture.verify()  # decoding ignores checksums; verify leaves the reader unusable
                 picture = _READERS[found](io.BytesIO(data))
             picture.load()
+            if picture.mode == "P" and b"PLTE" not in data:
+                raise ValueError("a palette picture without its palette")
             return picture
     except UnusablePicture:
         raise

@@ -1,4 +1,5 @@
 import importlib
+import os
 import re
 from pathlib import Path
 
@@ -67,7 +68,88 @@ def test_a_source_that_moved_is_an_error(tmp_path, monkeypatch):
         module._cache_folder()
 
 
-def test_a_read_only_package_is_cached_in_the_home_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(module.os, "access", lambda *_: False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert module._cache_folder().startswith(str(tmp_path / "qumade" / "compiled-"))
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """A read-only package, a home and an empty environment; the test may add variables."""
+    package = tmp_path / "package"
+    for pattern in module._SOURCES:
+        path = package / pattern.replace("*", "x")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    (package / "__pycache__").touch()  # no folder can be made there, not even by root
+    monkeypatch.setattr(module, "_PACKAGE", package)
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_read_only_package_is_cached_in_the_home_folder(places, monkeypatch):
+    assert Path(module._cache_folder()).parent == places / "home" / ".cache" / "qumade"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(places / "cache"))
+    folder = Path(module._cache_folder())
+    assert folder.parent == places / "cache" / "qumade" and folder.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(places / "given"))
+    assert Path(module._cache_folder()).parent == places / "given"
+
+
+@pytest.mark.parametrize("name", ["NUMBA_CACHE_DIR", "XDG_CACHE_HOME"])
+def test_a_relative_folder_is_not_used(places, monkeypatch, name):
+    monkeypatch.setenv(name, "here")
+    assert Path(module._cache_folder()).parent == places / "home" / ".cache" / "qumade"
+    assert not (places / "here").exists()
+
+
+@pytest.mark.parametrize("level", ["shared", "shared/cache", "shared/cache/qumade"])
+@pytest.mark.parametrize("mode", [0o777, 0o757])
+def test_a_folder_that_others_may_write_to_is_not_used(places, monkeypatch, caplog, level, mode):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(places / "shared" / "cache"))
+    assert module._cache_folder() is not None
+    (places / level).chmod(mode)
+    assert module._cache_folder() is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"] and "every start" in caplog.text
+    (places / level).chmod(mode | 0o1000)  # sticky: others cannot replace what is in it, but may add to it
+    assert module._cache_folder() is not None
+
+
+def test_a_folder_to_which_others_may_add_is_not_used(places):
+    Path(module._cache_folder()).chmod(0o1777)
+    assert module._cache_folder() is None
+
+
+def test_a_folder_of_another_user_is_not_used(places, monkeypatch):
+    assert module._cache_folder() is not None
+    real = os.getuid()
+    monkeypatch.setattr(module.os, "getuid", lambda: real + 1)
+    assert module._cache_folder() is None
+
+
+def test_a_link_is_followed_once(places, monkeypatch):
+    (places / "elsewhere").mkdir()
+    (places / "link").symlink_to("elsewhere")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(places / "link"))
+    assert Path(module._cache_folder()).parent == places / "elsewhere" / "qumade"
+    (places / "elsewhere").chmod(0o777)
+    assert module._cache_folder() is None
+
+
+def test_without_a_folder_functions_are_compiled_all_the_same(places, monkeypatch):
+    monkeypatch.setenv("HOME", "/dev/null")
+    assert module._cache_folder() is None
+    monkeypatch.setattr(module, "_FOLDER", None)
+
+    @compiled()
+    def twice(x):
+        return x + x
+
+    assert twice(21) == 42 and not twice.stats.cache_path
+
+
+def test_empty_files_of_a_power_cut_are_removed(places):
+    folder = Path(module._cache_folder())
+    (folder / "a").mkdir()
+    for name, content in (("one.nbi", b""), ("two.nbc", b""), ("three.nbi", b"x")):
+        (folder / "a" / name).write_bytes(content)
+    module._cache_folder()
+    assert [path.name for path in (folder / "a").iterdir()] == ["three.nbi"]

@@ -85,7 +85,7 @@ def bundled_run(folder: Path, placement: Policy, *, steps: int, size: tuple[int,
 def run_for(config: "TrainConfig", setup: "Setup", runs: Path) -> Path:
     """Return the folder in `runs` for a training with this config on the data of `setup`: the one that has begun it,
     which then resumes, or has finished it; else the next free one of run_1, run_2 and so on."""
-    from qumade.training.checkpoint import latest_checkpoint, read_checkpoint
+    from qumade.training.checkpoint import read_latest
     from qumade.training.config import differences, load_config
     from qumade.training.run_folder import RunFolder
 
@@ -93,8 +93,8 @@ def run_for(config: "TrainConfig", setup: "Setup", runs: Path) -> Path:
         folder = RunFolder(runs / f"run_{number}")
         if not folder.config.is_file():
             break
-        checkpoint = latest_checkpoint(folder.checkpoints)
-        data = setup.fingerprint if checkpoint is None else read_checkpoint(checkpoint)[1].get("data")
+        latest = read_latest(folder.checkpoints)
+        data = setup.fingerprint if latest is None else latest[2].get("data")
         if data == setup.fingerprint and not differences(config, load_config(folder.config)):
             break
     return folder.root

@@ -5,6 +5,7 @@ samples are drawn is not.
 """
 
 import fnmatch
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -264,8 +265,8 @@ class Recipe(BaseModel):
     def _consistent(self) -> Self:
         if abs(sum(self.split) - 1.0) > 1e-9:
             raise wrong_field("split", "shares that add up to 1")
-        if self.policy_weights is not None and not sum(self.policy_weights.values()) > 0:
-            raise wrong_field("policy_weights", "shares that add up to more than 0")
+        if self.policy_weights is not None and not 0 < sum(self.policy_weights.values()) < math.inf:
+            raise wrong_field("policy_weights", "shares that add up to more than 0 and to a finite number")
         grounded = " and ".join(sorted(set(self.policies) - {"random"}))
         if grounded and self.labels is None:
             raise wrong_field("labels", f"a folder of label maps, which {grounded} placement needs")

@@ -98,7 +98,7 @@ def test_an_unusable_relief_is_a_finding_and_the_object_is_flat(reliefs: Path) -
     made, findings = catalog_of(reliefs, reliefs=reliefs / "reliefs")
     assert [f.name for f in made if f.relief_name is None] == ["disc.png", "ell.png"]
     assert [(f.severity, f.reason, Path(f.path).name) for f in findings] == [
-        ("warning", "relief", "disc.png"),
-        ("warning", "relief", "ell.png"),
+        ("error", "relief", "disc.png"),
+        ("error", "relief", "ell.png"),
     ]
     assert "10x10" in findings[0].detail and "the object is drawn flat" in findings[0].detail

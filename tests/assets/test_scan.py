@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,10 @@ def test_results_do_not_depend_on_the_number_of_workers(damaged_folder: Path) ->
     assert [each.sha256 for each in alone] == [each.sha256 for each in many]
 
 
-def test_progress_goes_to_stderr(tmp_path: Path, photo: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_goes_to_stderr(
+    tmp_path: Path, photo: np.ndarray, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qumade.io.progress.EVERY_S", 0.0)
     Image.fromarray(photo).save(tmp_path / "a.png")
     scan_backgrounds(tmp_path)
     assert capsys.readouterr() == ("", "")
@@ -121,3 +125,13 @@ def test_sub_folders_beside_pictures_are_reported(tmp_path, disc):
     assert [each.name for each in scanned] == ["2.png"]
     warning = next(finding for finding in findings if finding.severity == "warning")
     assert (warning.path, warning.reason) == (str(tmp_path / "car"), "ignored")
+
+
+def test_a_name_that_is_not_utf_8_cannot_be_used(tmp_path: Path, photo: np.ndarray) -> None:
+    for name in (b"good.png", b"bad\xff.png"):
+        Image.fromarray(photo).save(tmp_path / os.fsdecode(name))
+    usable, findings = scan_backgrounds(tmp_path)
+    assert [each.path.name for each in usable] == ["good.png"]
+    assert [(found.severity, found.reason) for found in findings] == [("error", "name")] and findings[
+        0
+    ].path.isprintable()

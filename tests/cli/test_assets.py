@@ -42,6 +42,15 @@ def test_check_with_labels_draws_the_sheet_and_counts_what_is_left_out(
 ) -> None:
     monkeypatch.chdir(assets)
     result = run("check", *folders("labels"), "--label-names=cityscapes", "--size=32", "--placement=perspective")
+    assert result.code == 1 and not list(assets.glob("*.png"))
+    result = run(
+        "check",
+        *folders("labels"),
+        "--label-names=cityscapes",
+        "--size=32",
+        "--placement=perspective",
+        "--sheet=check.png",
+    )
     assert result.code == 1
     assert result.out.splitlines()[-1] == str(assets / "check.png")
     assert "3 files, 2 usable" in result.out and "nowhere to stand" in result.out

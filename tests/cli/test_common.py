@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qumade.assets.scan import Finding
-from qumade.cli.common import finish, model, recipe_fields, report_findings
+from qumade.cli.common import escaped, finish, model, recipe_fields, report_findings, say, show
 
 Run = Callable[..., Any]
 Folders = Callable[..., list[str]]
@@ -27,6 +27,29 @@ def test_a_result_is_text_or_one_json_object(result: Any, capsys: pytest.Capture
     finish(True, result, "3 samples")
     out, err = capsys.readouterr()
     assert json.loads(out) == {"root": "/data", "drawn": 3} and out.count("\n") == 1 and err == "3 samples\n"
+
+
+HOSTILE = "a\x1b[31mred\x07\u202e\udcff\n\rb \xe4"
+
+
+def test_no_terminal_obeys_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    for print_it in (say, show, lambda text: finish(False, {}, text), lambda text: finish(True, {"name": text}, text)):
+        print_it(HOSTILE)
+        out, err = capsys.readouterr()
+        assert all(part.isprintable() for part in (out + err).splitlines()), print_it
+        assert "\\x1b[31mred" in out + err and "\xe4" in err + out
+    assert escaped(HOSTILE, one_line=True).isprintable() and escaped("Stra\xdfe", one_line=True) == "Stra\xdfe"
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_no_verb_runs_with_fewer_workers_than_one(run: Run, tmp_path: Path, workers: int) -> None:
+    folders = ["--backgrounds", str(tmp_path), "--foregrounds", str(tmp_path)]
+    for verb in (
+        ["generate", *folders, "--out", "d"], ["stats", "d"], ["import", "coco", "d", "--out", "o"],
+        ["cutouts", "d", "--out", "o"], ["demo", "--out", "o"],
+    ):  # fmt: skip
+        result = run(*verb, "--workers", str(workers))
+        assert result.code == 1 and f"Invalid --workers: got {workers}; must be at least 1" in result.err
 
 
 def test_json_holds_no_nan() -> None:

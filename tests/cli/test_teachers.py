@@ -109,7 +109,7 @@ def test_check_draws_the_labels_of_teachers(
     recipe = {"backgrounds": "backgrounds", "foregrounds": "foregrounds", "ground": ["road"], "target": ["car"]}
     Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
     teachers = ("--label-teacher", saved_model("segformer"), "--depth-teacher", saved_model("depth_anything"))
-    code, text = run("--recipe", "recipe.yaml", *teachers, verb="check")
+    code, text = run("--recipe", "recipe.yaml", *teachers, "--sheet", "check.png", verb="check")
     assert code in (0, 1), text
     assert str(asset_folders / "check.png") in text
     assert Image.open("check.png").width > 300

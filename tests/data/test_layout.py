@@ -216,3 +216,11 @@ def test_a_subset_reads_the_same_samples_in_another_process(make_dataset: MakeDa
     assert list(part.stems) == ["img000002", "img000005"]
     np.testing.assert_array_equal(part.read_image(1), dataset.read_image(4))
     np.testing.assert_array_equal(part.read_inverse_depth("img000002"), dataset.read_inverse_depth(1))
+
+
+def test_a_name_that_is_not_utf_8_is_refused_on_one_line(make_dataset: MakeDataset) -> None:
+    root = make_dataset(2)
+    (root / "images" / "img000001.png").rename(root / "images" / os.fsdecode(b"img\xff.png"))
+    with pytest.raises(QumadeError, match="UTF-8") as caught:
+        open_dataset(root)
+    assert str(caught.value).isprintable()

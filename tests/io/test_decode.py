@@ -588,3 +588,29 @@ def test_a_grey_picture_has_neither_colour_nor_transparency(tmp_path: Path) -> N
         read_gray(save(tmp_path / "a.png", Image.fromarray(COLOURS)))
     with pytest.raises(UnusablePicture, match="transparent pixels"):
         read_gray(save(tmp_path / "b.png", Image.fromarray(np.dstack([GREY, GREY]), "LA")))
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_a_palette_picture_without_its_palette_is_refused(tmp_path: Path) -> None:
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 3, 0, 0, 0))
+    rows = _chunk(b"IDAT", zlib.compress(b"\0\1\2\3\4" * 4))
+    path = tmp_path / "p.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + rows + _chunk(b"IEND", b""))
+    for read in (read_rgb, read_gray, read_levels):
+        with pytest.raises(UnusablePicture, match=f"without its palette.*{path}"):
+            read(path)
+    for decode in (decode_rgb, decode_grey):
+        with pytest.raises(UnusablePicture, match=f"without its palette.*{path}"):
+            decode(path.read_bytes(), path)
+
+
+@pytest.mark.parametrize("exif", [b"", b"\0\0\0", b"no TIFF at all", b"II*\0\xff\xff\xff\xff", b"MM\0*" + bytes(90)])
+def test_exif_that_is_no_tiff_changes_nothing(tmp_path: Path, exif: bytes) -> None:
+    whole = encoded(Image.fromarray(COLOUR), "PNG")
+    path = tmp_path / "p.png"
+    path.write_bytes(whole[:33] + _chunk(b"eXIf", exif) + whole[33:])
+    np.testing.assert_array_equal(read_rgb(path), COLOUR)
+    np.testing.assert_array_equal(decode_rgb(path.read_bytes(), path), COLOUR)

@@ -1,10 +1,19 @@
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from qumade.errors import QumadeError
-from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable, read_picture
+from qumade.io.pictures import (
+    UnusablePicture,
+    content_hash,
+    list_pictures,
+    one_line,
+    printable,
+    read_picture,
+    require_text,
+)
 
 
 def test_list_is_sorted_and_holds_only_pictures(tmp_path: Path) -> None:
@@ -45,3 +54,11 @@ def test_the_bytes_of_a_picture_are_bounded(tmp_path: Path) -> None:
     with pytest.raises(UnusablePicture, match="got 536870913 bytes in") as caught:
         read_picture(tmp_path / "a.jpg")
     assert caught.value.reason == "bomb"
+
+
+def test_names_that_are_not_utf_8_are_refused_on_one_line() -> None:
+    require_text(Path("straße.png"))
+    with pytest.raises(UnusablePicture) as caught:
+        require_text(Path(os.fsdecode(b"/a/car\xff.png")))
+    assert caught.value.reason == "name" and caught.value.message.isprintable() and r"car\udcff" in str(caught.value)
+    assert one_line("a\nb\x1b") == r"a\nb\x1b" and one_line("straße") == "straße"

@@ -60,6 +60,15 @@ def test_damaged_notes_are_refused_by_name(run, text, message):
     assert str(path) in str(error.value)
 
 
+def test_a_note_of_other_weights_is_refused(run):
+    path = run.weights("best").with_suffix(".json")
+    content = json.loads(path.read_text())
+    content["epoch"] = 99
+    path.write_text(json.dumps(content))
+    with pytest.raises(QumadeError, match=r"best.json does not describe .*best.safetensors"):
+        load_network(run.root)
+
+
 def test_weights_of_another_network_are_refused(run):
     path = run.weights("best").with_suffix(".json")
     content = json.loads(path.read_text())

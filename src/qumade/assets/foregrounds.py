@@ -42,7 +42,7 @@ def catalog_foregrounds(
                 read_relief(relief, (scan.file_width, scan.file_height))
             except UnusablePicture as error:
                 detail = f"{error.message}; the object is drawn flat"
-                findings.append(Finding("warning", "foreground", printable(scan.path), "relief", detail))
+                findings.append(Finding("error", "relief", printable(relief), error.reason, detail))
                 relief = None
         foreground = Foreground(
             name=scan.name,

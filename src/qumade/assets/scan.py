@@ -14,13 +14,13 @@ from qumade.assets.classes import class_folders, sub_folders
 from qumade.assets.cutouts import contact, cut_off_sides, match_masks, read_cutout, silhouette
 from qumade.assets.identities import signature
 from qumade.io.decode import read_rgba
-from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
+from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable, require_text
 from qumade.io.progress import progress_bar
 
 __all__ = ["Finding", "ScannedBackground", "ScannedForeground", "scan_backgrounds", "scan_foregrounds"]
 
 Severity = Literal["error", "warning", "info"]
-Kind = Literal["background", "foreground", "mask", "layout"]
+Kind = Literal["background", "foreground", "mask", "relief", "layout"]
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,7 @@ def _scan(
 
     def scan_safely(path: Path) -> tuple[Scanned | None, list[Finding]]:
         try:
+            require_text(path)
             return scan_one(path)
         except UnusablePicture as error:
             return None, [Finding("error", kind, printable(path), error.reason, error.detail)]

@@ -5,6 +5,7 @@ box as a share of the height. Sizes are counted in bins of half an octave from 1
 height; smaller objects are in the first bin. Shares may stand instead of counts.
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -72,9 +73,9 @@ class SceneLayout(BaseModel):
     def _complete(self) -> Self:
         if len(self.size_and_row) != ROWS or any(len(row) != SIZES for row in self.size_and_row):
             raise wrong_field("size_and_row", f"{ROWS} lists of {SIZES} numbers")
-        if not sum(map(sum, self.size_and_row)) > 0:
-            raise wrong_field("size_and_row", "counts that add up to more than 0")
-        if self.number and not sum(self.number[1:]) > 0:
+        if not 0 < sum(map(sum, self.size_and_row)) < math.inf:
+            raise wrong_field("size_and_row", "counts that add up to more than 0 and to a finite number")
+        if self.number and not 0 < sum(self.number[1:]) < math.inf:
             raise wrong_field("number", "counts of pictures, some of which show an object; or empty")
         return self
 

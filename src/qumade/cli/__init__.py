@@ -12,7 +12,7 @@ from typing import Any
 from cyclopts import CycloptsError
 
 from qumade.cli.app import VERBS, make_app
-from qumade.cli.common import say
+from qumade.cli.common import escaped, say
 from qumade.errors import QumadeError
 
 __all__ = ["main"]
@@ -32,11 +32,12 @@ def main() -> None:
         if example := _example(sys.argv[1:2]):
             say(f"Example: {example}")
     except QumadeError as error:
-        say(f"Error: {error}")
+        say(escaped(f"Error: {error}", one_line=True))
         code = 1
     except OSError as error:
         where = f": {os.path.abspath(error.filename)}" if isinstance(error.filename, str) else ""
-        say(f"Error: {error.strerror or error}{where}; the same command resumes from here once this is fixed")
+        said = f"Error: {error.strerror or error}{where}; the same command resumes from here once this is fixed"
+        say(escaped(said, one_line=True))
         code = 1
     except KeyboardInterrupt:
         say("Interrupted; the same command resumes from here")
@@ -64,9 +65,9 @@ class _Stderr(logging.Handler):
     """Shows what the library logs on stderr, one line each."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
+        text = escaped(record.getMessage(), one_line=True)
         say(text if record.levelno < logging.WARNING else f"Note: {text}")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    say(f"Note: {message}")
+    say(escaped(f"Note: {message}", one_line=True))

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qumade.cli.common import Json, finish, recipe_fields, refuse_all_but_png
+from qumade.cli.common import Json, finish, recipe_fields, refuse_all_but_png, require_workers, show
 from qumade.cli.model_flags import flag_of, flag_values, flags_of
 from qumade.cli.teachers import TeacherFlags, labels_of_teachers
 from qumade.recipe import Recipe
@@ -31,6 +31,7 @@ def demo(*, out: Path = Path("out/demo"), workers: int | None = None) -> None:
     """
     from qumade.demo import run_demo
 
+    require_workers(workers)
     run_demo(out, workers)
 
 
@@ -47,20 +48,20 @@ def samples(folder: Path, /) -> None:
     from qumade.assets.bundled import write_samples
 
     write_samples(folder)
-    print(f"Samples in {folder.absolute()}; next: qumade generate --recipe {folder / 'recipe.yaml'} --out DATA_PATH")
+    show(f"Samples in {folder.absolute()}; next: qumade generate --recipe {folder / 'recipe.yaml'} --out DATA_PATH")
 
 
 def check(
     *,
     recipe: Path | None = None,
-    sheet: Path = Path("check.png"),
+    sheet: Path | None = None,
     json: Json = False,
     teachers: TeacherFlags = _NO_TEACHERS,
     fields: RecipeFlags = _NO_FIELDS,
 ) -> int:
     """Audits assets: names every file that cannot be used or looks wrong. Exits with 1 if a file cannot be used.
 
-    With label or depth maps it also draws a sheet of the backgrounds, unusable ones first: the photo, its maps, the
+    With `--sheet` and label or depth maps it also draws the backgrounds, unusable ones first: the photo, its maps, the
     ground plane with its horizon, and where objects may stand.
 
     Example: `qumade check --recipe samples/recipe.yaml`
@@ -70,27 +71,28 @@ def check(
     recipe
         YAML file with any of the recipe fields below. Flags override it.
     sheet
-        PNG file of the sheet.
+        PNG file of a sheet of the backgrounds (none is drawn by default).
     json
         Print one JSON object as the last line on stdout.
     """
+    from qumade.io.pictures import printable
     from qumade.recipe import recipe_from_dict
     from qumade.synth.check import check_assets, format_report
     from qumade.viz.ground_sheet import GroundRow, ground_row, ground_sheet
     from qumade.viz.sheets import save_sheet
 
-    refuse_all_but_png("--sheet", sheet)
+    if sheet is not None:
+        refuse_all_but_png("--sheet", sheet)
     flags = flag_values(fields, Recipe)
     given = recipe_fields("check", recipe, flags)
     given = given | labels_of_teachers("check", given, flags, teachers)
     full_recipe = recipe_from_dict(given, "the command line", Path.cwd(), name_field=flag_of)
     rows: list[GroundRow] = []
-    report = check_assets(
-        full_recipe, progress=True, look=lambda surveyed: rows.append(ground_row(full_recipe, surveyed))
-    )
+    look = None if sheet is None else lambda surveyed: rows.append(ground_row(full_recipe, surveyed))
+    report = check_assets(full_recipe, progress=True, look=look)
     text = format_report(report)
-    if rows:
+    if rows and sheet is not None:
         save_sheet(ground_sheet(full_recipe, rows), sheet)
-        text += f"\n\n{sheet.absolute()}"
+        text += f"\n\n{printable(sheet)}"
     finish(json, report, text)
     return int(any(finding.severity == "error" for finding in report.findings))

@@ -13,20 +13,52 @@ from qumade.errors import ConfigError
 if TYPE_CHECKING:
     from qumade.synth.synthesizer import Synthesizer
 
-__all__ = ["Json", "Switch", "finish", "model", "recipe_fields", "refuse_all_but_png", "report_findings", "say"]
+__all__ = [
+    "Json",
+    "Switch",
+    "escaped",
+    "finish",
+    "model",
+    "recipe_fields",
+    "refuse_all_but_png",
+    "report_findings",
+    "require_workers",
+    "say",
+    "show",
+]
 
 Json = Annotated[bool, Parameter(negative="")]
 Switch = Annotated[bool | None, Parameter()]
 
 
 def say(text: object) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(escaped(str(text)), file=sys.stderr, flush=True)
+
+
+def show(text: object) -> None:
+    print(escaped(str(text)))
+
+
+def escaped(text: str, *, one_line: bool = False) -> str:
+    """Return text that no terminal obeys: names of files and classes may hold control characters. Line breaks stay,
+    unless it is to be `one_line`."""
+    if text.isprintable():
+        return text
+    kept = "" if one_line else "\n"
+    return "".join(
+        each if each.isprintable() or each in kept else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def require_workers(workers: int | None) -> None:
+    if workers is not None and workers < 1:
+        raise ConfigError(f"Invalid --workers: got {workers}; must be at least 1")
 
 
 def finish(as_json: bool, result: Any, text: str) -> None:
     """Print the text of a result; `as_json` prints one JSON object on stdout, and the text on stderr."""
     if not as_json:
-        print(text)
+        show(text)
         return
     say(text)
     values = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result

@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from qumade.cli.common import Json, finish, model, recipe_fields, refuse_all_but_png, report_findings, say
+from qumade.cli.common import (
+    Json,
+    finish,
+    model,
+    recipe_fields,
+    refuse_all_but_png,
+    report_findings,
+    require_workers,
+    say,
+    show,
+)
 from qumade.cli.model_flags import flag_of, flag_values, flags_of
 from qumade.cli.teachers import TeacherFlags, labels_of_teachers
 from qumade.errors import ConfigError
@@ -55,10 +65,12 @@ def generate(
         Print one JSON object as the last line on stdout.
     """
     from qumade.generation.engine import generate as run
+    from qumade.io.pictures import printable
     from qumade.plan.splits import few_samples
     from qumade.recipe import recipe_from_dict
     from qumade.synth.synthesizer import Synthesizer
 
+    require_workers(workers)
     flags = flag_values(fields, Recipe)
     given = recipe_fields("generate", recipe, flags)
     if given.get("depth") == "composite" and teachers.depth_teacher is not None:
@@ -74,7 +86,7 @@ def generate(
     report_findings(synthesizer)
     _say_what_is_coming(synthesizer, out, limit, workers)
     summary = run(synthesizer, out, limit=limit, workers=workers, depth_predictor=predictor)
-    where = out.absolute()
+    where = printable(out)
     if summary is None:
         finish(json, {"root": where, "drawn": 0}, f"{where} is already complete; nothing was drawn")
         return
@@ -127,6 +139,7 @@ def preview(
     boxes
         Draw the box of what is visible of each object; a dataset needs instances/ for it.
     """
+    from qumade.io.pictures import printable
     from qumade.viz.sheets import save_sheet
 
     refuse_all_but_png("--out", out)
@@ -145,7 +158,7 @@ def preview(
         report_findings(synthesizer)
         sheet = preview_recipe(synthesizer, count, boxes=boxes)
     save_sheet(sheet, out)
-    print(out.absolute())
+    show(printable(out))
 
 
 def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> int:
@@ -163,12 +176,13 @@ def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> 
         Print one JSON object as the last line on stdout.
     """
     from qumade.generation.audit import audit as run
+    from qumade.io.pictures import printable
 
     result = run(data_path, fraction=fraction)
     how = "compared byte by byte" if result.same_codecs else "compared within 2 levels, with codecs of another version"
     lines = [
         *map(str, result.problems),
-        f"{result.root}: {result.files:,} files of {result.samples:,} samples checked, ",
+        f"{printable(result.root)}: {result.files:,} files of {result.samples:,} samples checked, ",
     ]
     lines[-1] += f"{result.redrawn:,} samples redrawn and {how}: {len(result.problems):,} problems"
     if not result.depth_compared:
@@ -210,16 +224,18 @@ def stats(
     """
     from qumade.data.folder import FolderDataset
     from qumade.data.statistics import format_statistics, statistics, write_statistics
+    from qumade.io.pictures import printable
     from qumade.viz.placements import has_placements, write_placements
 
+    require_workers(workers)
     dataset = FolderDataset(data_path)
     result = statistics(dataset, fraction=fraction, workers=workers)
     written = write_statistics(dataset, result)
-    text = f"{format_statistics(result)}\n{written}"
+    text = f"{format_statistics(result)}\n{printable(written)}"
     if has_placements(dataset):
         figure = dataset.root / "placements.png"
         write_placements(dataset, figure)
-        text += f"\n{figure}"
+        text += f"\n{printable(figure)}"
     values = result.as_json()
     if layout is not None or like is not None:
         distances, compared = _compare_layouts(dataset, layout, like)

@@ -60,6 +60,7 @@ def evaluate(
     from qumade.evaluation.runs import evaluate as evaluate_run
     from qumade.evaluation.summary import as_json, format_summary
     from qumade.evaluation.targets import as_text
+    from qumade.io.pictures import printable
 
     found = evaluate_run(
         run,
@@ -79,7 +80,7 @@ def evaluate(
         text += f"\n\n{format_legacy(found.legacy)}"
     scores = as_json(found.evaluation, found.groups, min_object_share)
     result = {"run": as_text(str(run.absolute())), **scores, "legacy": found.legacy, "report": str(found.report)}
-    finish(json, result, f"{text}\n{found.report}")
+    finish(json, result, f"{text}\n{printable(found.report)}")
 
 
 def compare(
@@ -124,6 +125,7 @@ def compare(
     from qumade.evaluation.compare import comparison_as_json, format_comparison
     from qumade.evaluation.gap import format_gaps
     from qumade.evaluation.runs import compare as compare_runs
+    from qumade.io.pictures import printable
 
     found = compare_runs(
         runs, on, out, splits=split, limit=limit, min_object_share=min_object_share, seed=seed, device=device
@@ -135,4 +137,4 @@ def compare(
         for one in gaps:
             lines += ["", f"{comparison.dataset} against the training of {one.letter}: {one.about}"]
             lines += [*(format_gaps(one.gaps) if one.gaps else []), one.sentence]
-    finish(json, result | {"report": str(found.report)}, "\n".join([*lines, str(found.report)]))
+    finish(json, result | {"report": str(found.report)}, "\n".join([*lines, printable(found.report)]))

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from qumade.cli.common import Json, finish, say
+from qumade.cli.common import Json, finish, require_workers, say
 from qumade.convert.importers import DatasetName
 from qumade.depth.encoding import DepthKind
 
@@ -68,7 +68,9 @@ def import_(
     from qumade.convert.importers import read_dataset
     from qumade.convert.importers.pairs import read_pairs
     from qumade.convert.importers.writer import write_import
+    from qumade.io.pictures import one_line, printable
 
+    require_workers(workers)
     pairs = {
         "images": images,
         "masks": masks,
@@ -98,9 +100,11 @@ def import_(
         say(f"warning: {note}")
     summary = write_import(source, out, strict=strict, workers=workers)
     splits = ", ".join(f"{count:,} {split or 'without a split'}" for split, count in sorted(summary.splits.items()))
-    text = f"{summary.samples:,} samples in {summary.root}, {summary.written:,} of them new: {splits}\n"
+    text = (
+        f"{summary.samples:,} samples in {printable(Path(summary.root))}, {summary.written:,} of them new: {splits}\n"
+    )
     text += f"Folders: {', '.join(summary.folders)}"
-    text += f"; the mask shows {', '.join(source.classes)}" if source.classes else ""
+    text += f"; the mask shows {', '.join(map(one_line, source.classes))}" if source.classes else ""
     finish(json, summary, text)
 
 
@@ -157,7 +161,9 @@ def cutouts(
     from qumade.convert.cutouts import Rules
     from qumade.convert.importers import read_dataset
     from qumade.data.folder import FolderDataset
+    from qumade.io.pictures import printable
 
+    require_workers(workers)
     rules = Rules(min_side_px=min_side)
     rules = replace(rules, aspect=None) if any_shape else rules
     if dataset is not None:
@@ -170,9 +176,8 @@ def cutouts(
     summary = write_cutouts(records, out, backgrounds, splits=split, rules=rules, max_share=max_share, workers=workers)
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items())
     of = f" of {', '.join(summary.splits)}" if any(summary.splits) else ""
-    text = (
-        f"{summary.kept:,} cut-outs from {summary.frames:,} photos{of} in {summary.foregrounds}; left out: {left_out}"
-    )
+    text = f"{summary.kept:,} cut-outs from {summary.frames:,} photos{of} in "
+    text += f"{printable(Path(summary.foregrounds))}; left out: {left_out}"
     if summary.backgrounds_folder is not None:
-        text += f"\n{summary.backgrounds:,} photos without objects in {summary.backgrounds_folder}"
+        text += f"\n{summary.backgrounds:,} photos without objects in {printable(Path(summary.backgrounds_folder))}"
     finish(json, summary, text)

@@ -21,7 +21,7 @@ from qumade.depth.codec import decode_depth
 from qumade.depth.encoding import UNDESCRIBED_DEPTH, DepthEncoding
 from qumade.errors import DatasetError
 from qumade.io.decode import decode_bilevel, decode_grey, decode_rgb
-from qumade.io.pictures import read_picture
+from qumade.io.pictures import one_line, read_picture
 
 __all__ = ["FolderDataset"]
 
@@ -42,7 +42,7 @@ class FolderDataset:
 
     def __init__(self, path: Path | str) -> None:
         self.root = Path(path).absolute()
-        self.name = self.root.name
+        self.name = one_line(self.root.name)
         metadata_path = self.root / METADATA
         self.metadata = read_metadata(metadata_path) if os.path.lexists(metadata_path) else None
         if self.metadata is not None and not self.metadata.complete:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qumade.data.metadata import METADATA, Metadata
 from qumade.errors import DatasetError, QumadeError
+from qumade.io.pictures import require_text
 
 __all__ = ["FOLDERS", "list_dataset"]
 
@@ -77,6 +78,9 @@ def _list(folder: Path) -> tuple[Names, Names]:
             if not name.startswith(".") and name.lower() not in DESKTOP_FILES:
                 wanted = f"a file ending in {', '.join(SUFFIXES)}"
                 raise DatasetError(f"Invalid dataset: got {folder / name}; must be {wanted}")
+    for name in names:
+        if not name.isascii():
+            require_text(folder / name)
     if not names:
         return np.array([], np.str_), np.array([], np.str_)
     # array operations: there may be half a million names

@@ -14,7 +14,8 @@ from qumade.evaluation.folder import Evaluated, check_folder, evaluate_into
 from qumade.evaluation.gap import RunGaps, Values, measure, transfer_gaps
 from qumade.evaluation.panels import headline_scores
 from qumade.evaluation.report import Wins, write_comparison
-from qumade.evaluation.targets import as_text, choose
+from qumade.evaluation.targets import choose
+from qumade.io.pictures import one_line
 from qumade.prediction.predictor import Predictor, load_predictor
 from qumade.training.config import load_config
 
@@ -99,7 +100,9 @@ def compare(
         dataset.name = name
         choose(dataset, splits, limit)  # refused before the others are evaluated
     networks = []
-    for path, name in zip(run_paths, unique_names([p.absolute().name for p in run_paths], run_paths), strict=True):
+    for path, name in zip(
+        run_paths, unique_names([one_line(p.absolute().name) for p in run_paths], run_paths), strict=True
+    ):
         predictor = load_predictor(path, device)
         networks.append(Run(name, predictor, predictor.config.depth_kind, predictor.config.trained_tasks))
     comparisons, won = [], []
@@ -132,7 +135,7 @@ def _training_pictures(run: Path) -> tuple[str, Values | None]:
         dataset = open_dataset(load_config(run / "config.yaml").data)
     except (AssetError, ConfigError, DatasetError) as error:  # moved, or on another machine
         return f"the data that it was trained on cannot be read: {error}", None
-    return f"trained on {as_text(dataset.name)}", measure(dataset)
+    return f"trained on {one_line(dataset.name)}", measure(dataset)
 
 
 def _gaps(trained_on: Sequence[tuple[str, Values | None]], dataset: SampleDataset) -> tuple[RunGaps, ...]:

@@ -281,6 +281,8 @@ def _pillow(data: bytes, path: Path, found: Format) -> Image.Image:
             if picture.mode in ("F", "I") and found == "TIFF":
                 raise UnusablePicture(path, "type", "a TIFF of 32-bit numbers", "have 8 or 16 bits")
             picture.load()
+            if picture.mode == "P" and b"PLTE" not in data:
+                raise ValueError("a palette picture without its palette")
             return picture
     except UnusablePicture:
         raise

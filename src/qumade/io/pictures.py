@@ -14,7 +14,16 @@ from qumade.errors import AssetError, QumadeError
 from qumade.io.files import open_regular
 from qumade.io.listing import is_leftover
 
-__all__ = ["SUFFIXES", "UnusablePicture", "content_hash", "list_pictures", "printable", "read_picture"]
+__all__ = [
+    "SUFFIXES",
+    "UnusablePicture",
+    "content_hash",
+    "list_pictures",
+    "one_line",
+    "printable",
+    "read_picture",
+    "require_text",
+]
 
 _HEIF = (".heic", ".heif") if find_spec("pi_heif") else ()
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".avif", *_HEIF)
@@ -29,7 +38,8 @@ class UnusablePicture(QumadeError):
     `path` is the file, `reason` a short code word, `got` what was found and `allowed` what it must be ("be a PNG").
     `detail` joins the two without the file's name; the message is one line that names the file. Code words of
     `qumade.io`: "missing", "unreadable" (the system refuses it), "empty" (no bytes), "type" (another type of file or
-    another kind of picture), "truncated", "damaged", "bomb" (too many pixels or bytes), "turned" (EXIF orientation).
+    another kind of picture), "truncated", "damaged", "bomb" (too many pixels or bytes), "turned" (EXIF orientation),
+    "name" (not UTF-8).
     """
 
     def __init__(self, path: Path, reason: str, got: str, allowed: str, what: str = "picture") -> None:
@@ -44,8 +54,20 @@ class UnusablePicture(QumadeError):
 
 def printable(path: Path) -> str:
     """The absolute path on one line: file names may hold line breaks, control characters and undecodable bytes."""
-    text = str(path.absolute())
+    return one_line(str(path.absolute()))
+
+
+def one_line(text: str) -> str:
+    """A name as one line that every terminal and file can hold: as it is if it can be printed, else escaped."""
     return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def require_text(path: Path) -> None:
+    """Raise UnusablePicture for a file whose name is not UTF-8: manifests and reports could not hold it."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        raise UnusablePicture(path, "name", "a name that is not UTF-8", "be renamed") from error
 
 
 def list_pictures(folder: Path) -> list[Path]:

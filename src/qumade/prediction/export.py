@@ -18,6 +18,7 @@ from qumade.io.decode import read_rgb
 from qumade.io.files import write_bytes
 from qumade.io.pictures import list_pictures
 from qumade.models.network import MaskDepthNetwork
+from qumade.prediction.onnx_digest import ONNX_DIGEST_KEY, UNSEALED, sealed
 from qumade.prediction.predictor import ONNX_CONFIG_KEY, ONNX_INPUT, ONNX_OUTPUTS, onnx_predictor, torch_predictor
 from qumade.training.run_folder import load_network
 
@@ -107,10 +108,9 @@ def _onnx_bytes(network: MaskDepthNetwork) -> bytes:
     if program is None:
         raise RunError("Invalid export: got nothing from torch.onnx.export; must be a program")
     model = program.model_proto
-    onnx.helper.set_model_props(model, {ONNX_CONFIG_KEY: network.config.model_dump_json()})
+    onnx.helper.set_model_props(model, {ONNX_CONFIG_KEY: network.config.model_dump_json(), ONNX_DIGEST_KEY: UNSEALED})
     onnx.checker.check_model(model)
-    content: bytes = model.SerializeToString()
-    return content
+    return sealed(model.SerializeToString())
 
 
 def _compared(network: MaskDepthNetwork, content: bytes, file: Path) -> Export:

@@ -11,8 +11,10 @@ from pydantic import ValidationError
 
 from qumade.errors import ConfigError, QumadeError, RunError
 from qumade.extras import needs
+from qumade.io.files import read_bytes
 from qumade.models.config import NetworkConfig
 from qumade.models.resizing import STRIDE, resized, shrunk, working_size
+from qumade.prediction.onnx_digest import is_intact
 
 if TYPE_CHECKING:
     from qumade.models.network import MaskDepthNetwork
@@ -28,6 +30,7 @@ __all__ = [
     "torch_predictor",
 ]
 
+MAX_ONNX_BYTES = 1 << 31  # protobuf allows no more
 ONNX_CONFIG_KEY = "qumade.network"
 ONNX_INPUT = "image"
 ONNX_OUTPUTS = ("mask", "inverse_depth")
@@ -148,8 +151,11 @@ def onnx_predictor(file: Path, device: str | None = None, content: bytes | None 
         raise ConfigError("Invalid device: got cuda, which ONNX Runtime does not find; must be cpu here")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are of no use to who predicts
+    content = read_bytes(file, MAX_ONNX_BYTES, RunError) if content is None else content
+    if not is_intact(content):
+        raise _unusable(file, "a damaged file (its content is not that of its SHA-256)")
     try:
-        session = onnxruntime.InferenceSession(str(file) if content is None else content, options, providers=providers)
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
         config_json = session.get_modelmeta().custom_metadata_map.get(ONNX_CONFIG_KEY)
     except Exception as error:  # ONNX Runtime has no common class of errors
         raise _unusable(file, _first_line(error)) from error

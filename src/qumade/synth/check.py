@@ -48,8 +48,8 @@ class AssetReport:
     """The result of `check_assets`; `dataclasses.asdict` makes it JSON.
 
     `samples` is the size of the dataset, `added_mirrors` the number of mirror images that flipping adds. Findings are
-    sorted by kind (background, foreground, mask), then by severity (errors first), then by path. `splits` are the
-    samples of each split.
+    sorted by kind (background, foreground, mask, relief), then by severity (errors first), then by path. `splits` are
+    the samples of each split.
     """
 
     backgrounds: FolderReport
@@ -98,7 +98,7 @@ def check_assets(
     photo_report = _folder_report(recipe.backgrounds, "background", photos, photo_groups, reuse[0], findings)
     cutout_report = _folder_report(recipe.foregrounds, "foreground", cutouts, cutout_groups, reuse[1], findings)
     findings += _of_folder(photo_report, "background") + _of_folder(cutout_report, "foreground")
-    order = ["background", "foreground", "mask", "layout", "error", "warning", "info"]
+    order = ["background", "foreground", "mask", "relief", "layout", "error", "warning", "info"]
     findings.sort(key=lambda found: (order.index(found.kind), order.index(found.severity), found.path, found.reason))
     return AssetReport(
         backgrounds=photo_report,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.io.decode import read_rgb
-from qumade.io.files import new_file
+from qumade.io.files import new_file, open_regular
 from qumade.io.pictures import content_hash
 from qumade.io.progress import progress_bar
 
@@ -47,6 +47,7 @@ def file_fingerprint(files: Sequence[Path]) -> str:
     """One hash of the names and contents of files."""
     total = hashlib.sha256()
     for file in sorted(files, key=lambda file: file.name):
-        with file.open("rb") as stream:
-            total.update(f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+        with open_regular(file) as stream:
+            line = f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n"
+            total.update(line.encode(errors="surrogateescape"))
     return total.hexdigest()

@@ -330,7 +330,7 @@ def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -
             meta = dataset.metadata
             source = ("" if meta is None else meta.model_dump_json()) + _listing(dataset)
         digest.update(part.positions.tobytes())
-        digest.update(f"{len(dataset)} {code and code.model_dump_json()} {source}".encode())
+        digest.update(f"{len(dataset)} {code and code.model_dump_json()} {source}".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

@@ -22,7 +22,7 @@ from qumade.data.loader import to_batch
 from qumade.errors import ConfigError, QumadeError, RunError
 from qumade.io.files import only_one
 from qumade.training.budget import steps_in
-from qumade.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
+from qumade.training.checkpoint import latest_checkpoint, read_latest, write_checkpoint
 from qumade.training.config import TrainConfig, differences, load_config, save_config
 from qumade.training.data_setup import Setup, open_setup, with_steps
 from qumade.training.ema import ema_decay_for, update_ema
@@ -88,8 +88,9 @@ def train(
         held_signals(accelerator.num_processes == 1) as stopped,
     ):
         accelerator.wait_for_everyone()  # until the folder exists
-        checkpoint = latest_checkpoint(folder.checkpoints)
-        tensors, state = ({}, {}) if checkpoint is None else read_checkpoint(checkpoint)
+        checkpoint, tensors, state = read_latest(folder.checkpoints) or (None, {}, {})
+        if checkpoint is not None and not state.keys() >= _Progress.__dataclass_fields__.keys():
+            raise RunError(f"Invalid checkpoint: got other keys in {checkpoint}; must be those of this version")
         setup = open_setup(_config_of(folder, config), accelerator, workers=workers, resumed=checkpoint is not None)
         if checkpoint is not None and setup.fingerprint != state["data"]:
             raise RunError(f"Invalid data: got other data than {checkpoint} was trained on; must be the same")

@@ -102,7 +102,7 @@ def load_network(run: Path | str, which: Which = "best") -> MaskDepthNetwork:
     config = read_network_config(run, which)
     path = RunFolder(run).weights(which)
     network = build_network(config)
-    tensors, _ = read_tensors(path)
+    tensors, state = read_tensors(path)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -111,6 +111,9 @@ def load_network(run: Path | str, which: Which = "best") -> MaskDepthNetwork:
             f"Invalid weights: got those of another network in {path}; must fit this version's {config.model}: train "
             f"a network of an earlier version again, into another folder ({reason})"
         ) from None
+    if state and state != read_weights_note(run, which):
+        beside = path.with_suffix(".json")
+        raise RunError(f"Invalid weights: {beside} does not describe {path}; must be written by one training")
     return network.eval()
 
 

@@ -58,6 +58,16 @@ def test_splits_come_from_the_matlab_file_next_to_it(root: Path) -> None:
     assert [each.split for each in read_nyu(root).records] == ["", ""]
     savemat(root / "splits.mat", {"trainNdxs": np.array([[2]]), "testNdxs": np.array([[1]])})
     assert [each.split for each in read_nyu(root).records] == ["test", "train"]
+    for train, test, got in (
+        ([[1, 2]], [[2]], "frame 2 in train and test"),
+        ([[0]], [[1]], "frame 0"),
+        ([[3]], [[1]], "frame 3"),
+    ):
+        savemat(root / "splits.mat", {"trainNdxs": np.array(train), "testNdxs": np.array(test)})
+        with pytest.raises(
+            QumadeError, match=rf"Invalid splits: got {got} in .*splits.mat; must be numbers from 1 to 2"
+        ):
+            read_nyu(root)
     (root / "splits.mat").write_bytes(b"torn")
     with pytest.raises(QumadeError, match=r"Invalid splits: .*splits.mat"):
         read_nyu(root)

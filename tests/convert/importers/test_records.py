@@ -36,6 +36,12 @@ def test_the_same_stem_twice_in_a_split_is_refused() -> None:
         unique_stems([record("a", "train"), record("a", "train")])
 
 
+def test_a_name_that_is_not_utf_8_is_refused_on_one_line() -> None:
+    with pytest.raises(QumadeError, match=r"train/a\\udcff.jpg, which is not UTF-8") as caught:
+        unique_stems([record("b", "train"), record("a\udcff", "train")])
+    assert str(caught.value).isprintable()
+
+
 def test_two_files_with_the_same_stem_are_refused(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg"):
         Image.new("RGB", (2, 2)).save(tmp_path / name)

@@ -62,7 +62,7 @@ def read_nyu(root: Path, classes: Collection[str] = ()) -> Source:
             table = {name: (number,) for number, name in enumerate(names, 1)}
             known = frozenset(range(len(names) + 1))
             ids = ClassIds(choose_classes(table, classes, path), frozenset({0}), named=known, table=FILE)
-    splits = _splits(path.with_name("splits.mat"))
+    splits = _splits(path.with_name("splits.mat"), frames)
     records = [
         Record(
             f"nyu_{number:04d}",
@@ -122,20 +122,32 @@ def _names(file: Any, path: Path) -> list[str]:
     return names
 
 
-def _splits(path: Path) -> dict[int, str]:
-    """Return the split of each frame by its number from 1; empty if the file does not exist."""
-    if not path.is_file():
+def _splits(path: Path, frames: int) -> dict[int, str]:
+    """Return the split of each frame by its number from 1; empty if the file does not exist.
+
+    Raises DatasetError for a number that no frame has, and for one on both sides: the test would be trained on.
+    """
+    if not path.exists():
         return {}
     data = read_bytes(path, MAX_SPLITS_BYTES)
     try:
         content = loadmat(io.BytesIO(data), variable_names=["trainNdxs", "testNdxs"])
         parts = {"train": content["trainNdxs"], "test": content["testNdxs"]}
-        return {int(number): split for split, numbers in parts.items() for number in np.ravel(numbers)}
+        listed = [(int(number), split) for split, numbers in parts.items() for number in np.ravel(numbers)]
     except Exception as error:  # a damaged file fails in many ways
         wanted = "a MATLAB file of trainNdxs and testNdxs"
         raise DatasetError(
             f"Invalid splits: got {type(error).__name__} in {printable(path)}; must be {wanted}"
         ) from error
+    outside = [number for number, _ in listed if not 1 <= number <= frames]
+    splits = dict(listed)
+    both = sorted({number for number, split in listed if splits[number] != split})
+    if outside or both:
+        got = f"frame {outside[0]}" if outside else f"frame {both[0]} in train and test"
+        raise DatasetError(
+            f"Invalid splits: got {got} in {printable(path)}; must be numbers from 1 to {frames}, each on one side"
+        )
+    return splits
 
 
 def _image(path: Path, index: int) -> NDArray[np.uint8]:

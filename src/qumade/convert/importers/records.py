@@ -214,6 +214,10 @@ def unique_stems(records: Iterable[Record]) -> list[Record]:
     Raises QumadeError if two stems are still equal.
     """
     found = list(records)
+    for each in found:
+        if not _is_text(each.stem + each.source):
+            got = ascii(each.source)[1:-1]
+            raise DatasetError(f"Invalid dataset: got the name {got}, which is not UTF-8; must be renamed")
     if _repeated(found) is not None:
         found = [replace(each, stem=f"{each.split}_{each.stem}" if each.split else each.stem) for each in found]
     twice = _repeated(found)
@@ -221,6 +225,14 @@ def unique_stems(records: Iterable[Record]) -> list[Record]:
         both = " and ".join(each.source for each in found if each.stem == twice)
         raise DatasetError(f"Invalid dataset: got {both} of the stem {twice!r}; must be one image per stem")
     return found
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _repeated(records: list[Record]) -> str | None:

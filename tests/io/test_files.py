@@ -5,6 +5,7 @@ import pytest
 
 from qumade.errors import ConfigError, QumadeError
 from qumade.io.files import (
+    ends_with,
     is_temporary,
     new_file,
     new_folder,
@@ -174,3 +175,12 @@ def test_a_folder_replaces_nothing(tmp_path: Path, name: str) -> None:
     with refused, new_folder(tmp_path / name, ConfigError):
         pass
     assert {path.name for path in tmp_path.rglob("*")} == {"file", "full", "kept"}
+
+
+def test_the_end_of_a_file_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for content, whole in ((b"", False), (b"N", False), (b"END", True), (b"xEND", True), (b"ENDx", False)):
+        path.write_bytes(content)
+        assert ends_with(path, b"END") is whole
+    with pytest.raises(OSError, match="not a regular file"):
+        ends_with(tmp_path, b"END")

@@ -2,6 +2,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 OUT ?= out/demo
+N ?= 5000
 # Tests run in a process for each core, up to four, since each takes a gigabyte of memory. A process computes with one
 # thread: more of them would wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n auto --maxprocesses 4 --dist worksteal
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CODE := src tests tools benchmarks notebooks
 
-.PHONY: demo check test lint docs clean
+.PHONY: demo check test fuzz lint docs clean
 
 demo: $(INSTALLED)
 	$(BIN)/qumade demo --out $(OUT)
@@ -21,6 +22,10 @@ check: lint
 
 test: lint
 	$(PYTEST)
+
+# N damaged and hostile inputs instead of the 300 of `make test`.
+fuzz: $(INSTALLED)
+	QUMADE_FUZZ=$(N) $(PYTEST) tests/fuzz
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(CODE)

@@ -37,9 +37,9 @@ from PIL import Image, ImageOps
 from qumade.compose.sample import Sample
 from qumade.data.encode import encode_sample, folder_settings
 from qumade.depth.encoding import DepthEncoding
-from qumade.generation.journal import sync_filesystem
 from qumade.generation.worker import DrawSamples
 from qumade.generation.writers import FolderWriter
+from qumade.io.files import sync_filesystem
 from qumade.plan.indices import stem
 from qumade.recipe import Recipe
 from qumade.synth.synthesizer import Synthesizer

@@ -53,6 +53,7 @@ def each(data: bytes, path: Path, share: float, read: Callable[[], Any], named: 
     assert not judge(read, named, truth)
     refused = 0
     for seed in seeds(share):
+        path.unlink()  # not written over: a map of the one before may still be open
         path.write_bytes(mutated(data, np.random.default_rng(seed)))
         try:
             refused += judge(read, named, truth)

@@ -7,6 +7,7 @@ import pytest
 from qumade.errors import ConfigError, QumadeError
 from qumade.io.files import (
     cache_folder,
+    ends_with,
     is_temporary,
     new_file,
     new_folder,
@@ -182,3 +183,12 @@ def test_a_folder_replaces_nothing(tmp_path: Path, name: str) -> None:
 def test_the_cache_is_where_the_system_keeps_caches(monkeypatch: pytest.MonkeyPatch, given: str, wanted: Any) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", given)
     assert cache_folder() == (Path(wanted) if wanted else Path.home() / ".cache" / "qumade")
+
+
+def test_the_end_of_a_file_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for content, whole in ((b"", False), (b"N", False), (b"END", True), (b"xEND", True), (b"ENDx", False)):
+        path.write_bytes(content)
+        assert ends_with(path, b"END") is whole
+    with pytest.raises(OSError, match="not a regular file"):
+        ends_with(tmp_path, b"END")

@@ -53,8 +53,8 @@ def read_ids(path: Path) -> Labels:
         return _read_npy(path) if path.suffix.lower() == ".npy" else read_levels(path).astype(np.int32)
     except UnusablePicture as error:
         raise _unusable(path, error.got, error.allowed) from error
-    except (OSError, ValueError, SyntaxError, EOFError, OverflowError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # a hostile header may raise anything
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise _unusable(path, repr(reason), "be an intact PNG or .npy file") from error
 
 

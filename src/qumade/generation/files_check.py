@@ -111,9 +111,14 @@ def _sizes(folder: Path) -> dict[str, int | None]:
 
 
 def _looked_into(paths: list[Path], sizes: Mapping[str, int | None], what: str, progress: bool) -> Iterator[str | None]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda path: _problem(path, sizes[path.name]), paths, chunksize=_CHUNK)
-        yield from progress_bar(found, what, len(paths), unit="file", disable=not progress, leave=False)
+    chunks = [paths[at : at + _CHUNK] for at in range(0, len(paths), _CHUNK)]
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        progress_bar(total=len(paths), desc=what, unit="file", disable=not progress, leave=False) as bar,
+    ):
+        for found in pool.map(lambda chunk: [_problem(path, sizes[path.name]) for path in chunk], chunks):
+            yield from found
+            bar.update(len(found))
 
 
 def _problem(path: Path, size: int | None) -> str | None:

@@ -35,6 +35,8 @@ def report_findings(findings: Iterable[Any]) -> None:
     for finding in findings:
         if finding.severity != "info":
             say(finding)
+        elif finding.reason == "left-out":
+            say(f"warning: {finding.kind}s {finding.path}: {finding.detail}")
 
 
 def model(text: str) -> str | Path:

@@ -95,7 +95,7 @@ PositiveShare = Annotated[float, Field(gt=0.0, le=1.0)]
 Scale = Annotated[float, Field(gt=0.0, le=4.0)]
 ScaleRange = Annotated[tuple[Scale, Scale], Ascending]
 Ends = Annotated[tuple[Share, Share], Ascending]
-LabelNames = Literal["cityscapes", "ade20k", "camvid"]
+LabelNames = Literal["cityscapes", "cityscapes_ids", "ade20k", "ade20k_from_1", "camvid", "camvid_32"]
 Policy = Literal["random", "semantic", "perspective"]
 Prior = Literal["flat", "upright"]
 Horizon = Annotated[float, Field(ge=-1.0, lt=1.0)] | Literal["labels"]
@@ -121,7 +121,10 @@ class Recipe(BaseModel):
     masks: Folder | None = None
     """Folder of masks for cut-outs without alpha, matched by stem or number."""
     depths: Folder | None = None
-    """Folder of depth maps of the backgrounds, matched by stem: 16-bit PNG (metres x 256), or .npy of inverse depth."""
+    """Folder of depth maps of the backgrounds, matched by stem: 16-bit PNG (metres x depths_scale), or .npy of inverse
+    depth."""
+    depths_scale: Annotated[float, Field(gt=0.0, le=65535.0)] = 256.0
+    """PNG depth maps: the value of one metre; 1000 for millimetres, 100 for centimetres."""
     depths_kind: DepthKind = "affine"
     """Kind of .npy depth maps: metric (1/m), scaled (up to a factor) or affine (up to a factor and a shift). PNG is
     always metric."""
@@ -129,7 +132,8 @@ class Recipe(BaseModel):
     labels: Folder | None = None
     """Folder of label maps of the backgrounds, matched by stem: PNG of ids, or .npy."""
     label_names: LabelNames | Folder | None = None
-    """Class names of the ids, which label maps need: cityscapes, ade20k, camvid, or a YAML file of ids and names."""
+    """Class names of the ids, which label maps need: cityscapes (train ids), cityscapes_ids (label ids), ade20k (from
+    0), ade20k_from_1, camvid (11 classes), camvid_32, or a YAML file of ids and names."""
     reliefs: Folder | None = None
     """Folder of relief maps of the cut-outs, matched by stem: 16-bit PNG, 32768 + 1024 x metres behind the contact."""
 

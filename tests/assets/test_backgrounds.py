@@ -72,7 +72,10 @@ def change(folder: Path, what: str, name: str, *, top: int, bottom: int, value: 
 def test_backgrounds_have_the_facts_of_their_maps(folder: Path) -> None:
     recipe = recipe_of(folder, camera_height_m={"b.png": 1.7})
     backgrounds, kind, findings = catalog_of(recipe)
-    assert (kind, findings) == ("metric", [])
+    assert kind == "metric" and [(found.severity, found.reason) for found in findings] == [("info", "depth")] * 3
+    assert findings[0].detail.startswith(
+        "near 3.0 m, far infinitely far; from the middle down, inverse depth changes by +"
+    )
     assert [(b.name, (b.width, b.height)) for b in backgrounds] == list(
         zip(("a.png", "b.png", "c.png"), SIZES, strict=True)
     )
@@ -196,7 +199,7 @@ def test_random_placement_needs_no_ground(folder: Path) -> None:
     change(folder, "labels", "b", top=36, bottom=75, value=BUILDING)
     backgrounds, _, findings = catalog_of(recipe_of(folder))
     assert len(backgrounds) == 3
-    assert all(finding.severity == "warning" for finding in findings)
+    assert all(finding.severity != "error" for finding in findings)
 
 
 @pytest.mark.parametrize("encoding", ["jpeg", "lossless"])
@@ -222,3 +225,23 @@ def test_a_survey_keeps_its_maps(folder: Path) -> None:
     (folder / "labels" / "a.png").write_bytes(b"")
     broken = survey_photo(recipe, scanned[0], label_scheme(recipe), match_maps(recipe, scanned))
     assert not broken.usable and broken.survey is None
+
+
+def test_ids_that_the_table_does_not_name_are_an_error_that_names_the_table_that_fits(folder: Path) -> None:
+    change(folder, "labels", "b", top=0, bottom=30, value=23)
+    backgrounds, _, findings = catalog_of(recipe_of(folder))
+    (error,) = [found for found in findings if found.severity == "error"]
+    assert len(backgrounds) == 2 and error.reason == "label-ids" and error.path.endswith("b.png")
+    assert "ids 23 (" in error.detail and str(folder / "labels" / "b.png") in error.detail
+    assert "cityscapes_ids" in error.detail
+
+
+def test_a_depth_map_that_is_upside_down_is_an_error_that_says_so(folder: Path) -> None:
+    path = folder / "depths" / "b.png"
+    codes = np.asarray(Image.open(path)).astype(np.float64)
+    inverse = np.where(codes == 65535, 1, np.rint(65535 * codes.min() / np.maximum(codes, 1)))
+    Image.fromarray(np.maximum(inverse, 1).astype(np.uint16)).save(path)
+    backgrounds, _, findings = catalog_of(recipe_of(folder))
+    (error,) = [found for found in findings if found.severity == "error"]
+    assert len(backgrounds) == 2 and error.reason == "upside-down"
+    assert "depth grows towards the lower edge (near" in error.detail and str(path) in error.detail

@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from qumade.assets.depths import coarse_mean, match_depths, read_inverse_depth
+from qumade.assets.depths import (
+    coarse_mean,
+    depth_facts,
+    depth_grows_downwards,
+    match_depths,
+    read_inverse_depth,
+)
 from qumade.errors import QumadeError
 from qumade.io.pictures import UnusablePicture
 
@@ -149,3 +155,34 @@ def test_unknown_pixels_are_left_out_and_mostly_unknown_cells_are_nan():
     assert grid.shape == (2, 96)
     np.testing.assert_array_equal(np.isnan(grid[0, :4]), [True, False, True, False])
     assert grid[0, 1] == 1 and grid[0, 3] == 4
+
+
+def test_png_in_millimetres(tmp_path):
+    path = save_codes(tmp_path / "d.png", [[1000, 2000], [500, 65_534]])
+    expected = [[1.0, 0.5], [2.0, 1000 / 65_534]]
+    np.testing.assert_allclose(read_inverse_depth(path, (2, 2), "metric", 1000.0), expected, rtol=1e-6)
+
+
+GROUND = np.maximum(np.arange(120)[:, None] - 50, 0) * np.full((120, 160), 0.005, np.float32)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.8])
+def test_depth_of_ground_does_not_grow_downwards_and_its_inverse_does(share):
+    unknown = np.random.default_rng(1).random(GROUND.shape) < share  # as sparse as a laser's
+    ground = np.where(unknown, np.nan, GROUND).astype(np.float32)
+    assert not depth_grows_downwards(ground)
+    with np.errstate(divide="ignore"):
+        assert depth_grows_downwards(np.where(GROUND > 0, 1 / (1 + 100 * ground), np.nan).astype(np.float32))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_walls_and_noise_do_not_grow_downwards(seed):
+    wall = np.random.default_rng(seed).normal(0.5, 0.02, (120, 160)).astype(np.float32)
+    assert not depth_grows_downwards(wall)
+    assert not depth_grows_downwards((wall - 0.05 * np.arange(120)[:, None] / 120).astype(np.float32))
+
+
+def test_facts_of_a_map_in_words():
+    assert depth_facts(GROUND, "metric").startswith("near 2.9 m, far infinitely far; from the middle down")
+    assert "+0.600 1/m per image height" in depth_facts(GROUND, "metric")
+    assert "per image height" in depth_facts(GROUND, "affine")

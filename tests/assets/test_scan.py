@@ -53,8 +53,9 @@ def test_masks(tmp_path: Path, photo: np.ndarray) -> None:
     assert (scanned.width, scanned.height) == (100, 50)
     assert [(f.severity, f.kind, Path(f.path).name, f.reason) for f in findings] == [
         ("error", "foreground", "fg_2.jpg", "no-alpha"),
+        ("info", "mask", "masks", "by-number"),
         ("info", "mask", "mask_003.png", "unmatched"),
-        ("info", "mask", "notes.txt", "ignored"),
+        ("info", "mask", "masks", "left-out"),
     ]
 
 
@@ -64,7 +65,8 @@ def test_damaged_cutouts_are_named_and_the_good_one_is_used(damaged_folder: Path
     errors = {Path(f.path).name: f.reason for f in findings if f.severity == "error"}
     assert errors == {name.replace("\n", "\\n"): reason for name, reason in damaged.items()}
     others = [(f.severity, Path(f.path).name, f.reason) for f in findings if f.severity != "error"]
-    assert others == [("info", "folder.png", "ignored"), ("info", "readme.txt", "ignored")]
+    assert others == [("info", "damaged", "left-out")]
+    assert "2 entries are left out, not named as pictures: folder.png/, readme.txt; sub-f" in str(findings[-1])
     for finding in findings:
         assert Path(finding.path).is_absolute() and "\n" not in str(finding) and finding.path in str(finding)
 

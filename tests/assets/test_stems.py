@@ -37,3 +37,18 @@ def test_a_missing_folder_is_rejected_by_name(tmp_path: Path, what: str) -> None
         QumadeError, match=rf"Invalid depths: got no folder at {tmp_path / what}; must be a folder of \.png or \.npy"
     ):
         match_stems([], tmp_path / what, (".png", ".npy"), "depths")
+
+
+def test_one_map_for_two_images_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").touch()
+    (tmp_path / "@eaDir").mkdir()
+    assert match_stems([Path("a.jpg"), Path("a.jpeg")], tmp_path, (".png",), "labels") == {}  # neither has one
+    wanted = r"got .*photo\.jpg and photo\.jpeg, whose stem photo\.png has too; must be one image for each"
+    with pytest.raises(QumadeError, match=wanted):
+        match_stems([Path("photo.jpg"), Path("photo.jpeg")], tmp_path, (".png",), "labels")
+
+
+def test_stems_that_differ_in_their_unicode_form_are_equal(tmp_path: Path) -> None:
+    (tmp_path / "stra\u00dfe_ko\u0308ln.png").touch()
+    picture = Path("stra\u00dfe_k\u00f6ln.jpg")
+    assert list(match_stems([picture], tmp_path, (".png",), "labels")) == [picture]

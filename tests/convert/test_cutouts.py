@@ -87,7 +87,7 @@ def test_instances_separate_cars_that_touch() -> None:
     apart = replace(labels_with((20, 80), (90, 80)), instances=None)
     assert apart.mask is not None
     numbers = np.where(apart.mask > 0, 7, 0).astype(np.int32)
-    assert verdicts(replace(apart, instances=numbers)) == [None]  # one instance in two parts
+    assert verdicts(replace(apart, instances=numbers)) == ["occluded"]  # one instance in two parts
 
 
 def test_the_nearer_of_two_instances_is_kept() -> None:
@@ -158,7 +158,7 @@ def test_shape_measures_are_between_0_and_1(seed: int) -> None:
 def test_alpha_is_soft_inside_the_silhouette() -> None:
     image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     silhouette = np.ones((30, 40), bool)
-    silhouette[10:14, 10:14] = False  # a hole in the labels
+    silhouette[10:12, 10:12] = False  # a hole in the labels
     rgba = cut_out(image, Candidate(slice(10, 40), slice(20, 60), silhouette, 0))
     assert rgba.shape == (34, 44, 4) and rgba.dtype == np.uint8
     np.testing.assert_array_equal(rgba[:, :, :3], image[8:42, 18:62])
@@ -173,3 +173,37 @@ def test_alpha_is_soft_inside_the_silhouette() -> None:
 def test_a_cutout_at_the_edge_is_clipped_to_the_image() -> None:
     image = np.zeros((20, 20, 3), np.uint8)
     assert cut_out(image, Candidate(slice(0, 20), slice(1, 20), np.ones((20, 19), bool), 0)).shape == (20, 20, 4)
+
+
+def test_an_object_with_a_gap_is_occluded_and_one_with_a_crumb_is_not() -> None:
+    labels = labels_with((20, 80))
+    assert labels.mask is not None
+    labels.mask[:, 45:52] = 0  # a tree without a label
+    numbers = (labels.mask > 0).astype(np.int32)
+    assert verdicts(replace(labels, instances=numbers)) == ["occluded"]
+    whole = labels_with((20, 80))
+    assert whole.mask is not None
+    whole.mask[70, 82] = 255
+    assert verdicts(replace(whole, instances=(whole.mask > 0).astype(np.int32))) == [None]
+
+
+def test_another_thing_in_a_hole_occludes() -> None:
+    labels = labels_with((20, 80))
+    assert labels.mask is not None
+    person = np.zeros((HEIGHT, WIDTH), np.int32)
+    person[60:70, 40:46] = 1
+    labels.mask[person > 0] = 0
+    assert verdicts(replace(labels, in_front=person)) == ["occluded"]
+
+
+def test_a_ring_stays_a_ring_and_noise_is_filled() -> None:
+    v, u = np.mgrid[:80, :80]
+    radius = np.hypot(u - 40, v - 40)
+    ring = (radius < 35) & (radius > 18)
+    image = np.zeros((100, 100, 3), np.uint8)
+    alpha = cut_out(image, Candidate(slice(10, 90), slice(10, 90), ring, 1))[..., 3]
+    assert alpha[42, 42] == 0 and alpha[42, 42 + 26] == 255
+    noisy = radius < 35
+    noisy[40:43, 40:43] = False
+    alpha = cut_out(image, Candidate(slice(10, 90), slice(10, 90), noisy, 1))[..., 3]
+    assert alpha[43, 43] == 255

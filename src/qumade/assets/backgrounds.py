@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.catalog import Background
-from qumade.assets.depths import match_depths, read_inverse_depth
+from qumade.assets.depths import depth_facts, depth_grows_downwards, match_depths, read_inverse_depth
 from qumade.assets.ground import Survey, survey_background
 from qumade.assets.identities import group_identities
+from qumade.assets.label_names import named_ids, unnamed_ids, unnamed_text
 from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import LABEL_SUFFIXES, read_labels
 from qumade.assets.scan import Finding, ScannedBackground
@@ -21,8 +22,17 @@ from qumade.io.pictures import UnusablePicture, content_hash, printable
 from qumade.io.progress import progress_bar
 from qumade.recipe import Recipe, for_file
 
-__all__ = ["Maps", "SurveyedBackground", "catalog_backgrounds", "depth_kind", "match_maps", "survey_photo"]
+__all__ = [
+    "UPSIDE_DOWN",
+    "Maps",
+    "SurveyedBackground",
+    "catalog_backgrounds",
+    "depth_kind",
+    "match_maps",
+    "survey_photo",
+]
 
+UPSIDE_DOWN = "upside-down"
 _PRESENT_SHARE = 0.001  # less of the target class than this is label noise
 
 
@@ -105,8 +115,10 @@ def survey_photo(recipe: Recipe, scan: ScannedBackground, scheme: LabelScheme | 
     where = printable(scan.path)
     findings = []
     try:
-        labels = _labels(recipe, scan, labels_path)
+        labels = _labels(recipe, scan, labels_path, scheme)
         inverse_depth = _inverse_depth(recipe, scan, depth_path, maps.kind)
+        if inverse_depth is not None:
+            findings.append(Finding("info", "background", where, "depth", depth_facts(inverse_depth, maps.kind)))
         survey = _survey(recipe, scan, scheme, labels, inverse_depth, maps)
         findings += [Finding("warning", "background", where, "ground", note) for note in survey.notes]
         if recipe.present == "skip" and survey.present_share > _PRESENT_SHARE:
@@ -151,15 +163,23 @@ class _Unusable(Exception):
         self.reason = reason
 
 
-def _labels(recipe: Recipe, scan: ScannedBackground, path: Path | None) -> NDArray[np.int32] | None:
+def _labels(
+    recipe: Recipe, scan: ScannedBackground, path: Path | None, scheme: LabelScheme | None
+) -> NDArray[np.int32] | None:
     if recipe.labels is None:
         return None
     if path is None:
         raise _Unusable("no-labels", f"has no label map with the same stem in {printable(recipe.labels)}")
     try:
-        return read_labels(path, (scan.width, scan.height), scan.path)
+        labels = read_labels(path, (scan.width, scan.height), scan.path)
     except UnusablePicture as error:
         raise _Unusable(error.reason, error.message) from None
+    unnamed = {} if scheme is None else unnamed_ids(labels, named_ids(scheme.table))
+    if unnamed:
+        ids, tables = unnamed_text(unnamed, labels)
+        what = f"has a label map with {ids}, which label_names ({recipe.label_names}) does not name"
+        raise _Unusable("label-ids", f"{what}: {printable(path)}; must be ids of that table{tables}")
+    return labels
 
 
 def _inverse_depth(
@@ -170,9 +190,13 @@ def _inverse_depth(
     if path is None:
         raise _Unusable("no-depth", f"has no depth map with the same stem in {printable(recipe.depths)}")
     try:
-        inverse_depth = read_inverse_depth(path, (scan.width, scan.height), kind)
+        inverse_depth = read_inverse_depth(path, (scan.width, scan.height), kind, recipe.depths_scale)
     except UnusablePicture as error:
         raise _Unusable(error.reason, error.message) from None
+    if depth_grows_downwards(inverse_depth):
+        wanted = "metres in a PNG, inverse depth in .npy: is it the other of the two?"
+        found = f"has a depth map in which depth grows towards the lower edge ({depth_facts(inverse_depth, kind)})"
+        raise _Unusable(UPSIDE_DOWN, f"{found}: {printable(path)}; must be {wanted}")
     _refuse_unknown(recipe, inverse_depth, kind)
     return inverse_depth
 

@@ -10,15 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.catalog import SILHOUETTE_PX
+from qumade.assets.coverage import (
+    LOSSY_BLACK,
+    LOSSY_WHITE,
+    OPAQUE,
+    coverage_problem,
+    flat_share,
+    looks_inverted,
+)
+from qumade.assets.specks import FAINT, CleanAlpha, clean_alpha
 from qumade.errors import AssetError
 from qumade.io.decode import read_gray, read_rgba
+from qumade.io.listing import name_key
 from qumade.io.pictures import UnusablePicture, list_pictures, printable
 
-__all__ = ["FAINT", "Cutout", "Note", "contact", "cut_off_sides", "match_masks", "read_cutout", "silhouette"]
+__all__ = ["Cutout", "Note", "contact", "cut_off_sides", "match_masks", "read_cutout", "silhouette"]
 
-OPAQUE = 128  # coverage of at least one half: the pixel belongs to the object
-FAINT = 8  # lower alpha is residue of an eraser or a codec: invisible, but it would enlarge the object's box
 MIN_SIDE_PX = 8
+SOLID = 250  # an object that reaches this nowhere is glass all over
+MOST_TRANSLUCENT = 0.1  # share of the visible pixels in areas of one level
 
 # IoU of independently drawn alpha and mask over 200 car cut-outs: 0.977 in the median, and 0.928 for a small object,
 # where one boundary pixel is a large share; a mask that includes the car's shadow has 0.899.
@@ -26,22 +36,20 @@ MIN_AGREEMENT = 0.92
 
 CUT_OFF_FRACTION = 0.2
 
-# JPEG rings around hard edges by a few levels. Used as alpha, the ringing would leave haze around the object and holes
-# in it. Both ends are therefore clipped and the rest is stretched to the full range.
-_LOSSY_BLACK, _LOSSY_WHITE = 16, 239
-
 
 @dataclass(frozen=True)
 class Note:
-    """Something suspicious about a cut-out that is still used: a short code and a description without the name."""
+    """Something about a cut-out that is still used: a short code and a description without the name. `suspicious`:
+    someone should look at it."""
 
     reason: str
     detail: str
+    suspicious: bool = True
 
 
 @dataclass(frozen=True)
 class Cutout:
-    """An object cropped to the box of its alpha, and the position of that box in its file.
+    """An object cropped to its box (see `qumade.assets.specks`), and the position of that box in its file.
 
     `rgba` is uint8 [h, w, 4] with straight alpha, where alpha below 8 is set to 0; `left` and `top` are pixels of the
     file, which is `file_width` x `file_height` (upright); `alpha_from` is "alpha" or "mask".
@@ -56,27 +64,30 @@ class Cutout:
     notes: tuple[Note, ...] = ()
 
 
-def match_masks(foregrounds: Sequence[Path], masks_folder: Path) -> dict[Path, Path]:
+def match_masks(foregrounds: Sequence[Path], masks_folder: Path) -> tuple[dict[Path, Path], dict[Path, Path]]:
     """Finds the mask of each foreground that has one: with the same stem, or else with the same number.
 
-    The number is the last run of digits in the stem (fg_img_012.png, maskimg_12.jpg). A mask matched by its stem is not
-    matched by number again. Raises QumadeError if more than one pairing is possible, if the masks' folder is missing,
-    or if it is the folder of the foregrounds.
+    The number is the last run of digits in the stem (fg_img_012.png, maskimg_12.jpg). It counts only where all names
+    of a folder differ in nothing else: a digit that is part of a name belongs to that name. A mask matched by its stem
+    is not matched by number again. Also returns the pairs by number alone. Raises QumadeError if more than one pairing
+    is possible, if the masks' folder is missing, or if it is the folder of the foregrounds.
     """
     masks = list_pictures(masks_folder)
     if any(path.parent.resolve() == masks_folder.resolve() for path in foregrounds):
         raise AssetError(
             f"Invalid masks folder: got {printable(masks_folder)}; must be another folder than the foregrounds"
         )
-    by_stem = _pairs(foregrounds, masks, lambda path: path.stem, "stem")
+    by_stem = _pairs(foregrounds, masks, lambda path: name_key(path.stem), "stem")
     taken = set(by_stem.values())
-    by_number = _pairs(
-        [path for path in foregrounds if path not in by_stem],
-        [path for path in masks if path not in taken],
-        _number,
-        "number",
-    )
-    return by_stem | by_number
+    by_number = {}
+    if all(len({_around_number(path) for path in paths}) == 1 for paths in (foregrounds, masks)):
+        by_number = _pairs(
+            [path for path in foregrounds if path not in by_stem],
+            [path for path in masks if path not in taken],
+            _number,
+            "number",
+        )
+    return by_stem | by_number, by_number
 
 
 def read_cutout(path: Path, mask: Path | None = None) -> Cutout:
@@ -86,8 +97,9 @@ def read_cutout(path: Path, mask: Path | None = None) -> Cutout:
     has another size or cannot be read is then noted. Pixels with alpha of at least 128 are the object.
 
     Raises UnusablePicture with the reasons of `qumade.io.pictures`, and "no-alpha" (neither alpha nor mask),
-    "clear" (nothing opaque), "full" (opaque everywhere), "small" (below 8 px on a side), "mask-size" (mask of another
-    size), "mask-unusable" (mask needed but unreadable).
+    "clear" (nothing opaque), "full" (opaque everywhere), "translucent" (nowhere wholly opaque), "inverted", "small"
+    (below 8 px on a side), "mask-size" (mask of another size), "mask-levels" (a mask that cannot be coverage),
+    "mask-unusable" (mask needed but unreadable).
     """
     rgb, alpha = read_rgba(path)
     notes: tuple[Note, ...] = ()
@@ -104,14 +116,37 @@ def read_cutout(path: Path, mask: Path | None = None) -> Cutout:
         raise _unusable(path, "clear", f"{alpha_from} of at most {alpha.max()}", f"reach {OPAQUE}")
     if opaque.all():
         raise _unusable(path, "full", f"{alpha_from} that is opaque everywhere", "leave the background transparent")
-    _, _, width, height = _box(opaque)
+    if alpha.max() < SOLID:
+        got = f"{alpha_from} of at most {alpha.max()}: the object is nowhere opaque"
+        raise _unusable(path, "translucent", got, "reach 255 inside the object")
+    if looks_inverted(alpha):
+        got = f"{alpha_from} that is opaque along all four edges but not inside, as if it were inverted"
+        raise _unusable(path, "inverted", got, "be 255 on the object and 0 around it")
+    if alpha_from == "alpha" and (share := flat_share(alpha)) > MOST_TRANSLUCENT:
+        detail = f"is translucent on {share:.0%} of its visible pixels: what is behind it will show through"
+        notes += (Note("translucent", detail),)
+    clean = clean_alpha(alpha)
+    notes += _dropped(clean)
+    left, top, right, bottom = clean.box
+    cropped = clean.alpha[top:bottom, left:right]
+    _, _, width, height = _box(cropped >= OPAQUE)
     if min(width, height) < MIN_SIDE_PX:
         got = f"an object of {width}x{height} pixels"
         raise _unusable(path, "small", got, f"be at least {MIN_SIDE_PX}x{MIN_SIDE_PX}")
-    left, top, width, height = _box(alpha >= FAINT)
-    cropped = alpha[top : top + height, left : left + width]
-    rgba = np.dstack([rgb[top : top + height, left : left + width], np.where(cropped < FAINT, np.uint8(0), cropped)])
+    rgba = np.dstack([rgb[top:bottom, left:right], np.where(cropped < FAINT, np.uint8(0), cropped)])
     return Cutout(rgba, left, top, alpha.shape[1], alpha.shape[0], alpha_from, notes)
+
+
+def _dropped(clean: CleanAlpha) -> tuple[Note, ...]:
+    """Notes what does not belong to the object and is cut away."""
+    notes = []
+    if clean.specks:
+        detail = f"has {clean.specks} specks of {clean.speck_px} opaque pixels beside the object; they are cut away"
+        notes.append(Note("specks", detail))
+    if clean.haze_px:
+        detail = f"has {clean.haze_px} faint pixels away from the object; they are cut away"
+        notes.append(Note("haze", detail, suspicious=False))
+    return tuple(notes)
 
 
 def cut_off_sides(cutout: Cutout) -> tuple[str, ...]:
@@ -174,6 +209,11 @@ def _number(path: Path) -> str | None:
     return (digits[-1].lstrip("0") or "0") if digits else None
 
 
+def _around_number(path: Path) -> tuple[str, ...]:
+    """Returns what stands before and after the last run of digits in the stem."""
+    return tuple(re.split(r"[0-9]+(?=[^0-9]*$)", path.stem, maxsplit=1))
+
+
 def _pairs(
     foregrounds: Sequence[Path], masks: Sequence[Path], key: Callable[[Path], str | None], key_name: str
 ) -> dict[Path, Path]:
@@ -213,11 +253,17 @@ def _read_mask(path: Path, mask: Path, shape: tuple[int, ...]) -> NDArray[np.uin
     if gray.shape != shape:
         got = f"a mask of {gray.shape[1]}x{gray.shape[0]} pixels, {printable(mask)},"
         raise _unusable(path, "mask-size", got, f"have one of {shape[1]}x{shape[0]}")
+    problem = coverage_problem(gray, lossy=found == "JPEG")
+    if problem is not None:
+        got = f"the mask {printable(mask)} with {problem},"
+        raise _unusable(path, "mask-levels", got, "have one of coverage: 255 the object, 0 around it")
     return gray if found == "PNG" else _without_ringing(gray)
 
 
 def _without_ringing(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    levels = (np.arange(256) - _LOSSY_BLACK) * 255 / (_LOSSY_WHITE - _LOSSY_BLACK)
+    """Returns a mask whose both ends are clipped and the rest is stretched to the full range: used as alpha, ringing
+    would leave haze around the object and holes in it."""
+    levels = (np.arange(256) - LOSSY_BLACK) * 255 / (LOSSY_WHITE - LOSSY_BLACK)
     return np.rint(levels).clip(0, 255).astype(np.uint8)[gray]
 
 

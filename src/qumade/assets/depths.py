@@ -16,9 +16,11 @@ from qumade.io.decode import MAX_PIXELS, read_levels
 from qumade.io.files import open_regular
 from qumade.io.pictures import UnusablePicture
 
-__all__ = ["coarse_mean", "match_depths", "read_inverse_depth"]
+__all__ = ["coarse_mean", "depth_facts", "depth_grows_downwards", "match_depths", "read_inverse_depth"]
 
 _SUFFIXES = (".png", ".npy")
+_LOWER_PART, _LEAST_ROWS = 0.5, 8
+_STEADY, _MUCH = 0.8, 0.7  # rank correlation with the row; share of the largest inverse depth at the lower edge
 _MOST_CELLS = 96
 _MAX_NPY_BYTES = MAX_PIXELS * 8 + 4096
 
@@ -36,14 +38,17 @@ def match_depths(backgrounds: Sequence[Path], folder: Path) -> dict[Path, Path]:
     return found
 
 
-def read_inverse_depth(path: Path, size: tuple[int, int], kind: DepthKind) -> NDArray[np.float32]:
+def read_inverse_depth(
+    path: Path, size: tuple[int, int], kind: DepthKind, scale: float = KITTI_SCALE
+) -> NDArray[np.float32]:
     """Reads inverse depth float32 [H, W] of a background of `size` (width, height): 0 infinitely far, NaN unknown.
 
-    Values of kind "metric" and "scaled" are those of the file, in 1/m for a PNG. Values of kind "affine" are normalised
-    to [0, 1] over the whole map. Raises UnusablePicture for any file that is not such a map of that size.
+    `scale` is the value of one metre in a PNG. Values of kind "metric" and "scaled" are those of the file, in 1/m for a
+    PNG. Values of kind "affine" are normalised to [0, 1] over the whole map. Raises UnusablePicture for any file that
+    is not such a map of that size.
     """
     try:
-        inverse_depth = _read_npy(path) if path.suffix.lower() == ".npy" else _read_png(path)
+        inverse_depth = _read_npy(path) if path.suffix.lower() == ".npy" else _read_png(path, scale)
     except UnusablePicture as error:
         raise _unusable(path, error.got, error.allowed) from error
     except Exception as error:  # a hostile file may raise anything
@@ -79,6 +84,43 @@ def coarse_mean(inverse_depth: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(share >= 0.5, np.asarray(sums) / np.maximum(share, 0.5), np.float32(np.nan)).astype(np.float32)
 
 
+def depth_facts(inverse_depth: NDArray[np.float32], kind: DepthKind) -> str:
+    """Returns near, far and the slope of the ground of a map in words, so that people see a wrong unit."""
+    known = inverse_depth[np.isfinite(inverse_depth)]
+    far, near = np.percentile(known, (1, 99)).tolist()
+    rows, medians = _lower_rows(inverse_depth)
+    slope = float(np.polyfit(rows, medians, 1)[0]) if len(rows) > 1 else float("nan")
+    if kind == "metric":
+        range_text = f"near {1 / near:.1f} m" if near > 0 else "near infinitely far"
+        range_text += f", far {1 / far:.1f} m" if far > 0 else ", far infinitely far"
+        return f"{range_text}; from the middle down, inverse depth changes by {slope:+.3f} 1/m per image height"
+    return f"inverse depth {far:.3g} to {near:.3g}; from the middle down it changes by {slope:+.3g} per image height"
+
+
+def depth_grows_downwards(inverse_depth: NDArray[np.float32]) -> bool:
+    """Returns whether the lower part of a map gets farther towards the lower edge, steadily and by much.
+
+    Ground gets nearer. What gets farther is inverse depth read as depth, or the reverse.
+    """
+    rows, medians = _lower_rows(inverse_depth)
+    if len(rows) < _LEAST_ROWS:
+        return False
+    order = np.argsort(np.argsort(medians, kind="stable"))
+    steady = np.corrcoef(np.arange(len(rows)), order)[0, 1]  # Spearman's rank correlation
+    low, high = float(medians[-max(1, len(rows) // 8) :].mean()), float(medians.max())
+    return bool(steady < -_STEADY and low < _MUCH * high)
+
+
+def _lower_rows(inverse_depth: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the place (share of the height) and the median of known inverse depth of rows in the lower part."""
+    coarse = coarse_mean(inverse_depth)
+    grid = coarse if np.isfinite(coarse).mean() > 0.5 else inverse_depth  # a sparse map has too few known cells
+    top = round(_LOWER_PART * len(grid))
+    lower = [row[np.isfinite(row)] for row in grid[top:]]
+    places = np.array([(top + n + 0.5) / len(grid) for n, row in enumerate(lower) if len(row)])
+    return places, np.array([float(np.median(row)) for row in lower if len(row)])
+
+
 def _read_npy(path: Path) -> NDArray[np.float32]:
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -90,11 +132,11 @@ def _read_npy(path: Path) -> NDArray[np.float32]:
     return np.array(values, np.float32)
 
 
-def _read_png(path: Path) -> NDArray[np.float32]:
+def _read_png(path: Path, scale: float) -> NDArray[np.float32]:
     codes = read_levels(path)
     if codes.dtype != np.uint16:
-        raise _unusable(path, "an 8-bit PNG", f"be 16-bit grey, metres x {KITTI_SCALE:g}")
-    return decode_depth(codes, METRES_16_BIT)
+        raise _unusable(path, "an 8-bit PNG", f"be 16-bit grey, metres x {scale:g}")
+    return decode_depth(codes, METRES_16_BIT.model_copy(update={"depth_scale": scale}))
 
 
 def _unusable(path: Path, got: str, allowed: str) -> UnusablePicture:

@@ -14,10 +14,20 @@ from qumade.assets.classes import class_folders, sub_folders
 from qumade.assets.cutouts import contact, cut_off_sides, match_masks, read_cutout, silhouette
 from qumade.assets.identities import signature
 from qumade.io.decode import read_rgba
-from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable, require_text
+from qumade.io.pictures import UnusablePicture, content_hash, left_out, list_pictures, printable, require_text
 from qumade.io.progress import progress_bar
 
-__all__ = ["Finding", "ScannedBackground", "ScannedForeground", "scan_backgrounds", "scan_foregrounds"]
+__all__ = [
+    "LEFT_OUT",
+    "Finding",
+    "ScannedBackground",
+    "ScannedForeground",
+    "scan_backgrounds",
+    "scan_foregrounds",
+]
+
+LEFT_OUT = "left-out"
+"""The reason of findings about entries of a folder that are not read. Every verb says them."""
 
 Severity = Literal["error", "warning", "info"]
 Kind = Literal["background", "foreground", "mask", "relief", "layout"]
@@ -95,7 +105,7 @@ def scan_backgrounds(
     """
     paths = list_pictures(folder)
     usable, findings = _scan(_scan_background, paths, "background", workers, progress)
-    return usable, findings + _ignored(folder, paths, "background")
+    return usable, findings + _left_out(folder, paths, "background")
 
 
 def scan_foregrounds(
@@ -113,7 +123,7 @@ def scan_foregrounds(
             Finding("warning", "foreground", printable(path), "ignored", "its pictures are not read: beside pictures")
             for path in sub_folders(folder)
         ]
-    usable, findings = [], _ignored(folder, [folder / part for part in parts], "foreground")
+    usable, findings = [], _left_out(folder, [folder / part for part in parts], "foreground")
     for part in parts:
         own_masks = masks / part if masks is not None and (masks / part).is_dir() else None
         more, found = _scan_cutouts(folder / part, own_masks, part, workers, progress)
@@ -125,23 +135,32 @@ def _scan_cutouts(
     folder: Path, masks: Path | None, part: str, workers: int | None, progress: bool
 ) -> tuple[list[ScannedForeground], list[Finding]]:
     paths = list_pictures(folder)
-    mask_of = match_masks(paths, masks) if masks is not None else {}
+    mask_of, by_number = match_masks(paths, masks) if masks is not None else ({}, {})
 
     def scan_one(path: Path) -> tuple[ScannedForeground, list[Finding]]:
         return _scan_foreground(path, mask_of.get(path), part)
 
     usable, findings = _scan(scan_one, paths, "foreground", workers, progress)
-    findings += _ignored(folder, paths, "foreground")
+    findings += _left_out(folder, paths, "foreground")
     if masks is not None:
         mask_paths = list_pictures(masks)
         used = set(mask_of.values())
+        findings += _numbered(masks, by_number)
         findings += [
             Finding("info", "mask", printable(path), "unmatched", "matches no cut-out by its stem or number; ignored")
             for path in mask_paths
             if path not in used
         ]
-        findings += _ignored(masks, mask_paths, "mask")
+        findings += _left_out(masks, mask_paths, "mask")
     return usable, findings
+
+
+def _numbered(folder: Path, by_number: dict[Path, Path]) -> list[Finding]:
+    if not by_number:
+        return []
+    image, mask = next(iter(by_number.items()))
+    detail = f"{len(by_number):,} masks are paired with cut-outs by number, such as {mask.name} with {image.name}"
+    return [Finding("info", "mask", printable(folder), "by-number", detail)]
 
 
 def _scan(
@@ -185,7 +204,10 @@ def _scan_background(path: Path) -> tuple[ScannedBackground, list[Finding]]:
 
 def _scan_foreground(path: Path, mask: Path | None, folder: str) -> tuple[ScannedForeground, list[Finding]]:
     cutout = read_cutout(path, mask)
-    findings = [Finding("warning", "foreground", printable(path), note.reason, note.detail) for note in cutout.notes]
+    findings = [
+        Finding("warning" if note.suspicious else "info", "foreground", printable(path), note.reason, note.detail)
+        for note in cutout.notes
+    ]
     sides = cut_off_sides(cutout)
     if sides:
         detail = f"is opaque along more than 20 % of the file's {' and '.join(sides)}: the object may be cut off there"
@@ -209,11 +231,7 @@ def _scan_foreground(path: Path, mask: Path | None, folder: str) -> tuple[Scanne
     return scanned, findings
 
 
-def _ignored(folder: Path, pictures: Sequence[Path], kind: Kind) -> list[Finding]:
-    """Reports other files in a folder: the user may think that one of them is used."""
-    known = set(pictures)
-    return [
-        Finding("info", kind, printable(path), "ignored", "is not named as a JPEG, PNG or WebP file; ignored")
-        for path in sorted(Path(folder).iterdir())
-        if path not in known and not path.name.startswith(".")
-    ]
+def _left_out(folder: Path, pictures: Sequence[Path], kind: Kind) -> list[Finding]:
+    """Reports the other entries of a folder: the user may think that one of them is used."""
+    detail = left_out(folder, pictures)
+    return [] if detail is None else [Finding("info", kind, printable(folder), LEFT_OUT, detail)]

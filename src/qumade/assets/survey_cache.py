@@ -29,7 +29,7 @@ from qumade.recipe import Recipe, for_file
 __all__ = ["cached_survey", "survey_key"]
 
 _MOST_BYTES = 1 << 28
-_SETTINGS = ("contact_rows", "contact_distance", "contact_sampling", "prior")
+_SETTINGS = ("contact_rows", "contact_distance", "contact_sampling", "prior", "depths_scale")
 
 
 def survey_key(

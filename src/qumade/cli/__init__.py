@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import warnings
+from io import TextIOWrapper
 from types import FrameType
 from typing import Any
 
@@ -20,6 +21,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the `qumade` command. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot say is no reason to fail
     signal.signal(signal.SIGTERM, _interrupt)
     warnings.showwarning = _show_warning
     log = logging.getLogger("qumade")

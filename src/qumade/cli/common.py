@@ -68,10 +68,11 @@ def finish(as_json: bool, result: Any, text: str) -> None:
 def report_findings(synthesizer: "Synthesizer") -> None:
     """Print how many backgrounds and cut-outs are used, and errors and warnings, few lines for each reason."""
     from qumade.assets.findings_text import left_out_line, short_findings
+    from qumade.assets.scan import LEFT_OUT
 
     findings, catalog = synthesizer.findings, synthesizer.catalog
     originals = [foreground for foreground in catalog.foregrounds if not foreground.flip]
-    for line in short_findings(finding for finding in findings if finding.severity != "info"):
+    for line in short_findings(found for found in findings if found.severity != "info" or found.reason == LEFT_OUT):
         say(line)
     lines = [
         left_out_line("background", len(catalog.backgrounds), findings),

@@ -18,7 +18,7 @@ from qumade.cli.common import (
 )
 from qumade.cli.model_flags import flag_of, flag_values, flags_of
 from qumade.cli.teachers import TeacherFlags, labels_of_teachers
-from qumade.errors import ConfigError
+from qumade.errors import ConfigError, QumadeError
 from qumade.recipe import Recipe
 
 __all__ = ["audit", "generate", "preview", "stats"]
@@ -93,6 +93,11 @@ def generate(
     kind = synthesizer.catalog.depth_kind if predictor is None else predictor.encoding.kind
     source = f"the prior {full_recipe.prior!r}" if full_recipe.depths is None else "depth maps"
     source = source if predictor is None else f"the composites by {full_recipe.depth_teacher}"
+    if 2 * summary.fallbacks > summary.samples:
+        say(
+            f"warning: {summary.fallbacks:,} objects found no place by the recipe's rules and used the fallback; "
+            "look at depth and label maps with `qumade check`, or widen scale"
+        )
     text = f"{summary.samples:,} samples in {where}, {summary.drawn:,} of them new\n"
     text += f"Depth: kind {kind}, from {source}; {summary.depth_clipped_px:,} pixels nearer than the range\n"
     text += f"Splits: {', '.join(f'{n:,} {name}' for name, n in summary.splits.items())}\n"
@@ -230,12 +235,15 @@ def stats(
     require_workers(workers)
     dataset = FolderDataset(data_path)
     result = statistics(dataset, fraction=fraction, workers=workers)
-    written = write_statistics(dataset, result)
-    text = f"{format_statistics(result)}\n{printable(written)}"
-    if has_placements(dataset):
-        figure = dataset.root / "placements.png"
-        write_placements(dataset, figure)
-        text += f"\n{printable(figure)}"
+    text = format_statistics(result)
+    try:
+        text += f"\n{printable(write_statistics(dataset, result))}"
+        if has_placements(dataset):
+            figure = dataset.root / "placements.png"
+            write_placements(dataset, figure)
+            text += f"\n{printable(figure)}"
+    except QumadeError as error:  # a dataset that may only be read: the figures are told all the same
+        say(f"warning: {error}")
     values = result.as_json()
     if layout is not None or like is not None:
         distances, compared = _compare_layouts(dataset, layout, like)

@@ -28,7 +28,7 @@ def predict(
     network
         The folder of a training run, or an .onnx file of `qumade export`, which needs no torch.
     images
-        Images of any size (JPEG, PNG, WebP), and folders of images.
+        Images of any size, and folders of images.
     out
         Folder for STEM_mask.png (8-bit probability), STEM_depth.png (16-bit inverse depth; predictions.json records its
         kind and range), STEM_depth_colour.png, STEM_sheet.png (side by side) and STEM_cutout.png (only the object).
@@ -39,6 +39,7 @@ def predict(
     json
         Print one JSON object as the last line on stdout.
     """
+    from qumade.io.pictures import left_out
     from qumade.models.config import TASKS
     from qumade.prediction.files import INDEX, OUTPUTS, OutputName, find_pictures, predict_files
     from qumade.prediction.predictor import load_predictor
@@ -47,6 +48,10 @@ def predict(
     if names is not None and set(names) - set(OUTPUTS):
         raise ConfigError(f"Invalid --only: got {only!r}; must be some of {','.join(OUTPUTS)}")
     pictures = find_pictures(images)
+    for folder in filter(Path.is_dir, images):
+        others = left_out(folder, pictures)
+        if others is not None:
+            say(f"warning: {folder.absolute()}: {others}")
     predictor = load_predictor(network, device)
     outputs = cast("tuple[OutputName, ...] | None", names)
     result = predict_files(predictor, pictures, out, only=outputs, progress=True)

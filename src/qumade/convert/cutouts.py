@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from qumade.assets.cutouts import FAINT
+from qumade.assets.specks import FAINT
 from qumade.convert.importers.records import Labels
 
 __all__ = [
@@ -38,6 +38,8 @@ EIGHT = np.ones((3, 3), bool)
 REACH_PX = 3  # the labels of two things that touch often have a gap between them
 NEARER = 0.15  # share of an object's height: things whose foot is at most this much higher are in front of it
 END = 0.15  # share of an object's width: the two ends that `end_height` measures
+PIECE = 0.05  # share of an object: a second part as large is the other side of something before it
+HOLE = 0.01  # share of an object: larger holes are no noise of the labels
 CUT_PX = 1.0  # silhouettes shrink by this much, since labels overlap the background at the edge
 SOFT_PX = 0.7  # standard deviation of the blur that makes the alpha edge two pixels wide
 
@@ -48,7 +50,8 @@ class Rules:
 
     tiny: a side of its box is below `min_side_px`, or its area is below `min_area_px`. truncated: it touches the edge
     of the photo. occluded: something in front of it covers more than `max_hidden` of its surroundings (a 3 px wide
-    band), or more than `max_unlabelled` of them is unlabelled. merged, for connected parts only: the shape suggests
+    band), or more than `max_unlabelled` of them is unlabelled; it has two parts of more than 5 % of it each; or another
+    thing lies in a hole of more than 1 % of it. merged, for connected parts only: the shape suggests
     several objects, or a part of one: width / height outside `aspect`; silhouette / convex hull below `min_solidity`;
     silhouette / box below `min_extent`; an upper edge that dips between two humps by more than `max_waist` of the
     height; an end lower than `min_end` of the height (a receding row of cars). The shapes are those of cars; None for
@@ -121,6 +124,7 @@ def things_in_front(labels: Labels, shape: tuple[int, ...]) -> Things:
 def rejection(candidate: Candidate, labels: Labels, things: Things, rules: Rules) -> str | None:
     """Return the rule that an object breaks, one of REASONS, or None for a complete, unoccluded object."""
     rows, columns, silhouette, number = candidate
+    own = things.numbers[rows, columns]
     height, width = silhouette.shape
     if min(height, width) < rules.min_side_px or silhouette.sum() < rules.min_area_px:
         return "tiny"
@@ -139,9 +143,37 @@ def rejection(candidate: Candidate, labels: Labels, things: Things, rules: Rules
         return "occluded"
     if labels.ignore is not None and labels.ignore[around][band].mean() > rules.max_unlabelled:
         return "occluded"
+    if _in_pieces(silhouette) or _shows_another(silhouette, own):
+        return "occluded"
     if number == 0 and not _is_one(ndimage.binary_fill_holes(silhouette), rules):
         return "merged"
     return None
+
+
+def _in_pieces(silhouette: Mask) -> bool:
+    """Return whether an object has several large parts: something that is not labelled stands before its middle."""
+    parts, count = ndimage.label(silhouette, EIGHT)
+    if count < 2:
+        return False
+    sizes = np.sort(np.bincount(parts.ravel())[1:])
+    return bool(sizes[-2] > PIECE * silhouette.sum())
+
+
+def _shows_another(silhouette: Mask, numbers: NDArray[np.int32]) -> bool:
+    """Return whether another thing shows in a hole of an object; `numbers` [h, w] as in Things."""
+    holes = ndimage.binary_fill_holes(silhouette) & ~silhouette
+    return bool(np.count_nonzero(holes & (numbers > 0)) > HOLE * silhouette.sum())
+
+
+def _without_small_holes(silhouette: Mask) -> Mask:
+    """Fill the holes that are noise of the labels; a ring stays one."""
+    holes, count = ndimage.label(ndimage.binary_fill_holes(silhouette) & ~silhouette)
+    if count == 0:
+        return silhouette
+    small = np.bincount(holes.ravel()) <= HOLE * silhouette.sum()
+    small[0] = False
+    filled: Mask = silhouette | small[holes]
+    return filled
 
 
 def _is_one(silhouette: Mask, rules: Rules) -> bool:
@@ -185,10 +217,11 @@ def end_height(silhouette: Mask) -> float:
 def cut_out(image: NDArray[np.uint8], candidate: Candidate) -> NDArray[np.uint8]:
     """Return an object of an image [H, W, 3] as straight-alpha uint8 [h + 4, w + 4, 4], clipped to the image.
 
-    Holes are filled. Alpha falls from 255 to 0 over about two pixels, all inside the edge of the silhouette.
+    Holes of at most 1 % of the object are filled, others stay. Alpha falls from 255 to 0 over about two pixels, all
+    inside the edge of the silhouette.
     """
     rows, columns, silhouette, _ = candidate
-    filled = np.pad(ndimage.binary_fill_holes(silhouette), 2)
+    filled = np.pad(_without_small_holes(silhouette), 2)
     inside_px = ndimage.distance_transform_edt(np.pad(filled, 1))[1:-1, 1:-1]
     # inside_px is 1 at the outermost pixels of the silhouette, whose edge is half a pixel further out
     hard = np.clip(inside_px - CUT_PX, 0, 1)

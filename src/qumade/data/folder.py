@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from qumade.assets.coverage import coverage_problem
 from qumade.data.dataset import SPLIT_NAMES, LabeledSample, positions_of
 from qumade.data.layout import list_dataset
 from qumade.data.manifest import MANIFEST, read_manifest
@@ -148,13 +149,17 @@ class FolderDataset:
     def read_mask(self, key: int | str) -> NDArray[np.uint8]:
         """Return the mask, uint8 [H, W] coverage: 0 background, 255 object."""
         path = self.path("masks", key)
-        mask = decode_grey(read_picture(path), path)
-        self._require_size(mask.shape, path)
-        if mask.dtype != np.uint8:
+        data = read_picture(path)
+        found = decode_grey(data, path)
+        self._require_size(found.shape, path)
+        if found.dtype != np.uint8:
             raise DatasetError(f"Invalid mask: got 16 bits in {path}; must be 8-bit coverage, 255 the object")
-        if self.metadata is None and mask.max() == 1:
-            raise DatasetError(f"Invalid mask: got only levels 0 and 1 in {path}; must be coverage, 255 the object")
-        return mask.astype(np.uint8, copy=False)
+        mask = found.astype(np.uint8, copy=False)
+        # Masks that this package wrote are coverage, whatever they look like.
+        problem = None if self.metadata else coverage_problem(mask, lossy=data.startswith(b"\xff\xd8"))
+        if problem is not None:
+            raise DatasetError(f"Invalid mask: got {problem} in {path}; must be coverage, 255 the object")
+        return mask
 
     def read_depth_levels(self, key: int | str) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """Return the stored grey levels of depth, uint8 or uint16 [H, W]; `depth_encoding` says what they mean."""

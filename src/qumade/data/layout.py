@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from qumade.data.metadata import METADATA, Metadata
 from qumade.errors import DatasetError, QumadeError
+from qumade.io.listing import is_leftover, name_key
 from qumade.io.pictures import require_text
 
 __all__ = ["FOLDERS", "list_dataset"]
 
 FOLDERS = ("images", "masks", "depth", "ignore", "instances")
 SUFFIXES = (".jpg", ".jpeg", ".png")
-DESKTOP_FILES = {"thumbs.db", "desktop.ini"}
 
 Names = NDArray[np.str_]
 
@@ -75,7 +75,7 @@ def _list(folder: Path) -> tuple[Names, Names]:
     names = [name for name, is_file in files.items() if is_file and name.lower().endswith(SUFFIXES) and name[0] != "."]
     if len(names) < len(files):
         for name in sorted(files.keys() - set(names)):
-            if not name.startswith(".") and name.lower() not in DESKTOP_FILES:
+            if not is_leftover(name):
                 wanted = f"a file ending in {', '.join(SUFFIXES)}"
                 raise DatasetError(f"Invalid dataset: got {folder / name}; must be {wanted}")
     for name in names:
@@ -100,6 +100,10 @@ def _unequal_stems(root: Path, folder: str, stems: NDArray[np.str_], found: NDAr
     if len(missing):
         got = f"no image {root / folder / str(missing[0])}.*"
         must_be = f"as in {root / 'images'} ({len(missing)} missing)"
+        if {name_key(name) for name in missing.tolist()} & {name_key(name) for name in extra.tolist()}:
+            must_be += (
+                "; names that look equal differ in their Unicode form (NFC and NFD): rename the files of one folder"
+            )
     else:
         got = f"{root / folder / str(extra[0])}.*, for which {root / 'images'} has none"
         must_be = f"of equal stems ({len(extra)} too many)"

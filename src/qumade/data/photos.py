@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from qumade.assets.scan import Finding, scan_backgrounds
+from qumade.assets.scan import LEFT_OUT, Finding, scan_backgrounds
 from qumade.data.dataset import SPLIT_NAMES, LabeledSample, positions_of
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import DatasetError
@@ -35,7 +35,9 @@ class PhotoFolder:
     def __init__(self, root: Path, size: tuple[int, int], *, workers: int | None = None) -> None:
         self.name, self.root, self.size = root.name, root, size
         photos, findings = scan_backgrounds(root, workers=workers)
-        self.findings: list[Finding] = [finding for finding in findings if finding.severity == "error"]
+        self.findings: list[Finding] = [
+            finding for finding in findings if finding.severity == "error" or finding.reason == LEFT_OUT
+        ]
         if not photos:
             first = f"; the first: {self.findings[0]}" if self.findings else ""
             raise DatasetError(f"Invalid unlabelled: got no usable photo in {printable(root)}; must have one{first}")

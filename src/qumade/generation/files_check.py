@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from qumade.data.layout import DESKTOP_FILES
 from qumade.data.manifest import MANIFEST
 from qumade.data.metadata import METADATA
 from qumade.data.statistics import STATISTICS
 from qumade.errors import DatasetError
 from qumade.io.decode import PNG_END
 from qumade.io.files import ends_with
+from qumade.io.listing import is_leftover
 from qumade.io.pictures import printable
 from qumade.io.progress import progress_bar
 
@@ -20,7 +20,6 @@ __all__ = ["Problem", "damaged_stems", "file_problems", "root_problems"]
 
 _JPEG_END = b"\xff\xd9"
 _ADDED = (STATISTICS, "placements.png", "layout.png")  # what `qumade stats` adds
-_OF_SYSTEMS = (*DESKTOP_FILES, ".ds_store")
 _CHUNK = 256
 
 
@@ -42,10 +41,15 @@ def root_problems(root: Path, folders: Collection[str]) -> Iterator[Problem]:
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
         path = printable(Path(entry.path))
         if entry.name not in known:
-            if entry.name.lower() not in _OF_SYSTEMS:
+            if not _of_a_system(entry.name):
                 yield Problem("-", path, "belongs to no dataset")
         elif entry.is_symlink():
             yield Problem("-", path, "is a link; must be in the dataset itself")
+
+
+def _of_a_system(name: str) -> bool:
+    """Whether a system leaves entries of this name; other hidden ones are strangers here."""
+    return is_leftover(name) and (not name.startswith(".") or name.lower() == ".ds_store" or name.startswith("._"))
 
 
 def file_problems(

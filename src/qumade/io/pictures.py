@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from io import FileIO
@@ -12,12 +12,13 @@ from typing import Any
 
 from qumade.errors import AssetError, QumadeError
 from qumade.io.files import open_regular
-from qumade.io.listing import is_leftover
+from qumade.io.listing import is_leftover, named, others
 
 __all__ = [
     "SUFFIXES",
     "UnusablePicture",
     "content_hash",
+    "left_out",
     "list_pictures",
     "one_line",
     "printable",
@@ -90,6 +91,20 @@ def list_pictures(folder: Path) -> list[Path]:
         raise AssetError(
             f"Invalid folder: got '{error.strerror}' for {printable(folder)}; must be a folder that can be read"
         ) from error
+
+
+def left_out(folder: Path, pictures: Collection[Path]) -> str | None:
+    """A line that counts the entries of a folder besides its pictures, names the first, and says how to use them; None
+    if there are none. What systems leave in folders does not count."""
+    names = others(folder, pictures)
+    if not names:
+        return None
+    hints = []
+    if any(name.endswith("/") for name in names):
+        hints.append("; sub-folders are not read")
+    if any(name.lower().endswith((".heic", ".heif")) for name in names):
+        hints.append("; HEIC needs: pip install 'qumade[heif]'")
+    return f"{len(names):,} entries are left out, not named as pictures: {named(names)}{''.join(hints)}"
 
 
 def read_picture(path: Path) -> bytes:

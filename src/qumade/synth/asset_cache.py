@@ -138,7 +138,7 @@ class AssetCache:
             labels = self._read_labels(background)
         if background.depth_name is not None and self._recipe.depths is not None:
             path = _unchanged(self._recipe.depths / background.depth_name, background.depth_sha256)
-            depth = read_inverse_depth(path, size, self._catalog.depth_kind)
+            depth = read_inverse_depth(path, size, self._catalog.depth_kind, self._recipe.depths_scale)
             occluder = occluding(depth, background.horizon_level, labels, scheme)
         if labels is not None and scheme is not None and scheme.target:
             present = target_pixels(labels, scheme.target).astype(np.uint8)

@@ -10,12 +10,19 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.assets.backgrounds import SurveyedBackground, catalog_backgrounds
+from qumade.assets.backgrounds import UPSIDE_DOWN, SurveyedBackground, catalog_backgrounds
 from qumade.assets.catalog import Background, Catalog, Foreground
 from qumade.assets.classes import class_names, cutout_names
 from qumade.assets.foregrounds import catalog_distractors, catalog_foregrounds
 from qumade.assets.label_scheme import label_scheme
-from qumade.assets.scan import Finding, ScannedBackground, ScannedForeground, scan_backgrounds, scan_foregrounds
+from qumade.assets.scan import (
+    LEFT_OUT,
+    Finding,
+    ScannedBackground,
+    ScannedForeground,
+    scan_backgrounds,
+    scan_foregrounds,
+)
 from qumade.assets.scene_layout import hashed_layout
 from qumade.errors import AssetError, ConfigError
 from qumade.io.pictures import list_pictures, printable
@@ -55,12 +62,17 @@ class Inventory:
 def build_catalog(recipe: Recipe, *, strict: bool = False, progress: bool = False) -> tuple[Catalog, list[Finding]]:
     """Builds the catalog of the usable assets of a recipe; also returns the findings.
 
-    Raises QumadeError if no background or no cut-out is usable, and with `strict` for the first unusable asset.
+    Raises QumadeError if no background or no cut-out is usable, for label maps that are read by a wrong table of
+    names, and with `strict` for the first asset that is unusable or left out.
     """
     inventory = take_inventory(recipe, progress=progress)
     errors = inventory.errors
-    if strict and errors:
-        raise AssetError(f"Invalid {errors[0].kind}: {errors[0].path}: {errors[0].detail}")
+    upside_down = [found for found in errors if found.reason == UPSIDE_DOWN]
+    wrong = upside_down if 2 * len(upside_down) > len(inventory.photos) else []
+    refused = wrong + [found for found in errors if strict or found.reason == "label-ids"]
+    refused += [found for found in inventory.findings if strict and found.reason == LEFT_OUT]
+    if refused:
+        raise AssetError(f"Invalid {refused[0].kind}: {refused[0].path}: {refused[0].detail}")
     if inventory.catalog is None:
         empty = recipe.foregrounds if inventory.cutouts == () else recipe.backgrounds
         first = next((f"; the first: {error}" for error in errors if Path(error.path).parent == empty), "")

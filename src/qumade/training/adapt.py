@@ -23,7 +23,7 @@ from qumade.data.loader import Batch
 from qumade.errors import ConfigError, RunError
 from qumade.io.decode import read_rgb
 from qumade.io.files import new_folder, write_bytes
-from qumade.io.pictures import UnusablePicture, list_pictures, printable
+from qumade.io.pictures import UnusablePicture, left_out, list_pictures, printable
 from qumade.models.network import MaskDepthNetwork
 from qumade.models.resizing import shrunk, working_size
 from qumade.plan.indices import stratified_indices
@@ -186,18 +186,20 @@ def _spread(items: Sequence[Item], most: int) -> list[Item]:
 
 def _read(folder: Path, trained: tuple[int, int]) -> tuple[list[NDArray[np.float32]], tuple[str, ...]]:
     """Return photos of a folder as a network sees them, float32 [H, W, 3] in [0, 1], and what was left out."""
-    images, left_out = [], []
-    for path in _spread(list_pictures(folder), MOST_PHOTOS):
+    pictures = list_pictures(folder)
+    others = left_out(folder, pictures)
+    images, unused = [], [] if others is None else [others]
+    for path in _spread(pictures, MOST_PHOTOS):
         try:
             image = read_rgb(path)
         except UnusablePicture as error:
-            left_out.append(str(error))
+            unused.append(str(error))
             continue
         images.append(shrunk(image, working_size((image.shape[1], image.shape[0]), trained)))
     if not images:
-        first = f"; the first: {left_out[0]}" if left_out else ""
+        first = f"; the first: {unused[0]}" if unused else ""
         raise RunError(f"Invalid photos: got no usable photo in {printable(folder)}; must have one{first}")
-    return images, tuple(left_out)
+    return images, tuple(unused)
 
 
 def _batched(images: Sequence[NDArray[np.float32]]) -> list[Tensor]:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.assets.coverage import coverage_problem, looks_inverted
 from qumade.assets.label_names import label_table, named_ids
 from qumade.convert.importers.records import (
     ClassIds,
@@ -31,6 +32,9 @@ from qumade.io.decode import decode_grey
 from qumade.io.pictures import printable, read_picture
 
 __all__ = ["read_pairs"]
+
+JPEG_START = b"\xff\xd8"
+LOOKED_AT = 9  # masks that tell whether all are inverted
 
 
 def read_pairs(
@@ -83,6 +87,8 @@ def read_pairs(
     )
     given = {"images": images, "masks": masks, "depth": depth, "label_names": label_names}
     options = {name: str(value) for name, value in given.items() if value is not None}
+    if mask_of is not None and ids is None:
+        _refuse_inverted([mask_of[record.stem] for record in found])
     paired = {record.stem for record in found}
     notes = left_out(root / images, (image_of[stem] for stem in paired), "no images or without a label of equal stem")
     for folder, found_labels in ((masks, mask_of), (depth, depth_of)):
@@ -116,13 +122,31 @@ def _read(
 
 
 def _coverage(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    mask = decode_grey(read_picture(path), path)
-    require_size(mask.shape, shape, path)
-    if mask.dtype != np.uint8 or mask.max() == 1:
-        got = "16 bits" if mask.dtype != np.uint8 else "only levels 0 and 1"
+    data = read_picture(path)
+    found = decode_grey(data, path)
+    require_size(found.shape, shape, path)
+    mask = found.astype(np.uint8, copy=False)
+    problem = "16 bits" if found.dtype != np.uint8 else coverage_problem(mask, lossy=data.startswith(JPEG_START))
+    if problem is not None:
         wanted = "coverage, 255 the object; for label maps give --class and --label-names"
-        raise DatasetError(f"Invalid mask: got {got} in {printable(path)}; must be {wanted}")
-    return mask.astype(np.uint8, copy=False)
+        raise DatasetError(f"Invalid mask: got {problem} in {printable(path)}; must be {wanted}")
+    return mask
+
+
+def _refuse_inverted(masks: list[Path]) -> None:
+    """Refuse masks of which most cover all four edges of the picture: no object does that so often."""
+    looked_at = masks[:: max(1, len(masks) // LOOKED_AT)]
+    inverted = [path for path in looked_at if _is_inverted(path)]
+    if len(inverted) > max(1, len(looked_at) // 2):
+        got = f"{len(inverted)} of {len(looked_at)} masks white along all four edges but not inside, as if inverted"
+        raise DatasetError(
+            f"Invalid masks: got {got}, such as {printable(inverted[0])}; must be 255 on the object only"
+        )
+
+
+def _is_inverted(path: Path) -> bool:
+    found = decode_grey(read_picture(path), path)
+    return found.dtype == np.uint8 and looks_inverted(found.astype(np.uint8))
 
 
 def _relative_depth(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ outlined group of objects: its pixels are ignored.
 
 import json
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.label_names import table_of_names
+from qumade.convert.importers.objects import folders_of
 from qumade.convert.importers.records import Labels, Record, Source, choose_classes, require_records
 from qumade.errors import DatasetError
 from qumade.extras import needs
 from qumade.io.files import read_bytes
 from qumade.io.pictures import printable
 
-__all__ = ["read_coco"]
+__all__ = ["MAX_JSON_BYTES", "decode_segmentation", "image_of", "read_coco"]
 
 MAX_JSON_BYTES = 1 << 30
 MAX_CORNERS = 100_000  # of one polygon
@@ -37,7 +38,7 @@ def read_coco(root: Path, classes: Collection[str] = ("car",)) -> Source:
     for path in files:
         records += _records(root, path, classes)
     found = require_records(records, root, LAYOUT)
-    return Source("coco", root, found, ("masks", "ignore"), tuple(classes))
+    return Source("coco", root, found, folders_of(classes), tuple(classes))
 
 
 def _records(root: Path, path: Path, classes: Collection[str]) -> list[Record]:
@@ -46,7 +47,8 @@ def _records(root: Path, path: Path, classes: Collection[str]) -> list[Record]:
     try:
         content = json.loads(read_bytes(path, MAX_JSON_BYTES))
         table = table_of_names({int(each["id"]): str(each["name"]) for each in content["categories"]})
-        chosen = choose_classes(table, classes, path)
+        choose_classes(table, classes, path)  # refuses unknown ones
+        chosen = {number: place for place, name in enumerate(classes) for number in table[name]}
         annotations: defaultdict[int, list[Any]] = defaultdict(list)
         for annotation in content["annotations"]:
             annotations[int(annotation["image_id"])].append(annotation)
@@ -58,14 +60,14 @@ def _records(root: Path, path: Path, classes: Collection[str]) -> list[Record]:
     folders = [folder for folder in (root / name, root / "images" / name, root / "images", root) if folder.is_dir()]
     records = []
     for number, file_name in images:
-        image = _image_of(folders, root, file_name, path)
+        image = image_of(folders, root, file_name, path)
         read = partial(_read, annotations.get(number, []), chosen, path)
         stem = Path(file_name).with_suffix("").as_posix().replace("/", "_").lstrip(".")
         records.append(Record(stem, split, image, image.relative_to(root).as_posix(), read))
     return records
 
 
-def _image_of(folders: list[Path], root: Path, file_name: str, path: Path) -> Path:
+def image_of(folders: list[Path], root: Path, file_name: str, path: Path) -> Path:
     """Return the path of a file_name in the first folder that has it; never a path outside of the root."""
     parts = Path(file_name).parts
     safe = bool(parts) and not Path(file_name).is_absolute() and ".." not in parts and file_name.isprintable()
@@ -82,9 +84,10 @@ def _image_of(folders: list[Path], root: Path, file_name: str, path: Path) -> Pa
     raise DatasetError(f"Invalid dataset: got no photo {file_name!r} of {printable(path)}; must be in {looked}")
 
 
-def _read(annotations: list[Any], chosen: frozenset[int], path: Path, shape: tuple[int, int]) -> Labels:
+def _read(annotations: list[Any], chosen: Mapping[int, int], path: Path, shape: tuple[int, int]) -> Labels:
     mask, ignore = np.zeros(shape, bool), np.zeros(shape, bool)
     instances, others = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    object_classes: dict[int, int] = {}
     for number, annotation in enumerate(annotations, 1):
         try:
             category, crowd = int(annotation["category_id"]), bool(annotation.get("iscrowd", 0))
@@ -101,6 +104,7 @@ def _read(annotations: list[Any], chosen: frozenset[int], path: Path, shape: tup
         elif category in chosen:
             mask |= pixels
             instances[pixels] = number
+            object_classes[number] = chosen[category]
         else:
             others[pixels] = number
     return Labels(
@@ -108,6 +112,7 @@ def _read(annotations: list[Any], chosen: frozenset[int], path: Path, shape: tup
         ignore=ignore & ~mask,
         instances=instances,
         in_front=np.where(mask, np.int32(0), others),
+        object_classes=object_classes,
     )
 
 

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
+from qumade.compose.instance_png import instances_png
+from qumade.convert.importers.objects import ImportedObjects, numbered
 from qumade.convert.importers.records import Labels, Record, Source
-from qumade.data.manifest import IMPORT_SCHEMA, MANIFEST
+from qumade.data.manifest import IMPORT_SCHEMA, MANIFEST, OBJECT_SCHEMA
 from qumade.data.metadata import begun_metadata, write_metadata
 from qumade.depth.codec import encode_depth
 from qumade.io.decode import Format, decode_rgb
@@ -63,8 +65,8 @@ def write_import(source: Source, out: Path, *, workers: int | None = None, progr
         (out / folder).mkdir(parents=True, exist_ok=True)
         remove_temporary_files(out / folder)
     write_metadata(out, description | {"complete": False, "samples": len(source.records)})
-    sizes, written = _write_records(source, out, workers or os.cpu_count() or 1, progress)
-    _write_manifest(source, out)
+    sizes, written, objects = _write_records(source, out, workers or os.cpu_count() or 1, progress)
+    _write_manifest(source, out, objects)
     size = {"size": list(next(iter(sizes)))} if len(sizes) == 1 else {}
     write_metadata(out, description | {"complete": True, "samples": len(source.records)} | size)
     return ImportSummary(summary.root, summary.samples, written, summary.splits, folders)
@@ -81,36 +83,47 @@ def read_image(record: Record) -> tuple[NDArray[np.uint8], bytes | None]:
     return decode_rgb(data, record.image, CONVERTED), None
 
 
-def _write_records(source: Source, out: Path, workers: int, progress: bool) -> tuple[set[tuple[int, int]], int]:
-    """Write missing samples; return the sizes (width, height) of all images and the number of samples written."""
+def _write_records(
+    source: Source, out: Path, workers: int, progress: bool
+) -> tuple[set[tuple[int, int]], int, list[ImportedObjects | None]]:
+    """Write missing samples; return the sizes (width, height) of all images, the number of samples written, and the
+    objects of each sample if the dataset has instances/."""
+    objects: list[ImportedObjects | None] = []
     sizes: set[tuple[int, int]] = set()
     written = 0
     pool = ThreadPoolExecutor(workers)
     try:
         futures = [pool.submit(_write_record, record, source, out) for record in source.records]
         for future in tqdm(futures, "import", unit=" images", disable=not progress):
-            size, new = future.result()
+            size, new, found = future.result()
             sizes.add(size)
+            objects.append(found)
             written += new
     finally:
         pool.shutdown(cancel_futures=True)
-    return sizes, written
+    return sizes, written, objects
 
 
-def _write_record(record: Record, source: Source, out: Path) -> tuple[tuple[int, int], bool]:
+def _write_record(record: Record, source: Source, out: Path) -> tuple[tuple[int, int], bool, ImportedObjects | None]:
     paths = {folder: out / folder / f"{record.stem}.png" for folder in source.folders}
     image_path = out / "images" / f"{record.stem}{record.suffix}"
     if all(path.is_file() for path in (*paths.values(), image_path)):
         with Image.open(image_path) as picture:  # reads only the header
-            return picture.size, False
+            size = picture.size
+        again = numbered(record.read_labels((size[1], size[0])))[1] if "instances" in source.folders else None
+        return size, False, again
     image, copied = read_image(record)
     shape = image.shape[:2]
     labels = record.read_labels((shape[0], shape[1]))
+    objects = None
+    if "instances" in source.folders:
+        numbers, objects = numbered(labels)
+        write_bytes(paths.pop("instances"), instances_png(numbers))
     for folder, path in paths.items():
         write_bytes(path, png_bytes(_pixels(folder, labels, source, shape), PNG_LEVEL))
     # Last: an existing image implies that its labels exist.
     write_bytes(image_path, copied or png_bytes(image, PNG_LEVEL))
-    return (shape[1], shape[0]), True
+    return (shape[1], shape[0]), True, objects
 
 
 def _pixels(folder: str, labels: Labels, source: Source, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -131,9 +144,12 @@ def _metadata(source: Source, out: Path, folders: tuple[str, ...]) -> dict[str, 
     root = Path(os.path.relpath(source.root.absolute(), out)).as_posix()
     made = {"dataset": source.name, "root": root, "classes": list(source.classes), "samples": len(source.records)}
     content: dict[str, Any] = {"format": "qumade-dataset/1", "import": made | source.options}
+    if "instances" in source.folders:
+        content["classes"] = list(source.classes)
     if source.depth is not None:
         content["depth"] = source.depth.model_dump(mode="json", exclude_none=True)
-    if len(suffixes) == 1:  # with several suffixes the folder has no single setting
+    # With several suffixes the folder of images has no single setting; instances/ needs one to be read.
+    if len(suffixes) == 1:
         (suffix,) = suffixes
         png = {"suffix": ".png", "format": "png"}
         image = png if suffix == ".png" else {"suffix": suffix, "format": "jpeg"}
@@ -141,13 +157,17 @@ def _metadata(source: Source, out: Path, folders: tuple[str, ...]) -> dict[str, 
     return content
 
 
-def _write_manifest(source: Source, out: Path) -> None:
-    columns = {
+def _write_manifest(source: Source, out: Path, objects: list[ImportedObjects | None]) -> None:
+    columns: dict[str, Any] = {
         "index": range(len(source.records)),
         "stem": [record.stem for record in source.records],
         "split": pa.array([record.split for record in source.records]).dictionary_encode(),
         "source": [record.source for record in source.records],
     }
+    schema = IMPORT_SCHEMA
+    if "instances" in source.folders:
+        schema = OBJECT_SCHEMA
+        columns["objects"] = [[] if found is None else found.rows(source.classes) for found in objects]
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=IMPORT_SCHEMA), buffer)
+    pq.write_table(pa.table(columns, schema=schema), buffer)
     write_bytes(out / MANIFEST, buffer.getvalue())

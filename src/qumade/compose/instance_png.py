@@ -131,7 +131,7 @@ def _deflate(numbers, packed, codes, matches):  # type: ignore[no-untyped-def]
     first, second = np.int64(1), total % 65521  # the two sums of Adler-32
     state = np.zeros(3, np.uint64)
     _put(packed, state, np.uint64(3), np.uint64(3))  # the last block, with fixed codes
-    zeros = np.int64(0)  # bytes that are not written yet
+    zeros = 0  # bytes that are not written yet
     for y in range(rows):
         zeros += 1  # the filter
         x = 0

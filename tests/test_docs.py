@@ -45,7 +45,13 @@ def _targets(text: str) -> list[str]:
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_paths_in_the_maps_exist(page):
     paths = set(re.findall(r"`((?:[\w.]+/)+(?:[\w.]+\.\w+)?|\w+\.py)`", (ROOT / page).read_text()))
-    placeholders = {"convert/importers/NAME.py", "ignore/", "images/img000001.jpg", "samples/recipe.yaml"}
+    placeholders = {
+        "convert/exporters/NAME.py",
+        "convert/importers/NAME.py",
+        "ignore/",
+        "images/img000001.jpg",
+        "samples/recipe.yaml",
+    }
     missing = {path for path in paths if not any((folder / path).exists() for folder in FOLDERS)}
     assert missing - placeholders == set()
 

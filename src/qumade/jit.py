@@ -26,6 +26,7 @@ _SOURCES = (
     "depth/codec.py",
     "assets/catalog.py",
     "assets/scene_layout.py",
+    "convert/exporters/outlines.py",
     "geometry.py",
     "jit.py",
 )

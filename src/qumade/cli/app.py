@@ -25,6 +25,7 @@ VERBS = {
     "predict": ("networks:predict", "Predicts masks and depth of images."),
     "export": ("networks:export", "Writes a network as one .onnx file."),
     "import": ("importing:import_", "Converts a standard dataset into the layout of a DATA_PATH."),
+    "convert": ("converting:convert", "Converts a dataset to the format of another tool: COCO, YOLO, VOC, ..."),
     "cutouts": ("importing:cutouts", "Cuts complete objects out of labelled photos."),
 }
 """The function that runs each verb, and its line in `qumade --help`."""

@@ -141,7 +141,8 @@ def cutouts(
     dataset
         Name of the standard dataset in the path; leave it out for a DATA_PATH.
     classes
-        Class to cut out; may be repeated (default: car; for a DATA_PATH the classes of its masks).
+        Class to cut out; may be repeated (default: car; for a DATA_PATH the classes of its masks). Several classes go
+        into sub-folders, if the labels tell the classes of objects apart.
     split
         Only photos of this split; may be repeated (default: train if it exists, otherwise all).
     max_share
@@ -159,6 +160,7 @@ def cutouts(
 
     from qumade.convert.cutout_folders import records_of_dataset, write_cutouts
     from qumade.convert.cutouts import Rules
+    from qumade.convert.exporters.samples import class_names_of
     from qumade.convert.importers import read_dataset
     from qumade.data.folder import FolderDataset
     from qumade.io.pictures import printable
@@ -170,14 +172,19 @@ def cutouts(
         source = read_dataset(dataset, path, classes)
         for note in source.notes:
             say(f"warning: {note}")
-        records = list(source.records)
+        records, names = list(source.records), source.classes if "instances" in source.folders else ()
     else:
-        records = records_of_dataset(FolderDataset(path), classes or ())
-    summary = write_cutouts(records, out, backgrounds, splits=split, rules=rules, max_share=max_share, workers=workers)
+        own = FolderDataset(path)
+        records = records_of_dataset(own, classes or ())
+        names = tuple(classes or class_names_of(own)) if own.has_instances else ()
+    summary = write_cutouts(
+        records, out, backgrounds, splits=split, rules=rules, max_share=max_share, workers=workers, classes=names
+    )
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items())
     of = f" of {', '.join(summary.splits)}" if any(summary.splits) else ""
     text = f"{summary.kept:,} cut-outs from {summary.frames:,} photos{of} in "
     text += f"{printable(Path(summary.foregrounds))}; left out: {left_out}"
+    text += "".join(f"\n{count:,} of {name}" for name, count in summary.classes.items())
     if summary.backgrounds_folder is not None:
         text += f"\n{summary.backgrounds:,} photos without objects in {printable(Path(summary.backgrounds_folder))}"
     finish(json, summary, text)

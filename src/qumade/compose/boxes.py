@@ -21,12 +21,15 @@ def _boxes(instances, objects):  # type: ignore[no-untyped-def]
     ends = np.zeros((objects, 4), np.int32)  # left, top, right, bottom
     ends[:, 0], ends[:, 1] = columns, rows
     for y in range(rows):
-        for x in range(columns):
-            number = int(instances[y, x]) - 1
-            if 0 <= number < objects:
-                box = ends[number]
-                box[0], box[1] = min(box[0], x), min(box[1], y)
-                box[2], box[3] = max(box[2], x + 1), max(box[3], y + 1)
+        x = 0
+        while x < columns:
+            value, start = instances[y, x], x
+            while x < columns and instances[y, x] == value:
+                x += 1
+            if 0 < value <= objects:
+                box = ends[np.int64(value) - 1]
+                box[0], box[1] = min(box[0], start), min(box[1], y)
+                box[2], box[3] = max(box[2], x), max(box[3], y + 1)
     for number in range(objects):
         box = ends[number]
         if box[2] == 0:

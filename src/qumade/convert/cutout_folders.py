@@ -2,10 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from qumade.convert.cutouts import REASONS, Rules, cut_out, find_objects, rejection, things_in_front
 from qumade.convert.importers.records import Labels, Record
 from qumade.convert.importers.writer import read_image
+from qumade.convert.object_records import records_of_objects
 from qumade.data.folder import FolderDataset
 from qumade.data.manifest import read_manifest
 from qumade.errors import ConfigError, DatasetError
@@ -29,7 +30,7 @@ MAX_UNLABELLED = 0.25  # share of a photo; above it, the photo may well contain 
 @dataclass(frozen=True)
 class CutoutSummary:
     """The result of `write_cutouts`: cut-outs `kept` from `frames` photos, objects `rejected` by rule, and the number
-    of `backgrounds` written."""
+    of `backgrounds` written. With several `classes`, each has a sub-folder, and is counted."""
 
     foregrounds: str
     frames: int
@@ -38,10 +39,11 @@ class CutoutSummary:
     rejected: dict[str, int]
     backgrounds_folder: str | None
     backgrounds: int
+    classes: dict[str, int] = field(default_factory=dict)
 
 
 class _Frame(NamedTuple):
-    kept: int
+    kept: Counter[str]
     rejected: Counter[str]
     background: bool
 
@@ -50,6 +52,8 @@ def records_of_dataset(dataset: FolderDataset, classes: Collection[str] = ()) ->
     """Return the samples of a DATA_PATH with masks. Raises QumadeError if `classes` differ from those of its import."""
     if not dataset.has_masks:
         raise DatasetError(f"Invalid dataset: got no masks in {printable(dataset.root)}; must have them to cut out")
+    if dataset.has_instances:
+        return records_of_objects(dataset, classes)
     shown = _classes(dataset)
     if classes and shown and set(classes) != shown:
         wanted = f"must be {', '.join(sorted(shown))}, which its masks show"
@@ -97,12 +101,14 @@ def write_cutouts(
     max_share: float = 0.0,
     workers: int | None = None,
     progress: bool = True,
+    classes: Sequence[str] = (),
 ) -> CutoutSummary:
     """Write complete, unoccluded objects of labelled photos as RGBA PNG into the new or empty folder `out`.
 
     A file is named FRAME-NN.png after its photo, so all cut-outs of a place can be kept together. Only photos of
     `splits` are used (by default train if it exists, otherwise all), and of these only `stems` if given. A photo with
-    at most the share `max_share` [0, 1) of the class is written into `backgrounds` under its own name.
+    at most the share `max_share` [0, 1) of the class is written into `backgrounds` under its own name. With several
+    `classes`, whose numbers are those in the records' `object_classes`, each has a sub-folder of its own.
 
     Both folders appear only when they are complete. Raises QumadeError if no object can be cut out.
     """
@@ -117,13 +123,16 @@ def write_cutouts(
         partials = [stack.enter_context(new_folder(folder, DatasetError)) for folder in folders]
         pool = stack.enter_context(ThreadPoolExecutor(workers or os.cpu_count() or 1))
         stack.callback(pool.shutdown, cancel_futures=True)
-        work = partial(_write_frame, partials=partials, rules=rules, max_share=max_share)
+        folders_of_classes = list(classes) if len(classes) > 1 else []
+        for name in folders_of_classes:
+            (partials[0] / name).mkdir()
+        work = partial(_write_frame, partials=partials, rules=rules, max_share=max_share, classes=folders_of_classes)
         results = list(
             progress_bar(pool.map(work, chosen), "cutouts", len(chosen), unit=" photos", disable=not progress)
         )
         rejected = sum((result.rejected for result in results), Counter[str]())
-        kept = sum(result.kept for result in results)
-        if kept == 0:
+        kept = sum((result.kept for result in results), Counter[str]())
+        if not kept:
             counts = ", ".join(f"{rejected[reason]} {reason}" for reason in REASONS)
             raise DatasetError(
                 f"Invalid photos: got no usable object in {len(chosen)} ({counts}); must have at least one"
@@ -132,10 +141,11 @@ def write_cutouts(
         foregrounds=str(folders[0]),
         frames=len(chosen),
         splits=used,
-        kept=kept,
+        kept=kept.total(),
         rejected={reason: rejected[reason] for reason in REASONS},
         backgrounds_folder=None if backgrounds is None else str(folders[1]),
         backgrounds=sum(result.background for result in results) if backgrounds is not None else 0,
+        classes={name: kept[name] for name in folders_of_classes},
     )
 
 
@@ -157,7 +167,9 @@ def _chosen(
     return found, tuple(sorted(splits))
 
 
-def _write_frame(record: Record, *, partials: list[Path], rules: Rules, max_share: float) -> _Frame:
+def _write_frame(
+    record: Record, *, partials: list[Path], rules: Rules, max_share: float, classes: Sequence[str]
+) -> _Frame:
     image, copied = read_image(record)
     shape = (image.shape[0], image.shape[1])
     labels = record.read_labels(shape)
@@ -165,14 +177,16 @@ def _write_frame(record: Record, *, partials: list[Path], rules: Rules, max_shar
         raise DatasetError(f"Invalid dataset: got no mask of {record.source}; must have one to cut out objects")
     things = things_in_front(labels, shape)
     rejected: Counter[str] = Counter()
-    kept = 0
+    kept: Counter[str] = Counter()
     for candidate in find_objects(labels):
         reason = rejection(candidate, labels, things, rules)
         if reason is not None:
             rejected[reason] += 1
             continue
-        kept += 1
-        write_bytes(partials[0] / f"{record.stem}-{kept:02d}.png", png_bytes(cut_out(image, candidate)))
+        name = classes[(labels.object_classes or {})[candidate.number]] if classes else ""
+        kept[name] += 1
+        path = partials[0] / name / f"{record.stem}-{kept.total():02d}.png"
+        write_bytes(path, png_bytes(cut_out(image, candidate)))
     free = float((labels.mask >= 128).mean()) <= max_share
     unlabelled = 0.0 if labels.ignore is None else float(labels.ignore.mean())
     background = free and not record.uncertain and unlabelled <= MAX_UNLABELLED

@@ -10,6 +10,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import features
 
+from qumade.compose.instance_png import instances_png
 from qumade.compose.sample import Sample
 from qumade.depth.codec import encode_depth
 from qumade.depth.encoding import DepthEncoding
@@ -21,7 +22,6 @@ __all__ = [
     "encode_depth_file",
     "encode_sample",
     "folder_settings",
-    "instances_png",
 ]
 
 _QUALITY = {"images": 90, "masks": 95, "depth": 95}
@@ -37,7 +37,9 @@ class Encoded(NamedTuple):
 
 def folder_settings(recipe: Recipe, *, instances: bool = False) -> dict[str, dict[str, Any]]:
     """Returns the format and codec settings of each folder, as dataset.yaml records them."""
-    more = _ignore_settings(recipe) | ({"instances": _zlib_settings()} if instances else {})
+    more = _ignore_settings(recipe) | (
+        {"instances": {"suffix": ".png", "format": "png", "encoder": "qumade"}} if instances else {}
+    )
     if recipe.encoding == "jpeg":
         encoder = f"simplejpeg {version('simplejpeg')}"
         codes = {
@@ -53,11 +55,7 @@ def _ignore_settings(recipe: Recipe) -> dict[str, dict[str, Any]]:
     """Returns the settings of ignore/, or none. The folder exists if label maps show which objects a background already
     contains and the recipe ignores them."""
     ignored = recipe.labels is not None and recipe.target and recipe.present == "ignore"
-    return {"ignore": _zlib_settings()} if ignored else {}
-
-
-def _zlib_settings() -> dict[str, Any]:
-    return _png_settings() | {"encoder": f"zlib {zlib.ZLIB_RUNTIME_VERSION}"}
+    return {"ignore": _png_settings() | {"encoder": f"zlib {zlib.ZLIB_RUNTIME_VERSION}"}} if ignored else {}
 
 
 def _png_settings() -> dict[str, Any]:
@@ -91,16 +89,6 @@ def encode_depth_file(inverse_depth: NDArray[np.float32], depth: DepthEncoding, 
     return Encoded({"depth": png_bytes(levels, _PNG_LEVEL)}, clipped)
 
 
-def instances_png(numbers: NDArray[np.unsignedinteger]) -> bytes:
-    """Encodes an instance map [H, W] of numbers below 65536 as a 16-bit grey PNG with unfiltered rows."""
-    height, width = numbers.shape
-    lines = np.zeros((height, 1 + 2 * width), np.uint8)
-    lines[:, 2::2] = numbers & 255
-    if numbers.dtype != np.uint8:
-        lines[:, 1::2] = numbers >> 8
-    return _unfiltered_png(lines, width, bits=16)
-
-
 def _bilevel_png(pixels: NDArray[np.bool_]) -> bytes:
     """Encodes pixels [H, W] as a 1-bit grey PNG (ISO/IEC 15948) with unfiltered rows.
 
@@ -109,12 +97,7 @@ def _bilevel_png(pixels: NDArray[np.bool_]) -> bytes:
     height, width = pixels.shape
     lines = np.zeros((height, 1 + (width + 7) // 8), np.uint8)
     lines[:, 1:] = np.packbits(pixels, axis=1)
-    return _unfiltered_png(lines, width, bits=1)
-
-
-def _unfiltered_png(lines: NDArray[np.uint8], width: int, *, bits: int) -> bytes:
-    """Returns a grey PNG of packed rows, each after a zero byte: the number of the filter."""
-    header = struct.pack(">IIBBBBB", width, len(lines), bits, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     parts = (b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), _PNG_LEVEL)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))

@@ -51,9 +51,9 @@ def list_dataset(root: Path, metadata: Metadata | None) -> tuple[Names, dict[str
 
 def _folders(root: Path, metadata: Metadata | None) -> list[str]:
     present = [folder for folder in FOLDERS if (root / folder).is_dir()]
-    if metadata is None or metadata.folders is None:
-        present = [folder for folder in present if folder != "instances"]  # their meaning is in the metadata
-    else:
+    if metadata is None or not (metadata.classes or metadata.folders):
+        present = [folder for folder in present if folder != "instances"]  # the metadata says what they mean
+    if metadata is not None and metadata.folders is not None:
         for folder in FOLDERS:
             listed = folder in metadata.folders
             if listed != (folder in present):

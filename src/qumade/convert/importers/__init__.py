@@ -12,7 +12,19 @@ if TYPE_CHECKING:
 
 __all__ = ["DATASETS", "DatasetName", "import_dataset", "read_dataset"]
 
-DatasetName = Literal["camvid", "kitti", "kitti_semantics", "virtual_kitti", "cityscapes", "nyu", "coco"]
+DatasetName = Literal[
+    "camvid",
+    "kitti",
+    "kitti_semantics",
+    "virtual_kitti",
+    "cityscapes",
+    "nyu",
+    "coco",
+    "coco_panoptic",
+    "yolo",
+    "voc",
+    "labelme",
+]
 DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
 
 
@@ -22,7 +34,19 @@ def read_dataset(name: DatasetName, root: Path, classes: Collection[str] | None 
     `classes` make up the mask: by default car, for nyu none. Raises QumadeError for an unknown class, naming the known
     ones, and if nothing is found, naming the expected layout.
     """
-    from qumade.convert.importers import camvid, cityscapes, coco, kitti, kitti_semantics, nyu, virtual_kitti
+    from qumade.convert.importers import (
+        camvid,
+        cityscapes,
+        coco,
+        coco_panoptic,
+        kitti,
+        kitti_semantics,
+        labelme,
+        nyu,
+        virtual_kitti,
+        voc,
+        yolo,
+    )
     from qumade.io.pictures import printable
 
     root = root.absolute()
@@ -36,6 +60,10 @@ def read_dataset(name: DatasetName, root: Path, classes: Collection[str] | None 
         "cityscapes": cityscapes.read_cityscapes,
         "nyu": nyu.read_nyu,
         "coco": coco.read_coco,
+        "coco_panoptic": coco_panoptic.read_coco_panoptic,
+        "yolo": yolo.read_yolo,
+        "voc": voc.read_voc,
+        "labelme": labelme.read_labelme,
     }
     if name not in readers:
         raise DatasetError(f"Invalid dataset: got {name!r}; must be one of {', '.join(readers)}")

@@ -6,7 +6,7 @@ outlined group of objects: its pixels are ignored, as are those of an annotation
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from qumade.convert.importers.coco_annotations import (
     unknown_pixels,
     whole,
 )
+from qumade.convert.importers.objects import folders_of
 from qumade.convert.importers.records import Labels, Record, Source, choose_classes, require_records
 from qumade.errors import DatasetError
 from qumade.extras import needs
@@ -29,7 +30,7 @@ from qumade.io.files import read_bytes
 from qumade.io.listing import named
 from qumade.io.pictures import printable, read_picture
 
-__all__ = ["read_coco"]
+__all__ = ["MAX_JSON_BYTES", "image_of", "read_coco"]
 
 MAX_JSON_BYTES = 1 << 30
 MAX_SIDE = 1 << 20
@@ -56,7 +57,7 @@ def read_coco(root: Path, classes: Collection[str] = ("car",)) -> Source:
         notes += said
     records = list(require_records(records, root, LAYOUT))
     return Source(
-        "coco", root, tuple(records), ("masks", "ignore"), tuple(classes), notes=tuple(notes), inputs=tuple(files)
+        "coco", root, tuple(records), folders_of(classes), tuple(classes), notes=tuple(notes), inputs=tuple(files)
     )
 
 
@@ -74,9 +75,11 @@ def _records(root: Path, path: Path, classes: Collection[str]) -> tuple[list[Rec
         raise DatasetError(f"Invalid annotations: got {reason} in {printable(path)}; {wanted}") from error
     for what, numbers in (("category", [each[0] for each in categories]), ("image", [each[0] for each in images])):
         _require_unique(what, numbers, path)
-    chosen = choose_classes(table_of_names(dict(categories)), classes, path)
+    table = table_of_names(dict(categories))
+    choose_classes(table, classes, path)  # refuses unknown ones
+    chosen = {number: place for place, name in enumerate(classes) for number in table[name]}
     folders = [folder for folder in (root / name, root / "images" / name, root / "images", root) if folder.is_dir()]
-    photos = {number: _image_of(folders, root, file_name, path) for number, file_name, _ in images}
+    photos = {number: image_of(folders, root, file_name, path) for number, file_name, _ in images}
     sizes = {number: size or _size_of(photos[number]) for number, _, size in images}
     known = frozenset(number for number, _ in categories)
     annotations, notes = _of_images(listed, sizes, chosen, known, path)
@@ -115,7 +118,7 @@ def _require_unique(what: str, numbers: list[int], path: Path) -> None:
 
 
 def _of_images(
-    listed: list[dict[str, Any]], sizes: dict[int, Size], chosen: frozenset[int], known: frozenset[int], path: Path
+    listed: list[dict[str, Any]], sizes: dict[int, Size], chosen: Collection[int], known: frozenset[int], path: Path
 ) -> tuple[defaultdict[int, list[Annotation]], list[str]]:
     """Return the annotations of each image, and what is said of those of other classes that belong to none."""
     found: defaultdict[int, list[Annotation]] = defaultdict(list)
@@ -153,7 +156,7 @@ def _of_images(
 
 
 def _require_drawable(
-    annotations: dict[int, list[Annotation]], chosen: frozenset[int], classes: Collection[str], path: Path
+    annotations: dict[int, list[Annotation]], chosen: Collection[int], classes: Collection[str], path: Path
 ) -> None:
     of_classes = [each for found in annotations.values() for each in found if each.category in chosen]
     if of_classes and all(each.problem is not None for each in of_classes):
@@ -174,7 +177,7 @@ def _unknown(annotations: dict[int, list[Annotation]], photos: dict[int, Path], 
     return [f"{len(bad):,} annotations of {printable(path)} cannot be drawn, their pixels are unknown: {named(bad)}"]
 
 
-def _image_of(folders: list[Path], root: Path, file_name: str, path: Path) -> Path:
+def image_of(folders: list[Path], root: Path, file_name: str, path: Path) -> Path:
     """Return the path of a file_name in the first folder that has it; never a path outside of the root."""
     parts = Path(file_name).parts
     safe = bool(parts) and not Path(file_name).is_absolute() and ".." not in parts and file_name.isprintable()
@@ -192,7 +195,7 @@ def _image_of(folders: list[Path], root: Path, file_name: str, path: Path) -> Pa
 
 
 def _read(
-    annotations: list[Annotation], chosen: frozenset[int], image: Path, path: Path, size: Size, shape: Size
+    annotations: list[Annotation], chosen: Mapping[int, int], image: Path, path: Path, size: Size, shape: Size
 ) -> Labels:
     if shape != size:
         wanted = (
@@ -201,6 +204,7 @@ def _read(
         raise DatasetError(f"Invalid size: got {shape[1]}x{shape[0]} pixels in {printable(image)}; must be {wanted}")
     mask, ignore = np.zeros(shape, bool), np.zeros(shape, bool)
     instances, others = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    object_classes: dict[int, int] = {}
     for number, annotation in enumerate(annotations, 1):
         of_class = annotation.category in chosen or annotation.category is None
         if annotation.crowd and not of_class:
@@ -209,9 +213,10 @@ def _read(
         pixels = decode_segmentation(annotation.segmentation, shape) if drawn else unknown_pixels(annotation, shape)
         if of_class and (annotation.crowd or not drawn):
             ignore |= pixels
-        elif of_class:
+        elif annotation.category is not None and annotation.category in chosen:
             mask |= pixels
             instances[pixels] = number
+            object_classes[number] = chosen[annotation.category]
         else:
             others[pixels] = number
     return Labels(
@@ -219,4 +224,5 @@ def _read(
         ignore=ignore & ~mask,
         instances=instances,
         in_front=np.where(mask, np.int32(0), others),
+        object_classes=object_classes,
     )

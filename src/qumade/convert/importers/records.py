@@ -49,7 +49,8 @@ class Labels:
     `mask` uint8 [H, W] coverage (255 is the object), `inverse_depth` float32 [H, W] (0 infinitely far, NaN unknown),
     `ignore` bool [H, W] (unlabelled). For cut-outs: `instances` int32 [H, W], a number above 0 for each object of the
     mask, 0 for no object or objects without instances; `in_front` int32 [H, W], a number above 0 for each kind of thing
-    that may occlude an object (pole, sign, person).
+    that may occlude an object (pole, sign, person). `object_classes` is the number in `Source.classes` of each number
+    in `instances`, if the reader tells them apart.
     """
 
     mask: NDArray[np.uint8] | None = None
@@ -57,6 +58,7 @@ class Labels:
     ignore: NDArray[np.bool_] | None = None
     instances: NDArray[np.int32] | None = None
     in_front: NDArray[np.int32] | None = None
+    object_classes: Mapping[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +89,9 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A dataset found under `root`. `folders`: which of masks, depth and ignore it has; `classes`: the classes of the
-    mask; `depth`: the code to write depth in; `options`: further settings, for dataset.yaml; `notes`: a line for each
-    kind of thing that was left out or is unknown; `inputs`: files that all labels share."""
+    """A dataset found under `root`. `folders`: which of masks, depth, ignore and instances it has; `classes`: the
+    classes of the mask; `depth`: the code to write depth in; `options`: further settings, for dataset.yaml; `notes`: a
+    line for each kind of thing that was left out or is unknown; `inputs`: files that all labels share."""
 
     name: str
     root: Path

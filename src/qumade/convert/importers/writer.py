@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from qumade.compose.instance_png import instances_png
+from qumade.convert.importers.objects import ImportedObjects, numbered
 from qumade.convert.importers.records import Labels, Record, Source
-from qumade.data.manifest import IMPORT_SCHEMA, MANIFEST
+from qumade.data.manifest import IMPORT_SCHEMA, MANIFEST, OBJECT_SCHEMA
 from qumade.data.metadata import METADATA, begun_metadata, write_metadata
 from qumade.depth.codec import encode_depth
 from qumade.errors import DatasetError
@@ -71,8 +73,8 @@ def write_import(
         (out / folder).mkdir(parents=True, exist_ok=True)
         remove_temporary_files(out / folder)
     write_metadata(out, description | {"complete": False, "samples": len(source.records)})
-    sizes, written = _write_records(source, out, workers or os.cpu_count() or 1, progress)
-    _write_manifest(source, out)
+    sizes, written, objects = _write_records(source, out, workers or os.cpu_count() or 1, progress)
+    _write_manifest(source, out, objects)
     _sync(out)
     size = {"size": list(next(iter(sizes)))} if len(sizes) == 1 else {}
     write_metadata(out, description | {"complete": True, "samples": len(source.records)} | size)
@@ -101,34 +103,44 @@ def _inputs_hash(source: Source, workers: int, progress: bool) -> str:
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _write_records(source: Source, out: Path, workers: int, progress: bool) -> tuple[set[tuple[int, int]], int]:
-    """Write missing samples; return the sizes (width, height) of all images and the number of samples written."""
+def _write_records(
+    source: Source, out: Path, workers: int, progress: bool
+) -> tuple[set[tuple[int, int]], int, list[ImportedObjects | None]]:
+    """Write missing samples; return the sizes (width, height) of all images, the number of samples written, and the
+    objects of each sample if the dataset has instances/."""
+    objects: list[ImportedObjects | None] = []
     sizes: set[tuple[int, int]] = set()
     written = 0
     pool = ThreadPoolExecutor(workers)
     try:
         futures = [pool.submit(_write_record, record, source, out) for record in source.records]
         for future in progress_bar(futures, "import", unit=" images", disable=not progress):
-            size, new = future.result()
+            size, new, found = future.result()
             sizes.add(size)
+            objects.append(found)
             written += new
     finally:
         pool.shutdown(cancel_futures=True)
-    return sizes, written
+    return sizes, written, objects
 
 
-def _write_record(record: Record, source: Source, out: Path) -> tuple[tuple[int, int], bool]:
+def _write_record(record: Record, source: Source, out: Path) -> tuple[tuple[int, int], bool, ImportedObjects | None]:
     paths, image_path = _paths(record, source, out)
     size = _size_if_whole(record, paths, image_path)
     if size is not None:
-        return size, False
+        again = numbered(record.read_labels((size[1], size[0])))[1] if "instances" in source.folders else None
+        return size, False, again
     image, copied = read_image(record)
     shape = image.shape[:2]
     labels = record.read_labels((shape[0], shape[1]))
+    objects = None
+    if "instances" in source.folders:
+        numbers, objects = numbered(labels)
+        write_bytes(paths.pop("instances"), instances_png(numbers))
     for folder, path in paths.items():
         write_bytes(path, png_bytes(_pixels(folder, labels, source, shape), PNG_LEVEL))
     write_bytes(image_path, copied or png_bytes(image, PNG_LEVEL))
-    return (shape[1], shape[0]), True
+    return (shape[1], shape[0]), True, objects
 
 
 def _paths(record: Record, source: Source, out: Path) -> tuple[dict[str, Path], Path]:
@@ -224,9 +236,12 @@ def _metadata(source: Source, out: Path, folders: tuple[str, ...], inputs: str) 
     made = {"dataset": source.name, "root": root, "classes": list(source.classes), "samples": len(source.records)}
     made["inputs_sha256"] = inputs
     content: dict[str, Any] = {"format": "qumade-dataset/1", "import": made | source.options}
+    if "instances" in source.folders:
+        content["classes"] = list(source.classes)
     if source.depth is not None:
         content["depth"] = source.depth.model_dump(mode="json", exclude_none=True)
-    if len(suffixes) == 1:  # with several suffixes the folder has no single setting
+    # With several suffixes the folder of images has no single setting; instances/ needs one to be read.
+    if len(suffixes) == 1:
         (suffix,) = suffixes
         png = {"suffix": ".png", "format": "png"}
         image = png if suffix == ".png" else {"suffix": suffix, "format": "jpeg"}
@@ -234,14 +249,18 @@ def _metadata(source: Source, out: Path, folders: tuple[str, ...], inputs: str) 
     return content
 
 
-def _write_manifest(source: Source, out: Path) -> None:
-    columns = {
+def _write_manifest(source: Source, out: Path, objects: list[ImportedObjects | None]) -> None:
+    columns: dict[str, Any] = {
         "index": range(len(source.records)),
         "stem": [record.stem for record in source.records],
         "split": pa.array([record.split for record in source.records]).dictionary_encode(),
         "source": [record.source for record in source.records],
         "uncertain": [record.uncertain for record in source.records],
     }
+    schema = IMPORT_SCHEMA
+    if "instances" in source.folders:
+        schema = OBJECT_SCHEMA
+        columns["objects"] = [[] if found is None else found.rows(source.classes) for found in objects]
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=IMPORT_SCHEMA), buffer, write_page_checksum=True)
+    pq.write_table(pa.table(columns, schema=schema), buffer, write_page_checksum=True)
     write_bytes(out / MANIFEST, buffer.getvalue())

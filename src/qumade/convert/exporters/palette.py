@@ -1,0 +1,29 @@
+"""The colours of Pascal VOC's label maps."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from qumade.io.encode import png_bytes
+
+__all__ = ["palette_png", "voc_palette"]
+
+
+def voc_palette() -> NDArray[np.uint8]:
+    """Return the colour of each value, uint8 [256, 3].
+
+    The bits of a value are spread over red, green and blue in turn, lowest first, from the highest bit of the colour
+    down (M. Everingham et al., "The Pascal visual object classes challenge", IJCV 2010, development kit).
+    """
+    values, colours = np.arange(256), np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (((values >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+    return colours
+
+
+def palette_png(values: NDArray[np.uint8]) -> bytes:
+    """Return a label map uint8 [H, W] as the bytes of a PNG in the colours of `voc_palette`."""
+    image = Image.fromarray(values)
+    image.putpalette(voc_palette().ravel().tolist())
+    return png_bytes(image, 1)

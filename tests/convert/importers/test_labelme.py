@@ -1,0 +1,82 @@
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qumade.convert.importers.labelme import read_labelme
+from qumade.errors import QumadeError
+
+pytest.importorskip("pycocotools")
+
+
+def write(root: Path, *shapes: dict[str, Any], image: str = "a.jpg") -> Path:
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(root / "a.jpg")
+    (root / "a.json").write_text(json.dumps({"imagePath": image, "imageData": None, "shapes": list(shapes)}))
+    return root
+
+
+def rectangle(label: str, *corners: list[float], **more: Any) -> dict[str, Any]:
+    return {"label": label, "points": list(corners), "shape_type": "rectangle", **more}
+
+
+def test_polygons_rectangles_and_masks_are_their_pixels(tmp_path: Path) -> None:
+    inside = np.zeros((3, 4), bool)
+    inside[1:, 1:] = True
+    buffer = io.BytesIO()
+    Image.fromarray(inside).save(buffer, "png")
+    mask = {
+        "label": "van", "shape_type": "mask", "points": [[20, 10], [23, 12]],
+        "mask": base64.b64encode(buffer.getvalue()).decode(),
+    }  # fmt: skip
+    polygon = {"label": "car", "points": [[2, 2], [8, 2], [8, 6], [2, 6]], "group_id": None}
+    source = read_labelme(write(tmp_path, polygon, rectangle("car", [14, 8], [10, 4]), mask), ("car", "van"))
+    labels = source.records[0].read_labels((20, 30))
+    expected = np.zeros((20, 30), int)
+    expected[2:6, 2:8], expected[4:8, 10:14], expected[11:13, 21:24] = 1, 2, 3
+    np.testing.assert_array_equal(labels.instances, expected)
+    assert labels.object_classes == {1: 0, 2: 0, 3: 1}
+
+
+def test_a_circle_has_its_area(tmp_path: Path) -> None:
+    circle = {"label": "car", "shape_type": "circle", "points": [[15, 10], [15, 18]]}
+    labels = read_labelme(write(tmp_path, circle)).records[0].read_labels((20, 30))
+    assert (labels.mask == 255).sum() == pytest.approx(np.pi * 8**2, rel=0.04)
+
+
+def test_shapes_of_one_group_are_one_object(tmp_path: Path) -> None:
+    parts = [rectangle("car", [x, 1], [x + 4, 5], group_id=7) for x in (1, 10)]
+    labels = read_labelme(write(tmp_path, *parts, rectangle("car", [20, 1], [24, 5]))).records[0].read_labels((20, 30))
+    assert np.unique(labels.instances).tolist() == [0, 1, 2]
+    assert (labels.instances == 1).sum() == 32
+
+
+def test_a_line_is_no_object(tmp_path: Path) -> None:
+    line = {"label": "car", "shape_type": "line", "points": [[1, 1], [5, 5]]}
+    with pytest.raises(QumadeError, match=r"got a line of 'car' in .*a\.json; must be a polygon"):
+        read_labelme(write(tmp_path, line)).records[0].read_labels((20, 30))
+    other = read_labelme(write(tmp_path, line | {"label": "lane"}, rectangle("car", [1, 1], [3, 3])))
+    assert (other.records[0].read_labels((20, 30)).mask == 255).sum() == 4
+
+
+@pytest.mark.parametrize("image", ["../secret.jpg", "/etc/passwd"])
+def test_an_image_elsewhere_is_not_read(tmp_path: Path, image: str) -> None:
+    (tmp_path / "inner").mkdir()
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "secret.jpg")
+    root = write(tmp_path / "inner", rectangle("car", [1, 1], [3, 3]), image=image)
+    if image.startswith(".."):
+        with pytest.raises(QumadeError, match=r"got '\.\./secret\.jpg' in .*a\.json; must be a file below"):
+            read_labelme(root)
+    else:  # another program's absolute path: the image beside the file is taken
+        assert read_labelme(root).records[0].image == root / "a.jpg"
+
+
+def test_a_wrong_shape_is_named(tmp_path: Path) -> None:
+    with pytest.raises(QumadeError, match=r"as shape 1 in .*a\.json; must be a polygon"):
+        read_labelme(write(tmp_path, {"label": "car", "points": [[1, 1]]})).records[0].read_labels((20, 30))
+    with pytest.raises(QumadeError, match=r"Invalid shape: got .* as shape 1 in .*a\.json; must have a label"):
+        read_labelme(write(tmp_path, {"points": []}))

@@ -14,7 +14,7 @@ __all__ = ["Annotation", "check_annotation", "decode_segmentation", "unknown_pix
 MAX_CORNERS = 100_000  # of one polygon
 OUTSIDE = 0.05  # share of a side: labelling tools let outlines leave the picture by a little
 SLACK_PX = 3.0  # rounding of boxes
-SLACK = 0.1  # share of a box's side
+SLACK = 0.2  # share of a box's side: some boxes are of the whole object, of which a part is hidden
 AREA_FACTOR, AREA_SLACK_PX = 2.0, 25.0
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom

@@ -36,7 +36,7 @@ def metric_dataset(make_dataset: Callable[..., Path]) -> Path:
     levels[0, :2] = 0, 65535  # unknown, and farther than the range
     Image.fromarray(levels).save(root / "depth" / f"{stems[0]}.png")
     splits = pa.array(["train", "train", "val", "val"]).dictionary_encode()
-    columns = {"index": range(4), "stem": stems, "split": splits, "source": stems}
+    columns = {"index": range(4), "stem": stems, "split": splits, "source": stems, "uncertain": [False] * 4}
     pq.write_table(pa.table(columns, schema=IMPORT_SCHEMA), root / "manifest.parquet")
     assert yaml.safe_load((root / "dataset.yaml").read_text())["complete"]
     return root

@@ -100,6 +100,8 @@ class Recipe(BaseModel):
     """Folder of cut-outs: RGBA, or RGB with masks in `masks`."""
     masks: Folder | None = None
     """Folder of masks for cut-outs without alpha, matched by stem or number."""
+    exclude: Names = ()
+    """File names or patterns of backgrounds and cut-outs to leave out."""
     depths: Folder | None = None
     """Folder of depth maps of the backgrounds, matched by stem: 16-bit PNG (metres x 256), or .npy of inverse depth."""
     depths_kind: DepthKind = "affine"

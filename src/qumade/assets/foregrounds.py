@@ -1,7 +1,8 @@
 """Foregrounds of the catalog: each cut-out with its settings from the recipe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -18,9 +19,17 @@ __all__ = ["catalog_distractors", "catalog_foregrounds"]
 
 
 def catalog_foregrounds(
-    recipe: Recipe, scanned: Sequence[ScannedForeground], scheme: LabelScheme | None, findings: list[Finding]
+    recipe: Recipe,
+    scanned: Sequence[ScannedForeground],
+    scheme: LabelScheme | None,
+    findings: list[Finding],
+    *,
+    check_relief: Callable[[Path, tuple[int, int]], object] = read_relief,
 ) -> list[Foreground]:
-    """Returns the cut-outs by name, then the mirror images that `flip` adds. Unusable relief maps become findings."""
+    """Returns the cut-outs by name, then the mirror images that `flip` adds. Unusable relief maps become findings.
+
+    `check_relief` takes the place of `read_relief`, whose result is not used here.
+    """
     groups = group_identities([s.signature for s in scanned], [s.width / s.height for s in scanned])
     reliefs = {}
     if recipe.reliefs is not None:
@@ -30,7 +39,7 @@ def catalog_foregrounds(
         relief = reliefs.get(scan.path)
         if relief is not None:
             try:
-                read_relief(relief, (scan.file_width, scan.file_height))
+                check_relief(relief, (scan.file_width, scan.file_height))
             except UnusablePicture as error:
                 detail = f"{error.message}; the object is drawn flat"
                 findings.append(Finding("warning", "foreground", printable(scan.path), "relief", detail))

@@ -2,19 +2,15 @@
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fixtures.studio_server import serving
 from qumade.assets.bundled import write_samples
+from qumade.recipe import load_recipe
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +31,31 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def world_dataset(world: Path) -> Path:
+    """A dataset of 40 samples of the recipe, with up to two objects, in dataset/."""
+    from qumade.generation.engine import generate
+    from qumade.synth.synthesizer import Synthesizer
+
+    recipe = load_recipe(world / "samples" / "recipe.yaml").model_copy(update={"objects": (1, 2)})
+    generate(Synthesizer.from_recipe(recipe), world / "dataset", limit=40, workers=1)
+    return world / "dataset"
+
+
+@pytest.fixture(scope="session")
+def world_run(world: Path) -> Path:
+    """A network that was not trained, as a run in run/."""
+    from qumade.models.config import NetworkConfig
+    from qumade.models.network import build_network
+    from qumade.training.run_folder import RunFolder, write_weights
+
+    config = NetworkConfig(depth_kind="metric", size=(64, 64))
+    folder = RunFolder(world / "run")
+    write_weights(folder, "best", build_network(config), config, {"step": 1, "epoch": 1, "metrics": {}})
+    folder.config.write_text("data: ../dataset\n")
+    return folder.root
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """A headless Chromium of the system. Tests skip where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
@@ -50,29 +71,9 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
-@contextmanager
-def serving(*arguments: object, folder: Path) -> Iterator[str]:
-    """Run `qumade studio` in a process of its own and yield the address that it prints."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    command = [sys.executable, "-m", "qumade", "studio", *map(str, arguments), "--no-browser", "--port", str(port)]
-    with (folder / f"server-{port}.log").open("w+") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder, text=True)
-        try:
-            until = time.monotonic() + 120
-            while "Studio at " not in (said := Path(log.name).read_text()):
-                assert process.poll() is None and time.monotonic() < until, said
-                time.sleep(0.1)
-            yield said.split("Studio at ")[1].split()[0]
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(30)
-
-
-@pytest.fixture(scope="module")
-def studio_address(world: Path) -> Iterator[str]:
-    """The address of a studio of the samples' recipe."""
+@pytest.fixture(scope="session")
+def studio_address(world: Path, world_dataset: Path, world_run: Path) -> Iterator[str]:
+    """The address of a studio of the samples' recipe, with a dataset and a network beside it."""
     with serving(world / "samples" / "recipe.yaml", "--open", world, folder=world) as address:
         yield address
 

@@ -50,7 +50,7 @@ def drawn_from(recipe: Recipe, like: Synthesizer | None = None) -> Synthesizer:
 CHANGES: list[dict[str, Any]] = [
     {"seed": 5}, {"scale": (0.1, 0.5)}, {"crop": (0.5, 1.0)}, {"size": (64, 96)}, {"flip": True}, {"objects": (1, 3)},
     {"ground": ("sidewalk", "terrain")}, {"target": ("building",)}, {"contact_rows": (0.7, 1.0)},
-    {"contact_sampling": "distance"}, {"policy_weights": {"random": 1.0}}, 
+    {"contact_sampling": "distance"}, {"policy_weights": {"random": 1.0}},
     {"placement": "semantic", "policy_weights": None},
     {"depths": None, "reliefs": None, "horizon": {"default": 0.5}}, {"reliefs": None}, {"min_visible": 0.3},
     {"present": "mask"}, {"depths": None, "reliefs": None, "horizon": "labels"}, {"encoding": "lossless"},

@@ -1,10 +1,11 @@
 """The panel Assets: photos and cut-outs of the recipe with what the check found, and the ground of a photo."""
 
+import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nicegui import run, ui
+from nicegui import ui
 
 from qumade.assets.scan import Finding
 from qumade.errors import QumadeError
@@ -106,7 +107,7 @@ class _Panel:
             return
         self.status.set_text("Reading every file ...")
         try:
-            report = await run.io_bound(check_assets, recipe)
+            report = await asyncio.to_thread(check_assets, recipe)
         except QumadeError as error:
             self.say(error)
             return
@@ -133,7 +134,7 @@ class _Panel:
         self.say(None)
         start = self.page * PAGE
         here = self.paths[start : start + PAGE]
-        addresses = await run.io_bound(self.thumbnails, recipe, here)
+        addresses = await asyncio.to_thread(self.thumbnails, recipe, here)
         if number != self.shown:
             return
         self.grid.clear()
@@ -187,7 +188,7 @@ class _Panel:
                 self.exclusion(recipe, path)
             return
         try:
-            self.ground = await run.io_bound(photo_ground, recipe, path)
+            self.ground = await asyncio.to_thread(photo_ground, recipe, path)
         except QumadeError as error:
             with self.detail, ui.element("div").classes("qs-card"):
                 ui.label(str(error)).classes("qs-error")
@@ -276,7 +277,7 @@ class _Panel:
         if ground.plane is None:
             self.pointer.set_text("The horizon of this photo is not known: no size follows from a place")
             return
-        height, width = ground.row.photo.shape[:2]
+        width = ground.row.photo.shape[1]
         factor = ground.size[0] / width
         point = event.image_x * factor, event.image_y * factor
         name = None if self.object is None else self.object.name
@@ -300,7 +301,7 @@ class _Panel:
 
     async def uploaded(self, event: Any) -> None:
         try:
-            path = await run.io_bound(
+            path = await asyncio.to_thread(
                 staged, self.studio.opened.own / "uploads", event.file.name, await event.file.read()
             )
         except QumadeError as error:

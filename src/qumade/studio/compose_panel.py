@@ -1,10 +1,11 @@
 """The panel Compose: samples of a recipe, drawn again whenever one of its fields changes."""
 
+import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from nicegui import run, ui
+from nicegui import ui
 
 from qumade.errors import QumadeError
 from qumade.io.files import write_bytes
@@ -74,7 +75,7 @@ class _Panel:
                 self.detail = ui.element("div").classes("qs-detail")
                 with section("Recipe as YAML"):
                     hint("Exactly this is used by: qumade generate --recipe FILE")
-                    self.yaml = ui.code("", language="yaml").classes("qs-code")
+                    self.yaml = ui.label().classes("qs-log qs-yaml")
         self.build_form()
         self.redraw()
 
@@ -145,7 +146,7 @@ class _Panel:
             return
         self.busy.set_visibility(True)
         try:
-            await run.io_bound(self.work, recipe, number)
+            await asyncio.to_thread(self.work, recipe, number)
         except QumadeError as error:
             if number == self.latest:
                 self.fail(error)
@@ -160,7 +161,7 @@ class _Panel:
         text = f"{len(self.drawn)} of {len(made):,} samples"
         left_out = sum(finding.severity == "error" for finding in made.findings)
         self.status.set_text(text + (f"; {left_out} files cannot be used, see Assets" if left_out else ""))
-        self.yaml.set_content(yaml_of(recipe, self.draft.folder))
+        self.yaml.set_text(yaml_of(recipe, self.draft.folder))
         self.show_pictures()
 
     def work(self, recipe: Recipe, number: int) -> None:
@@ -250,9 +251,7 @@ class _Panel:
         if path is None:
             return
         try:
-            self.draft.load(self.studio.opened.inside(path))
-            if self.draft.recipe is not None:
-                self.studio.opened.check(self.draft.recipe)
+            self.draft.load(path, self.studio.opened)
         except QumadeError as error:
             announce(error)
             return
@@ -281,7 +280,7 @@ class _Panel:
         self.draft.file, self.draft.folder = path, path.parent
         self.draft.given = given_of(recipe, path.parent)
         self.build_form()
-        self.yaml.set_content(yaml_of(recipe, path.parent))
+        self.yaml.set_text(yaml_of(recipe, path.parent))
         ui.notify(f"Saved {path}")
 
     def keep(self) -> None:

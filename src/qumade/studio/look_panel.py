@@ -1,12 +1,13 @@
 """The panel Look: the samples of a dataset, filtered and sorted, with their labels and what a network says of them."""
 
+import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-from nicegui import run, ui
+from nicegui import ui
 
 from qumade.data.dataset import LabeledSample, SampleDataset
 from qumade.data.opening import open_dataset
@@ -36,7 +37,7 @@ __all__ = ["look_panel"]
 
 PAGE = 24
 _THUMBNAIL, _MAP_PX = 320, 480
-OVERLAYS = {"image": "Image", "mask": "Mask", "depth": "Depth"}
+OVERLAYS: dict[Overlay, str] = {"image": "Image", "mask": "Mask", "depth": "Depth"}
 TITLES = {
     "position": "position", "objects": "number of objects", "scale": "size", "distance": "distance",
     "visible_fraction": "visible fraction", "mask_iou": "mask IoU", "depth_delta1": "delta < 1.25",
@@ -58,7 +59,8 @@ class _Panel:
         self.table: Table | None = None
         self.choices: dict[str, list[str]] = {}
         self.ranges: dict[str, tuple[float, float]] = {}
-        self.text, self.cell = "", None  # type: ignore[var-annotated]
+        self.text = ""
+        self.cell: tuple[int, int] | None = None
         self.by, self.descending, self.page = "position", False, 0
         self.overlay: Overlay = "image"
         self.positions = np.zeros(0, np.int64)
@@ -86,8 +88,8 @@ class _Panel:
                     )
                 self.banner = ui.label().classes("qs-banner").props('role="alert"')
                 self.banner.set_visibility(False)
-                self.grid = ui.element("div").classes("qs-grid")
                 self.detail = ui.element("div").classes("qs-detail")
+                self.grid = ui.element("div").classes("qs-grid")
         start = self.studio.start
         if self.studio.kind != "dataset" or start is None:
             found = self.studio.opened.found("dataset", most=1)
@@ -105,8 +107,9 @@ class _Panel:
     async def load(self, path: Path) -> None:
         try:
             path = self.studio.opened.inside(path)
-            self.dataset = await run.io_bound(open_dataset, path)
-            self.table = await run.io_bound(load_table, self.dataset)
+            dataset = await asyncio.to_thread(open_dataset, path)
+            self.table = await asyncio.to_thread(load_table, dataset)
+            self.dataset = dataset
         except QumadeError as error:
             self.say(error)
             return
@@ -129,7 +132,7 @@ class _Panel:
         with self.form:
             with section("Order", opened=True):
                 orders = ["position", *(n for n in ORDERS[1:] if n in table.numbers or n == "objects"), *table.scores]
-                titles = {name: TITLES.get(name, name.replace("B ", "B: ")) for name in orders}
+                titles = {name: _title(name) for name in orders}
                 by = ui.select(titles, value=self.by, label="Sort by").props("dense outlined").classes("qs-field")
                 by.on_value_change(lambda event: self.change(by=event.value))
                 down = ui.switch("Largest first", value=self.descending).props("dense").classes("qs-field")
@@ -150,7 +153,7 @@ class _Panel:
                 with section("Where objects stand", opened=True):
                     hint("Click a cell to see only its samples; click it again to see all")
                     self.map = ui.interactive_image(size=(_MAP_PX, _MAP_PX), on_mouse=self.click_map, events=["click"])
-                    self.map.classes("qs-large").props("data-map")
+                    self.map.classes("qs-map").props("data-map")
             with section("Scores and networks", opened=False):
                 hint("scores.parquet of qumade evaluate on this dataset: worst first, or where A is better than B")
                 ui.button("Scores of A", on_click=partial(self.open_scores, "")).props("flat dense")
@@ -220,7 +223,7 @@ class _Panel:
         self.positions = positions
         shown = positions[self.page * PAGE : (self.page + 1) * PAGE]
         try:
-            urls = await run.io_bound(self.thumbnails, dataset, shown)
+            urls = await asyncio.to_thread(self.thumbnails, dataset, shown)
         except QumadeError as error:
             if number == self.loaded:
                 self.say(error)
@@ -231,7 +234,6 @@ class _Panel:
         pages = max(1, -(-len(positions) // PAGE))
         self.status.set_text(f"{len(positions):,} of {len(table):,} samples, page {self.page + 1:,} of {pages:,}")
         self.grid.clear()
-        self.cells = []
         with self.grid:
             for position, url in zip(shown.tolist(), urls, strict=True):
                 button, images, caption = picture_button(1, partial(self.choose, position))
@@ -259,8 +261,8 @@ class _Panel:
         if table is None or dataset is None or chosen is None:
             return
         try:
-            sample = await run.io_bound(dataset.read, chosen)
-            predicted = None if self.network is None else await run.io_bound(self.predict, self.network, sample)
+            sample = await asyncio.to_thread(dataset.read, chosen)
+            predicted = None if self.network is None else await asyncio.to_thread(self.predict, self.network, sample)
         except QumadeError as error:
             announce(error)
             return
@@ -295,13 +297,14 @@ class _Panel:
         try:
             path = self.studio.opened.inside(path)
             file = path / "scores.parquet" if path.is_dir() else path
-            self.table = await run.io_bound(with_scores, self.table, file, prefix)
+            table = await asyncio.to_thread(with_scores, self.table, file, prefix)
         except QumadeError as error:
             announce(error)
             return
-        scores = self.table.scores
+        scores = table.scores
         if "mask_iou" in scores and "B mask_iou" in scores:
-            self.table = self.table.scored("difference", scores["mask_iou"] - scores["B mask_iou"])
+            table = table.scored("difference", scores["mask_iou"] - scores["B mask_iou"])
+        self.table = table
         self.by, self.descending = f"{prefix}mask_iou" if f"{prefix}mask_iou" in scores else self.by, False
         self.build_form()
         await self.refresh()
@@ -332,7 +335,7 @@ def describe(table: Table, position: int) -> list[str]:
     codes = {name: int(table.names[name][position]) for name in ("split", "background") if name in table.names}
     about = [f"{name}: {shown_name(table.words[name][code])}" for name, code in codes.items()
              if code >= 0 and table.words[name][code]]  # fmt: skip
-    about += [f"{TITLES.get(name, name)}: {values[position]:.3f}" for name, values in table.scores.items()]
+    about += [f"{_title(name)}: {values[position]:.3f}" for name, values in table.scores.items()]
     lines = [", ".join(about)] if about else []
     first, last = np.searchsorted(table.sample, [position, position + 1])
     for thing in range(int(first), int(last)):
@@ -346,6 +349,11 @@ def describe(table: Table, position: int) -> list[str]:
         ]
         lines.append(", ".join([*words, *numbers]))
     return lines
+
+
+def _title(name: str) -> str:
+    other = name.removeprefix("B ")
+    return TITLES.get(other, other) + (", of B" if other != name else "")
 
 
 def _picture(sample: LabeledSample, overlay: Overlay, limits: tuple[float, float] | None) -> Picture:

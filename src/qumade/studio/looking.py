@@ -143,7 +143,8 @@ class _Parts:
         known = self.words.setdefault(name, {})
         numbers = [known.setdefault(str(word), len(known)) for word in encoded.dictionary.to_pylist()]
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return np.array([*numbers, -1], np.int32)[codes]
+        found: NDArray[np.int32] = np.array([*numbers, -1], np.int32)[codes]
+        return found
 
     def table(self, names: dict[str, Any], words: dict[str, Any], size: tuple[int, int] | None) -> Table:
         sample = np.concatenate([*self.sample, np.zeros(0, np.int64)]).astype(np.int64)
@@ -151,7 +152,7 @@ class _Parts:
         numbers = {name: np.concatenate(parts)[order] for name, parts in self.numbers.items()}
         if "inverse_depth" in numbers:
             with np.errstate(divide="ignore"):
-                numbers["distance"] = 1 / np.maximum(numbers["inverse_depth"], 0)
+                numbers["distance"] = (1 / np.maximum(numbers["inverse_depth"], 0)).astype(np.float32)
         codes = {name: np.concatenate(parts)[order] for name, parts in self.codes.items()}
         words = words | {name: tuple(known) for name, known in self.words.items()}
         names = names | codes | ({"background": self.background} if "background" in words else {})

@@ -17,7 +17,7 @@ _OF_DATASETS = ("images", "masks", "depth", "dataset.yaml")
 _OF_RUNS = ("weights", "checkpoint")
 _OF_RECIPES = (
     "backgrounds", "foregrounds", "masks", "depths", "labels", "reliefs", "distractor_foregrounds", "layout",
-    "label_names",
+    "label_names", "depth_teacher",
 )  # fmt: skip
 _SUFFIXES = (".yaml", ".yml")
 

@@ -8,7 +8,9 @@ from nicegui import app, ui
 from qumade.studio.assets_panel import assets_panel
 from qumade.studio.compose_panel import compose_panel
 from qumade.studio.look_panel import look_panel
+from qumade.studio.run_panel import run_panel
 from qumade.studio.state import Draft, Studio
+from qumade.studio.try_panel import try_panel
 
 __all__ = ["PANELS", "first_panel", "studio_page"]
 
@@ -17,7 +19,9 @@ Build = Callable[[Studio, Draft], None]
 PANELS: dict[str, tuple[str, Build]] = {
     "assets": ("Assets", assets_panel),
     "compose": ("Compose", compose_panel),
+    "run": ("Run", run_panel),
     "look": ("Look", look_panel),
+    "try": ("Try", try_panel),
 }
 """The name of each panel in the address, its title, and the function that builds it."""
 
@@ -34,6 +38,7 @@ async def studio_page(studio: Studio, panel: str | None = None) -> None:
     """Build the page for one tab of the browser."""
     ui.add_css(_STYLE)
     ui.button.default_props("no-caps")
+    ui.toggle.default_props("no-caps")
     ui.colors(primary="#0b6e4f", negative="#b3261e")
     dark = ui.dark_mode(None)
     chosen = panel if panel in PANELS else first_panel(studio)
@@ -60,7 +65,7 @@ async def studio_page(studio: Studio, panel: str | None = None) -> None:
         places = {}
         for name in PANELS:
             with ui.tab_panel(name):
-                places[name] = ui.element("div")
+                places[name] = ui.element("div").classes("qs-panel")
 
     def show(name: str) -> None:
         if name in PANELS and name not in built:

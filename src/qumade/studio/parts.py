@@ -1,6 +1,6 @@
 """Small parts that several panels use."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,9 @@ def announce(error: QumadeError | OSError) -> None:
     ui.notify(text, type="negative", multi_line=True, timeout=0, close_button="Close")
 
 
-def picture_button(pictures: int, pressed: Callable[[], None]) -> tuple[ui.element, list[ui.element], ui.label]:
+def picture_button(
+    pictures: int, pressed: Callable[[], Awaitable[None] | None]
+) -> tuple[ui.element, list[ui.element], ui.label]:
     """A button of pictures with a caption below, and its parts: the button, the pictures and the caption."""
     button = ui.element("button").classes("qs-cell").on("click", pressed)
     button.props["type"] = "button"

@@ -42,6 +42,8 @@ def serve(studio: Studio, *, host: str = "localhost", port: int | None = None, s
         kind = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
         return Response(data, media_type=kind, headers={"cache-control": "private, max-age=86400, immutable"})
 
+    studio.jobs.start()
+    app.on_shutdown(studio.jobs.close)
     app.add_middleware(Guard, token=token)
 
     def started() -> None:

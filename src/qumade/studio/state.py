@@ -7,6 +7,7 @@ from typing import Any
 from qumade.recipe import Recipe, load_recipe
 from qumade.studio.composing import Composer
 from qumade.studio.controls import given_of
+from qumade.studio.jobs import Jobs
 from qumade.studio.opened import Kind, Opened
 from qumade.studio.pictures import Overlay, PictureStore
 from qumade.studio.predicting import Networks
@@ -28,9 +29,10 @@ class Draft:
     indices: str = ""
     count: int = 12
 
-    def load(self, path: Path) -> None:
-        """Take over a recipe file, or the recipe of a dataset.yaml. Raises QumadeError."""
-        recipe = load_recipe(path)
+    def load(self, path: Path, opened: Opened) -> None:
+        """Take over a recipe file, or the recipe of a dataset.yaml. Raises QumadeError, also for folders that were not
+        opened; the draft then stays as it is."""
+        recipe = opened.check(load_recipe(opened.inside(path)))
         self.folder = path.absolute().parent
         self.given, self.recipe, self.file = given_of(recipe, self.folder), recipe, path.absolute()
 
@@ -45,13 +47,17 @@ class Studio:
     composer: Composer = field(default_factory=Composer)
     pictures: PictureStore = field(default_factory=PictureStore)
     networks: Networks = field(default_factory=Networks)
+    jobs: Jobs = field(init=False)
     drafts: dict[str, Draft] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.jobs = Jobs(self.opened.own / "jobs")
 
     def draft(self, tab: str) -> Draft:
         """Return the draft of a tab; a new one holds the recipe that was opened."""
         if tab not in self.drafts:
             draft = Draft(self.opened.others[0] if self.opened.others else self.opened.own)
             if self.kind == "recipe" and self.start is not None:
-                draft.load(self.start)
+                draft.load(self.start, self.opened)
             self.drafts[tab] = draft
         return self.drafts[tab]

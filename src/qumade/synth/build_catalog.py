@@ -125,7 +125,7 @@ def take_inventory(
 def _without_excluded(
     recipe: Recipe, photos: list[ScannedBackground], cutouts: list[ScannedForeground], findings: list[Finding]
 ) -> tuple[list[ScannedBackground], list[ScannedForeground], list[Finding]]:
-    """Returns what is left without the files that the recipe excludes. Raises QumadeError for one that excludes none."""
+    """Returns what the recipe does not exclude. Raises QumadeError for an exclusion that matches no file."""
     if not recipe.exclude:
         return photos, cutouts, findings
 

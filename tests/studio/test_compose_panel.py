@@ -65,10 +65,10 @@ def test_a_wrong_value_is_shown_where_it_was_typed_and_the_pictures_stay(open_pa
 def test_indices_are_pinned_and_one_that_does_not_exist_is_named(open_page):
     page = open_page("compose")
     page.wait_for_selector(".qs-cell img[src]")
-    page.get_by_label("Samples").fill("5, 7-9")
+    page.get_by_label("Samples", exact=True).fill("5, 7-9")
     page.wait_for_function("document.querySelectorAll('.qs-cell').length == 4")
     assert page.locator(".qs-cell .qs-caption").all_inner_texts() == ["5", "7", "8", "9"]
-    page.get_by_label("Samples").fill("99999")
+    page.get_by_label("Samples", exact=True).fill("99999")
     page.wait_for_selector("text=Invalid indices: got 99999; must be from 0 to 479")
 
 

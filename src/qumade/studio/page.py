@@ -51,7 +51,10 @@ async def studio_page(studio: Studio, panel: str | None = None) -> None:
         ui.space()
         button = ui.button(icon="contrast").props("flat dense round color=grey aria-label='Dark or light'")
         button.tooltip("Dark or light")
-    await ui.context.client.connected()
+    client = ui.context.client
+    await client.connected()
+    if client.is_deleted:  # the browser went away while the page was built
+        return
     draft = studio.draft(str(app.storage.tab.setdefault("id", f"{id(object())}-{len(studio.drafts)}")))
     dark.value = app.storage.tab.get("dark")
 

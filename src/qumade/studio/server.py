@@ -30,7 +30,7 @@ def serve(studio: Studio, *, host: str = "localhost", port: int | None = None, s
     port = free_port(own) if port is None else _checked(own, port)
     address = address_of(host, port, token)
 
-    @ui.page("/", title="QuMaDe studio", favicon=_ICON, dark=None)
+    @ui.page("/", title="QuMaDe studio", favicon=_ICON, dark=None, response_timeout=60.0, reconnect_timeout=30.0)
     async def page(panel: str | None = None) -> None:
         await studio_page(studio, panel)
 

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "src" / "qumade"
 LAYERS = (
     ("__init__", "__main__"),
     ("cli",),
+    ("studio",),
     ("demo", "notebook"),
     ("evaluation",),
     ("prediction",),

@@ -10,7 +10,9 @@ __all__ = ["needs"]
 
 
 @contextmanager
-def needs(extra: Literal["teachers", "onnx", "explain", "imports"], what: str = "the teacher") -> Iterator[None]:
+def needs(
+    extra: Literal["teachers", "onnx", "explain", "imports", "studio"], what: str = "the teacher"
+) -> Iterator[None]:
     """Wrap the imports of optional packages that `what` needs.
 
     Raises QumadeError with the command that installs the extra if a package is missing.

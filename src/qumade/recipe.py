@@ -120,6 +120,8 @@ class Recipe(BaseModel):
     """Folder of cut-outs: RGBA, or RGB with masks in `masks`. If it holds sub-folders only, each is a class."""
     masks: Folder | None = None
     """Folder of masks for cut-outs without alpha, matched by stem or number."""
+    exclude: Names = ()
+    """File names or patterns of backgrounds and cut-outs to leave out."""
     depths: Folder | None = None
     """Folder of depth maps of the backgrounds, matched by stem: 16-bit PNG (metres x depths_scale), or .npy of inverse
     depth."""

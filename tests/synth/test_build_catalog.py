@@ -250,3 +250,24 @@ def test_the_same_assets_give_the_same_catalog(make):
         return [(a.name, a.sha256, a.identity, a.split, a.width, a.height) for a in assets]
 
     assert facts(make()[0]) == facts(make()[0])
+
+
+def test_excluded_files_are_left_out_with_their_findings(asset_folders):
+    (asset_folders / "backgrounds" / "torn.jpg").write_bytes(b"\xff\xd8\xff no")
+    fields = {"backgrounds": asset_folders / "backgrounds", "foregrounds": asset_folders / "foregrounds"}
+    everything, findings = build_catalog(Recipe(**fields))
+    assert any(finding.path.endswith("torn.jpg") for finding in findings)
+    names = [background.name for background in everything.backgrounds]
+    cut = everything.foregrounds[0].name
+    catalog, findings = build_catalog(Recipe(**fields, exclude=(names[0], "torn*", cut)))
+    assert [background.name for background in catalog.backgrounds] == names[1:]
+    assert [f.name for f in catalog.foregrounds] == [f.name for f in everything.foregrounds if f.name != cut]
+    assert not any("torn" in finding.path for finding in findings)
+
+
+def test_an_exclusion_of_nothing_is_refused(asset_folders):
+    recipe = Recipe(
+        backgrounds=asset_folders / "backgrounds", foregrounds=asset_folders / "foregrounds", exclude=("gone.png",)
+    )
+    with pytest.raises(QumadeError, match=r"Invalid exclude: got 'gone.png'; must match a picture in .*backgrounds or"):
+        build_catalog(recipe)

@@ -88,10 +88,12 @@ def catalog_backgrounds(
     *,
     progress: bool = False,
     look: Callable[[SurveyedBackground], None] | None = None,
+    survey: "Callable[[Recipe, ScannedBackground, LabelScheme | None, Maps], SurveyedBackground] | None" = None,
 ) -> tuple[list[Background], DepthKind]:
     """Returns the usable backgrounds and the kind of their depth; problems with the others are added to the findings.
 
-    `look` is called with the survey of each photo if the recipe has label or depth maps.
+    `look` is called with the survey of each photo if the recipe has label or depth maps. `survey` takes the place of
+    `survey_photo`.
     """
     maps = match_maps(recipe, scanned)
     identities = group_identities([s.signature for s in scanned], [s.width / s.height for s in scanned]).identity
@@ -99,7 +101,7 @@ def catalog_backgrounds(
     has_maps = recipe.labels is not None or recipe.depths is not None
     bar = progress_bar(scanned, "ground", unit="file", disable=not (progress and has_maps), leave=False)
     for scan, identity in zip(bar, identities, strict=True):
-        surveyed = survey_photo(recipe, scan, scheme, maps)
+        surveyed = (survey or survey_photo)(recipe, scan, scheme, maps)
         findings += surveyed.findings
         if look is not None and has_maps:
             look(surveyed)

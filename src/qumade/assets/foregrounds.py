@@ -1,6 +1,6 @@
 """Foregrounds of the catalog: each cut-out with its settings from the recipe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +25,13 @@ def catalog_foregrounds(
     scheme: LabelScheme | None,
     findings: list[Finding],
     classes: Sequence[str] = (),
+    *,
+    check_relief: Callable[[Path, tuple[int, int]], object] = read_relief,
 ) -> list[Foreground]:
     """Returns the cut-outs by name, then the mirror images that `flip` adds. Unusable relief maps become findings.
 
-    `classes` are those of the recipe, in the order of their numbers.
+    `classes` are those of the recipe, in the order of their numbers. `check_relief` takes the place of `read_relief`,
+    whose result is not used here.
     """
     groups = group_identities([s.signature for s in scanned], [s.width / s.height for s in scanned])
     reliefs = {}
@@ -39,7 +42,7 @@ def catalog_foregrounds(
         relief = reliefs.get(scan.path)
         if relief is not None:
             try:
-                read_relief(relief, (scan.file_width, scan.file_height))
+                check_relief(relief, (scan.file_width, scan.file_height))
             except UnusablePicture as error:
                 detail = f"{error.message}; the object is drawn flat"
                 findings.append(Finding("error", "relief", printable(relief), error.reason, detail))

@@ -6,6 +6,7 @@ pixels from the labelled ground; it never adds any.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,12 @@ class StandingTable:
 
     pixels: NDArray[np.int32]
     distance: NDArray[np.float64] | None
+
+    @cached_property
+    def step(self) -> int:
+        """The distance of neighbouring entries: large tables list every n-th pixel only."""
+        steps = np.diff(self.pixels)
+        return int(np.median(steps)) + 1 if steps.size else 1
 
 
 def standing_table(

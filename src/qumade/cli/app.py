@@ -24,6 +24,7 @@ VERBS = {
     "adapt": ("networks:adapt", "Adapts a network to photos without labels, without training it."),
     "predict": ("networks:predict", "Predicts masks and depth of images."),
     "export": ("networks:export", "Writes a network as one .onnx file."),
+    "studio": ("studio:studio", "Opens a page in the browser to look at all of this and to change it."),
     "import": ("importing:import_", "Converts a standard dataset into the layout of a DATA_PATH."),
     "convert": ("converting:convert", "Converts a dataset to the format of another tool: COCO, YOLO, VOC, ..."),
     "cutouts": ("importing:cutouts", "Cuts complete objects out of labelled photos."),

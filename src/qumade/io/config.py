@@ -33,6 +33,7 @@ __all__ = [
     "DATASET_BYTES",
     "Ascending",
     "RelativePath",
+    "bare_type",
     "parse_model",
     "plain_values",
     "read_yaml",
@@ -163,7 +164,7 @@ def _unknown_field(
     owner: Any = model
     for part in loc[:-1]:
         owner = _step(owner, part)
-    owner = _bare(owner)[0]
+    owner = bare_type(owner)[0]
     known = list(owner.model_fields)
     near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
     where = name_field(_dotted(loc[:-1])) if len(loc) > 1 else what
@@ -214,7 +215,7 @@ def _wrong_value(problem: Any, place: _Place, source: str, what: str, name_field
         must_be = "given"
     elif problem["loc"] and problem["loc"][-1] == "[key]":
         got = shown(problem["input"])
-        must_be = _allowed(get_args(_bare(annotation)[0])[0]) or problem["msg"]
+        must_be = _allowed(get_args(bare_type(annotation)[0])[0]) or problem["msg"]
     else:
         must_be = _allowed(annotation, finite=kind == "finite_number") or problem["msg"].removeprefix(
             "Input should be "
@@ -232,8 +233,8 @@ def _holds(value: Any, part: int | str) -> bool:
     return isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
 
 
-def _bare(annotation: Any) -> tuple[Any, list[Any]]:
-    """Return a type without Annotated and None, and its limits."""
+def bare_type(annotation: Any) -> tuple[Any, list[Any]]:
+    """Return a type without Annotated and None, and its limits: the metadata of Annotated, such as `Ge(0)`."""
     limits: list[Any] = []
     while True:
         members = _members(annotation)
@@ -256,7 +257,7 @@ def _members(annotation: Any) -> list[Any]:
 
 def _step(annotation: Any, part: int | str) -> Any:
     """Return the type of a part of a value, None if the type has no such part or is a union."""
-    kind, _ = _bare(annotation)
+    kind, _ = bare_type(annotation)
     origin, inner = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         field = kind.model_fields.get(str(part))
@@ -270,7 +271,7 @@ def _step(annotation: Any, part: int | str) -> Any:
 
 def _allowed(annotation: Any, *, finite: bool = False) -> str | None:
     """Describe the allowed values of a type in words that complete "must be"; None for a type without a description."""
-    kind, limits = _bare(annotation)
+    kind, limits = bare_type(annotation)
     origin, inner = get_origin(kind), get_args(kind)
     if members := _members(kind):
         parts = [_allowed(member) for member in members]

@@ -138,7 +138,7 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
         camera_height_m=np.array([b.camera_height_m or np.nan for b in backgrounds], np.float64),
         standing_start=np.array([ends[n * places : (n + 1) * places + 1] for n in range(len(backgrounds))]),
         standing_pixels=np.concatenate([table.pixels for table in standing]),
-        standing_step=np.array([_step(table) for table in standing], np.int64).reshape(len(backgrounds), places),
+        standing_step=np.array([table.step for table in standing], np.int64).reshape(len(backgrounds), places),
         standing_weights=np.concatenate(
             [np.ones(table.pixels.size) if table.distance is None else table.distance for table in standing]
             if by_distance
@@ -161,9 +161,3 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
         side_start=np.searchsorted(np.sort(sides), np.arange(len(SPLITS) + 2)).astype(np.int64),
         side_members=np.argsort(sides, kind="stable").astype(np.int64),
     )
-
-
-def _step(table: StandingTable) -> int:
-    """Returns the distance of neighbouring entries: large tables list every n-th pixel only."""
-    steps = np.diff(table.pixels)
-    return int(np.median(steps)) + 1 if steps.size else 1

@@ -75,38 +75,61 @@ class AssetCache:
     in index order reads each background once.
     """
 
-    def __init__(self, recipe: Recipe, catalog: Catalog, *, room_bytes: int | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, catalog: Catalog, *, room_bytes: int | None = None, like: "AssetCache | None" = None
+    ) -> None:
+        """Shares what is decoded with the cache `like`, also where its recipe differs; `room_bytes` is then that
+        cache's."""
         room_bytes = _ROOM_BYTES if room_bytes is None else room_bytes
         self._recipe = recipe
         self._catalog = catalog
         self._scheme = label_scheme(recipe, catalog.classes)
-        self._photos = _LeastRecentlyUsed(room_bytes // 2)
-        self._backgrounds = _LeastRecentlyUsed(room_bytes)
-        self._things = _LeastRecentlyUsed(room_bytes // 4)
-        self._cutouts = _LeastRecentlyUsed(room_bytes)
-        self._distractors = _LeastRecentlyUsed(room_bytes // 4)
+        rooms = room_bytes // 2, room_bytes, room_bytes // 4, room_bytes, room_bytes // 4
+        caches = tuple(map(_LeastRecentlyUsed, rooms)) if like is None else like._caches
+        self._caches: tuple[_LeastRecentlyUsed, ...] = caches
+        self._photos, self._backgrounds, self._things, self._cutouts, self._distractors = caches
+        # What decoding depends on beside the asset itself: caches that are shared hold assets of several recipes.
+        scheme = (recipe.ground, tuple(recipe.place.items()), recipe.target, recipe.label_names, catalog.classes)
+        maps = recipe.labels, recipe.depths, catalog.depth_kind, recipe.depths_scale, recipe.prior
+        self._photo_settings = (recipe.backgrounds, *maps, scheme)
+        self._cutout_settings = (recipe.foregrounds, recipe.masks, recipe.reliefs, catalog.depth_kind)
 
     def background(self, number: int, crop_step: int, flip: bool) -> PreparedBackground:
         """Returns background `number` at the size that a crop of that step needs."""
-        key = number, crop_step, flip
-        prepared: PreparedBackground = self._backgrounds.get(key, lambda: self._prepare(*key))
+        size = self._resized_size(number, crop_step)
+        key = *self._photo_key(number), size, flip
+        prepared: PreparedBackground = self._backgrounds.get(key, lambda: self._prepare(number, size, flip))
         return prepared
 
     def cutout(self, number: int) -> Pyramid:
         """Returns cut-out `number` as a pyramid with the levels that its scale range may need."""
-        pyramid: Pyramid = self._cutouts.get(number, lambda: self._build(number))
+        asset = self._catalog.foregrounds[number]
+        key = self._cutout_settings, *_content(asset), self._largest_px(asset)
+        pyramid: Pyramid = self._cutouts.get(key, lambda: self._build(number))
         return pyramid
 
     def distractor(self, number: int) -> Pyramid:
         """Returns number `number` of the catalog's distractors."""
-        pyramid: Pyramid = self._distractors.get(number, lambda: self._build_distractor(number))
+        asset = self._catalog.distractors[number]
+        key = self._recipe.distractor_foregrounds, *_content(asset), self._largest_px(asset)
+        pyramid: Pyramid = self._distractors.get(key, lambda: self._build_distractor(number))
         return pyramid
 
-    def _prepare(self, number: int, crop_step: int, flip: bool) -> PreparedBackground:
+    def _photo_key(self, number: int) -> tuple[Hashable, ...]:
+        asset = self._catalog.backgrounds[number]
+        maps = asset.depth_name, asset.depth_sha256, asset.labels_name, asset.labels_sha256
+        level = None if math.isnan(asset.horizon_level) else asset.horizon_level  # NaN differs from itself
+        return self._photo_settings, asset.name, asset.sha256, *maps, level, asset.plane
+
+    def _resized_size(self, number: int, crop_step: int) -> tuple[int, int]:
         background = self._catalog.backgrounds[number]
-        read: _Read = self._photos.get(number, lambda: self._read(number))
         share = crop_share(*self._recipe.crop, crop_step)
-        size = resized_size(background.width, background.height, *self._recipe.size, share)
+        width, height = resized_size(background.width, background.height, *self._recipe.size, share)
+        return width, height
+
+    def _prepare(self, number: int, size: tuple[int, int], flip: bool) -> PreparedBackground:
+        background = self._catalog.backgrounds[number]
+        read: _Read = self._photos.get(self._photo_key(number), lambda: self._read(number))
         image = np.asarray(Image.fromarray(read.photo).resize(size, Image.Resampling.BICUBIC))
         inverse_depth, occluder = self._depth(number, read, size)
         present = None if read.present is None else _nearest(read.present, size).astype(np.bool_)
@@ -126,7 +149,9 @@ class AssetCache:
         plane = background.plane.resized(size[0] / background.width, size[1] / background.height)
         if self._recipe.prior == "flat":
             return inverse_depth_map(plane, *size), None
-        things: tuple[NDArray[np.float16]] = self._things.get(number, lambda: (self._read_things(number),))
+        things: tuple[NDArray[np.float16]] = self._things.get(
+            self._photo_key(number), lambda: (self._read_things(number),)
+        )
         return upright_prior(*things, plane, size)
 
     def _read(self, number: int) -> _Read:
@@ -189,6 +214,11 @@ class AssetCache:
         width, height = self._recipe.size
         aspect = max(foreground.width / foreground.height, foreground.height / foreground.width)
         return foreground.scale[1] * math.sqrt(width * height * aspect)
+
+
+def _content(asset: Foreground) -> tuple[Hashable, ...]:
+    maps = asset.mask_name, asset.mask_sha256, asset.relief_name, asset.relief_sha256
+    return asset.name, asset.sha256, asset.flip, *maps
 
 
 def _nearest(layer: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

@@ -10,19 +10,12 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.assets.backgrounds import UPSIDE_DOWN, SurveyedBackground, catalog_backgrounds
+from qumade.assets.backgrounds import UPSIDE_DOWN, SurveyedBackground, catalog_backgrounds, survey_photo
 from qumade.assets.catalog import Background, Catalog, Foreground
 from qumade.assets.classes import class_names, cutout_names
 from qumade.assets.foregrounds import catalog_distractors, catalog_foregrounds
 from qumade.assets.label_scheme import label_scheme
-from qumade.assets.scan import (
-    LEFT_OUT,
-    Finding,
-    ScannedBackground,
-    ScannedForeground,
-    scan_backgrounds,
-    scan_foregrounds,
-)
+from qumade.assets.scan import LEFT_OUT, Finding, ScannedBackground, ScannedForeground, scan_foregrounds
 from qumade.assets.scene_layout import hashed_layout
 from qumade.errors import AssetError, ConfigError
 from qumade.io.pictures import list_pictures, printable
@@ -33,6 +26,7 @@ from qumade.plan.splits import SPLITS, assign_splits
 from qumade.plan.tables import plan_tables
 from qumade.recipe import DEFAULT, Recipe, match_pattern
 from qumade.synth.class_splits import refuse_classes, split_by_class
+from qumade.synth.memory import AssetMemory
 
 __all__ = ["Inventory", "bare_backgrounds", "build_catalog", "no_ground", "take_inventory"]
 
@@ -59,13 +53,15 @@ class Inventory:
         return [finding for finding in self.findings if finding.severity == "error"]
 
 
-def build_catalog(recipe: Recipe, *, strict: bool = False, progress: bool = False) -> tuple[Catalog, list[Finding]]:
+def build_catalog(
+    recipe: Recipe, *, strict: bool = False, progress: bool = False, memory: AssetMemory | None = None
+) -> tuple[Catalog, list[Finding]]:
     """Builds the catalog of the usable assets of a recipe; also returns the findings.
 
-    Raises QumadeError if no background or no cut-out is usable, for label maps that are read by a wrong table of
-    names, and with `strict` for the first asset that is unusable or left out.
+    Files that `memory` knows are not read again. Raises QumadeError if no background or no cut-out is usable, for label
+    maps that are read by a wrong table of names, and with `strict` for the first asset that is unusable or left out.
     """
-    inventory = take_inventory(recipe, progress=progress)
+    inventory = take_inventory(recipe, progress=progress, memory=memory)
     errors = inventory.errors
     upside_down = [found for found in errors if found.reason == UPSIDE_DOWN]
     wrong = upside_down if 2 * len(upside_down) > len(inventory.photos) else []
@@ -93,10 +89,12 @@ def take_inventory(
     workers: int | None = None,
     progress: bool = False,
     look: Callable[[SurveyedBackground], None] | None = None,
+    memory: AssetMemory | None = None,
 ) -> Inventory:
     """Reads every asset of a recipe once. A problem with a file becomes a finding.
 
-    `look` is called with the survey of each background that has maps. Raises QumadeError for folders that cannot be
+    `look` is called with the survey of each background that has maps; with `memory`, files that it knows are not read
+    again, and surveys come without maps. Raises QumadeError for folders that cannot be
     listed and for invalid settings: a table key that matches no file, or an unknown class name.
     """
     if recipe.backgrounds.resolve() == recipe.foregrounds.resolve():
@@ -104,9 +102,12 @@ def take_inventory(
         raise ConfigError(f"Invalid foregrounds: got {where}, the folder of the backgrounds; must be that of cut-outs")
     classes = class_names(recipe)
     scheme = label_scheme(recipe, classes)
-    photos, findings = scan_backgrounds(recipe.backgrounds, workers=workers, progress=progress)
-    cutouts, more = scan_foregrounds(recipe.foregrounds, recipe.masks, workers=workers, progress=progress)
+    survey = survey_photo if memory is None else memory.survey
+    memory = AssetMemory() if memory is None else memory
+    photos, findings = memory.backgrounds(recipe, workers=workers, progress=progress)
+    cutouts, more = memory.foregrounds(recipe, workers=workers, progress=progress)
     findings += more
+    photos, cutouts, findings = _without_excluded(recipe, photos, cutouts, findings)
     if photos and {photo.sha256 for photo in photos} <= {cutout.sha256 for cutout in cutouts}:
         where = printable(recipe.backgrounds)
         raise AssetError(f"Invalid backgrounds: got cut-outs in {where}, all of which are foregrounds; must be photos")
@@ -114,8 +115,10 @@ def take_inventory(
     _refuse_idle_keys(recipe, recipe.backgrounds, photo_names, ("horizon", "camera_height_m"))
     names = cutout_names(recipe.foregrounds)
     _refuse_idle_keys(recipe, recipe.foregrounds, names, ("scale", "place", "height_m", "classes"))
-    backgrounds, kind = catalog_backgrounds(recipe, photos, scheme, findings, progress=progress, look=look)
-    foregrounds = catalog_foregrounds(recipe, cutouts, scheme, findings, classes)
+    backgrounds, kind = catalog_backgrounds(
+        recipe, photos, scheme, findings, progress=progress, look=look, survey=survey
+    )
+    foregrounds = catalog_foregrounds(recipe, cutouts, scheme, findings, classes, check_relief=memory.check_relief)
     refuse_classes(recipe, classes, foregrounds)
     places = () if scheme is None else scheme.places
     distractors = _distractors(recipe, findings, workers=workers, progress=progress)
@@ -142,6 +145,28 @@ def take_inventory(
     else:
         catalog = None
     return Inventory(tuple(photos), tuple(cutouts), catalog, tuple(findings))
+
+
+def _without_excluded(
+    recipe: Recipe, photos: list[ScannedBackground], cutouts: list[ScannedForeground], findings: list[Finding]
+) -> tuple[list[ScannedBackground], list[ScannedForeground], list[Finding]]:
+    """Returns what the recipe does not exclude. Raises QumadeError for an exclusion that matches no file."""
+    if not recipe.exclude:
+        return photos, cutouts, findings
+
+    def kept(name: str) -> bool:
+        return not any(fnmatchcase(name, pattern) for pattern in recipe.exclude)
+
+    names = [*(path.name for path in list_pictures(recipe.backgrounds)), *cutout_names(recipe.foregrounds)]
+    for pattern in recipe.exclude:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            folders = f"{printable(recipe.backgrounds)} or {printable(recipe.foregrounds)}"
+            raise ConfigError(f"Invalid exclude: got {pattern!r}; must match a picture in {folders}")
+    return (
+        [photo for photo in photos if kept(photo.name)],
+        [cutout for cutout in cutouts if kept(cutout.name)],
+        [finding for finding in findings if kept(Path(finding.path).name)],
+    )
 
 
 def _distractors(

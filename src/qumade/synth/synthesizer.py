@@ -26,6 +26,7 @@ from qumade.recipe import Recipe, load_recipe
 from qumade.synth.asset_cache import AssetCache
 from qumade.synth.build_catalog import build_catalog
 from qumade.synth.choose_encoding import layered_encoding
+from qumade.synth.memory import AssetMemory
 
 __all__ = ["Synthesizer"]
 
@@ -54,6 +55,7 @@ class Synthesizer:
             layered_encoding(recipe, catalog) if recipe.depth == "layered" else None
         )
         self._cache_bytes = cache_bytes
+        self._memory: AssetMemory | None = None
 
     @classmethod
     def from_recipe(
@@ -63,15 +65,23 @@ class Synthesizer:
         strict: bool = False,
         progress: bool = False,
         cache_bytes: int | None = None,
+        like: "Synthesizer | None" = None,
     ) -> Self:
         """Reads every asset of a recipe, or of a recipe file, once.
 
+        What was read for the recipe `like` and holds for this one too is not read again, so that a changed recipe can
+        be drawn at once. The samples are the same.
         Unusable assets are left out and listed in `findings`. Raises QumadeError if no background or no cut-out is
         usable, and with `strict` for the first unusable asset.
         """
         recipe = recipe if isinstance(recipe, Recipe) else load_recipe(Path(recipe))
-        catalog, findings = build_catalog(recipe, strict=strict, progress=progress)
-        return cls(recipe, catalog, findings, cache_bytes=cache_bytes)
+        memory = AssetMemory() if like is None or like._memory is None else like._memory
+        catalog, findings = build_catalog(recipe, strict=strict, progress=progress, memory=memory)
+        made = cls(recipe, catalog, findings, cache_bytes=cache_bytes)
+        made._memory = memory
+        if like is not None:
+            made._assets = AssetCache(recipe, catalog, like=like._assets)
+        return made
 
     @property
     def writes_instances(self) -> bool:
@@ -142,4 +152,5 @@ class Synthesizer:
         return AssetCache(self.recipe, self.catalog, room_bytes=self._cache_bytes)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_tables", "_effects", "_assets")}
+        left_out = ("_tables", "_effects", "_assets", "_memory")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out} | {"_memory": None}

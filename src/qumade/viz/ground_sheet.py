@@ -21,7 +21,7 @@ from qumade.io.decode import read_rgb
 from qumade.recipe import Recipe, for_file
 from qumade.viz.sheets import coloured_depth, fitted_text
 
-__all__ = ["GroundRow", "ground_row", "ground_sheet"]
+__all__ = ["GroundRow", "ground_row", "ground_sheet", "label_colours"]
 
 CELL = (192, 144)  # largest width and height of each image
 MOST_ROWS = 150  # viewers fail to open a larger image
@@ -69,11 +69,12 @@ class GroundRow:
     horizon: tuple[float, float] | None
 
 
-def ground_row(recipe: Recipe, surveyed: SurveyedBackground) -> GroundRow:
-    """Computes the row of a surveyed background: its worst findings as a verdict, key figures, and small images."""
+def ground_row(recipe: Recipe, surveyed: SurveyedBackground, cell: tuple[int, int] = CELL) -> GroundRow:
+    """Computes the row of a surveyed background: its worst findings as a verdict, key figures, and its images, fitted
+    into a cell of that width and height."""
     scheme, survey = label_scheme(recipe), surveyed.survey
     width, height = surveyed.scan.width, surveyed.scan.height
-    factor = min(CELL[0] / width, CELL[1] / height)
+    factor = min(cell[0] / width, cell[1] / height)
     size = max(1, round(width * factor)), max(1, round(height * factor))
     photo = Image.fromarray(read_rgb(surveyed.scan.path)).resize(size, Image.Resampling.LANCZOS)
     # Labels and depth are sampled: a mean of two classes, or across a depth edge, occurs nowhere in the map.
@@ -110,7 +111,7 @@ def ground_sheet(recipe: Recipe, rows: Sequence[GroundRow]) -> Image.Image:
         raise DatasetError("Invalid sheet: got no background; must be at least one")
     order: list[Severity] = ["error", "warning", "info"]
     shown = sorted(rows, key=lambda row: (order.index(row.severity), row.standable_share, row.name))[:MOST_ROWS]
-    colours, legend = _label_colours(recipe, shown)
+    colours, legend = label_colours(recipe, shown)
     titles = _cell_titles(recipe)
     columns = 1 if len(shown) <= 4 else 2 if len(shown) <= 40 else 3
     strip_width = len(titles) * (CELL[0] + GAP) - GAP
@@ -212,7 +213,7 @@ def _horizon(survey: Survey | None, width: int, height: int) -> tuple[float, flo
     return plane.horizon_row(0.0) / height, plane.horizon_row(float(width)) / height
 
 
-def _label_colours(recipe: Recipe, rows: Iterable[GroundRow]) -> tuple[dict[int, Colour], list[tuple[str, Colour]]]:
+def label_colours(recipe: Recipe, rows: Iterable[GroundRow]) -> tuple[dict[int, Colour], list[tuple[str, Colour]]]:
     """Returns a colour for each id of the most common classes, and the legend with their names."""
     seen: Counter[int] = Counter()
     for row in rows:

@@ -1,0 +1,1 @@
+"""The studio: a page in the browser on which people look at recipes, datasets and networks, and change them."""

@@ -1,0 +1,82 @@
+"""Small parts that several panels use."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from nicegui import ui
+
+from qumade.errors import QumadeError
+from qumade.io.pictures import printable
+from qumade.studio.opened import Kind
+from qumade.studio.state import Studio
+
+__all__ = ["announce", "choose_file", "hint", "picture_button", "section", "wipe"]
+
+
+@contextmanager
+def section(title: str, *, opened: bool = False) -> Iterator[ui.expansion]:
+    """A part of a page that can be folded."""
+    with ui.expansion(title, value=opened).classes("qs-section").props("dense") as expansion:
+        yield expansion
+
+
+def hint(text: str) -> ui.label:
+    """A line that explains something."""
+    return ui.label(text).classes("qs-hint")
+
+
+def announce(error: QumadeError | OSError) -> None:
+    """Show an error in the corner of the page, until it is closed."""
+    text = str(error) if isinstance(error, QumadeError) else f"{error.strerror}: {error.filename}"
+    ui.notify(text, type="negative", multi_line=True, timeout=0, close_button="Close")
+
+
+def picture_button(
+    pictures: int, pressed: Callable[[], Awaitable[None] | None]
+) -> tuple[ui.element, list[ui.element], ui.label]:
+    """A button of pictures with a caption below, and its parts: the button, the pictures and the caption."""
+    button = ui.element("button").classes("qs-cell").on("click", pressed)
+    button.props["type"] = "button"
+    with button:
+        with ui.element("div").classes("qs-pictures"):
+            images = [ui.element("img").props('alt=""') for _ in range(pictures)]
+        caption = ui.label().classes("qs-caption")
+    return button, images, caption
+
+
+def wipe(left: str, right: str) -> None:
+    """Two pictures in one place, with a slider that moves the border between them. It works in the browser alone."""
+    with ui.element("div").classes("qs-wipe") as frame:
+        for address in (left, right):
+            ui.element("img").props["src"] = address
+    slider = ui.slider(min=0, max=100, step=1, value=50).props('dense aria-label="Border between the two pictures"')
+    slider.on(
+        "update:model-value",
+        js_handler=f"(value) => document.getElementById('{frame.html_id}').style.setProperty('--wipe', value + '%')",
+    )
+
+
+async def choose_file(studio: Studio, kind: Kind, title: str, *, name: str | None = None) -> Path | None:
+    """Ask for one of the files or folders of a kind below the opened folders, or for a path; None if cancelled.
+
+    `name` is a path to start from where a new file is to be written.
+    """
+    found = [str(path) for path in studio.opened.found(kind)]
+    with ui.dialog(value=True) as dialog, ui.card().classes("qs-dialog"):
+        ui.label(title).classes("qs-title")
+        typed = {"path": name or (found[0] if found else "")}
+        with ui.element("div").classes("qs-list"):
+            for path in found:
+                button = ui.button(printable(Path(path)), on_click=partial(typed.__setitem__, "path", path))
+                button.props("flat dense no-caps align=left")
+            if not found:
+                hint(f"No {kind} was found below the opened folders")
+        ui.input("Path").bind_value(typed, "path").props("dense outlined").classes("qs-wide")
+        with ui.row():
+            ui.button("OK", on_click=lambda: dialog.submit(typed["path"]))
+            ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat")
+    answer = await dialog
+    dialog.delete()
+    return Path(answer) if answer else None

@@ -1,0 +1,91 @@
+"""The web server of the studio."""
+
+import logging
+import socket
+import webbrowser
+from pathlib import Path
+
+from fastapi import Response
+from nicegui import app, ui
+
+from qumade.errors import ConfigError
+from qumade.studio.access import Guard, is_local, new_token
+from qumade.studio.page import studio_page
+from qumade.studio.pictures import PREFIX
+from qumade.studio.state import Studio
+
+__all__ = ["address_of", "free_port", "serve"]
+
+FIRST_PORT, PORTS = 8090, 20
+
+
+def serve(studio: Studio, *, host: str = "localhost", port: int | None = None, show: bool = True) -> None:
+    """Serve the page until the process is interrupted, and open it in a browser with `show`.
+
+    On another host than this machine, only who knows the token in the printed address is answered. Raises ConfigError
+    for a port that is taken.
+    """
+    own = "127.0.0.1" if is_local(host) else host
+    token = None if is_local(host) else new_token()
+    port = free_port(own) if port is None else _checked(own, port)
+    address = address_of(host, port, token)
+
+    @ui.page("/", title="QuMaDe studio", favicon=_ICON, dark=None, response_timeout=60.0, reconnect_timeout=30.0)
+    async def page(panel: str | None = None) -> None:
+        await studio_page(studio, panel)
+
+    @app.get(PREFIX + "{key}", include_in_schema=False)
+    def picture(key: str) -> Response:
+        data = studio.pictures.get(key)
+        if data is None:
+            return Response(status_code=404)
+        kind = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
+        return Response(data, media_type=kind, headers={"cache-control": "private, max-age=86400, immutable"})
+
+    studio.jobs.start()
+    app.on_shutdown(studio.jobs.close)
+    app.add_middleware(Guard, token=token)
+
+    def started() -> None:
+        print(f"Studio at {address}\nStop it with Ctrl-C", flush=True)
+        if show:
+            webbrowser.open(address)
+
+    app.on_startup(started)
+    logging.getLogger("nicegui").setLevel(logging.ERROR)  # its hints are for programmers
+    ui.run(host=own, port=port, reload=False, show=False, show_welcome_message=False, title="QuMaDe studio")
+
+
+def address_of(host: str, port: int, token: str | None) -> str:
+    """Return the address to open, with the token if there is one."""
+    name = socket.gethostname() if host in ("0.0.0.0", "::") else host
+    name = f"[{name}]" if ":" in name and not name.startswith("[") else name
+    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+
+
+def free_port(host: str) -> int:
+    """Return the first free port from 8090 on. Raises ConfigError if 20 are taken."""
+    for port in range(FIRST_PORT, FIRST_PORT + PORTS):
+        if _is_free(host, port):
+            return port
+    raise ConfigError(f"Invalid port: got none free from {FIRST_PORT} on; must be given as --port")
+
+
+def _checked(host: str, port: int) -> int:
+    if not 0 < port < 65536 or not _is_free(host, port):
+        raise ConfigError(f"Invalid --port: got {port}; must be a free port from 1 to 65535")
+    return port
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((host.strip("[]"), port))
+        except OSError:
+            return False
+    return True
+
+
+_ICON = Path(__file__).parent / "icon.svg"

@@ -1,0 +1,110 @@
+"""The panel Compose in a browser, against the library's own pictures."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qumade.recipe import Recipe, load_recipe
+from qumade.studio.controls import given_of, parse_recipe
+from qumade.synth.synthesizer import Synthesizer
+
+pytestmark = pytest.mark.slow
+
+
+def entry(page: Any, name: str) -> Any:
+    """The text of a field of the form."""
+    return page.locator(f'input[data-field="{name}"], textarea[data-field="{name}"]').first
+
+
+def shown(page: Any, number: int = 0) -> np.ndarray:
+    """The pixels of one picture of the grid, as the browser got them."""
+    address = page.locator(".qs-cell img").nth(number).get_attribute("src")
+    answer = page.request.get(re.match(r"https?://[^/]+", page.url)[0] + address)
+    return np.asarray(Image.open(io.BytesIO(answer.body())).convert("RGB")).astype(int)
+
+
+def changed(world: Path, **values: Any) -> Recipe:
+    folder = world / "samples"
+    return parse_recipe(given_of(load_recipe(folder / "recipe.yaml"), folder) | values, folder)
+
+
+def test_the_pictures_are_those_of_the_library_and_change_with_a_field(open_page, world):
+    page = open_page("compose")
+    page.wait_for_selector(".qs-cell img[src]")
+    assert page.locator(".qs-cell").count() == 12
+    before = page.locator(".qs-cell img").first.get_attribute("src")
+    for values, field, text in (({}, None, None), ({"seed": 11}, "seed", "11")):
+        if field is not None:
+            entry(page, field).fill(text)
+            page.wait_for_function(
+                "(old) => document.querySelector('.qs-cell img').getAttribute('src') != old", arg=before
+            )
+        made = Synthesizer.from_recipe(changed(world, **values))
+        index = int(made.indices(12)[0])
+        assert np.abs(shown(page) - made[index].image).max() <= 40  # JPEG at its worst pixel
+        assert np.abs(shown(page) - made[index].image).mean() < 2
+
+
+def test_a_wrong_value_is_shown_where_it_was_typed_and_the_pictures_stay(open_page):
+    page = open_page("compose")
+    page.wait_for_selector(".qs-cell img[src]")
+    entry(page, "min_visible").fill("7")
+    page.wait_for_selector("text=must be above 0 and at most 1")
+    box = page.locator(".qs-field", has=page.locator('[data-field="min_visible"]')).first
+    assert "got 7" in box.inner_text() or "got 7" in page.locator(".q-field__messages").first.inner_text()
+    assert page.locator(".qs-cell").count() == 12
+    entry(page, "min_visible").fill("0.5")
+    page.wait_for_selector("text=must be above 0 and at most 1", state="detached")
+
+
+def test_indices_are_pinned_and_one_that_does_not_exist_is_named(open_page):
+    page = open_page("compose")
+    page.wait_for_selector(".qs-cell img[src]")
+    page.get_by_label("Samples", exact=True).fill("5, 7-9")
+    page.wait_for_function("document.querySelectorAll('.qs-cell').length == 4")
+    assert page.locator(".qs-cell .qs-caption").all_inner_texts() == ["5", "7", "8", "9"]
+    page.get_by_label("Samples", exact=True).fill("99999")
+    page.wait_for_selector("text=Invalid indices: got 99999; must be from 0 to 479")
+
+
+def test_a_sample_explains_itself_and_the_yaml_is_the_recipe(open_page, world, tmp_path):
+    page = open_page("compose")
+    page.wait_for_selector(".qs-cell img[src]")
+    page.locator(".qs-cell").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".qs-object")
+    assert re.search(r"Stands at \(\d+, \d+\).* distance [\d.]+ m", page.locator(".qs-object").first.inner_text())
+    page.get_by_text("Recipe as YAML").click()
+    text = page.locator(".qs-yaml").first.inner_text()
+    path = world / "samples" / "copied.yaml"
+    path.write_text(text)
+    assert load_recipe(path) == load_recipe(world / "samples" / "recipe.yaml")
+    path.unlink()
+
+
+def test_two_recipes_side_by_side(open_page):
+    page = open_page("compose")
+    page.wait_for_selector(".qs-cell img[src]")
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_function("document.querySelectorAll('.qs-cell img[src]').length == 24")
+    entry(page, "seed").fill("3")
+    page.wait_for_function(
+        "(() => { const i = document.querySelectorAll('.qs-cell img'); return i[0].src != i[1].src; })()"
+    )
+
+
+def test_saving_outside_of_the_opened_folders_is_refused(open_page, world):
+    page = open_page("compose")
+    page.wait_for_selector(".qs-cell img[src]")
+    for path, message in (("/etc/recipe.yaml", "must be below a folder that was opened"), (None, "Saved")):
+        page.get_by_role("button", name="Save as").click()
+        page.get_by_label("Path", exact=True).fill(path or str(world / "samples" / "saved.yaml"))
+        page.get_by_role("button", name="OK").click()
+        page.wait_for_selector(f"text={message}")
+    assert load_recipe(world / "samples" / "saved.yaml") == load_recipe(world / "samples" / "recipe.yaml")
+    (world / "samples" / "saved.yaml").unlink()

@@ -1,0 +1,55 @@
+import socket
+import urllib.error
+import urllib.request
+
+import pytest
+
+from fixtures.studio_server import serving
+from qumade.errors import ConfigError
+
+server = pytest.importorskip("qumade.studio.server", reason="the extra `studio` is not installed")
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "address"),
+    [
+        ("localhost", None, "http://localhost:8090/"),
+        ("::1", None, "http://[::1]:8090/"),
+        ("192.168.1.5", "abc", "http://192.168.1.5:8090/?token=abc"),
+        ("0.0.0.0", "abc", f"http://{socket.gethostname()}:8090/?token=abc"),
+    ],
+)
+def test_the_printed_address(host, token, address):
+    assert server.address_of(host, 8090, token) == address
+
+
+def test_a_port_that_is_taken_is_passed_over_or_named():
+    first = server.free_port("127.0.0.1")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first))
+        taken.listen()
+        assert server.free_port("127.0.0.1") > first
+        with pytest.raises(ConfigError, match=f"got {first}; must be a free port"):
+            server._checked("127.0.0.1", first)
+
+
+@pytest.mark.slow
+def test_another_machine_needs_the_token(world, tmp_path):
+    with serving(world / "samples", "--host", "0.0.0.0", "--out", tmp_path / "own", folder=tmp_path) as address:
+        port = int(address.split(":")[2].split("/")[0])
+        token = address.split("token=")[1]
+        plain = f"http://127.0.0.1:{port}/"
+        for wrong in ("", "?token=", "?token=guess"):
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(plain + wrong)
+        with urllib.request.urlopen(f"{plain}?token={token}") as answer:
+            assert answer.status == 200 and "qumade-studio=" in answer.headers["set-cookie"]
+
+
+@pytest.mark.slow
+def test_pictures_have_addresses_that_cannot_be_guessed(studio_address):
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"{studio_address}studio-picture/0123")
+    request = urllib.request.Request(studio_address, headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(request)

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "src" / "qumade"
 LAYERS = (
     ("__init__", "__main__"),
     ("cli",),
-    ("demo", "notebook"),
+    ("demo", "notebook", "project"),
     ("evaluation",),
     ("prediction",),
     ("training",),

@@ -1,8 +1,8 @@
 """Speed of `qumade convert`, and the cost of instance maps: benchmarks/bench_convert.py [--samples N]
 
 Conversions of one generated dataset, in two processes: samples per second by the clock, and as two idle cores would
-give by the processor time spent. Generation with and without instance maps runs in turn; the ratio of processor times is
-printed.
+give by the processor time spent. Generation with and without instance maps runs in turn; the ratio of processor times
+is printed.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Does training on composites hold up on real photos? The same small network on composites, on CamVid, and on both.
 
-    python benchmarks/transfer.py [--arms abcdefsxun] [--seeds 3] [--steps 1000] [--size 256x192] [--out out/transfer]
+    python benchmarks/transfer.py [--arms abcspxundef] [--seeds 3] [--steps 1000] [--size 256x192] [--out out/transfer]
     python benchmarks/transfer.py ... --report docs/transfer.md
 
 Every arm (see ARMS) trains `tiny` with the same pretrained encoder (which --pretrained none leaves out), size, batches
@@ -72,39 +72,37 @@ ARMS = {
     "a": Arm("composites, random placement", "recipes/random.yaml"),
     "b": Arm("composites, perspective, one car in view, depth of flat ground", "recipes/perspective.yaml"),
     "c": Arm("CamVid train", "data/camvid_train"),
-    "d": Arm("composites of s + 10 % of CamVid train", "recipes/street.yaml", "data/camvid_tenth"),
+    "s": Arm("composites, perspective with its defaults: like a street", "recipes/street.yaml"),
+    "p": Arm("as s, but depth of flat ground", "recipes/p.yaml"),
+    "x": Arm("as p, with all effects", "recipes/effects.yaml"),
+    "u": Arm("as p + CamVid train without its labels", "recipes/p.yaml", unlabelled=UNLABELLED),
+    "n": Arm("p adapted to CamVid train without labels", "recipes/p.yaml", unlabelled=UNLABELLED, of="p"),
+    "d": Arm("composites of p + 10 % of CamVid train", "recipes/p.yaml", "data/camvid_tenth"),
     "e": Arm("composites made of 10 % of CamVid train + that 10 %", "recipes/camvid.yaml", "data/camvid_tenth"),
-    "f": Arm("composites of s + CamVid train", "recipes/street.yaml", "data/camvid_train"),
-    "s": Arm("composites, perspective with its defaults: laid out like a street", "recipes/street.yaml"),
-    "x": Arm("as s, with all effects", "recipes/effects.yaml"),
-    "u": Arm("as s + CamVid train without its labels", "recipes/street.yaml", unlabelled="data/camvid_train/images"),
-    "n": Arm(
-        "s adapted to CamVid train without labels", "recipes/street.yaml", unlabelled="data/camvid_train/images", of="s"
-    ),
+    "f": Arm("composites of p + CamVid train", "recipes/p.yaml", "data/camvid_train"),
     # Controls: (d) without composites, and (a) without labelling the photos' own cars as background.
     "g": Arm("10 % of CamVid train alone", "data/camvid_tenth"),
     "h": Arm("as a, cars that photos show already ignored", "recipes/random_ignoring.yaml"),
 }
 WITHOUT = {
-    "1": ("as s, one car", {"objects": PLAIN["objects"]}),
-    "2": ("as s, sizes 0.1 to 0.5", {"scale": PLAIN["scale"]}),
-    "3": ("as s, cars at least 0.7 visible", {"min_visible": PLAIN["min_visible"]}),
-    "4": ("as s, whole photos instead of crops", {"crop": PLAIN["crop"]}),
-    "5": ("as s, contacts uniform over the pixels of the ground", {"contact_sampling": PLAIN["contact_sampling"]}),
-    "p": ("as s, depth of flat ground", {"prior": PLAIN["prior"]}),
+    "1": ("as p, one car", {"objects": PLAIN["objects"]}),
+    "2": ("as p, sizes 0.1 to 0.5", {"scale": PLAIN["scale"]}),
+    "3": ("as p, cars at least 0.7 visible", {"min_visible": PLAIN["min_visible"]}),
+    "4": ("as p, whole photos instead of crops", {"crop": PLAIN["crop"]}),
+    "5": ("as p, contacts uniform over the pixels of the ground", {"contact_sampling": PLAIN["contact_sampling"]}),
 }
-"""Ablation: arm s without one of its fields."""
+"""Ablation: arm p without one of its fields."""
 WITH = {
-    "6": ("as s, with shadows", ("shadow",)),
-    "7": ("as s, with distractors", ("distractors",)),
-    "8": ("as s, with several kinds of edges", ("blend",)),
-    "9": ("as s, harmonised", ("harmonise", "often")),
+    "6": ("as p, with shadows", ("shadow",)),
+    "7": ("as p, with distractors", ("distractors",)),
+    "8": ("as p, with several kinds of edges", ("blend",)),
+    "9": ("as p, harmonised", ("harmonise", "often")),
     "0": (
-        "as s, with haze and camera",
+        "as p, with haze and camera",
         ("haze", "blur_px", "vignette", "exposure", "gamma", "noise", "jpeg_quality", "often"),
     ),
 }
-"""Ablation: arm s with one kind of effect, with the ranges of the preset `all`."""
+"""Ablation: arm p with one kind of effect, with the ranges of the preset `all`."""
 ARMS |= {arm: Arm(title, f"recipes/{arm}.yaml") for arm, (title, _) in [*WITHOUT.items(), *WITH.items()]}
 
 
@@ -112,8 +110,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--arms",
-        default="abcdefsxun",
-        help="any of " + "".join(ARMS) + "; g and h are controls, 1 to 5, p and 6 to 0 an ablation of s (abcdefsxun)",
+        default="abcspxundef",
+        help="any of " + "".join(ARMS) + "; g and h are controls, 1 to 0 an ablation of p (abcspxundef)",
     )
     parser.add_argument("--pretrained", choices=("required", "none"), default="required")
     parser.add_argument("--seeds", type=int, default=3)
@@ -263,13 +261,15 @@ def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
     street = labelled | {"placement": "perspective"}
     save_recipe(Recipe(**street | PLAIN), recipes / "perspective.yaml")
     save_recipe(Recipe(**street), recipes / "street.yaml")
-    save_recipe(Recipe(**street, effects=Effects.all()), recipes / "effects.yaml")
+    flat = street | {"prior": "flat"}
+    save_recipe(Recipe(**flat), recipes / "p.yaml")
+    save_recipe(Recipe(**flat, effects=Effects.all()), recipes / "effects.yaml")
     save_recipe(Recipe(**street | own), recipes / "camvid.yaml")
     for arm, (_, fields) in WITHOUT.items():
-        save_recipe(Recipe(**street | fields), recipes / f"{arm}.yaml")
+        save_recipe(Recipe(**flat | fields), recipes / f"{arm}.yaml")
     for arm, (_, names) in WITH.items():
         effects = Effects(**{name: getattr(Effects.all(), name) for name in names})
-        save_recipe(Recipe(**street, effects=effects), recipes / f"{arm}.yaml")
+        save_recipe(Recipe(**flat, effects=effects), recipes / f"{arm}.yaml")
     return counts | {
         "kitti": len(kitti.records),
         "reference": len(list((bundled_folder() / "reference" / "images").iterdir())),

@@ -157,12 +157,12 @@ def _page(results: Results, image: str) -> str:
         ground.""",
         """- (s) has the defaults of perspective placement: scenes laid out like a street, with 1 to 6 cars, sizes from
         0.03 to 0.7, a third of a car visible at least, crops from half of the photo on, contacts uniform over the
-        distance; and depth from the label maps (`prior: upright`). (d), (e), (f), (x) and (u) use it too, and 1 to 5,
-        p and 6 to 0 change one thing of it.""",
+        distance; and depth from the label maps (`prior: upright`). (p) is the same with the depth of flat ground, which
+        (x), (u), (n), (d) and (f) have too.""",
         """- (x) has the effects of `--effects all`: distractors, shadows, kinds of edges, harmonising, haze and a
         camera.""",
         """- (u) has the frames of CamVid train without their labels beside the composites (`qumade train
-        --unlabelled`). (n) is (s) after `qumade adapt` with these frames: nothing was trained, and the strength was
+        --unlabelled`). (n) is (p) after `qumade adapt` with these frames: nothing was trained, and the strength was
         found without labels.""",
         f"""- 10 % of CamVid train is {sources["camvid_tenth"]} of {sources["camvid_train"]} frames, spread evenly over
         the sequences.""",

@@ -18,7 +18,7 @@ LAYERS = (
     ("__init__", "__main__"),
     ("cli",),
     ("studio",),
-    ("demo", "notebook"),
+    ("demo", "notebook", "project"),
     ("evaluation",),
     ("prediction",),
     ("training",),

@@ -173,6 +173,7 @@ def test_what_can_be_found_is_every_field_that_can_be_left_open():
         "patience",
         "clip",
         "encoder_weights",
+        "start_from",
     }  # None is a value of theirs
     assert set(left_open(TrainConfig(data=DATA))) == set(FOUND_FOR)
     assert set(FOUND_FOR) == {

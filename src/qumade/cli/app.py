@@ -10,6 +10,7 @@ from qumade import __version__
 __all__ = ["VERBS", "make_app"]
 
 VERBS = {
+    "start": ("starting:start", "Makes a project of two folders: photos, and pictures of the object."),
     "demo": ("assets:demo", "Runs the whole pipeline on the bundled samples."),
     "samples": ("assets:samples", "Writes the bundled samples."),
     "check": ("assets:check", "Audits assets: names every file that cannot be used or looks wrong."),

@@ -15,7 +15,7 @@ __all__ = ["train"]
 if TYPE_CHECKING:
     TrainFlags = Any
 else:
-    _OTHERS = {"data", "extra_datasets", "unlabelled", "augmentation", "found"}
+    _OTHERS = {"data", "extra_datasets", "unlabelled", "augmentation", "start_from", "found"}
     TrainFlags = flags_of(TrainConfig, "Training fields", without=_OTHERS)
 _NO_FIELDS = TrainFlags()
 
@@ -26,6 +26,7 @@ def train(
     *,
     out: Path,
     config: Path | None = None,
+    from_: Annotated[Path | None, Parameter(name="--from")] = None,
     with_: Annotated[list[str] | None, Parameter(name="--with")] = None,
     unlabelled: str | None = None,
     augment: Switch = None,
@@ -50,6 +51,8 @@ def train(
     config
         YAML file with any of these settings, such as RUN/config.yaml. Flags override it. Settings that an earlier run
         determined for other data, another network or another batch size are determined again.
+    from_
+        RUN, a finished run whose weights the network starts from: fine-tuning, for example with real photos by --with.
     with_
         A further dataset or recipe and its share of every batch, as PATH:0.1; PATH:0.1:mask or PATH:0.1:depth uses only
         these labels. May be repeated.
@@ -87,6 +90,8 @@ def train(
 
     if data is not None:
         given["data"] = data
+    if from_ is not None:
+        given["start_from"] = from_
     if with_:
         shares = [parse_share(text) for text in with_]
         given["extra_datasets"] = [{"data": path, "share": share, "parts": parts} for path, share, parts in shares]

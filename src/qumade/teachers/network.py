@@ -54,7 +54,9 @@ def find_model(model: str | Path, *, download: bool = False) -> Path:
 
 
 def _not_on_disk(model: str, why: str) -> QumadeError:
-    return RunError(f"Invalid model: got {model}, which is not on disk{why}; fetch it with: hf download {model}")
+    return RunError(
+        f"Invalid model: got {model}, which is not on disk{why}; fetch it with --download, or with: hf download {model}"
+    )
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -22,27 +22,28 @@ from qumade.data.augmentation import Augmentation
 from qumade.io.config import RelativePath, parse_model, plain_values, read_yaml, shown, write_yaml, wrong_field
 
 __all__ = [
-    "FOUND_FOR", "ExtraDataset", "TrainConfig", "UnlabelledPhotos", "config_from_dict", "differences", "left_open",
-    "load_config", "save_config", "with_changes",
+    "BUDGET", "FOUND_FOR", "ExtraDataset", "TrainConfig", "UnlabelledPhotos", "config_from_dict", "differences",
+    "left_open", "load_config", "save_config", "with_changes",
 ]  # fmt: skip
 
 DEFAULT_EPOCHS = 20
 BUDGET = {"epochs", "minutes", "steps"}
 
+_NETWORK = {"model", "start_from"}
 _SAMPLES = {"data", "extra_datasets", "unlabelled", "limit"}
 FOUND_FOR: dict[str, set[str]] = {
-    "size": {"data", "model"},
-    "pretrained": {"model", "encoder", "encoder_weights"},
-    "encoder": {"model", "pretrained", "encoder_weights"},
-    "encoder_frozen": {"model", "pretrained", "encoder"},
-    "mean": {"data", "limit", "pretrained", "encoder"},
-    "std": {"data", "limit", "pretrained", "encoder"},
-    "inverse_depth_limits": _SAMPLES,
+    "size": {"data", *_NETWORK},
+    "pretrained": {*_NETWORK, "encoder", "encoder_weights"},
+    "encoder": {*_NETWORK, "pretrained", "encoder_weights"},
+    "encoder_frozen": {*_NETWORK, "pretrained", "encoder"},
+    "mean": {"data", "limit", "start_from", "pretrained", "encoder"},
+    "std": {"data", "limit", "start_from", "pretrained", "encoder"},
+    "inverse_depth_limits": {*_SAMPLES, "start_from"},
     "depth_loss": {"data", "extra_datasets"},
     "optimizer": {"model", "pretrained", "encoder_frozen"},
     "lr": {
         *_SAMPLES,
-        "model",
+        *_NETWORK,
         "pretrained",
         "encoder",
         "encoder_frozen",
@@ -145,6 +146,9 @@ class TrainConfig(BaseModel):
 
     model: Literal["tiny", "small", "base"] = "tiny"
     """Network: tiny for a CPU, small and base for a GPU."""
+    start_from: RelativePath | None = None
+    """Folder of a finished run whose best weights the network starts from. Its model and encoder are kept, and by
+    default its size, mean, std and inverse_depth_limits; the default lr is three tenths of the usual one."""
     encoder: str | None = None
     """Encoder: a convolutional network of timm, such as tf_efficientnet_lite0, or slim_resnet18d. By default
     tf_efficientnet_lite0 for tiny if its weights are found, else slim_resnet18d; resnet34d for small; convnext_tiny for
@@ -227,6 +231,9 @@ class TrainConfig(BaseModel):
             raise wrong_field("minutes", "left out where epochs are given")
         if self.encoder_weights is not None and self.pretrained == "none":
             raise wrong_field("encoder_weights", "left out where pretrained is none")
+        for name in ("encoder_weights", "pretrained") if self.start_from is not None and not self.found else ():
+            if getattr(self, name) not in (None, "auto"):
+                raise wrong_field(name, "left out where start_from names a run, which has all weights")
         if (self.mean is None) != (self.std is None):
             raise wrong_field("std" if self.std is None else "mean", "given too: mean and std belong together")
         if self.other_shares >= 1:

@@ -28,6 +28,7 @@ from qumade.models.encoders import EncoderWeights, encoder_statistics
 from qumade.plan.indices import stratified_indices
 from qumade.plan.splits import few_samples
 from qumade.training.config import TrainConfig, left_open
+from qumade.training.fine_tuning import RATE_SHARE, EarlierRun, read_earlier_run
 from qumade.training.losses import Objective
 from qumade.training.runtime import default_workers, has_bf16_units, new_accelerator
 from qumade.training.start import Start, default_optimizer, default_rate, find_start
@@ -55,7 +56,7 @@ class Setup:
     `config` is complete but for steps and lr, where the clock or the learning-rate finder decides them. `validation`
     holds positions in the dataset `main`. `fingerprint` identifies the data: a run resumes on the same data only.
     `notes` are lines for the user. `workers` processes read training batches ahead. `encoder_weights` are where the
-    encoder starts, None for random weights.
+    encoder starts, None for random weights; `earlier` is the run whose weights all start from, None for none.
     """
 
     config: TrainConfig
@@ -67,6 +68,7 @@ class Setup:
     accelerator: Accelerator
     workers: int
     encoder_weights: EncoderWeights | None = None
+    earlier: EarlierRun | None = None
 
     def batches(self, start: int, stop: int) -> Batches:
         """Return the training batches `start` to `stop - 1`, this process's share of each."""
@@ -119,6 +121,9 @@ def open_setup(
     """
     accelerator = accelerator or new_accelerator()
     wishes = config.found | left_open(config)
+    earlier = None if resumed else read_earlier_run(config)
+    kept = {} if earlier is None else {n: value for n, value in earlier.fields.items() if n in wishes}
+    config = config.model_copy(update=kept)
     main = open_dataset(config.data, resample_placements=config.resample_placements)
     positions = _stratified(_training_positions(main), config.limit)
     if config.twins and not _has_effects(main):
@@ -134,7 +139,7 @@ def open_setup(
         height, width = main.read(int(positions[0])).image.shape[:2]
         config = config.model_copy(update={"size": _training_size(width, height, AREA[config.model])})
     notes: list[str] = []
-    found: dict[str, Any] = {"size": config.size}
+    found: dict[str, Any] = {**kept, "size": config.size}
     if config.unlabelled is not None:
         photos = PhotoFolder(config.unlabelled.photos, config.size or (0, 0))
         ingredients.append(Ingredient(photos, photos.positions(""), config.unlabelled.share))
@@ -144,7 +149,9 @@ def open_setup(
     found |= _found_budget(config, mixture.epoch_batches(config.batch_size))
     found["found"] = wishes
     found |= _device_fields(config, accelerator)
-    start = Start({}, None, "") if resumed else find_start(config)
+    start = Start({}, None, "" if earlier is None else earlier.note)
+    if not (resumed or earlier):
+        start = find_start(config)
     config, found = config.model_copy(update=start.found), found | start.found
     notes += [start.note] if start.note else []
     if not len(validation):
@@ -168,7 +175,12 @@ def open_setup(
         found["depth_loss"] = "silog_ssi" if mixture.depth_kind in ("metric", "scaled") else "ssi"
     found["optimizer"] = optimizer = config.optimizer or default_optimizer(config)
     if config.lr is None:
-        found["lr"] = default_rate(config, optimizer)
+        found["lr"] = default_rate(config, optimizer) * (1.0 if earlier is None else RATE_SHARE)
+    if earlier is not None and mixture.has_depth and earlier.network.depth_kind not in (None, mixture.depth_kind):
+        notes.append(
+            f"The depth of {main.name} is {mixture.depth_kind}, that of {earlier.folder.root} was "
+            f"{earlier.network.depth_kind}: it is learnt anew"
+        )
     labels = [name for name, there in (("masks", mixture.has_masks), ("depth", mixture.has_depth)) if there]
     if (
         config.inverse_depth_limits is not None
@@ -191,6 +203,7 @@ def open_setup(
         accelerator=accelerator,
         workers=default_workers(accelerator.device) if workers is None else workers,
         encoder_weights=start.weights,
+        earlier=earlier,
     )
 
 

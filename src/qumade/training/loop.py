@@ -23,9 +23,10 @@ from qumade.errors import ConfigError, QumadeError, RunError
 from qumade.io.files import only_one
 from qumade.training.budget import steps_in
 from qumade.training.checkpoint import latest_checkpoint, read_latest, write_checkpoint
-from qumade.training.config import TrainConfig, differences, load_config, save_config
+from qumade.training.config import BUDGET, TrainConfig, differences, load_config, save_config
 from qumade.training.data_setup import Setup, open_setup, with_steps
 from qumade.training.ema import ema_decay_for, update_ema
+from qumade.training.fine_tuning import write_start_note
 from qumade.training.lr_finder import find_learning_rate
 from qumade.training.lr_schedule import one_cycle
 from qumade.training.report import AfterEpoch, Report
@@ -42,6 +43,10 @@ _log = logging.getLogger(__name__)
 Row = dict[str, Any]
 Value = TypeVar("Value")
 
+_LONGER = (
+    ". A run cannot be made longer, since its learning rate falls to 0 at its last step: `qumade train {} --from {} "
+    "--out OTHER` trains its weights further"
+)
 SHOWN = 12  # samples in a picture
 CHECKS = 20  # of the losses, between two validations
 FINDER_STEPS = 100
@@ -108,6 +113,8 @@ def train(
             so_far = _Progress(setup.fingerprint)
             if main:
                 write_encoder_note(folder, setup.config.encoder, setup.encoder_weights)
+                if setup.earlier is not None:
+                    write_start_note(folder, setup.config, setup.earlier)
                 _save(folder, trainer, so_far)
         else:
             so_far = _Progress(**{name: state[name] for name in _Progress.__dataclass_fields__})
@@ -134,8 +141,10 @@ def _config_of(folder: RunFolder, given: TrainConfig) -> TrainConfig:
     stored = load_config(folder.config)
     unlike = differences(given, stored)
     if unlike:
+        longer = all(line.split()[0] in BUDGET for line in unlike)
         raise ConfigError(
             f"Invalid config: got {', '.join(unlike)} in {folder.config}; must be the same, or another --out"
+            + (_LONGER.format(given.data, folder.root) if longer else "")
         )
     return stored
 

@@ -50,6 +50,7 @@ class RunFolder:
         self.val_pred = self.root / "val_pred.png"
         self.environment = self.root / "environment.json"
         self.encoder = self.root / "encoder.json"
+        self.start = self.root / "start.json"
         self.adapted = self.root / "adapted.json"
         self.checkpoints = self.root / "checkpoint"
 

@@ -159,6 +159,8 @@ def new_trainer(setup: Setup) -> Trainer:
     _require_shares(config, processes)
     set_seed(config.seed)
     network = build_network(setup.network_config(), setup.encoder_weights)
+    if setup.earlier is not None:
+        network.load_state_dict(setup.earlier.weights)
     _require_statistics(network, config, processes)
     if config.pretrained == "required":
         network.freeze(config.encoder_frozen or 0)

@@ -1,0 +1,64 @@
+"""The verb for a first project: start."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from qumade.cli.common import Json, finish, model
+
+__all__ = ["start"]
+
+
+def start(
+    photos: Path,
+    objects: Path,
+    /,
+    *,
+    out: Path,
+    depth_teacher: str = "auto",
+    label_teacher: str | None = None,
+    download: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+) -> None:
+    """Makes a project of two folders: cut-outs, depth and labels of the photos, a recipe, a contact sheet and a page.
+    After an interruption or a change of the folders, the same command brings it up to date.
+
+    Example: `qumade start PHOTOS OBJECTS --out PROJECT`
+
+    Parameters
+    ----------
+    photos
+        Folder of photos of the place, without the object or with few of them.
+    objects
+        Folder of pictures of the object: cut-outs with alpha, or photos of it before a plain background.
+    out
+        PROJECT, the folder to write into: new, empty, or a project.
+    depth_teacher
+        Network that predicts the depth of each photo: auto, ORG/NAME on the hub, a folder, FILE.onnx, or none.
+    label_teacher
+        Network that predicts the label map of each photo: ORG/NAME on the hub, a folder, or FILE.onnx.
+    download
+        Download networks from the hub if they are not on disk.
+    json
+        Print one JSON object as the last line on stdout.
+    """
+    from qumade.project import start_project
+
+    project = start_project(
+        photos,
+        objects,
+        out,
+        depth_teacher=None if depth_teacher == "none" else model(depth_teacher),
+        label_teacher=label_teacher and model(label_teacher),
+        download=download,
+    )
+    report = project.report
+    lines = [
+        f"{report.backgrounds.usable:,} photos and {report.foregrounds.usable:,} cut-outs: up to {report.samples:,} "
+        "samples",
+        *(f"Note: {note}" for note in project.notes),
+        f"Look at\n  {project.page}\n  {project.sheet}",
+        "Next\n  " + "\n  ".join(project.next_commands),
+    ]
+    finish(json, project, "\n".join(lines))

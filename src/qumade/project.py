@@ -1,0 +1,208 @@
+"""From a folder of photos and a folder of pictures of an object to a project: cut-outs, labels, recipe, and a page.
+
+    PROJECT/cutouts/     cut-outs of pictures without alpha; the others are copied
+    PROJECT/recipe.yaml  what `qumade generate`, `preview` and `train` take
+    PROJECT/sheet.png    samples of the recipe
+    PROJECT/index.html   what was understood, and the next commands
+
+Everything is written again by the same call, but for cut-outs: those that are there, perhaps improved by hand, are kept
+as long as the picture that they were made of does not change.
+"""
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from qumade.assets.label_names import label_table
+from qumade.convert.plain_background import NotPlain, plain_background_alpha
+from qumade.errors import AssetError, DatasetError, QumadeError
+from qumade.io.decode import read_rgba
+from qumade.io.encode import png_bytes
+from qumade.io.files import cache_folder, read_bytes, write_bytes
+from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
+from qumade.io.progress import progress_bar
+from qumade.recipe import Recipe, save_recipe
+from qumade.synth.check import AssetReport, check_assets, format_report
+from qumade.synth.synthesizer import Synthesizer
+from qumade.viz.recipe_sheet import preview_recipe
+from qumade.viz.sheets import save_sheet
+
+__all__ = ["Project", "start_project"]
+
+_SOURCES = "sources.json"  # in cutouts/: the hash of the picture that each cut-out was made of, and how
+_ALPHA, _PLAIN = "alpha", "plain background"
+_MOST_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Project:
+    """What `start_project` made. `notes` say which steps could not be done, what stands in their place, and the command
+    that mends it; `next_commands` are what to do now."""
+
+    root: Path
+    recipe: Path
+    sheet: Path
+    page: Path
+    report: AssetReport
+    notes: tuple[str, ...]
+    next_commands: tuple[str, ...]
+
+
+def start_project(
+    photos: Path,
+    objects: Path,
+    root: Path,
+    *,
+    depth_teacher: str | Path | None = "auto",
+    label_teacher: str | Path | None = None,
+    download: bool = False,
+    progress: bool = True,
+) -> Project:
+    """Make a project of a folder of photos and a folder of pictures of the object, or bring it up to date.
+
+    Pictures without alpha are cut out if their background is plain. Teachers predict depth and label maps of the
+    photos, if they can be loaded; nothing is fetched without `download`. Raises QumadeError if no cut-out or no photo
+    can be used, or if the folder holds something else.
+    """
+    photos, objects, root = photos.absolute(), objects.absolute(), root.absolute()
+    if photos.resolve() == objects.resolve():
+        raise AssetError(f"Invalid OBJECTS: got {printable(objects)}, the folder of the photos; must be another one")
+    _refuse_strangers(root)
+    cutouts, notes = _cut_out(objects, root / "cutouts", progress)
+    fields, more = _labels(photos, depth_teacher, label_teacher, download)
+    recipe = Recipe(backgrounds=photos, foregrounds=cutouts, **fields)
+    report = check_assets(recipe, progress=progress)
+    synthesizer = Synthesizer.from_recipe(recipe, progress=progress)
+    notes += more
+    recipe_path, sheet, page = root / "recipe.yaml", root / "sheet.png", root / "index.html"
+    save_recipe(recipe, recipe_path)
+    save_sheet(preview_recipe(synthesizer), sheet)
+    commands = (
+        f"qumade generate --recipe {recipe_path} --out {root / 'dataset'} --limit 2000",
+        f"qumade train {root / 'dataset'} --out {root / 'run'} --minutes 10",
+        f"qumade evaluate {root / 'run'} {root / 'dataset'} --split test --out {root / 'report'}",
+        f"qumade predict {root / 'run'} {photos} --out {root / 'predictions'}",
+    )
+    write_bytes(page, _page(root, report, notes, commands).encode())
+    return Project(root, recipe_path, sheet, page, report, tuple(notes), commands)
+
+
+def _refuse_strangers(root: Path) -> None:
+    if root.exists() and not (root / "cutouts").is_dir() and (not root.is_dir() or any(root.iterdir())):
+        raise DatasetError(
+            f"Invalid --out: got {printable(root)}, which holds something else; must be a new or empty folder, or a "
+            "project that `qumade start` has begun"
+        )
+    (root / "cutouts").mkdir(parents=True, exist_ok=True)
+
+
+def _cut_out(objects: Path, folder: Path, progress: bool) -> tuple[Path, list[str]]:
+    """Write a cut-out of each picture into a folder. Return the folder, and what a person should know."""
+    known = _read_sources(folder)
+    sources: dict[str, list[str]] = {}
+    failed = []
+    pictures = list_pictures(objects)
+    for path in progress_bar(pictures, "cut-outs", unit="picture", disable=not progress, leave=False):
+        out = folder / f"{path.stem}.png"
+        if out.name in sources:
+            raise AssetError(f"Invalid OBJECTS: got two pictures of the stem {path.stem} in {printable(objects)}")
+        try:
+            sha256 = content_hash(path)
+            if known.get(out.name, [""])[0] == sha256 and out.is_file():
+                sources[out.name] = known[out.name]
+                continue
+            (rgb, alpha), how = read_rgba(path), _ALPHA
+            if alpha is None or alpha.min() == 255:
+                alpha, how = plain_background_alpha(rgb), _PLAIN
+            write_bytes(out, png_bytes(Image.fromarray(np.dstack([rgb, alpha]))))
+            sources[out.name] = [sha256, how]
+        except (UnusablePicture, NotPlain) as error:
+            failed.append(f"{path.name}: {error.detail if isinstance(error, UnusablePicture) else error}")
+            out.unlink(missing_ok=True)
+    for name in known.keys() - sources.keys():
+        (folder / name).unlink(missing_ok=True)  # its picture is gone
+    write_bytes(folder / _SOURCES, (json.dumps(sources, indent=2) + "\n").encode())
+    notes = []
+    made = sum(how == _PLAIN for _, how in sources.values())
+    if made:
+        notes.append(
+            f"{made:,} of {len(pictures):,} pictures had no alpha: the largest object of each was cut out of its plain "
+            f"background by colour, without a network. Look at {folder}: cut-outs that you improve there are kept"
+        )
+    if failed:
+        shown = "; ".join(failed[:3]) + (f"; and {len(failed) - 3:,} more" if len(failed) > 3 else "")
+        notes.append(
+            f"{len(failed):,} of {len(pictures):,} pictures were not cut out ({shown}). Save them as PNG with a "
+            f"transparent background into {objects}, and run the same command again"
+        )
+    if not sources:
+        raise AssetError(f"Invalid OBJECTS: got no cut-out from {printable(objects)}. {notes[-1] if notes else ''}")
+    return folder, notes
+
+
+def _read_sources(folder: Path) -> dict[str, list[str]]:
+    path = folder / _SOURCES
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(read_bytes(path, _MOST_BYTES))
+    except ValueError:
+        return {}
+    whole = isinstance(content, dict) and all(isinstance(v, list) and len(v) == 2 for v in content.values())
+    return content if whole else {}
+
+
+def _labels(
+    photos: Path, depth: str | Path | None, labels: str | Path | None, download: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the fields of a recipe that hold what the teachers predicted, and what they could not."""
+    fields: dict[str, Any] = {}
+    notes = []
+    for flag, given, prior in (
+        ("depth", depth, "depth is the flat-ground prior: a plane below one horizon, correct up to a factor at best"),
+        ("label", labels, "objects are placed at random, and objects that the photos already show are not known"),
+    ):
+        if given is None:
+            how = "--depth-teacher auto" if flag == "depth" else "--label-teacher ORG/NAME"
+            notes.append(f"No {flag} maps: {prior}. {how} --download makes them")
+            continue
+        try:
+            from qumade.teachers.label_backgrounds import label_backgrounds
+
+            wish: dict[str, Any] = {"depth" if flag == "depth" else "labels": given}
+            fields |= label_backgrounds(photos, **wish, cache=cache_folder(), download=download)
+        except QumadeError as error:
+            mend = "the same command with --download, where there is a network, mends it"
+            notes.append(f"No {flag} maps ({error}): {prior}; {mend}")
+    if "labels" in fields and "road" in label_table(fields["label_names"]):
+        fields["placement"] = "perspective"
+        fields["no_ground"] = "random"
+    return fields, notes
+
+
+def _page(root: Path, report: AssetReport, notes: Sequence[str], commands: Sequence[str]) -> str:
+    items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    lines = html.escape("\n".join(commands))
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src 'self'; style-src 'unsafe-inline'">
+<title>{html.escape(root.name)}</title><style>
+body {{ margin: 0 auto; max-width: 1160px; padding: 16px; font: 16px/1.5 system-ui, sans-serif; color: #202024; }}
+img {{ max-width: 100%; height: auto; }}
+pre {{ overflow-x: auto; background: #f1f1ee; padding: 12px; font-size: 13px; }}
+</style></head><body>
+<h1>{html.escape(root.name)}</h1>
+<p>{report.backgrounds.usable:,} photos and {report.foregrounds.usable:,} cut-outs:
+up to {report.samples:,} samples.</p>
+<h2>What was assumed</h2><ul>{items or "<li>Nothing.</li>"}</ul>
+<h2>What to do next</h2><pre>{lines}</pre>
+<h2>Samples</h2><p><img src="sheet.png" alt="Samples of the recipe: image, mask and depth"></p>
+<h2>The folders</h2><pre>{html.escape(format_report(report))}</pre>
+</body></html>
+"""

@@ -21,7 +21,7 @@ from PIL import Image
 
 from qumade.assets.label_names import label_table
 from qumade.convert.plain_background import NotPlain, plain_background_alpha
-from qumade.errors import AssetError, DatasetError, QumadeError
+from qumade.errors import AssetError, ConfigError, DatasetError, RunError
 from qumade.io.decode import read_rgba
 from qumade.io.encode import png_bytes
 from qumade.io.files import cache_folder, read_bytes, write_bytes
@@ -177,7 +177,7 @@ def _labels(
 
             wish: dict[str, Any] = {"depth" if flag == "depth" else "labels": given}
             fields |= label_backgrounds(photos, **wish, cache=cache_folder(), download=download)
-        except QumadeError as error:
+        except (AssetError, ConfigError, RunError) as error:
             mend = "the same command with --download, where there is a network, mends it"
             notes.append(f"No {flag} maps ({error}): {prior}; {mend}")
     if "labels" in fields and "road" in label_table(fields["label_names"]):

@@ -130,5 +130,7 @@ def test_a_network_for_something_else_is_refused(saved_model: Any) -> None:
 
 def test_the_default_is_not_fetched_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(QumadeError, match=f"not on disk; fetch it with: hf download {DEFAULT_MODEL}"):
+    with pytest.raises(
+        QumadeError, match=f"not on disk; fetch it with --download, or with: hf download {DEFAULT_MODEL}"
+    ):
         depth_teacher("auto")

@@ -10,7 +10,7 @@ from qumade import __version__
 __all__ = ["VERBS", "make_app"]
 
 VERBS = {
-    "start": ("starting:start", "Makes a project of two folders: photos, and pictures of the object."),
+    "start": ("starting:start", "Makes a project of two folders."),
     "demo": ("assets:demo", "Runs the whole pipeline on the bundled samples."),
     "samples": ("assets:samples", "Writes the bundled samples."),
     "check": ("assets:check", "Audits assets: names every file that cannot be used or looks wrong."),
@@ -25,9 +25,9 @@ VERBS = {
     "adapt": ("networks:adapt", "Adapts a network to photos without labels, without training it."),
     "predict": ("networks:predict", "Predicts masks and depth of images."),
     "export": ("networks:export", "Writes a network as one .onnx file."),
-    "studio": ("studio:studio", "Opens a page in the browser to look at all of this and to change it."),
+    "studio": ("studio:studio", "Opens a page in the browser: assets, samples, trainings, datasets, predictions."),
     "import": ("importing:import_", "Converts a standard dataset into the layout of a DATA_PATH."),
-    "convert": ("converting:convert", "Converts a dataset to the format of another tool: COCO, YOLO, VOC, ..."),
+    "convert": ("converting:convert", "Converts a dataset to the format of another tool."),
     "cutouts": ("importing:cutouts", "Cuts complete objects out of labelled photos."),
 }
 """The function that runs each verb, and its line in `qumade --help`."""

@@ -46,7 +46,7 @@ def check_annotation(annotation: dict[str, Any], known: frozenset[int], size: tu
     number = str(annotation.get("id", "without an id"))[:40]
     segmentation = annotation.get("segmentation")
     category, crowd, problem = None, False, None
-    box = _box(annotation.get("bbox"), size)
+    box = _box(annotation.get("bbox"), size, pixels=isinstance(segmentation, dict))
     try:
         found = whole(annotation.get("category_id"))
         category = found if found in known else None
@@ -81,8 +81,9 @@ def unknown_pixels(annotation: Annotation, shape: tuple[int, int]) -> NDArray[np
     return pixels
 
 
-def _box(bbox: Any, size: tuple[int, int]) -> Box | None:
-    """Return a bbox (left, top, width, height) as corners; None if there is none, or none that can be true."""
+def _box(bbox: Any, size: tuple[int, int], *, pixels: bool) -> Box | None:
+    """Return a bbox (left, top, width, height) as corners; None if there is none, or none that can be true. Beside run
+    lengths it is in `pixels`; beside corners it may be in shares of the picture, too."""
     try:
         numbers = np.asarray(bbox, np.float64)
     except (ValueError, TypeError, OverflowError):
@@ -91,7 +92,7 @@ def _box(bbox: Any, size: tuple[int, int]) -> Box | None:
         return None
     left, top, width, height = numbers.tolist()
     box = left, top, left + width, top + height
-    return box if _inside(box, size) and not _in_shares(box, size) else None
+    return box if _inside(box, size) and (pixels or not _in_shares(box, size)) else None
 
 
 def _inside(box: Box, size: tuple[int, int]) -> bool:
@@ -139,7 +140,7 @@ def _contradiction(
 ) -> str | None:
     """Return what an outline contradicts, None if all agrees."""
     height, width = size
-    if _in_shares(outline, size):
+    if isinstance(annotation.get("segmentation"), list) and _in_shares(outline, size):
         return f"has corners of at most {max(outline):g} (shares instead of pixels?)"
     if not _inside(outline, size):
         reach = ", ".join(f"{corner:.4g}" for corner in outline)

@@ -296,7 +296,12 @@ def test_journals(tmp_path: Path) -> None:
     """What is read of a damaged journal is how it began."""
     path = tmp_path / "journal"
     parts = [
-        Results(np.arange(n, n + 3), np.full((3, 2), n / 10, np.float32), np.arange(3, dtype=np.int32))
+        Results(
+            np.arange(n, n + 3),
+            np.full((3, 2), n / 10, np.float32),
+            np.arange(3, dtype=np.int32),
+            np.arange(n, n + 24, dtype=np.int32).reshape(3, 2, 4),
+        )
         for n in (0, 3, 6)
     ]
     for part in parts:
@@ -310,6 +315,7 @@ def test_journals(tmp_path: Path) -> None:
         for got, expected in zip(found, parts, strict=False):
             np.testing.assert_array_equal(got.indices, expected.indices, err_msg=f"seed {seed}")
             np.testing.assert_array_equal(got.visible_fraction, expected.visible_fraction, err_msg=f"seed {seed}")
+            np.testing.assert_array_equal(got.visible_box, expected.visible_box, err_msg=f"seed {seed}")
 
 
 def test_the_verdicts_can_fail(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def manifest_table(
     columns = {
         "index": samples["index"],
         "stem": [synthesizer.stem(index) for index in samples["index"].tolist()],
-        "split": _chosen(SAMPLE_SPLITS, np.array([SAMPLE_SPLITS.index(split) for split in splits])),
+        "split": _chosen(SAMPLE_SPLITS, np.array([SAMPLE_SPLITS.index(split) for split in splits], np.int64)),
         "background_split": _chosen(background_split, samples["background"]),
         "foreground_split": _chosen(foreground_split, samples["foreground"]),
         "background": _chosen([b.name for b in catalog.backgrounds], samples["background"]),

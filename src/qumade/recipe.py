@@ -8,7 +8,7 @@ import fnmatch
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -33,6 +33,7 @@ __all__ = [
     "MOST_CLASSES",
     "Recipe",
     "for_file",
+    "is_named",
     "load_recipe",
     "match_pattern",
     "recipe_from_dict",
@@ -122,6 +123,9 @@ class Recipe(BaseModel):
     """Folder of masks for cut-outs without alpha, matched by stem or number."""
     exclude: Names = ()
     """File names or patterns of backgrounds and cut-outs to leave out."""
+    premultiplied: Names = ()
+    """File names or patterns of cut-outs whose colours are multiplied by their alpha: they are divided by it. `check`
+    names such cut-outs."""
     depths: Folder | None = None
     """Folder of depth maps of the backgrounds, matched by stem: 16-bit PNG (metres x depths_scale), or .npy of inverse
     depth."""
@@ -318,6 +322,11 @@ class Recipe(BaseModel):
 
 
 Value = TypeVar("Value")
+
+
+def is_named(name: str, patterns: Sequence[str]) -> bool:
+    """Whether one of the file names or patterns is that of file `name`."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def match_pattern(name: str, table: Mapping[str, Any]) -> str:

@@ -271,3 +271,20 @@ def test_an_exclusion_of_nothing_is_refused(asset_folders):
     )
     with pytest.raises(QumadeError, match=r"Invalid exclude: got 'gone.png'; must match a picture in .*backgrounds or"):
         build_catalog(recipe)
+
+
+def test_premultiplied_cut_outs_are_named_and_divided_on_request(asset_folders):
+    v, u = np.mgrid[:64, :64] - 31.5
+    alpha = np.clip(255 * (28 - np.hypot(u, v)) / 8, 0, 255).astype(np.uint8)
+    dark = np.rint(200 * (alpha[..., None] / 255) * np.ones(3)).astype(np.uint8)
+    Image.fromarray(np.dstack([dark, alpha])).save(asset_folders / "foregrounds" / "dark.png")
+    fields = {"backgrounds": asset_folders / "backgrounds", "foregrounds": asset_folders / "foregrounds"}
+
+    def named(recipe):
+        _, findings = build_catalog(recipe)
+        return [found.path.rpartition("/")[2] for found in findings if found.reason == "premultiplied"]
+
+    assert named(Recipe(**fields)) == ["dark.png"]
+    assert named(Recipe(**fields, premultiplied=("dark*",))) == []
+    with pytest.raises(QumadeError, match=r"Invalid premultiplied: got 'gone\.png'; must match a usable cut-out in"):
+        build_catalog(Recipe(**fields, premultiplied=("gone.png",)))

@@ -18,6 +18,7 @@ from qumade.assets.coverage import (
     flat_share,
     looks_inverted,
 )
+from qumade.assets.premultiplied import looks_premultiplied, straight
 from qumade.assets.specks import FAINT, CleanAlpha, clean_alpha
 from qumade.errors import AssetError
 from qumade.io.decode import read_gray, read_rgba
@@ -90,8 +91,9 @@ def match_masks(foregrounds: Sequence[Path], masks_folder: Path) -> tuple[dict[P
     return by_stem | by_number, by_number
 
 
-def read_cutout(path: Path, mask: Path | None = None) -> Cutout:
-    """Reads a cut-out: colour and alpha from the file, or alpha from its mask (uint8 grey, 255 = object).
+def read_cutout(path: Path, mask: Path | None = None, *, premultiplied: bool = False) -> Cutout:
+    """Reads a cut-out: colour and alpha from the file, or alpha from its mask (uint8 grey, 255 = object). Colours that
+    are `premultiplied` with the file's alpha are divided by it.
 
     A file's own alpha takes precedence over a mask, unless it is opaque everywhere. A mask that differs from the alpha,
     has another size or cannot be read is then noted. Pixels with alpha of at least 128 are the object.
@@ -125,6 +127,11 @@ def read_cutout(path: Path, mask: Path | None = None) -> Cutout:
     if alpha_from == "alpha" and (share := flat_share(alpha)) > MOST_TRANSLUCENT:
         detail = f"is translucent on {share:.0%} of its visible pixels: what is behind it will show through"
         notes += (Note("translucent", detail),)
+    if premultiplied and alpha_from == "alpha":
+        rgb = straight(rgb, alpha)
+    elif alpha_from == "alpha" and looks_premultiplied(rgb, alpha):
+        detail = "has colours that are multiplied by its alpha, which gives it a dark rim; `premultiplied` divides them"
+        notes += (Note("premultiplied", detail),)
     clean = clean_alpha(alpha)
     notes += _dropped(clean)
     left, top, right, bottom = clean.box

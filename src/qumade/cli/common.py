@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,7 +72,8 @@ def report_findings(synthesizer: "Synthesizer") -> None:
 
     findings, catalog = synthesizer.findings, synthesizer.catalog
     originals = [foreground for foreground in catalog.foregrounds if not foreground.flip]
-    for line in short_findings(found for found in findings if found.severity != "info" or found.reason == LEFT_OUT):
+    left_out = [replace(found, severity="warning") for found in findings if found.reason == LEFT_OUT]
+    for line in short_findings([*(found for found in findings if found.severity != "info"), *left_out]):
         say(line)
     lines = [
         left_out_line("background", len(catalog.backgrounds), findings),

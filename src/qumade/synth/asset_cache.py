@@ -26,7 +26,7 @@ from qumade.geometry import inverse_depth_map
 from qumade.io.decode import read_rgb
 from qumade.io.pictures import content_hash
 from qumade.plan.placement import crop_share, resized_size
-from qumade.recipe import Recipe
+from qumade.recipe import Recipe, is_named
 
 __all__ = ["AssetCache"]
 
@@ -92,7 +92,13 @@ class AssetCache:
         scheme = (recipe.ground, tuple(recipe.place.items()), recipe.target, recipe.label_names, catalog.classes)
         maps = recipe.labels, recipe.depths, catalog.depth_kind, recipe.depths_scale, recipe.prior
         self._photo_settings = (recipe.backgrounds, *maps, scheme)
-        self._cutout_settings = (recipe.foregrounds, recipe.masks, recipe.reliefs, catalog.depth_kind)
+        self._cutout_settings = (
+            recipe.foregrounds,
+            recipe.masks,
+            recipe.reliefs,
+            recipe.premultiplied,
+            catalog.depth_kind,
+        )
 
     def background(self, number: int, crop_step: int, flip: bool) -> PreparedBackground:
         """Returns background `number` at the size that a crop of that step needs."""
@@ -187,7 +193,7 @@ class AssetCache:
         mask = None
         if foreground.mask_name is not None and self._recipe.masks is not None:
             mask = _unchanged(self._recipe.masks / foreground.mask_name, foreground.mask_sha256)
-        cutout = read_cutout(path, mask)
+        cutout = read_cutout(path, mask, premultiplied=is_named(foreground.name, self._recipe.premultiplied))
         rgba, relief = cutout.rgba, None
         if (
             foreground.relief_name is not None

@@ -24,7 +24,7 @@ from qumade.plan.planner import backgrounds_without_ground
 from qumade.plan.random_numbers import Stream
 from qumade.plan.splits import SPLITS, assign_splits
 from qumade.plan.tables import plan_tables
-from qumade.recipe import DEFAULT, Recipe, match_pattern
+from qumade.recipe import DEFAULT, Recipe, is_named, match_pattern
 from qumade.synth.class_splits import refuse_classes, split_by_class
 from qumade.synth.memory import AssetMemory
 
@@ -108,6 +108,7 @@ def take_inventory(
     cutouts, more = memory.foregrounds(recipe, workers=workers, progress=progress)
     findings += more
     photos, cutouts, findings = _without_excluded(recipe, photos, cutouts, findings)
+    findings = _without_mended(recipe, cutouts, findings)
     if photos and {photo.sha256 for photo in photos} <= {cutout.sha256 for cutout in cutouts}:
         where = printable(recipe.backgrounds)
         raise AssetError(f"Invalid backgrounds: got cut-outs in {where}, all of which are foregrounds; must be photos")
@@ -155,7 +156,7 @@ def _without_excluded(
         return photos, cutouts, findings
 
     def kept(name: str) -> bool:
-        return not any(fnmatchcase(name, pattern) for pattern in recipe.exclude)
+        return not is_named(name, recipe.exclude)
 
     names = [*(path.name for path in list_pictures(recipe.backgrounds)), *cutout_names(recipe.foregrounds)]
     for pattern in recipe.exclude:
@@ -167,6 +168,17 @@ def _without_excluded(
         [cutout for cutout in cutouts if kept(cutout.name)],
         [finding for finding in findings if kept(Path(finding.path).name)],
     )
+
+
+def _without_mended(recipe: Recipe, cutouts: list[ScannedForeground], findings: list[Finding]) -> list[Finding]:
+    """Returns the findings but for those of premultiplied colours that the recipe has divided. Raises QumadeError for a
+    pattern that matches no cut-out."""
+    for pattern in recipe.premultiplied:
+        if not any(is_named(cutout.name, (pattern,)) for cutout in cutouts):
+            where = printable(recipe.foregrounds)
+            raise ConfigError(f"Invalid premultiplied: got {pattern!r}; must match a usable cut-out in {where}")
+    mended = {printable(cutout.path) for cutout in cutouts if is_named(cutout.name, recipe.premultiplied)}
+    return [found for found in findings if not (found.reason == "premultiplied" and found.path in mended)]
 
 
 def _distractors(

@@ -16,10 +16,10 @@ __all__ = ["NOT_SURVEYED", "AssetMemory"]
 
 NOT_SURVEYED = frozenset(
     {
-        "backgrounds", "foregrounds", "masks", "reliefs", "exclude", "distractor_foregrounds", "layout", "seed", "size",
-        "per_pair", "flip", "mirror_backgrounds", "crop", "objects", "scale", "height_ratio", "height_m",
-        "camera_height_m", "size_jitter", "rows", "centre_row", "min_visible", "retries", "depth", "depth_teacher",
-        "mask", "depth_near", "depth_quantization", "split", "effects",
+        "backgrounds", "foregrounds", "masks", "reliefs", "exclude", "premultiplied", "distractor_foregrounds",
+        "layout", "seed", "size", "per_pair", "flip", "mirror_backgrounds", "crop", "objects", "scale", "height_ratio",
+        "height_m", "camera_height_m", "size_jitter", "rows", "centre_row", "min_visible", "retries", "depth",
+        "depth_teacher", "mask", "depth_near", "depth_quantization", "split", "effects",
         "horizon", "placement", "policy_weights",  # the survey reads the photo's own horizon and the set of policies
     }
 )  # fmt: skip

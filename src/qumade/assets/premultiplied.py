@@ -1,0 +1,42 @@
+"""Cut-outs whose colours were multiplied by alpha, as compositing programs keep them: drawn as they are, the object
+gets a dark rim."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+__all__ = ["looks_premultiplied", "straight"]
+
+SOFT = (25, 230)  # alpha of the rim
+SOLID = 250
+NEAR_PX = 3.0  # how far from the rim its own colour is looked for
+LEAST_LIGHT = 64  # darker objects do not tell
+LEAST_PIXELS = 20
+MOST_ABOVE = 0.02  # share of rim pixels that are brighter than their alpha allows
+
+
+def looks_premultiplied(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> bool:
+    """Return whether the rim of an object, rgb [H, W, 3] and alpha [H, W], is as dark as its alpha is low.
+
+    No premultiplied colour is brighter than its alpha, and the rim's is alpha times that of the object beside it. Of a
+    rim in straight colours it is that of the object.
+    """
+    light = rgb.max(2).astype(np.float64)
+    solid = alpha >= SOLID
+    if not solid.any():
+        return False
+    distance, nearest = ndimage.distance_transform_edt(~solid, return_indices=True)
+    beside = light[tuple(nearest)]
+    rim = (alpha >= SOFT[0]) & (alpha <= SOFT[1]) & (distance <= NEAR_PX) & (beside >= LEAST_LIGHT)
+    if np.count_nonzero(rim) < LEAST_PIXELS:
+        return False
+    if np.mean(light[rim] > alpha[rim] + 2.0) > MOST_ABOVE:
+        return False
+    ratio, share = light[rim] / beside[rim], alpha[rim] / 255
+    return bool(np.median(np.abs(ratio - share)) < 0.5 * np.median(np.abs(ratio - 1)))
+
+
+def straight(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return premultiplied colours uint8 [H, W, 3] divided by alpha [H, W]; black where alpha is 0."""
+    share = np.maximum(alpha, 1)[..., None] / 255
+    return np.where(alpha[..., None] > 0, np.clip(np.rint(rgb / share), 0, 255), 0).astype(np.uint8)

@@ -150,7 +150,7 @@ NOT_OF_A_MODULE = {
     "test_api.py", "test_docs.py", "test_pins.py", "test_structure.py",  # of the whole package
 }  # fmt: skip
 """Tests without a module of the same path; the folders of `OUTSIDE` test what is not part of the package."""
-OUTSIDE = {"benchmarks", "fuzz", "notebooks", "tools"}
+OUTSIDE = {"benchmarks", "cases", "fuzz", "notebooks", "tools"}
 
 
 def test_tests_mirror_the_package():

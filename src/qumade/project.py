@@ -177,7 +177,7 @@ def _labels(
 
             wish: dict[str, Any] = {"depth" if flag == "depth" else "labels": given}
             fields |= label_backgrounds(photos, **wish, cache=cache_folder(), download=download)
-        except (AssetError, ConfigError, RunError) as error:
+        except (AssetError, ConfigError, RunError, UnusablePicture) as error:
             mend = "the same command with --download, where there is a network, mends it"
             notes.append(f"No {flag} maps ({error}): {prior}; {mend}")
     if "labels" in fields and "road" in label_table(fields["label_names"]):

@@ -389,7 +389,7 @@ class TestBundledScenes:
             labels="labels", placement="perspective", size=(512, 384), size_jitter=0.0, scale=(0.005, 2.0),
             min_visible=0.05, contact_sampling="distance", contact_distance=(4.0, 40.0), height_m={"default": 1.5},
             camera_height_m={f"photo_{n}.png": c["height_m"] for n, c in enumerate(cameras.values())},
-            place={"*": ("road",)}, mirror_backgrounds=False,
+            place={"*": ("road",)}, mirror_backgrounds=False, crop=(1.0, 1.0), objects=(1, 1),
         )  # fmt: skip
         catalog = stand_on(recipe, make_catalog(), scenes)
         tables = plan_tables(recipe, catalog)

@@ -15,7 +15,7 @@ from qumade.evaluation.gap import RunGaps, Values, measure, transfer_gaps
 from qumade.evaluation.panels import headline_scores
 from qumade.evaluation.report import Wins, write_comparison
 from qumade.evaluation.targets import choose
-from qumade.io.pictures import one_line
+from qumade.io.pictures import UnusablePicture, one_line
 from qumade.prediction.predictor import Predictor, load_predictor
 from qumade.training.config import load_config
 
@@ -133,7 +133,7 @@ def _training_pictures(run: Path) -> tuple[str, Values | None]:
         return "an .onnx file does not name the data that it was trained on", None
     try:
         dataset = open_dataset(load_config(run / "config.yaml").data)
-    except (AssetError, ConfigError, DatasetError) as error:  # moved, or on another machine
+    except (AssetError, ConfigError, DatasetError, UnusablePicture) as error:  # moved, or on another machine
         return f"the data that it was trained on cannot be read: {error}", None
     return f"trained on {one_line(dataset.name)}", measure(dataset)
 

@@ -43,6 +43,7 @@ __all__ = ["Audit", "audit"]
 
 _PLANNED = 4096
 _STATISTICS_BYTES = 1 << 20
+_UNREADABLE = (AssetError, ConfigError, DatasetError, UnusablePicture)
 _BATCH = 256
 
 
@@ -184,7 +185,7 @@ def _statistics_problems(root: Path, progress: bool) -> Iterator[Problem]:
         stored = json.loads(read_bytes(path, _STATISTICS_BYTES))
         fraction = stored["samples"] / len(dataset)
         measured = json.loads(json.dumps(statistics(dataset, fraction=fraction, progress=progress).as_json()))
-    except (ValueError, TypeError, LookupError, RecursionError, AssetError, ConfigError, DatasetError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError, *_UNREADABLE) as error:
         yield Problem("-", printable(path), f"cannot be compared: {' '.join(str(error).split())[:200]}")
         return
     wrong = _unequal(stored, measured, "")

@@ -12,6 +12,7 @@ from PIL import Image
 from qumade.data.augmentation import Augmentation
 from qumade.errors import QumadeError
 from qumade.plan.indices import stratified_indices
+from qumade.recipe import Recipe, save_recipe
 from qumade.training.config import ExtraDataset, TrainConfig
 from qumade.training.data_setup import open_setup, with_steps
 
@@ -359,3 +360,11 @@ def test_twins_need_a_recipe_with_effects(data, asset_folders):
     once, twice = (open_setup(TrainConfig(data=recipe, twins=twins, **share)) for twins in (False, True))
     assert [part.twins for part in twice.mixture.ingredients] == [True, False]
     assert twice.config.steps == 2 * once.config.steps
+
+
+def test_depth_that_is_a_prior_is_said(asset_folders, data):
+    recipe = Recipe(backgrounds=asset_folders / "backgrounds", foregrounds=asset_folders / "foregrounds", size=(32, 32))
+    save_recipe(recipe, asset_folders / "recipe.yaml")
+    setup = open_setup(TrainConfig(data=asset_folders / "recipe.yaml", size=(32, 32), batch_size=2))
+    assert any("is a prior" in note for note in setup.notes)
+    assert not any("is a prior" in note for note in open_setup(TrainConfig(data=data)).notes)

@@ -191,6 +191,12 @@ def open_setup(
             f"Invalid inverse_depth_limits: got {config.inverse_depth_limits} for {mixture.depth_kind} depth; must "
             "begin at 0 or above"
         )
+    encoding = main.depth_encoding
+    if encoding is not None and encoding.source == "prior":
+        notes.append(
+            f"The depth of {main.name} is a prior, made from horizon and label maps at best, not measured: depth maps "
+            "of the backgrounds (depths, or --depth-teacher) teach more"
+        )
     if len(labels) == 1:
         notes.append(f"The data has {labels[0]} only: the other output of the network is not trained")
     return Setup(

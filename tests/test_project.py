@@ -57,8 +57,8 @@ def test_the_same_call_brings_a_project_up_to_date(folders: tuple[Path, Path], t
     assert again.notes[0] == first.notes[0].replace(" of 7 ", f" of {len(list(folders[1].iterdir()))} ")
     shutil.copy(folders[1] / "disc.png", folders[1] / "paper.png")  # another picture of this name
     start(folders, tmp_path / "project")
-    assert json.loads((cutouts / "sources.json").read_text())["paper.png"][1] == "alpha"
-    (cutouts / "sources.json").write_text("{")
+    assert json.loads((cutouts / ".sources.json").read_text())["paper.png"][1] == "alpha"
+    (cutouts / ".sources.json").write_text("{")
     assert start(folders, tmp_path / "project").recipe.is_file()
 
 

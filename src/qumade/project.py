@@ -35,7 +35,7 @@ from qumade.viz.sheets import save_sheet
 
 __all__ = ["Project", "start_project"]
 
-_SOURCES = "sources.json"  # in cutouts/: the hash of the picture that each cut-out was made of, and how
+_SOURCES = ".sources.json"  # in cutouts/: the hash of the picture that each cut-out was made of, and how
 _ALPHA, _PLAIN = "alpha", "plain background"
 _MOST_BYTES = 1 << 26
 

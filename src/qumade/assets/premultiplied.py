@@ -9,7 +9,7 @@ __all__ = ["looks_premultiplied", "straight"]
 
 SOFT = (25, 230)  # alpha of the rim
 SOLID = 250
-NEAR_PX = 3.0  # how far from the rim its own colour is looked for
+NEAR_PX = 3  # how far from the rim its own colour is looked for
 LEAST_LIGHT = 64  # darker objects do not tell
 LEAST_PIXELS = 20
 MOST_ABOVE = 0.02  # share of rim pixels that are brighter than their alpha allows
@@ -21,16 +21,13 @@ def looks_premultiplied(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> boo
     No premultiplied colour is brighter than its alpha, and the rim's is alpha times that of the object beside it. Of a
     rim in straight colours it is that of the object.
     """
-    light = rgb.max(2).astype(np.float64)
-    solid = alpha >= SOLID
-    if not solid.any():
+    soft = (alpha >= SOFT[0]) & (alpha <= SOFT[1])
+    light = np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])  # max(2) takes ten times as long
+    if np.count_nonzero(soft) < LEAST_PIXELS or np.mean(light[soft] > alpha[soft] + 2.0) > MOST_ABOVE:
         return False
-    distance, nearest = ndimage.distance_transform_edt(~solid, return_indices=True)
-    beside = light[tuple(nearest)]
-    rim = (alpha >= SOFT[0]) & (alpha <= SOFT[1]) & (distance <= NEAR_PX) & (beside >= LEAST_LIGHT)
+    beside = ndimage.maximum_filter(np.where(alpha >= SOLID, light, np.uint8(0)), 2 * NEAR_PX + 1)
+    rim = soft & (beside >= LEAST_LIGHT)
     if np.count_nonzero(rim) < LEAST_PIXELS:
-        return False
-    if np.mean(light[rim] > alpha[rim] + 2.0) > MOST_ABOVE:
         return False
     ratio, share = light[rim] / beside[rim], alpha[rim] / 255
     return bool(np.median(np.abs(ratio - share)) < 0.5 * np.median(np.abs(ratio - 1)))

@@ -134,7 +134,7 @@ def show_compose(page: Any) -> None:
 
 def show_run(page: Any) -> None:
     page.wait_for_selector('input[data-part="generate.samples"]')
-    page.locator('input[data-part="generate.samples"]').fill("100")
+    page.locator('input[data-part="generate.samples"]').fill("60")
     page.get_by_role("button", name="Add to the queue").first.click()
     page.wait_for_selector("[data-job='1'] >> text=done")
     page.get_by_text("Train a network").click()

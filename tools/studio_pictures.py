@@ -2,7 +2,7 @@
 
 `python tools/studio_pictures.py --run RUN` writes docs/images/studio_PANEL.jpg; RUN is a network that was trained on
 the bundled samples, such as out/demo/run of `make demo`. With --narrow and --dark it shows the same panels as a phone
-and in dark mode, and --out is where they go.
+and in dark mode, and --out is where they go. --world keeps the samples and the dataset for the next call.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from qumade.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = 480
+MOST_BYTES = 150_000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _PATIENCE_MS = 180_000
 
@@ -33,6 +34,7 @@ _PATIENCE_MS = 180_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, required=True, help="a network trained on the bundled samples")
+    parser.add_argument("--world", type=Path, help="folder for samples and dataset, made unless it exists")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--panel", action="append", choices=tuple(PANELS), help="only this panel; may be repeated")
     parser.add_argument("--narrow", action="store_true")
@@ -40,7 +42,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        world = make_world(Path(folder), options.run.absolute())
+        world = make_world((options.world or Path(folder)).absolute(), options.run.absolute())
         browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         scheme = "dark" if options.dark else "light"
         size = {"width": 420, "height": 860} if options.narrow else {"width": 1400, "height": 880}
@@ -53,18 +55,27 @@ def main() -> None:
                 page.wait_for_load_state("networkidle")
                 path = options.out / f"studio_{panel}.png"
                 page.screenshot(path=path)
-                picture = Image.open(path).convert("RGB")
-                picture.save(path.with_suffix(".jpg"), quality=88)
+                save_small(Image.open(path).convert("RGB"), path.with_suffix(".jpg"))
                 path.unlink()
                 print(path.with_suffix(".jpg"))
         browser.close()
 
 
+def save_small(picture: Image.Image, path: Path) -> None:
+    """Write a JPEG of the best quality that fits into MOST_BYTES."""
+    for quality in range(90, 40, -5):
+        picture.save(path, quality=quality, optimize=True)
+        if path.stat().st_size <= MOST_BYTES:
+            return
+
+
 def make_world(folder: Path, run: Path) -> Path:
     """Write samples, a dataset of them and a copy of the run into a folder."""
-    write_samples(folder / "samples")
-    generate(load_recipe(folder / "samples" / "recipe.yaml"), folder / "dataset", limit=SAMPLES)
-    shutil.copytree(run, folder / "run")
+    if not (folder / "dataset").exists():
+        write_samples(folder / "samples")
+        generate(load_recipe(folder / "samples" / "recipe.yaml"), folder / "dataset", limit=SAMPLES)
+    shutil.copytree(run, folder / "run", dirs_exist_ok=True)
+    shutil.rmtree(folder / "studio", ignore_errors=True)
     return folder
 
 
@@ -123,7 +134,7 @@ def show_compose(page: Any) -> None:
 
 def show_run(page: Any) -> None:
     page.wait_for_selector('input[data-part="generate.samples"]')
-    page.locator('input[data-part="generate.samples"]').fill("100")
+    page.locator('input[data-part="generate.samples"]').fill("60")
     page.get_by_role("button", name="Add to the queue").first.click()
     page.wait_for_selector("[data-job='1'] >> text=done")
     page.get_by_text("Train a network").click()

@@ -62,6 +62,15 @@ def test_a_wrong_value_is_shown_where_it_was_typed_and_the_pictures_stay(open_pa
     page.wait_for_selector("text=must be above 0 and at most 1", state="detached")
 
 
+def test_a_default_that_depends_on_another_field_is_shown(open_page):
+    page = open_page("compose")
+    page.wait_for_selector(".qs-cell img[src]")
+    assert entry(page, "objects").input_value() == "1, 1"
+    entry(page, "policy_weights").fill("perspective: 1")
+    page.wait_for_function("document.querySelector('input[data-field=objects]').value == '1, 6'")
+    assert entry(page, "policy_weights").input_value() == "perspective: 1"
+
+
 def test_indices_are_pinned_and_one_that_does_not_exist_is_named(open_page):
     page = open_page("compose")
     page.wait_for_selector(".qs-cell img[src]")

@@ -71,6 +71,10 @@ def test_a_field_that_no_section_names_comes_last():
     assert [title for title, controls in grouped(controls_of(Other)) if controls] == ["More"]
 
 
+def test_every_field_of_a_recipe_has_a_section():
+    assert "More" not in [title for title, _ in grouped(controls_of(Recipe))]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [

@@ -288,7 +288,7 @@ class _Panel:
             image.set_content(line)
             self.pointer.set_text("Above the horizon: nothing stands here")
             return
-        what = f"{own:g} m" if own and ground.camera_height_m else f"{ratio:g} times as high as the camera"
+        what = f"{own:g} m high" if own and ground.camera_height_m else f"{ratio:g} times as high as the camera"
         self.pointer.set_text(f"An object that is {what} is {high:.0f} pixels of the photo high here")
         picture, aspect = None, 1.0
         if self.object is not None:

@@ -71,7 +71,7 @@ class _Panel:
                     self.busy.set_visibility(False)
                 self.banner = ui.label().classes("qs-banner").props('role="alert"')
                 self.banner.set_visibility(False)
-                self.grid = ui.element("div").classes("qs-grid")
+                self.grid = ui.element("div").classes("qs-grid qs-samples")
                 self.detail = ui.element("div").classes("qs-detail")
                 with section("Recipe as YAML"):
                     hint("Exactly this is used by: qumade generate --recipe FILE")
@@ -104,6 +104,10 @@ class _Panel:
             self.fail(error)
             return
         draft.recipe = recipe
+        # The default of a field may depend on other fields: with perspective placement, say, it is that of a street.
+        for other, field in self.fields.items():
+            if other.split(".")[0] not in draft.given and value_of(base, other) != (new := value_of(recipe, other)):
+                field.show(new)
         self.redraw()
 
     def change_overlay(self, event: Any) -> None:

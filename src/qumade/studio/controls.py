@@ -29,13 +29,13 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Which samples", ("seed", "size", "per_pair", "flip", "mirror_backgrounds", "crop")),
     ("Objects", ("objects", "scale", "min_visible", "centre_row", "rows", "layout")),
     ("Where they stand", ("placement", "policy_weights", "ground", "place", "contact_rows", "contact_distance",
-                          "contact_sampling", "no_ground")),
+                          "contact_sampling", "no_ground", "prior")),
     ("Perspective", ("height_ratio", "height_m", "camera_height_m", "size_jitter", "horizon")),
     ("Effects", ("effects", "distractor_foregrounds")),
-    ("Labels", ("target", "present", "depth", "depth_near", "depth_quantization", "depth_teacher", "mask", "encoding",
-                "split", "retries")),
-    ("Folders", ("backgrounds", "foregrounds", "exclude", "masks", "depths", "depths_kind", "labels", "label_names",
-                 "reliefs")),
+    ("Labels", ("target", "present", "classes", "instances", "depth", "depth_near", "depth_quantization",
+                "depth_teacher", "mask", "encoding", "split", "retries")),
+    ("Folders", ("backgrounds", "foregrounds", "exclude", "masks", "depths", "depths_kind", "depths_scale", "labels",
+                 "label_names", "reliefs")),
 )  # fmt: skip
 """Sections of the form of a recipe. A field that is in none comes last, under "More"."""
 

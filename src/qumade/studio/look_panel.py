@@ -267,6 +267,8 @@ class _Panel:
             announce(error)
             return
         add, limits = self.studio.pictures.add, _limits(dataset)
+        # In metres both have the same colours; a depth without a unit has its own range.
+        shared = limits if self.is_metric(dataset) else None
         with self.detail, ui.element("div").classes("qs-card"):
             ui.label(shown_name(str(table.stems[chosen]))).classes("qs-title")
             for line in describe(table, chosen):
@@ -281,8 +283,15 @@ class _Panel:
                                 ui.element("img").props["src"] = add(_picture(sample, overlay, limits))
                             ui.label(title).classes("qs-caption")
                         else:
-                            wipe(add(_picture(sample, overlay, limits)), add(_picture(predicted, overlay, None)))
-                            ui.label(f"{title}: left the truth, right the prediction").classes("qs-caption")
+                            wipe(add(_picture(sample, overlay, limits)), add(_picture(predicted, overlay, shared)))
+                            caption = ui.label(f"{title}: left the truth, right the prediction")
+                            caption.classes("qs-caption qs-wrap")
+
+    def is_metric(self, dataset: SampleDataset) -> bool:
+        """Whether both the labels and the network's depth are inverse depth in 1/m."""
+        if self.network is None or dataset.depth_encoding is None:
+            return False
+        return dataset.depth_encoding.kind == self.studio.networks.get(self.network).config.depth_kind == "metric"
 
     def predict(self, network: Path, sample: LabeledSample) -> LabeledSample:
         """Return what a network says of a sample, as labels: mask, and inverse depth over its own range."""

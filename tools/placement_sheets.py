@@ -22,6 +22,7 @@ def placement_recipe(policy: str) -> Recipe:
     return Recipe.model_validate(
         {
             **{name: samples / name for name in ("backgrounds", "foregrounds", "depths", "labels", "reliefs")},
+            "label_names": "cityscapes",
             "placement": policy,
             "size": (256, 192),
             "place": {"*": ["road"]},

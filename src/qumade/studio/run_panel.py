@@ -196,7 +196,7 @@ def _chart(curves: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
     grey = {"color": "#808489"}
     return {
         "animation": False,
-        "legend": {"textStyle": grey},
+        "legend": {"top": 0, "textStyle": grey},
         "tooltip": {"trigger": "axis"},
         "grid": {"left": 50, "right": 50, "bottom": 40},
         "xAxis": {"type": "value", "name": "step", "nameLocation": "middle", "nameGap": 26, "axisLabel": grey},

@@ -45,7 +45,15 @@ def recipe_of(options: argparse.Namespace) -> dict[str, object]:
         "backgrounds": str(data / "bgImages"),
         "foregrounds": str(data / "fgImages"),
         "labels": str(data / "bgLabels"),
+        "label_names": "cityscapes",
         "placement": options.placement,
+        # One car in view over flat ground, as in the figures of docs/performance.md; streets are measured by transfer.py.
+        "objects": [1, 1],
+        "scale": [0.1, 0.5],
+        "min_visible": 0.7,
+        "crop": [1.0, 1.0],
+        "contact_sampling": "picture",
+        "prior": "flat",
         "horizon": yaml.safe_load(HORIZONS.read_text()) if options.horizons == "given" else "labels",
         "size": [options.size, options.size],
     }

@@ -47,7 +47,7 @@ def recipe_of(options: argparse.Namespace) -> dict[str, object]:
         "labels": str(data / "bgLabels"),
         "label_names": "cityscapes",
         "placement": options.placement,
-        # One car in view over flat ground, as in the figures of docs/performance.md; streets are measured by transfer.py.
+        # One car in view over flat ground, as in the figures of docs/performance.md; transfer.py measures streets.
         "objects": [1, 1],
         "scale": [0.1, 0.5],
         "min_visible": 0.7,

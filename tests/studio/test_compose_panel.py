@@ -59,7 +59,7 @@ def test_a_wrong_value_is_shown_where_it_was_typed_and_the_pictures_stay(open_pa
     assert "got 7" in box.inner_text() or "got 7" in page.locator(".q-field__messages").first.inner_text()
     assert page.locator(".qs-cell").count() == 12
     entry(page, "min_visible").fill("0.5")
-    page.wait_for_selector("text=must be above 0 and at most 1", state="detached")
+    page.wait_for_selector("text=must be above 0 and at most 1", state="hidden")
 
 
 def test_a_default_that_depends_on_another_field_is_shown(open_page):

@@ -44,7 +44,7 @@ def test_filters_the_map_and_a_network(open_page, world_run):
     page.wait_for_selector("text=Network: run")
     page.locator(".qs-cell").first.click()
     page.wait_for_selector(".qs-wipe")
-    slider = page.get_by_label("Border between the two pictures").first
-    slider.focus()
-    page.keyboard.press("Home")
-    page.wait_for_function("document.querySelector('.qs-wipe').style.getPropertyValue('--wipe').trim() == '0%'")
+    wipe = "document.querySelector('.qs-wipe').style.getPropertyValue('--wipe').trim()"
+    before = page.evaluate(wipe)
+    page.locator('[aria-label="Border between the two pictures"] [tabindex="0"]').first.press("ArrowLeft")
+    page.wait_for_function(f"{wipe} != '{before}'")

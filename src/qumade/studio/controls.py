@@ -34,8 +34,8 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Effects", ("effects", "distractor_foregrounds")),
     ("Labels", ("target", "present", "classes", "instances", "depth", "depth_near", "depth_quantization",
                 "depth_teacher", "mask", "encoding", "split", "retries")),
-    ("Folders", ("backgrounds", "foregrounds", "exclude", "masks", "depths", "depths_kind", "depths_scale", "labels",
-                 "label_names", "reliefs")),
+    ("Folders", ("backgrounds", "foregrounds", "exclude", "masks", "premultiplied", "depths", "depths_kind",
+                 "depths_scale", "labels", "label_names", "reliefs")),
 )  # fmt: skip
 """Sections of the form of a recipe. A field that is in none comes last, under "More"."""
 

@@ -84,10 +84,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def tensor_bytes(tensors: dict[str, Tensor], state: dict[str, Any]) -> bytes:
-    """Return the bytes of a safetensors file with tensors and, in its header, `state` as JSON and a SHA-256 of both."""
+    """Return the bytes of a safetensors file with tensors and, in its header, a SHA-256 and `state` as JSON."""
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     text = json.dumps(state, allow_nan=False)
-    data: bytes = save(contiguous, {"state": text, "sha256": _digest(contiguous, text)})
+    # One entry: safetensors writes several in any order, and equal states must have equal bytes.
+    data: bytes = save(contiguous, {"sealed": f"{_digest(contiguous, text)} {text}"})
     return data
 
 
@@ -102,9 +103,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors: dict[str, Tensor] = load(data)
         length = struct.unpack("<Q", data[:8])[0]
         header = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-        text = header.get("state", "{}")
+        digest, _, text = (
+            header["sealed"].partition(" ") if "sealed" in header else (None, "", header.get("state", "{}"))
+        )
         state = json.loads(text)
-        if header.get("sha256") not in (None, _digest(tensors, text)):
+        if digest not in (None, _digest(tensors, text)):
             raise ValueError("its content is not that of its SHA-256")
     except (SafetensorError, struct.error, ValueError, KeyError, TypeError, RecursionError, RuntimeError) as error:
         said = " ".join(str(error).split())[:200]

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from qumade.data.dataset import SampleDataset
 from qumade.errors import ConfigError, DatasetError
+from qumade.evaluation.cards import dataset_card, run_card, training_note
 from qumade.evaluation.evaluation import Evaluation, evaluate, write_scores
 from qumade.evaluation.legacy_notebook import LegacyMetrics, LegacyScores, legacy_section
-from qumade.evaluation.panels import draw_rows, sheet, worst
+from qumade.evaluation.panels import best, draw_rows, sheet, typical, worst
 from qumade.evaluation.report import Section, write_report
 from qumade.evaluation.summary import Group, check_share, selected, summarise
 from qumade.evaluation.targets import as_text, choose
+from qumade.evaluation.verdict import how_good, weakness
 from qumade.extras import needs
 from qumade.io.encode import png_bytes
 from qumade.io.files import write_bytes
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Evaluated", "check_folder", "evaluate_into", "trained_elsewhere"]
 
 WORST = 32
+FEW = 4  # typical ones, and best ones
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Evaluated:
     """An evaluation with its means and the page that shows them.
 
     `legacy` holds the metrics of the legacy notebook where they were requested, `trained` the warning of
-    `trained_elsewhere` where there are splits.
+    `trained_elsewhere` where there are splits, `warning` what to know before all scores, such as that the network is
+    undertrained, `verdict` the two sentences with which the page begins.
     """
 
     evaluation: Evaluation
@@ -40,6 +44,8 @@ class Evaluated:
     report: Path
     legacy: LegacyScores | None = None
     trained: str = ""
+    warning: str = ""
+    verdict: tuple[str, ...] = ()
 
 
 def evaluate_into(
@@ -81,6 +87,10 @@ def evaluate_into(
     )
     groups = summarise(evaluation, min_object_share)
     rows = draw_rows(evaluation, predictor, dataset, worst(evaluation, WORST, min_object_share))
+    shown = {
+        title: draw_rows(evaluation, predictor, dataset, choice(evaluation, FEW, min_object_share))
+        for title, choice in (("Typical pictures", typical), ("The best pictures", best))
+    }
     extra: list[Section] = []
     legacy_scores = None
     if legacy_metrics is not None:
@@ -97,8 +107,14 @@ def evaluate_into(
     write_scores(evaluation, folder / "scores.parquet")
     write_bytes(folder / "worst.png", worst_png)
     report = folder / "report.html"
-    write_report(report, name, evaluation, groups, rows, extra, min_object_share, trained)
-    return Evaluated(evaluation, groups, report, legacy_scores, trained)
+    cards = [dataset_card(dataset, data_path), run_card(config, predictor.path)]
+    warning = training_note(predictor.path)
+    verdict = how_good(evaluation, groups), weakness(evaluation, selected(evaluation, min_object_share))
+    write_report(
+        report, name, evaluation, groups, rows, extra, min_object_share, trained,
+        shown=shown, cards=cards, warning=warning, verdict=verdict,
+    )  # fmt: skip
+    return Evaluated(evaluation, groups, report, legacy_scores, trained, warning, verdict)
 
 
 def check_folder(folder: Path) -> None:

@@ -22,7 +22,9 @@ from qumade.io.files import only_one, read_bytes, write_bytes
 from qumade.io.pictures import UnusablePicture, list_pictures, printable
 from qumade.io.progress import progress_bar
 from qumade.models.config import TASKS, Task
+from qumade.models.resizing import resized
 from qumade.prediction.predictor import Prediction, Predictor
+from qumade.viz.overlay import mask_overlay
 from qumade.viz.sheets import coloured_depth, depth_legend
 
 __all__ = ["INDEX", "OUTPUTS", "OutputName", "Predicted", "draw", "find_pictures", "predict_files"]
@@ -177,7 +179,7 @@ def draw(
 
     mask: 8-bit grey, 255 certainly the object. depth: 16-bit grey, inverse depth linearly over `inverse_depth_limits`.
     depth_colour: from black (far) to bright (near) over the picture's own range. cutout: RGBA, the mask as alpha.
-    sheet: image, mask and coloured depth side by side; only tasks that the network was trained on.
+    sheet: image, the mask over it, mask and coloured depth side by side; only tasks that the network was trained on.
     """
     if name == "mask":
         return Image.fromarray(_coverage(prediction.mask))
@@ -223,6 +225,8 @@ def _sheet(image: NDArray[np.uint8], prediction: Prediction, trained_tasks: Sequ
     resample = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
     cells = [Image.fromarray(image)]
     if "mask" in trained_tasks:
+        small = np.asarray(cells[0].resize(size, resample).convert("RGB"))
+        cells.append(Image.fromarray(mask_overlay(small, resized(prediction.mask, size))))
         cells.append(Image.fromarray(_coverage(prediction.mask)))
     if "depth" in trained_tasks:
         cells.append(Image.fromarray(_colours(prediction.inverse_depth)))
@@ -282,6 +286,7 @@ def _write(
             entries[name] |= {
                 "kind": config.depth_kind,
                 "meaning": depth_legend(config.depth_kind),
+                "learnt_from": list(config.depth_sources),
                 "range": list(config.inverse_depth_limits),
                 "code": "inverse depth = range[0] + (range[1] - range[0]) * value / 65535; larger is nearer",
             }

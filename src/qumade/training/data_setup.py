@@ -20,6 +20,7 @@ from qumade.data.opening import open_dataset
 from qumade.data.photos import PhotoFolder
 from qumade.data.statistics import STATISTICS
 from qumade.data.synthetic import SyntheticDataset
+from qumade.depth.words import prior_note
 from qumade.errors import ConfigError, RunError
 from qumade.generation.describe import describe_assets
 from qumade.io.files import read_bytes
@@ -93,7 +94,8 @@ class Setup:
         fields = {name: getattr(self.config, name) for name in names}
         labels: dict[Task, bool] = {"mask": self.mixture.has_masks, "depth": self.mixture.has_depth}
         trained_tasks = tuple(task for task, there in labels.items() if there)
-        return NetworkConfig(**fields, depth_kind=self.mixture.depth_kind, trained_tasks=trained_tasks)
+        kind, sources = self.mixture.depth_kind, self.mixture.depth_sources
+        return NetworkConfig(**fields, depth_kind=kind, depth_sources=sources, trained_tasks=trained_tasks)
 
     def objective(self) -> Objective:
         """Return the loss to minimise."""
@@ -191,12 +193,8 @@ def open_setup(
             f"Invalid inverse_depth_limits: got {config.inverse_depth_limits} for {mixture.depth_kind} depth; must "
             "begin at 0 or above"
         )
-    encoding = main.depth_encoding
-    if encoding is not None and encoding.source == "prior":
-        notes.append(
-            f"The depth of {main.name} is a prior, made from horizon and label maps at best, not measured: depth maps "
-            "of the backgrounds (depths, or --depth-teacher) teach more"
-        )
+    if note := prior_note(main.depth_encoding):
+        notes.append(f"{main.name}: {note}")
     if len(labels) == 1:
         notes.append(f"The data has {labels[0]} only: the other output of the network is not trained")
     return Setup(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from qumade.data.loader import Batch
 from qumade.models.config import NetworkConfig, Task
-from qumade.viz.sheets import SheetRow, contact_sheet, depth_legend
+from qumade.viz.sheets import SheetRow, SheetStyle, contact_sheet, depth_legend
 
 __all__ = ["batch_sheet", "predicted", "sheet_tensor"]
 
@@ -34,9 +34,8 @@ def batch_sheet(batch: Batch, config: NetworkConfig, title: str, *, count: int =
             )
         )
     span = config.inverse_depth_limits if config.depth_kind in ("metric", "scaled") else None
-    return contact_sheet(
-        rows, title=title, legend=depth_legend(config.depth_kind), inverse_depth_limits=span, outline=False
-    )
+    legend, style = depth_legend(config.depth_kind), SheetStyle(outline=False)
+    return contact_sheet(rows, title=title, legend=legend, inverse_depth_limits=span, style=style)
 
 
 @torch.inference_mode()

@@ -38,6 +38,9 @@ def test_a_test_split_of_few_pictures_is_no_headline_and_seen_pictures_are_count
     samples = make_samples(12, splits=np.array(["train"] * 8 + ["test"] * 4))
     found = evaluate(oracle(samples), samples, predicted_kind="metric")
     assert how_good(found, summarise(found)).startswith("On 12 pictures, 8 of them of the split train, masks")
+    samples.splits = np.array(["test"] * 12)
+    found = evaluate(oracle(samples), samples, predicted_kind="metric")
+    assert how_good(found, summarise(found)).startswith("On 12 pictures of the split test, masks")
 
 
 def test_depth_that_flat_ground_beats_is_called_that(perfect):

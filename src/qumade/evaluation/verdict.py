@@ -34,8 +34,10 @@ def how_good(evaluation: Evaluation, groups: Sequence[Group]) -> str:
             words += f", {'against' if depth > flat else 'no better than'} {_percent(flat)} of flat ground"
         parts.append(words)
     pictures = f"{group.pictures:,} pictures" if group.pictures != 1 else "1 picture"
-    where = f"{pictures} of the split {group.name}" if group.name != "all" else pictures
-    if seen := next((one.pictures for one in groups if group.name == "all" and one.name == "train"), 0):
+    splits = [one.name for one in groups if one.name != "all"]
+    split = group.name if group.name != "all" else splits[0] if len(splits) == 1 else ""
+    where = f"{pictures} of the split {split}" if split else pictures
+    if not split and (seen := next((one.pictures for one in groups if one.name == "train"), 0)):
         where += f", {seen:,} of them of the split train"
     return f"On {where}, {'; '.join(parts)}." if parts else f"On {where}, no score is defined."
 

@@ -92,7 +92,7 @@ def _alpha(
     from qumade.teachers import onnx_teacher
 
     if output == "logits":
-        values = 1 / (1 + np.exp(-np.clip(values, -30, 30)))
+        values = np.float32(1) / (1 + np.exp(-np.clip(values, -30, 30)))
     if not np.isfinite(values).all() or values.min() < -0.01 or values.max() > 1.01:
         got = f"values from {values.min():.3g} to {values.max():.3g}"
         raise RunError(f"Invalid model: got {got} in {file.absolute()}; must be from 0 to 1, or `output: logits`")

@@ -67,7 +67,7 @@ def start_project(
     *,
     cutout_teacher: str | Path | None = "auto",
     depth_teacher: str | Path | None = "auto",
-    label_teacher: str | Path | None = None,
+    label_teacher: str | Path | None = "auto",
     download: bool = False,
     progress: bool = True,
 ) -> Project:
@@ -126,10 +126,8 @@ class _Cutter:
 
             try:
                 self._teacher = cutout_teacher(self._model, download=self._download)
-            except MissingPackage as error:
-                self.missing = f"{error}; then the same command with --download has a network cut them out"
-            except (ConfigError, RunError) as error:
-                self.missing = f"{error}; the same command with --download has a network cut them out"
+            except (ConfigError, MissingPackage, RunError) as error:
+                self.missing = str(error)
         self._loaded = True
         return self._teacher
 
@@ -182,7 +180,7 @@ def _cut_out(objects: Path, folder: Path, cutter: _Cutter, progress: bool) -> tu
             f"{folder}: cut-outs that you improve there are kept"
         )
     if cutter.missing:
-        notes.append(f"No network cuts out objects ({cutter.missing})")
+        notes.append(f"No network cuts out objects. {cutter.missing}")
     if failed:
         shown = "; ".join(failed[:3]) + (f"; and {len(failed) - 3:,} more" if len(failed) > 3 else "")
         notes.append(
@@ -217,19 +215,15 @@ def _labels(
         ("label", labels, "objects are placed at random, and objects that the photos already show are not known"),
     ):
         if given is None:
-            how = "--depth-teacher auto" if flag == "depth" else "--label-teacher ORG/NAME"
-            notes.append(f"No {flag} maps: {prior}. {how} --download makes them")
+            notes.append(f"No {flag} maps: {prior}. --{flag}-teacher auto --download makes them")
             continue
         try:
             from qumade.teachers.label_backgrounds import label_backgrounds
 
             wish: dict[str, Any] = {"depth" if flag == "depth" else "labels": given}
             fields |= label_backgrounds(photos, **wish, cache=cache_folder(), download=download)
-        except MissingPackage as error:
-            notes.append(f"No {flag} maps ({error}): {prior}; then the same command with --download makes them")
-        except (AssetError, ConfigError, RunError, UnusablePicture) as error:
-            mend = "the same command with --download, where there is a network, mends it"
-            notes.append(f"No {flag} maps ({error}): {prior}; {mend}")
+        except (AssetError, ConfigError, MissingPackage, RunError, UnusablePicture) as error:
+            notes.append(f"No {flag} maps: {prior}. {error}")
     if "labels" in fields and "road" in label_table(fields["label_names"]):
         fields["placement"] = "perspective"
         fields["no_ground"] = "random"

@@ -18,7 +18,7 @@ def start(
     out: Path,
     cutout_teacher: str = "auto",
     depth_teacher: str = "auto",
-    label_teacher: str | None = None,
+    label_teacher: str = "auto",
     download: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
@@ -41,7 +41,7 @@ def start(
     depth_teacher
         Network that predicts the depth of each photo: auto, ORG/NAME on the hub, a folder, FILE.onnx, or none.
     label_teacher
-        Network that predicts the label map of each photo: ORG/NAME on the hub, a folder, or FILE.onnx.
+        Network that predicts the label map of each photo: auto, ORG/NAME on the hub, a folder, FILE.onnx, or none.
     download
         Download networks from the hub if they are not on disk.
     json
@@ -55,7 +55,7 @@ def start(
         out,
         cutout_teacher=None if cutout_teacher == "none" else model(cutout_teacher),
         depth_teacher=None if depth_teacher == "none" else model(depth_teacher),
-        label_teacher=label_teacher and model(label_teacher),
+        label_teacher=None if label_teacher == "none" else model(label_teacher),
         download=download,
     )
     report = project.report

@@ -92,11 +92,11 @@ def _alpha(
     from qumade.teachers import onnx_teacher
 
     if output == "logits":
-        values = np.float32(1) / (1 + np.exp(-np.clip(values, -30, 30)))
+        values = (1 / (1 + np.exp(-np.clip(values, -30, 30)))).astype(np.float32)
     if not np.isfinite(values).all() or values.min() < -0.01 or values.max() > 1.01:
         got = f"values from {values.min():.3g} to {values.max():.3g}"
         raise RunError(f"Invalid model: got {got} in {file.absolute()}; must be from 0 to 1, or `output: logits`")
-    large = onnx_teacher.resized(values.astype(np.float32), picture.shape[1], picture.shape[0])
+    large = onnx_teacher.resized(values, picture.shape[1], picture.shape[0])
     alpha: Alpha = np.rint(255 * np.clip(large, 0, 1)).astype(np.uint8)
     return alpha
 

@@ -109,7 +109,8 @@ def evaluate_into(
     report = folder / "report.html"
     cards = [dataset_card(dataset, data_path), run_card(config, predictor.path)]
     warning = training_note(predictor.path)
-    verdict = how_good(evaluation, groups), weakness(evaluation, selected(evaluation, min_object_share))
+    keep = selected(evaluation, min_object_share)
+    verdict = how_good(evaluation, groups, keep), weakness(evaluation, keep)
     write_report(
         report, name, evaluation, groups, rows, extra, min_object_share, trained,
         shown=shown, cards=cards, warning=warning, verdict=verdict,

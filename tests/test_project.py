@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qumade.data.synthetic import SyntheticDataset
 from qumade.errors import QumadeError, RunError
 from qumade.project import Project, start_project
 from qumade.recipe import load_recipe
@@ -40,8 +41,11 @@ def test_a_project_of_two_folders(folders: tuple[Path, Path], tmp_path: Path) ->
         alpha = np.asarray(cutout.getchannel("A"))
     assert alpha[0, 0] == 0 and alpha[alpha.shape[0] // 2, alpha.shape[1] // 2] == 255
     text = project.page.read_text()
-    for note, part in zip(project.notes, ("plain background", "street.png", "No depth maps", "No label"), strict=True):
+    parts = ("plain background", "street.png", "No depth maps", "No label", "Few photos")
+    for note, part in zip(project.notes, parts, strict=True):
         assert part in note
+    splits = SyntheticDataset(recipe).splits.tolist()
+    assert min(splits.count("val"), splits.count("test")) >= 50
     assert "flat-ground prior" in text and "street.png" in text and "qumade generate --recipe" in text
     assert Image.open(project.sheet).width > 300
     assert all(str(project.root) in command for command in project.next_commands)

@@ -29,6 +29,7 @@ from qumade.io.encode import png_bytes
 from qumade.io.files import cache_folder, read_bytes, write_bytes
 from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
 from qumade.io.progress import progress_bar
+from qumade.plan.splits import FEW
 from qumade.recipe import Recipe, save_recipe
 from qumade.synth.check import AssetReport, check_assets, format_report
 from qumade.synth.synthesizer import Synthesizer
@@ -43,6 +44,7 @@ __all__ = ["Project", "start_project"]
 _SOURCES = ".sources.json"  # in cutouts/: the hash of the picture that each cut-out was made of, and how
 _ALPHA, _PLAIN = "alpha", "plain background"
 _MOST_BYTES = 1 << 26
+_MOST_PER_PAIR = 50
 _OBJECT = 0.005, 0.95  # share of a picture that the object covers; a network that says other is not believed
 
 
@@ -85,8 +87,12 @@ def start_project(
     cutouts, notes = _cut_out(objects, root / "cutouts", _Cutter(cutout_teacher, download), progress)
     fields, more = _labels(photos, depth_teacher, label_teacher, download)
     recipe = Recipe(backgrounds=photos, foregrounds=cutouts, **fields)
-    report = check_assets(recipe, progress=progress)
     synthesizer = Synthesizer.from_recipe(recipe, progress=progress)
+    if (per_pair := _enough_per_pair(synthesizer)) > recipe.per_pair:
+        recipe = recipe.model_copy(update={"per_pair": per_pair})
+        synthesizer = Synthesizer.from_recipe(recipe, like=synthesizer)
+        more.append(f"Few photos and cut-outs: each pair makes {per_pair} samples, so that val and test have {FEW}")
+    report = check_assets(recipe, progress=progress)
     notes += more
     recipe_path, sheet, page = root / "recipe.yaml", root / "sheet.png", root / "index.html"
     save_recipe(recipe, recipe_path)
@@ -99,6 +105,14 @@ def start_project(
     )
     write_bytes(page, _page(root, report, notes, commands).encode())
     return Project(root, recipe_path, sheet, page, report, tuple(notes), commands)
+
+
+def _enough_per_pair(synthesizer: Synthesizer) -> int:
+    """Return how many samples each pair must make for val and test of FEW samples each, at most _MOST_PER_PAIR."""
+    catalog = synthesizer.catalog
+    sides = [Counter(asset.split for asset in assets) for assets in (catalog.backgrounds, catalog.foregrounds)]
+    pairs = [count for name in ("val", "test") if (count := sides[0][name] * sides[1][name])]
+    return min(-(-FEW // min(pairs)), _MOST_PER_PAIR) if pairs else 0
 
 
 def _refuse_strangers(root: Path) -> None:

@@ -1,11 +1,13 @@
 from qumade.depth.encoding import METRES_16_BIT, UNDESCRIBED_DEPTH, DepthEncoding
-from qumade.depth.words import depth_in_words, learnt_from, prior_note
+from qumade.depth.words import depth_in_words, learnt_from, prior_note, truth_note
 
 PRIOR = DepthEncoding(kind="scaled", source="prior", code="inverse", bits=8, range=(0.0, 1.5))
 
 
 def test_a_prior_is_called_one_with_what_mends_it():
     assert prior_note(PRIOR).startswith("Depth is a prior") and "--depth-teacher auto --download" in prior_note(PRIOR)
+    assert truth_note(PRIOR).startswith("The true depth of this dataset is a prior")
+    assert truth_note(METRES_16_BIT) == truth_note(None) == ""
     assert prior_note(METRES_16_BIT) == prior_note(UNDESCRIBED_DEPTH) == prior_note(None) == ""
 
 

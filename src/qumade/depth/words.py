@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from qumade.depth.encoding import DepthEncoding, DepthKind
 
-__all__ = ["KIND_WORDS", "depth_in_words", "learnt_from", "prior_note"]
+__all__ = ["KIND_WORDS", "depth_in_words", "learnt_from", "prior_note", "truth_note"]
 
 KIND_WORDS: dict[DepthKind | None, str] = {
     "metric": "metric",
@@ -32,6 +32,13 @@ def prior_note(encoding: DepthEncoding | None) -> str:
     if encoding is None or encoding.source != "prior":
         return ""
     return f"Depth is {SOURCE_WORDS['prior']}. {MEND}"
+
+
+def truth_note(encoding: DepthEncoding | None) -> str:
+    """Return what scores against depth that is a prior say; "" for any other depth."""
+    if encoding is None or encoding.source != "prior":
+        return ""
+    return "The true depth of this dataset is a prior: scores of depth say how well a network repeats it, no more"
 
 
 def learnt_from(sources: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qumade.data.dataset import SampleDataset
+from qumade.depth.words import truth_note
 from qumade.errors import ConfigError, DatasetError
 from qumade.evaluation.cards import dataset_card, run_card, training_note
 from qumade.evaluation.evaluation import Evaluation, evaluate, write_scores
@@ -108,7 +109,7 @@ def evaluate_into(
     write_bytes(folder / "worst.png", worst_png)
     report = folder / "report.html"
     cards = [dataset_card(dataset, data_path), run_card(config, predictor.path)]
-    warning = training_note(predictor.path)
+    warning = ". ".join(filter(None, [training_note(predictor.path), truth_note(dataset.depth_encoding)]))
     keep = selected(evaluation, min_object_share)
     verdict = how_good(evaluation, groups, keep), weakness(evaluation, keep)
     write_report(

@@ -122,8 +122,8 @@ def write_report(
                 "baseline": format_number(group.baselines[name.column]),
             }
             for name in headlines
-            for group in groups
-            if group.name in ("all", "test")
+            for group in (groups[1:] if len(groups) == 2 else groups)
+            if group.name in ("all", "test") or len(groups) == 2
         ],
         "baseline": BASELINE,
         "splits_note": f"{SPLITS_NOTE} {trained}".rstrip(),

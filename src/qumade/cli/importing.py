@@ -164,14 +164,17 @@ def cutouts(
     max_share: float = 0.0,
     min_side: int = 24,
     any_shape: Annotated[bool, Parameter(negative="")] = False,
+    whole: Annotated[bool, Parameter(negative="")] = False,
     teachers: TeacherFlags = _NO_TEACHERS,
     workers: int | None = None,
     json: Json = False,
 ) -> None:
     """Cuts complete objects out of labelled photos, as RGBA cut-outs; photos without objects become backgrounds.
 
-    Objects are left out if they are tiny, truncated by the edge of the photo, occluded, or several labelled as one. The
-    label maps of a standard dataset contain more information than its masks: use them with `--dataset`.
+    Objects are left out if they are tiny, truncated by the edge of the photo, occluded, or several labelled as one.
+    What is truncated or occluded on its left or right side only is kept as NAME_cut_left or NAME_cut_right: a recipe
+    places it with that side outside the image or behind another object. The label maps of a standard dataset contain
+    more information than its masks: use them with `--dataset`.
 
     Photos without labels are cut by the label maps that a teacher predicts: `--label-teacher`.
 
@@ -199,6 +202,8 @@ def cutouts(
         Smallest width and height of an object in pixels.
     any_shape
         Keep objects without instance labels whatever their shape: by default they must be shaped like cars.
+    whole
+        Leave out what is truncated or occluded on one side, too.
     workers
         Threads; all cores by default.
     json
@@ -214,7 +219,7 @@ def cutouts(
     from qumade.io.pictures import printable
 
     require_workers(workers)
-    rules = Rules(min_side_px=min_side)
+    rules = Rules(min_side_px=min_side, parts=not whole)
     rules = replace(rules, aspect=None) if any_shape else rules
     if teachers.depth_teacher is not None or (teachers.label_teacher is not None and dataset is not None):
         refused = "--depth-teacher" if teachers.depth_teacher is not None else "--label-teacher beside --dataset"
@@ -237,7 +242,8 @@ def cutouts(
     )
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items())
     of = f" of {', '.join(summary.splits)}" if any(summary.splits) else ""
-    text = f"{summary.kept:,} cut-outs from {summary.frames:,} photos{of} in "
+    parts = f" ({summary.parts:,} of them cut on one side)" if summary.parts else ""
+    text = f"{summary.kept:,} cut-outs{parts} from {summary.frames:,} photos{of} in "
     text += f"{printable(Path(summary.foregrounds))}; left out: {left_out}"
     text += "".join(f"\n{count:,} of {name}" for name, count in summary.classes.items())
     if summary.backgrounds_folder is not None:

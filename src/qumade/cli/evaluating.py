@@ -13,7 +13,7 @@ __all__: list[str] = []
 
 def evaluate(
     run: Path,
-    data_path: Path,
+    data_path: str,
     /,
     *,
     out: Path = Path("evaluation"),
@@ -36,8 +36,8 @@ def evaluate(
     run
         The folder of a training run, or an .onnx file.
     data_path
-        The folder of a dataset, or a recipe file. Its splits show which images a network has seen only if it was
-        trained on the training part of this dataset.
+        The folder or the URL of a dataset, or a recipe file. Its splits show which images a network has seen only if it
+        was trained on the training part of this dataset.
     out
         Folder to write into.
     split
@@ -85,7 +85,7 @@ def evaluate(
 
 def compare(
     *runs: Path,
-    on: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)],
+    on: Annotated[tuple[str, ...], Parameter(consume_multiple=True)],
     out: Path = Path("comparison"),
     split: tuple[str, ...] = (),
     limit: int | None = None,
@@ -106,7 +106,7 @@ def compare(
     runs
         Folders of training runs, or .onnx files; all others are compared with the first.
     on
-        Folders of datasets, or recipe files.
+        Folders or URLs of datasets, or recipe files.
     out
         Folder to write into.
     split

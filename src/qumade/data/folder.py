@@ -132,6 +132,14 @@ class FolderDataset:
         position = self.index(key)
         return Path(f"{self.root}/{folder}/{self._stems[position]}{self.suffixes[folder][position]}")
 
+    def file_name(self, folder: str, key: int | str) -> str:
+        """Return the name of a sample's file in `folder`. Raises QumadeError if the dataset has no such folder."""
+        return self.path(folder, key).name
+
+    def content(self, folder: str, key: int | str) -> bytes:
+        """Return the bytes of a sample's file in `folder`. Raises QumadeError as `path`, and if it cannot be read."""
+        return read_picture(self.path(folder, key))
+
     def take(self, positions: NDArray[np.integer] | slice) -> Self:
         """Return a dataset of these samples only. Positions must ascend to keep the stems sorted."""
         taken = copy.copy(self)
@@ -142,14 +150,14 @@ class FolderDataset:
     def read_image(self, key: int | str) -> NDArray[np.uint8]:
         """Return the image, uint8 [H, W, 3] sRGB."""
         path = self.path("images", key)
-        image = decode_rgb(read_picture(path), path)
+        image = decode_rgb(self.content("images", key), path)
         self._require_size(image.shape, path)
         return image
 
     def read_mask(self, key: int | str) -> NDArray[np.uint8]:
         """Return the mask, uint8 [H, W] coverage: 0 background, 255 object."""
         path = self.path("masks", key)
-        data = read_picture(path)
+        data = self.content("masks", key)
         found = decode_grey(data, path)
         self._require_size(found.shape, path)
         if found.dtype != np.uint8:
@@ -164,7 +172,7 @@ class FolderDataset:
     def read_depth_levels(self, key: int | str) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """Return the stored grey levels of depth, uint8 or uint16 [H, W]; `depth_encoding` says what they mean."""
         path = self.path("depth", key)
-        codes = decode_grey(read_picture(path), path)
+        codes = decode_grey(self.content("depth", key), path)
         self._require_size(codes.shape, path)
         bits = codes.dtype.itemsize * 8
         if bits != self._encoding.bits:
@@ -182,7 +190,7 @@ class FolderDataset:
     def read_ignore(self, key: int | str) -> NDArray[np.bool_]:
         """Return the pixels that losses and metrics leave out, bool [H, W]."""
         path = self.path("ignore", key)
-        ignore = decode_bilevel(read_picture(path), path)
+        ignore = decode_bilevel(self.content("ignore", key), path)
         self._require_size(ignore.shape, path)
         return ignore
 
@@ -190,7 +198,7 @@ class FolderDataset:
         """Return which object each pixel shows, uint16 [H, W]: 0 none, k row k of the sample's objects in the
         manifest."""
         path = self.path("instances", key)
-        numbers = decode_grey(read_picture(path), path)
+        numbers = decode_grey(self.content("instances", key), path)
         self._require_size(numbers.shape, path)
         return numbers.astype(np.uint16, copy=False)
 

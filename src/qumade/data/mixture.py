@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from qumade.data.dataset import LabeledSample, SampleDataset
 from qumade.data.photos import PhotoFolder
+from qumade.data.shards import ShardDataset
+from qumade.data.stream_order import stream_order
 from qumade.depth.encoding import DEPTH_KINDS, DepthKind
 from qumade.errors import ConfigError
+from qumade.io.storage import is_url
 from qumade.plan.random_numbers import Stream
 
 __all__ = ["Ingredient", "Key", "Mixture", "Parts", "Share", "parse_share"]
@@ -77,6 +80,8 @@ class Mixture:
             if not unlabelled and not ingredient.has_masks and not ingredient.has_depth:
                 raise ConfigError(f"Invalid parts: got {ingredient.parts!r} for {name}, which has none; must have some")
 
+        self._shard_sizes = [_shard_sizes(ingredient) for ingredient in self.ingredients]
+
     @property
     def has_masks(self) -> bool:
         return any(ingredient.has_masks for ingredient in self.ingredients)
@@ -119,11 +124,17 @@ class Mixture:
             if self.ingredients[number].twins:
                 start, stop, variants = start // 2, stop // 2, range(2)
             for epoch in range(start // len(positions), -(-stop // len(positions))):
-                order = _order(seed, number, epoch, len(positions))
                 before = epoch * len(positions)
-                chosen = positions[order[max(start - before, 0) : stop - before]]
+                chosen = positions[self._order(seed, number, epoch, max(start - before, 0), stop - before)]
                 keys += [Key(number, at, epoch, variant) for at in chosen.tolist() for variant in variants]
         return keys
+
+    def _order(self, seed: int, number: int, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
+        """Return numbers `start` to `stop` - 1 of the order of an ingredient's samples in one of its epochs."""
+        sizes = self._shard_sizes[number]
+        if sizes is not None:
+            return stream_order(sizes, start, stop, seed=seed, ingredient=number, epoch=epoch)
+        return _order(seed, number, epoch, len(self.ingredients[number].positions))[start:stop]
 
     def _shown(self, samples: int) -> list[int]:
         """Return how many of the first `samples` samples of all batches belong to each ingredient.
@@ -157,6 +168,15 @@ class Mixture:
         return [samples[place] for place in range(len(keys))]
 
 
+def _shard_sizes(ingredient: Ingredient) -> NDArray[np.int64] | None:
+    """Return how many of an ingredient's samples each of its shards holds; None for a dataset without shards."""
+    if not isinstance(ingredient.dataset, ShardDataset):
+        return None
+    ends = np.searchsorted(ingredient.positions, np.cumsum(ingredient.dataset.shard_sizes))
+    sizes = np.diff(ends, prepend=0)
+    return sizes[sizes > 0]
+
+
 @functools.lru_cache(maxsize=16)
 def _order(seed: int, ingredient: int, epoch: int, samples: int) -> NDArray[np.int64]:
     """Return the order of an ingredient's samples in one of its epochs: the argsort of Philox words."""
@@ -169,7 +189,7 @@ def _order(seed: int, ingredient: int, epoch: int, samples: int) -> NDArray[np.i
 class Share(NamedTuple):
     """A value of `--with`: a dataset or recipe, its share of every batch, and which of its labels are used."""
 
-    path: Path
+    path: Path | str
     share: float
     parts: Parts = "both"
 
@@ -187,4 +207,5 @@ def parse_share(text: str) -> Share:
             "PATH:SHARE:mask or PATH:SHARE:depth for one kind of its labels"
         )
     parts: Parts = found["parts"] or "both"  # type: ignore[assignment]
-    return Share(Path(found["path"]), share, parts)
+    path = found["path"]
+    return Share(path if is_url(path) else Path(path), share, parts)

@@ -26,6 +26,7 @@ from qumade.evaluation.summary import (
     summarise,
 )
 from qumade.evaluation.targets import Predict, as_text, choose, predict_each
+from qumade.io.storage import address
 from qumade.metrics.alignment import DepthKind, default_alignment, depth_kind
 from qumade.metrics.bootstrap import Interval, mean_differences
 from qumade.models.config import TASKS, Task
@@ -159,10 +160,10 @@ def letter(run: int) -> str:
     return chr(ord("A") + run) if run < 26 else f"A{run}"
 
 
-def unique_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
+def unique_names(names: Sequence[str], paths: Sequence[Path | str]) -> list[str]:
     """Return the names of networks or datasets; where two are equal, their paths."""
     return [
-        as_text(name if list(names).count(name) == 1 else str(path.absolute()))
+        as_text(name if list(names).count(name) == 1 else address(path))
         for name, path in zip(names, paths, strict=True)
     ]
 

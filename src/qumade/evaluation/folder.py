@@ -17,6 +17,7 @@ from qumade.evaluation.targets import as_text, choose
 from qumade.extras import needs
 from qumade.io.encode import png_bytes
 from qumade.io.files import write_bytes
+from qumade.io.storage import address, is_url
 from qumade.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def evaluate_into(
     min_object_share: float = 0.0,
     legacy: bool = False,
     explain: "MaskDepthNetwork | None" = None,
-    data_path: Path | None = None,
+    data_path: Path | str | None = None,
     progress: bool = True,
 ) -> Evaluated:
     """Evaluate a network on a dataset, and write scores.parquet, worst.png and report.html.
@@ -113,7 +114,7 @@ def check_folder(folder: Path) -> None:
         raise DatasetError(f"Invalid --out: got {folder}; must be where you may write, which {there} is not")
 
 
-def trained_elsewhere(network: Path, data_path: Path) -> str:
+def trained_elsewhere(network: Path, data_path: Path | str) -> str:
     """Return a warning where the config.yaml of a run names data that still exists, but not at `data_path`; else "".
 
     More is not certain: the dataset may be a copy, or generated from the recipe that the network was trained on.
@@ -128,10 +129,16 @@ def trained_elsewhere(network: Path, data_path: Path) -> str:
     except ConfigError:  # the network was loaded without it
         return ""
     trained = [config.data, *(further.data for further in config.extra_datasets)]
-    if not all(path.exists() for path in trained) or data_path.resolve() in [path.resolve() for path in trained]:
+    if not all(is_url(path) or Path(path).exists() for path in trained):
+        return ""
+    if _resolved(data_path) in map(_resolved, trained):
         return ""
     paths = " and ".join(map(str, trained))
     return as_text(
-        f"The network was trained on {paths}, not on {data_path.absolute()}: unless both are the same dataset, "
+        f"The network was trained on {paths}, not on {address(data_path)}: unless both are the same dataset, "
         "the splits do not show which pictures it has seen."
     )
+
+
+def _resolved(path: Path | str) -> str:
+    return str(path) if is_url(path) else os.path.realpath(path)

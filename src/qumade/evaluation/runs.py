@@ -58,18 +58,18 @@ def evaluate(
     `min_object_share`. `legacy` adds the metrics of the original notebooks, `explain` Grad-CAM of a few pictures, which
     needs a run. Raises QumadeError where something does not fit, before anything is written.
     """
-    data_path = Path(dataset) if isinstance(dataset, Path | str) else None
+    opened = open_dataset(dataset) if isinstance(dataset, Path | str) else dataset
     network = _network(run) if explain else None
     return evaluate_into(
         _predictor(run, device),
-        open_dataset(dataset) if isinstance(dataset, Path | str) else dataset,
+        opened,
         Path(out),
         splits=splits,
         limit=limit,
         min_object_share=min_object_share,
         legacy=legacy,
         explain=network,
-        data_path=data_path,
+        data_path=dataset if isinstance(dataset, Path | str) else None,
         progress=progress,
     )
 
@@ -94,9 +94,9 @@ def compare(
     """
     out = Path(out).absolute()
     check_folder(out)
-    run_paths, data_paths = [Path(run) for run in runs], [Path(path) for path in datasets]
-    opened = [open_dataset(path) for path in data_paths]
-    for dataset, name in zip(opened, unique_names([dataset.name for dataset in opened], data_paths), strict=True):
+    run_paths = [Path(run) for run in runs]
+    opened = [open_dataset(path) for path in datasets]
+    for dataset, name in zip(opened, unique_names([dataset.name for dataset in opened], datasets), strict=True):
         dataset.name = name
         choose(dataset, splits, limit)  # refused before the others are evaluated
     networks = []

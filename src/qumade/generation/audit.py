@@ -109,6 +109,11 @@ def _finished(root: Path) -> Metadata:
     if not path.exists():
         raise DatasetError(f"Invalid dataset: got no {path}; must be a dataset that `qumade generate` made")
     meta = read_metadata(path)
+    if meta.shards is not None:
+        raise DatasetError(
+            f"Invalid dataset: got shards in {root}; must be a folder of images: `sha256sum -c` checks the files of "
+            "shards, and `qumade convert --to folder` makes them a folder"
+        )
     if not meta.complete:
         raise DatasetError(
             f"Invalid dataset: got complete: false in {path}; finish it with the command that started it"

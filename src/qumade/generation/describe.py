@@ -16,8 +16,9 @@ __all__ = ["describe", "describe_assets"]
 _PACKAGES = ("qumade", "numba", "numpy", "pillow", "simplejpeg")
 
 
-def describe(synthesizer: Synthesizer, out: Path, samples: int, depth: DepthEncoding) -> dict[str, Any]:
-    """Returns the content of dataset.yaml for a finished dataset of `samples` samples in `out`."""
+def describe(synthesizer: Synthesizer, out: Path | None, samples: int, depth: DepthEncoding) -> dict[str, Any]:
+    """Returns the content of dataset.yaml for a finished dataset of `samples` samples in the local folder
+    `out`, or with absolute paths of the assets if that is None."""
     recipe = synthesizer.recipe
     classes = {"classes": list(synthesizer.catalog.classes)} if synthesizer.catalog.classes else {}
     return {

@@ -18,6 +18,7 @@ from qumade.data.loader import Batches, training_batches
 from qumade.data.mixture import Ingredient, Mixture
 from qumade.data.opening import open_dataset
 from qumade.data.photos import PhotoFolder
+from qumade.data.shards import ShardDataset
 from qumade.data.statistics import STATISTICS
 from qumade.data.synthetic import SyntheticDataset
 from qumade.errors import ConfigError, RunError
@@ -345,6 +346,8 @@ def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -
             source = recipe.model_dump_json(exclude=folders) + json.dumps(describe_assets(dataset.synthesizer))
         elif isinstance(dataset, PhotoFolder):
             source = " ".join(dataset.sha256)
+        elif isinstance(dataset, ShardDataset):
+            source = dataset.metadata.model_dump_json() + " ".join(entry.tar_sha256 for entry in dataset.shards)
         elif isinstance(dataset, FolderDataset):
             meta = dataset.metadata
             source = ("" if meta is None else meta.model_dump_json()) + _listing(dataset)

@@ -72,7 +72,7 @@ class Voc:
                 objects[ignore & (objects == 0)] = VOID
             for path, values in zip(paths, (classes, objects), strict=True):
                 write_missing(path, palette_png(values))
-            image = chunk.dataset.path("images", n).name
+            image = chunk.dataset.file_name("images", n)
             write_missing(annotation, self._xml(image, instances).encode())
         copy_image(chunk, n, self.out / "JPEGImages")
         return stem

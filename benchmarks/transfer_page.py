@@ -186,8 +186,8 @@ def _page(results: Results, image: str) -> str:
         found without labels.""",
         """- (m) takes the cars that the photos' predicted label maps show for cars, instead of ignoring them (`present:
         mask`).""",
-        """- (r) and (R) take 40 % of every batch from composites on the 24 bundled backgrounds, and learn depth alone from
-        them: it is exact. The reference scenes are of the same rendered world.""",
+        """- (r) and (R) take 40 % of every batch from composites on the 24 bundled backgrounds, and learn depth alone
+        from them: it is exact. The reference scenes are of the same rendered world.""",
         f"""- 10 % of CamVid train is {sources["camvid_tenth"]} of {sources["camvid_train"]} frames, spread evenly over
         the sequences.""",
         f"""- (e) uses the {sources["cutouts"]} cars that `qumade cutouts` takes from these frames, and their mirror
@@ -206,9 +206,9 @@ def _ablation_blocks(results: Results) -> list[str]:
     if not found:
         return []
     runs = {len(entry["runs"]) for arm, entry in results["arms"].items() if arm.isdigit()}
-    text = f"""Each row is (p) with one field at its value for random placement, or with one kind of effects of `--effects
-    all`, of {" or ".join(map(str, sorted(runs)))} seeds. Two seeds of (p) differ by more than most rows: what is smaller
-    than that is no finding."""
+    text = f"""Each row is (p) with one field at its value for random placement, or with one kind of effects of
+    `--effects all`; seeds: {" or ".join(map(str, sorted(runs)))}. Two seeds of (p) differ by more than most rows do:
+    what is smaller than that is no finding."""
     return ["## One by one", found, text]
 
 

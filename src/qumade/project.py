@@ -24,7 +24,7 @@ from qumade.convert.plain_background import NotPlain, plain_background_alpha
 from qumade.errors import AssetError, ConfigError, DatasetError, RunError
 from qumade.io.decode import read_rgba
 from qumade.io.encode import png_bytes
-from qumade.io.files import cache_folder, read_bytes, write_bytes
+from qumade.io.files import cache_folder, read_bytes, remove_temporary_files, write_bytes
 from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
 from qumade.io.progress import progress_bar
 from qumade.recipe import Recipe, save_recipe
@@ -100,6 +100,8 @@ def _refuse_strangers(root: Path) -> None:
             "project that `qumade start` has begun"
         )
     (root / "cutouts").mkdir(parents=True, exist_ok=True)
+    for folder in (root, root / "cutouts"):
+        remove_temporary_files(folder)
 
 
 def _cut_out(objects: Path, folder: Path, progress: bool) -> tuple[Path, list[str]]:

@@ -97,8 +97,8 @@ def test_folders_must_be_empty_and_different(camvid: Source, tmp_path: Path) -> 
 
 
 def test_leftovers_of_a_kill_are_removed(camvid: Source, tmp_path: Path) -> None:
-    (tmp_path / ".fg.partial").mkdir()
-    (tmp_path / ".fg.partial" / "old.png").write_bytes(b"torn")
+    (tmp_path / "fg" / ".partial").mkdir(parents=True)
+    (tmp_path / "fg" / ".partial" / "old.png").write_bytes(b"torn")
     write_cutouts(camvid.records, tmp_path / "fg", progress=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["camvid", "fg"]
     assert len(list((tmp_path / "fg").iterdir())) == 2

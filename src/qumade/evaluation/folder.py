@@ -16,7 +16,7 @@ from qumade.evaluation.summary import Group, check_share, selected, summarise
 from qumade.evaluation.targets import as_text, choose
 from qumade.extras import needs
 from qumade.io.encode import png_bytes
-from qumade.io.files import write_bytes
+from qumade.io.files import only_one, write_bytes
 from qumade.io.storage import address, is_url
 from qumade.prediction.predictor import Predictor
 
@@ -94,11 +94,11 @@ def evaluate_into(
     trained = ""
     if predictor.path is not None and data_path is not None and len(groups) > 1:
         trained = trained_elsewhere(predictor.path, data_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_scores(evaluation, folder / "scores.parquet")
-    write_bytes(folder / "worst.png", worst_png)
     report = folder / "report.html"
-    write_report(report, name, evaluation, groups, rows, extra, min_object_share, trained)
+    with only_one(folder, "evaluating"):
+        write_scores(evaluation, folder / "scores.parquet")
+        write_bytes(folder / "worst.png", worst_png)
+        write_report(report, name, evaluation, groups, rows, extra, min_object_share, trained)
     return Evaluated(evaluation, groups, report, legacy_scores, trained)
 
 

@@ -15,6 +15,7 @@ from qumade.evaluation.gap import RunGaps, Values, measure, transfer_gaps
 from qumade.evaluation.panels import headline_scores
 from qumade.evaluation.report import Wins, write_comparison
 from qumade.evaluation.targets import choose
+from qumade.io.files import only_one
 from qumade.io.pictures import UnusablePicture, one_line
 from qumade.prediction.predictor import Predictor, load_predictor
 from qumade.training.config import load_config
@@ -120,9 +121,9 @@ def compare(
         )
         comparisons.append(comparison)
         won.append(_wins(comparison, networks, dataset))
-    out.mkdir(parents=True, exist_ok=True)
     report = out / "comparison.html"
-    write_comparison(report, networks, comparisons, won, gaps)
+    with only_one(out, "comparing"):
+        write_comparison(report, networks, comparisons, won, gaps)
     return ComparedRuns(tuple(networks), tuple(comparisons), gaps, report)
 
 

@@ -198,6 +198,11 @@ def open_setup(
             f"The depth of {main.name} is a prior, made from horizon and label maps at best, not measured: depth maps "
             "of the backgrounds (depths, or --depth-teacher) teach more"
         )
+    if mixture.has_masks and not any(_shows_objects(part) for part in ingredients if part.has_masks):
+        notes.append(
+            f"No mask of {main.name} shows an object, as far as {MEASURED_PICTURES} training samples tell: the network "
+            "will learn that there are none"
+        )
     if len(labels) == 1:
         notes.append(f"The data has {labels[0]} only: the other output of the network is not trained")
     return Setup(
@@ -292,6 +297,11 @@ def _colours(config: TrainConfig, dataset: SampleDataset, positions: NDArray[np.
         mean, std = tuple((average / 255).tolist()), tuple((spread / 255).tolist())
         source = f"measured on {len(chosen)} training samples (`qumade stats` measures all of a dataset)"
     return mean, tuple(max(value, LEAST_SPREAD) for value in std), source
+
+
+def _shows_objects(part: Ingredient) -> bool:
+    masks = (part.dataset.read(position).mask for position in _stratified(part.positions, MEASURED_PICTURES).tolist())
+    return any(mask is not None and bool((mask >= 128).any()) for mask in masks)
 
 
 def _depth_range(ingredients: list[Ingredient]) -> tuple[tuple[float, float], str | None]:

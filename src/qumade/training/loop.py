@@ -20,7 +20,7 @@ from torch import Tensor
 
 from qumade.data.loader import to_batch
 from qumade.errors import ConfigError, QumadeError, RunError
-from qumade.io.files import only_one
+from qumade.io.files import only_one, remove_temporary_files
 from qumade.training.budget import steps_in
 from qumade.training.checkpoint import latest_checkpoint, read_latest, write_checkpoint
 from qumade.training.config import BUDGET, TrainConfig, differences, load_config, save_config
@@ -93,6 +93,8 @@ def train(
         held_signals(accelerator.num_processes == 1) as stopped,
     ):
         accelerator.wait_for_everyone()  # until the folder exists
+        if main:
+            remove_temporary_files(folder.weights("last").parent)
         checkpoint, tensors, state = read_latest(folder.checkpoints) or (None, {}, {})
         if checkpoint is not None and not state.keys() >= _Progress.__dataclass_fields__.keys():
             raise RunError(f"Invalid checkpoint: got other keys in {checkpoint}; must be those of this version")

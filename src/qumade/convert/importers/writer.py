@@ -25,7 +25,7 @@ from qumade.errors import DatasetError
 from qumade.io.config import DATASET_BYTES, read_yaml
 from qumade.io.decode import CONVERTED, PNG_END, decode_grey, decode_rgb
 from qumade.io.encode import png_bytes
-from qumade.io.files import ends_with, open_regular, remove_temporary_files, sync_filesystem, write_bytes
+from qumade.io.files import ends_with, only_one, open_regular, remove_temporary_files, sync_filesystem, write_bytes
 from qumade.io.pictures import UnusablePicture, content_hash, printable, read_picture
 from qumade.io.progress import progress_bar
 
@@ -65,19 +65,20 @@ def write_import(
     description = _metadata(source, out, folders, _inputs_hash(source, workers or os.cpu_count() or 1, progress))
     splits = dict(Counter(record.split for record in source.records))
     summary = ImportSummary(str(out), len(source.records), 0, splits, folders, source.notes)
-    _require_same_inputs(source, out, description)
-    before = begun_metadata(out, description, "qumade import")
-    if before is not None and before["complete"] and _all_there(source, out):
-        return summary
-    for folder in folders:
-        (out / folder).mkdir(parents=True, exist_ok=True)
-        remove_temporary_files(out / folder)
-    write_metadata(out, description | {"complete": False, "samples": len(source.records)})
-    sizes, written, objects = _write_records(source, out, workers or os.cpu_count() or 1, progress)
-    _write_manifest(source, out, objects)
-    _sync(out)
-    size = {"size": list(next(iter(sizes)))} if len(sizes) == 1 else {}
-    write_metadata(out, description | {"complete": True, "samples": len(source.records)} | size)
+    with only_one(out, "importing"):
+        _require_same_inputs(source, out, description)
+        before = begun_metadata(out, description, "qumade import")
+        if before is not None and before["complete"] and _all_there(source, out):
+            return summary
+        write_metadata(out, description | {"complete": False, "samples": len(source.records)})
+        for folder in folders:  # after dataset.yaml: a folder with anything but it is not taken for one of ours
+            (out / folder).mkdir(exist_ok=True)
+            remove_temporary_files(out / folder)
+        sizes, written, objects = _write_records(source, out, workers or os.cpu_count() or 1, progress)
+        _write_manifest(source, out, objects)
+        _sync(out)
+        size = {"size": list(next(iter(sizes)))} if len(sizes) == 1 else {}
+        write_metadata(out, description | {"complete": True, "samples": len(source.records)} | size)
     return replace(summary, written=written)
 
 

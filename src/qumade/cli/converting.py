@@ -75,7 +75,7 @@ def _repack(
     """Convert a folder to shards, or shards to a folder."""
     from qumade.convert.shards import folder_to_shards, shards_to_folder
     from qumade.io.pictures import one_line
-    from qumade.io.storage import address
+    from qumade.io.storage import absolute
 
     if polygons:
         raise ConfigError(f"Invalid --polygons: got it with {to!r}; must be left out unless the format is coco")
@@ -83,5 +83,5 @@ def _repack(
         samples = shards_to_folder(data_path, Path(out))
     else:
         samples = folder_to_shards(data_path, out, samples_per_shard=shard_samples)
-    where = one_line(address(out))
+    where = one_line(absolute(out))
     finish(json, {"root": where, "samples": samples, "format": to}, f"{samples:,} samples in {where}")

@@ -75,7 +75,7 @@ def generate(
     from qumade.generation.engine import generate as run
     from qumade.generation.shard_engine import generate_shards
     from qumade.io.pictures import one_line
-    from qumade.io.storage import address, is_url
+    from qumade.io.storage import absolute, is_url
     from qumade.plan.splits import few_samples
     from qumade.recipe import recipe_from_dict
     from qumade.synth.synthesizer import Synthesizer
@@ -99,7 +99,7 @@ def generate(
         predictor = teacher_depth(full_recipe, download=teachers.download)
     synthesizer = Synthesizer.from_recipe(full_recipe, strict=strict, progress=True)
     report_findings(synthesizer)
-    where = one_line(address(out))
+    where = one_line(absolute(out))
     _say_what_is_coming(synthesizer, out, limit, workers, sharded=sharded)
     if sharded:
         summary = generate_shards(synthesizer, out, limit=limit, samples_per_shard=shard_samples, workers=workers)
@@ -132,7 +132,7 @@ def _say_what_is_coming(
 
     from qumade.generation.estimate import estimate
     from qumade.io.pictures import one_line
-    from qumade.io.storage import address, is_url
+    from qumade.io.storage import absolute, is_url
 
     count = min(len(synthesizer), limit or len(synthesizer))
     if count < _SMALL or (not is_url(out) and Path(out).exists()):
@@ -141,7 +141,7 @@ def _say_what_is_coming(
     found = estimate(synthesizer, count, processes)
     later = "" if sharded else ", and a larger limit later adds to them"
     hint = "" if limit is not None else f" (--limit N writes fewer{later})"
-    say(f"Writing {found} with {processes} processes, into {one_line(address(out))}{hint}")
+    say(f"Writing {found} with {processes} processes, into {one_line(absolute(out))}{hint}")
 
 
 def preview(
@@ -190,7 +190,7 @@ def preview(
     show(printable(out))
 
 
-def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> int:
+def audit(data_path: str, /, *, fraction: float = 0.01, json: Json = False) -> int:
     """Finds missing, truncated and unexpected files; redraws and compares samples. Exits with 1 on any problem.
 
     Example: `qumade audit DATA_PATH --fraction 0.05`
@@ -198,20 +198,20 @@ def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> 
     Parameters
     ----------
     data_path
-        The folder of a finished dataset.
+        The folder or the URL of a finished dataset. Of shards, every byte is read.
     fraction
         Share of the samples to redraw.
     json
         Print one JSON object as the last line on stdout.
     """
     from qumade.generation.audit import audit as run
-    from qumade.io.pictures import printable
+    from qumade.io.pictures import one_line
 
     result = run(data_path, fraction=fraction)
     how = "compared byte by byte" if result.same_codecs else "compared within 2 levels, with codecs of another version"
     lines = [
         *map(str, result.problems),
-        f"{printable(result.root)}: {result.files:,} files of {result.samples:,} samples checked, ",
+        f"{one_line(str(result.root))}: {result.files:,} files of {result.samples:,} samples checked, ",
     ]
     lines[-1] += f"{result.redrawn:,} samples redrawn and {how}: {len(result.problems):,} problems"
     if not result.depth_compared:

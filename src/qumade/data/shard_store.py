@@ -19,7 +19,7 @@ from qumade.io.config import parse_yaml
 from qumade.io.storage import Storage
 from qumade.recipe import recipe_from_dict, recipe_to_dict
 
-__all__ = ["begun", "finish", "journal", "lost_shards", "recipe_hash", "write"]
+__all__ = ["begun", "finish", "is_there", "journal", "lost_shards", "recipe_hash", "write"]
 
 _READERS = 16
 
@@ -71,7 +71,7 @@ def journal(storage: Storage, recipe: str) -> dict[str, ShardEntry]:
                     f"Invalid --out: got a shard of another recipe, {storage.where(entry.hash_file)}; must be an empty "
                     "folder, or hold shards of this recipe only"
                 )
-            if _is_there(entry, sizes):
+            if is_there(entry, sizes):
                 found[name] = entry
     return found
 
@@ -80,6 +80,12 @@ def finish(storage: Storage, metadata: Mapping[str, Any], entries: Iterable[Shar
     """Writes index.json and, last, dataset.yaml."""
     write(storage, INDEX, index_text(entries))
     write(storage, METADATA, [metadata_text(dict(metadata))])
+
+
+def is_there(entry: ShardEntry, sizes: Mapping[str, int]) -> bool:
+    """Returns whether the files of a shard are among those of the folder of shards, with their sizes."""
+    found = sizes.get(f"{entry.name}.tar"), sizes.get(f"{entry.name}.parquet")
+    return found == (entry.tar_bytes, entry.parquet_bytes) and f"{entry.name}.sha256" in sizes
 
 
 def lost_shards(storage: Storage, names: Collection[str]) -> set[str]:
@@ -92,7 +98,7 @@ def lost_shards(storage: Storage, names: Collection[str]) -> set[str]:
     except (ConfigError, DatasetError):  # torn
         return set(names)
     sizes = storage.sizes(SHARDS)
-    return {name for name in names if name not in entries or not _is_there(entries[name], sizes)}
+    return {name for name in names if name not in entries or not is_there(entries[name], sizes)}
 
 
 def write(storage: Storage, name: str, parts: Iterable[bytes]) -> None:
@@ -100,11 +106,6 @@ def write(storage: Storage, name: str, parts: Iterable[bytes]) -> None:
     with storage.new(name) as file:
         for part in parts:
             file.write(part)
-
-
-def _is_there(entry: ShardEntry, sizes: Mapping[str, int]) -> bool:
-    found = sizes.get(f"{entry.name}.tar"), sizes.get(f"{entry.name}.parquet")
-    return found == (entry.tar_bytes, entry.parquet_bytes) and f"{entry.name}.sha256" in sizes
 
 
 def _entry(storage: Storage, name: str) -> ShardEntry | None:

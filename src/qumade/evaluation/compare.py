@@ -26,7 +26,7 @@ from qumade.evaluation.summary import (
     summarise,
 )
 from qumade.evaluation.targets import Predict, as_text, choose, predict_each
-from qumade.io.storage import address
+from qumade.io.storage import absolute
 from qumade.metrics.alignment import DepthKind, default_alignment, depth_kind
 from qumade.metrics.bootstrap import Interval, mean_differences
 from qumade.models.config import TASKS, Task
@@ -163,7 +163,7 @@ def letter(run: int) -> str:
 def unique_names(names: Sequence[str], paths: Sequence[Path | str]) -> list[str]:
     """Return the names of networks or datasets; where two are equal, their paths."""
     return [
-        as_text(name if list(names).count(name) == 1 else address(path))
+        as_text(name if list(names).count(name) == 1 else absolute(path))
         for name, path in zip(names, paths, strict=True)
     ]
 

@@ -17,7 +17,7 @@ from qumade.evaluation.targets import as_text, choose
 from qumade.extras import needs
 from qumade.io.encode import png_bytes
 from qumade.io.files import only_one, write_bytes
-from qumade.io.storage import address, is_url
+from qumade.io.storage import absolute, is_url
 from qumade.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def trained_elsewhere(network: Path, data_path: Path | str) -> str:
         return ""
     paths = " and ".join(map(str, trained))
     return as_text(
-        f"The network was trained on {paths}, not on {address(data_path)}: unless both are the same dataset, "
+        f"The network was trained on {paths}, not on {absolute(data_path)}: unless both are the same dataset, "
         "the splits do not show which pictures it has seen."
     )
 

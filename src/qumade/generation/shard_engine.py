@@ -7,16 +7,16 @@ that draw the same shard write the same bytes, so nothing goes wrong if they do.
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qumade.data.metadata import METADATA, metadata_text, refuse_other
-from qumade.data.shard_files import SHARDS
-from qumade.data.shard_store import begun, finish, journal, lost_shards, recipe_hash, write
-from qumade.errors import ConfigError
+from qumade.data.shard_files import SHARDS, ShardEntry
+from qumade.data.shard_store import begun, finish, is_there, journal, lost_shards, recipe_hash, write
+from qumade.errors import ConfigError, RunError
 from qumade.generation.describe import describe
 from qumade.generation.executors import Executor, local_processes
 from qumade.generation.shards import DrawShards, default_samples, quadrants_of
@@ -84,6 +84,7 @@ def generate_shards(
                     drawn += entry.samples
                     bar.update(entry.samples)
         ordered = [entries[shard.name] for shard in plan]
+        _require_there(storage, ordered)
         finish(storage, metadata, ordered)
     counts = Counter[str]()
     for entry in ordered:
@@ -114,6 +115,17 @@ def _require_same(found: dict[str, Any], metadata: dict[str, Any], storage: Stor
         raise ConfigError(
             f"Invalid limit: got {metadata['samples']} samples for {storage.url}, which was started with "
             f"{found['samples']}; must be as many, or use another folder"
+        )
+
+
+def _require_there(storage: Storage, entries: Iterable[ShardEntry]) -> None:
+    """Raises QumadeError if a shard that was drawn is not there: on another machine's disk, or removed since."""
+    sizes = storage.sizes(SHARDS)
+    gone = [entry.name for entry in entries if not is_there(entry, sizes)]
+    if gone:
+        raise RunError(
+            f"Invalid output: got no shard {gone[0]} in {storage.where(SHARDS)} ({len(gone)} missing), which was "
+            "drawn; must be a folder that all machines share and that nobody removes from meanwhile"
         )
 
 

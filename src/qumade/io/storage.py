@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 from qumade.errors import QumadeError
 from qumade.io.files import is_temporary, new_file, open_regular
 
-__all__ = ["LocalFiles", "RemoteFiles", "Storage", "address", "is_url", "open_storage"]
+__all__ = ["LocalFiles", "RemoteFiles", "Storage", "absolute", "is_url", "open_storage"]
 
 _ATTEMPTS = 4
 _FIRST_WAIT_S = 0.2
@@ -60,7 +60,7 @@ def is_url(path: Path | str) -> bool:
     return isinstance(path, str) and "://" in path
 
 
-def address(path: Path | str) -> str:
+def absolute(path: Path | str) -> str:
     """Return a URL as it is, and any other path as the absolute path."""
     return str(path) if is_url(path) else os.path.abspath(path)
 

@@ -46,6 +46,29 @@ def test_import_stats_and_cutouts(camvid: Path, tmp_path: Path, capsys: pytest.C
         call("cutouts", out, "--class", "car", "--out", tmp_path / "fg3")
 
 
+def test_strict_refuses_what_is_left_out_of_cutouts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "coco"
+    for folder in ("annotations", "train2017"):
+        (root / folder).mkdir(parents=True)
+    outline = [[10, 10, 60, 10, 60, 50, 10, 50]]
+    car = {"image_id": 1, "category_id": 1, "iscrowd": 0}
+    annotations = [
+        {"id": 1, "segmentation": outline, "bbox": [10, 10, 50, 40], "area": 2000, **car},
+        {"id": 2, "segmentation": [], "bbox": [70, 10, 30, 40], "area": 1200, **car},
+    ]
+    images = [{"id": 1, "file_name": "a.png", "width": 120, "height": 90}]
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "car"}]}
+    (root / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
+    Image.new("RGB", (120, 90)).save(root / "train2017" / "a.png")
+    flags = ("--dataset", "coco", "--out", tmp_path / "fg", "--any-shape")
+    with pytest.raises(QumadeError, match=r"annotation 2 .*; must be none with --strict"):
+        call("cutouts", root, *flags, "--strict")
+    assert not (tmp_path / "fg").exists()
+    call("cutouts", root, *flags)
+    captured = capsys.readouterr()
+    assert "annotation 2 " in captured.err and "1 cut-outs" in captured.out
+
+
 def test_depth_alone_has_statistics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for folder, pixels in (("rgb", np.zeros((2, 3, 3), np.uint8)), ("depth", np.full((2, 3), 512, np.uint16))):
         (tmp_path / folder).mkdir()

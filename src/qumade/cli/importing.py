@@ -120,6 +120,7 @@ def cutouts(
     max_share: float = 0.0,
     min_side: int = 24,
     any_shape: Annotated[bool, Parameter(negative="")] = False,
+    strict: Annotated[bool, Parameter(negative="")] = False,
     workers: int | None = None,
     json: Json = False,
 ) -> None:
@@ -151,6 +152,8 @@ def cutouts(
         Smallest width and height of an object in pixels.
     any_shape
         Keep objects without instance labels whatever their shape: by default they must be shaped like cars.
+    strict
+        Stop at the first file or label that cannot be used, instead of leaving it out and saying so.
     workers
         Threads; all cores by default.
     json
@@ -162,6 +165,7 @@ def cutouts(
     from qumade.convert.cutouts import Rules
     from qumade.convert.exporters.samples import class_names_of
     from qumade.convert.importers import read_dataset
+    from qumade.convert.importers.records import refuse_notes
     from qumade.data.folder import FolderDataset
     from qumade.io.pictures import printable
 
@@ -170,6 +174,8 @@ def cutouts(
     rules = replace(rules, aspect=None) if any_shape else rules
     if dataset is not None:
         source = read_dataset(dataset, path, classes)
+        if strict:
+            refuse_notes(source)
         for note in source.notes:
             say(f"warning: {note}")
         records, names = list(source.records), source.classes if "instances" in source.folders else ()

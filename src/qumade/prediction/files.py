@@ -82,7 +82,9 @@ def _listed(inputs: Sequence[Path]) -> Iterator[Path]:
             )
         pictures = list_pictures(path) if path.is_dir() else [path]
         if not pictures:
-            raise AssetError(f"Invalid folder: got no picture in {printable(path)}; must hold JPEG, PNG or WebP files")
+            raise AssetError(
+                f"Invalid folder: got no picture in {printable(path)}; must hold some, such as JPEG or PNG files"
+            )
         yield from pictures
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qumade.compose.instance_png import instances_png
 from qumade.convert.importers.objects import ImportedObjects, numbered
-from qumade.convert.importers.records import Labels, Record, Source
+from qumade.convert.importers.records import Labels, Record, Source, refuse_notes
 from qumade.data.manifest import IMPORT_SCHEMA, MANIFEST, OBJECT_SCHEMA
 from qumade.data.metadata import METADATA, begun_metadata, write_metadata
 from qumade.depth.codec import encode_depth
@@ -58,8 +58,8 @@ def write_import(
     a folder that holds anything else, for the first image that is torn or differs in size from its labels, and with
     `strict` for the first note of the source.
     """
-    if strict and source.notes:
-        raise DatasetError(f"Invalid dataset: {source.notes[0]}; must be none with --strict")
+    if strict:
+        refuse_notes(source)
     out = out.absolute()
     folders = ("images", *source.folders)
     description = _metadata(source, out, folders, _inputs_hash(source, workers or os.cpu_count() or 1, progress))

@@ -33,7 +33,8 @@ def predict(
     images
         Images of any size, and folders of images.
     out
-        Folder for STEM_mask.png (8-bit probability), STEM_depth.png (16-bit inverse depth; predictions.json records its
+        Folder for STEM_mask.png (8-bit probability), STEM_classes.png (of a network with several classes: their
+        numbers, named in predictions.json), STEM_depth.png (16-bit inverse depth; predictions.json records its
         kind and range), STEM_depth_colour.png, STEM_sheet.png (side by side) and STEM_cutout.png (only the object).
     only
         Outputs to write, for example mask,depth (default: all that the network was trained for).

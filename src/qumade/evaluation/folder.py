@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from qumade.data.dataset import SampleDataset
 from qumade.errors import ConfigError, DatasetError
+from qumade.evaluation.class_scores import ClassGroup, class_groups
+from qumade.evaluation.class_section import class_section
 from qumade.evaluation.evaluation import Evaluation, evaluate, write_scores
 from qumade.evaluation.legacy_notebook import LegacyMetrics, LegacyScores, legacy_section
 from qumade.evaluation.panels import draw_rows, sheet, worst
@@ -33,7 +35,7 @@ class Evaluated:
     """An evaluation with its means and the page that shows them.
 
     `legacy` holds the metrics of the legacy notebook where they were requested, `trained` the warning of
-    `trained_elsewhere` where there are splits.
+    `trained_elsewhere` where there are splits, `classes` the scores of several classes by group.
     """
 
     evaluation: Evaluation
@@ -41,6 +43,7 @@ class Evaluated:
     report: Path
     legacy: LegacyScores | None = None
     trained: str = ""
+    classes: tuple[ClassGroup, ...] = ()
 
 
 def evaluate_into(
@@ -76,13 +79,15 @@ def evaluate_into(
         dataset,
         predicted_kind=config.depth_kind,
         trained_tasks=config.trained_tasks,
+        classes=config.classes,
         positions=choose(dataset, splits, limit),
         observe=None if legacy_metrics is None else legacy_metrics.add,
         progress=progress,
     )
     groups = summarise(evaluation, min_object_share)
     rows = draw_rows(evaluation, predictor, dataset, worst(evaluation, WORST, min_object_share))
-    extra: list[Section] = []
+    classes = class_groups(evaluation, groups, selected(evaluation, min_object_share))
+    extra: list[Section] = [class_section(classes)] if classes else []
     legacy_scores = None
     if legacy_metrics is not None:
         legacy_scores = legacy_metrics.scores(selected(evaluation, min_object_share))
@@ -99,7 +104,7 @@ def evaluate_into(
         write_scores(evaluation, folder / "scores.parquet")
         write_bytes(folder / "worst.png", worst_png)
         write_report(report, name, evaluation, groups, rows, extra, min_object_share, trained)
-    return Evaluated(evaluation, groups, report, legacy_scores, trained)
+    return Evaluated(evaluation, groups, report, legacy_scores, trained, tuple(classes))
 
 
 def check_folder(folder: Path) -> None:

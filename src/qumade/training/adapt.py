@@ -24,7 +24,7 @@ from qumade.errors import ConfigError, RunError
 from qumade.io.decode import read_rgb
 from qumade.io.files import new_folder, write_bytes
 from qumade.io.pictures import UnusablePicture, left_out, list_pictures, printable
-from qumade.models.network import MaskDepthNetwork
+from qumade.models.network import MaskDepthNetwork, probabilities
 from qumade.models.resizing import shrunk, working_size
 from qumade.plan.indices import stratified_indices
 from qumade.training.run_folder import RunFolder, Which, load_network, read_weights_note, write_weights
@@ -151,7 +151,7 @@ def agreement(network: MaskDepthNetwork, batches: Sequence[Tensor]) -> float:
 
     def predict(images: Tensor) -> Tensor:
         output = network(images)
-        map_: Tensor = output.mask_logits.sigmoid() if "mask" in tasks else output.inverse_depth.clamp(min=0)
+        map_: Tensor = probabilities(output.mask_logits) if "mask" in tasks else output.inverse_depth.clamp(min=0)
         return map_
 
     for images in batches:

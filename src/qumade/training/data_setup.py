@@ -94,7 +94,12 @@ class Setup:
         fields = {name: getattr(self.config, name) for name in names}
         labels: dict[Task, bool] = {"mask": self.mixture.has_masks, "depth": self.mixture.has_depth}
         trained_tasks = tuple(task for task, there in labels.items() if there)
-        return NetworkConfig(**fields, depth_kind=self.mixture.depth_kind, trained_tasks=trained_tasks)
+        return NetworkConfig(
+            **fields,
+            depth_kind=self.mixture.depth_kind,
+            trained_tasks=trained_tasks,
+            classes=self.mixture.classes,
+        )
 
     def objective(self) -> Objective:
         """Return the loss to minimise."""
@@ -146,6 +151,8 @@ def open_setup(
         ingredients.append(Ingredient(photos, photos.positions(""), config.unlabelled.share))
         notes += [f"Left out of the unlabelled photos: {finding}" for finding in photos.findings]
     mixture = Mixture(ingredients)
+    if earlier is not None:
+        earlier.require_classes(mixture.classes, main.name)
     validation = _stratified(main.positions("val"), config.val_limit)
     found |= _found_budget(config, mixture.epoch_batches(config.batch_size))
     found["found"] = wishes

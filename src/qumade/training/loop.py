@@ -260,6 +260,12 @@ def _end_epoch(
         "val_delta1": scores.delta1,
         "score": scores.score,
     }
+    classes = setup.mixture.classes
+    metrics |= {f"val_iou_{name}": iou for name, iou in zip(classes, scores.class_ious, strict=True)}
+    if not so_far.rows and setup.accelerator.is_main_process:
+        for name, iou in zip(classes, scores.class_ious, strict=True):
+            if iou is None and scores.iou is not None:
+                _log.warning(f"No val sample shows {name}: its IoU is unknown, and val_iou is the mean of the others")
     samples = so_far.step * setup.config.batch_size
     row = {"epoch": len(so_far.rows) + 1, "step": so_far.step, "samples": samples, "lr": lr, **metrics}
     so_far.rows.append(row | {"best": int(best), **speed, "seconds": so_far.seconds})

@@ -21,7 +21,7 @@ from PIL import Image
 
 from qumade.assets.label_names import label_table
 from qumade.convert.plain_background import NotPlain, plain_background_alpha
-from qumade.errors import AssetError, ConfigError, DatasetError, RunError
+from qumade.errors import AssetError, ConfigError, DatasetError, MissingPackage, RunError
 from qumade.io.decode import read_rgba
 from qumade.io.encode import png_bytes
 from qumade.io.files import cache_folder, read_bytes, remove_temporary_files, write_bytes
@@ -179,6 +179,8 @@ def _labels(
 
             wish: dict[str, Any] = {"depth" if flag == "depth" else "labels": given}
             fields |= label_backgrounds(photos, **wish, cache=cache_folder(), download=download)
+        except MissingPackage as error:
+            notes.append(f"No {flag} maps ({error}): {prior}; then the same command with --download makes them")
         except (AssetError, ConfigError, RunError, UnusablePicture) as error:
             mend = "the same command with --download, where there is a network, mends it"
             notes.append(f"No {flag} maps ({error}): {prior}; {mend}")

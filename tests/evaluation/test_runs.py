@@ -9,6 +9,7 @@ from PIL import Image
 from qumade.data.folder import FolderDataset
 from qumade.errors import QumadeError
 from qumade.evaluation.runs import compare, evaluate
+from qumade.models.config import NetworkConfig
 from qumade.prediction.predictor import Prediction, load_predictor
 from qumade.training.config import TrainConfig, save_config
 
@@ -16,7 +17,7 @@ from qumade.training.config import TrainConfig, save_config
 class Bright:
     """A network that takes what is brighter than its threshold for the object."""
 
-    config = SimpleNamespace(depth_kind=None, trained_tasks=("mask",), classes=())
+    config = NetworkConfig(trained_tasks=("mask",))
 
     def __init__(self, path: Path) -> None:
         self.path, self.threshold = path, 128 if path.name == "good" else 30

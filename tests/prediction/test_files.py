@@ -46,7 +46,7 @@ def test_every_output_lies_there_under_its_name(tmp_path: Path) -> None:
     assert depth.mode == "I;16" and set(np.asarray(depth).ravel()) == {round(0.2 * 65535)}
     assert colour.mode == sheet.mode == "RGB" and cutout.mode == "RGBA"
     assert mask.size == depth.size == colour.size == cutout.size == (40, 30)
-    assert sheet.size == (3 * 40 * 6 + 2 * 6, 30 * 6)
+    assert sheet.size == (4 * 40 * 6 + 3 * 6, 30 * 6)
     assert cutout.getpixel((3, 4)) == (255, 51, 7, 255)
 
 
@@ -59,7 +59,8 @@ def test_untrained_tasks_are_not_written(tmp_path: Path, task: str, names: set[s
     source = save(tmp_path / "in" / "a.png")
     predict_files(predictor, [source], tmp_path / "out")
     assert {path.stem for path in (tmp_path / "out").glob("*.png")} == {f"a_{name}" for name in names}
-    assert Image.open(tmp_path / "out" / "a_sheet.png").size == (2 * 40 * 6 + 6, 30 * 6)
+    cells = 3 if task == "mask" else 2  # a mask is shown over the image, too
+    assert Image.open(tmp_path / "out" / "a_sheet.png").size == (cells * 246 - 6, 30 * 6)
     with pytest.raises(QumadeError, match=f"got '{refused}' of a network whose training had no"):
         predict_files(predictor, [source], tmp_path / "other", only=[refused])
     assert not (tmp_path / "other").exists()

@@ -77,12 +77,13 @@ def evaluate(
     text = format_summary(found.evaluation, found.groups)
     if found.classes:
         text += f"\n{format_classes(found.classes)}"
-    if found.trained:
-        text += f"\n{found.trained}"
+    for note in filter(None, (*found.verdict, found.warning, found.trained)):
+        text += f"\n{note}"
     if found.legacy is not None:
         text += f"\n\n{format_legacy(found.legacy)}"
     scores = as_json(found.evaluation, found.groups, min_object_share) | classes_as_json(found.classes)
     result = {"run": as_text(str(run.absolute())), **scores, "legacy": found.legacy, "report": str(found.report)}
+    result["verdict"] = found.verdict
     finish(json, result, f"{text}\n{printable(found.report)}")
 
 

@@ -45,6 +45,7 @@ def predict(
     json
         Print one JSON object as the last line on stdout.
     """
+    from qumade.depth.words import KIND_WORDS, learnt_from
     from qumade.io.pictures import left_out, printable
     from qumade.models.config import TASKS
     from qumade.prediction.files import INDEX, OUTPUTS, OutputName, find_pictures, predict_files
@@ -65,9 +66,13 @@ def predict(
     result = predict_files(predictor, pictures, out, only=outputs, progress=True)
     for line in result.failed:
         say(f"Error: {line}")
+    config = predictor.config
+    depth = "" if "depth" not in config.trained_tasks else learnt_from(config.depth_sources)
     untrained = [task for task in TASKS if task not in predictor.config.trained_tasks]
     note = f"no {untrained[0]}, which the training had no labels of" if untrained else f"{INDEX} says what depth means"
     text = f"{result.predicted:,} of {len(pictures):,} pictures predicted into {result.out}; {note}"
+    if depth:
+        text += f"\nDepth is {KIND_WORDS[config.depth_kind]}, {depth}"
     finish(json, result, text)
     return int(bool(result.failed))
 

@@ -106,6 +106,12 @@ class Mixture:
         ]
         return max(kinds, key=DEPTH_KINDS.index) if kinds else None
 
+    @property
+    def depth_sources(self) -> tuple[str, ...]:
+        """The sources of the ingredients' depth as far as they are stated, in alphabetic order."""
+        codes = [ingredient.dataset.depth_encoding for ingredient in self.ingredients if ingredient.has_depth]
+        return tuple(sorted({code.source for code in codes if code is not None and code.source}))
+
     def epoch_batches(self, batch_size: int) -> int:
         """Return the number of batches in which the first ingredient shows each of its samples at least once."""
         first = self.ingredients[0]

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StrictStr,
+    model_serializer,
+    model_validator,
+)
 
 from qumade.depth.encoding import DepthKind
 from qumade.io.config import wrong_field
@@ -37,6 +45,8 @@ class NetworkConfig(BaseModel):
     inverse_depth_limits: tuple[Finite, Finite] = (0.0, 1.0)
     """Range of predicted inverse depth (far, near)."""
     depth_kind: DepthKind | None = None
+    depth_sources: tuple[StrictStr, ...] = ()
+    """What the depth of its training data came from, as dataset.yaml states it: prior, depths, composite, dataset."""
     size: tuple[Side, Side] = (224, 224)
     """Width and height at which it was trained."""
     trained_tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = TASKS

@@ -23,7 +23,9 @@ from qumade.io.palette import palette_image
 from qumade.io.pictures import UnusablePicture, list_pictures, printable
 from qumade.io.progress import progress_bar
 from qumade.models.config import TASKS, NetworkConfig, Task
+from qumade.models.resizing import resized
 from qumade.prediction.predictor import Prediction, Predictor
+from qumade.viz.overlay import mask_overlay
 from qumade.viz.sheets import coloured_depth, depth_legend
 
 __all__ = ["INDEX", "OUTPUTS", "OutputName", "Predicted", "draw", "find_pictures", "predict_files"]
@@ -189,8 +191,9 @@ def draw(
 
     mask: 8-bit grey, 255 certainly the object. depth: 16-bit grey, inverse depth linearly over `inverse_depth_limits`.
     depth_colour: from black (far) to bright (near) over the picture's own range. cutout: RGBA, the mask as alpha.
-    sheet: image, mask (or classes) and coloured depth side by side; only tasks that the network was trained on. classes
-    of a network with several: the number of each pixel's class, 0 for the background, in the colours of Pascal VOC.
+    sheet: image, the mask over it, mask (or classes) and coloured depth side by side; only tasks that the network was
+    trained on. classes of a network with several: the number of each pixel's class, 0 for the background, in the
+    colours of Pascal VOC.
     """
     if name == "mask":
         return Image.fromarray(_coverage(prediction.mask))
@@ -244,6 +247,8 @@ def _sheet(image: NDArray[np.uint8], prediction: Prediction, trained_tasks: Sequ
     resample = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
     cells = [Image.fromarray(image)]
     if "mask" in trained_tasks:
+        small = np.asarray(cells[0].resize(size, resample).convert("RGB"))
+        cells.append(Image.fromarray(mask_overlay(small, resized(prediction.mask, size))))
         one = prediction.class_map is None
         cells.append(Image.fromarray(_coverage(prediction.mask)) if one else _labels(prediction))
     if "depth" in trained_tasks:
@@ -306,6 +311,7 @@ def _write(
             entries[name] |= {
                 "kind": config.depth_kind,
                 "meaning": depth_legend(config.depth_kind),
+                "learnt_from": list(config.depth_sources),
                 "range": list(config.inverse_depth_limits),
                 "code": "inverse depth = range[0] + (range[1] - range[0]) * value / 65535; larger is nearer",
             }

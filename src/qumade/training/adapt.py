@@ -5,6 +5,7 @@ F. You et al., "Test-time batch statistics calibration for covariate shift", 202
 (1 - alpha) x those of the training + alpha x those of the photos. How far to go is found without labels, too.
 """
 
+import contextlib
 import copy
 import json
 import shutil
@@ -27,6 +28,7 @@ from qumade.io.pictures import UnusablePicture, left_out, list_pictures, printab
 from qumade.models.network import MaskDepthNetwork, probabilities
 from qumade.models.resizing import shrunk, working_size
 from qumade.plan.indices import stratified_indices
+from qumade.training.config import load_config, save_config
 from qumade.training.run_folder import RunFolder, Which, load_network, read_weights_note, write_weights
 from qumade.viz.batch_sheet import batch_sheet, predicted
 from qumade.viz.sheets import save_sheet
@@ -102,9 +104,11 @@ def _adapt(source: RunFolder, photos: Path, target: RunFolder, alpha: float | No
         "agreement": {f"{each:g}": value for each, value in zip(ALPHAS, agreements, strict=False)},
     }
     write_bytes(target.adapted, (json.dumps(note, indent=2) + "\n").encode())
-    for path in (source.config, source.encoder):
-        if path.is_file():
-            shutil.copyfile(path, target.root / path.name)
+    with contextlib.suppress(ConfigError):  # of another version: the network does not need it
+        if source.config.is_file():  # its paths are relative to its folder
+            save_config(load_config(source.config), target.config)
+    if source.encoder.is_file():
+        shutil.copyfile(source.encoder, target.encoder)
     sheet = target.root / "adapted.png"
     save_sheet(_sheet(network, best, batches[0]), sheet)
     for which, network_ in moved.items():

@@ -21,6 +21,7 @@ from qumade.data.photos import PhotoFolder
 from qumade.data.shards import ShardDataset
 from qumade.data.statistics import STATISTICS
 from qumade.data.synthetic import SyntheticDataset
+from qumade.depth.words import prior_note
 from qumade.errors import ConfigError, RunError
 from qumade.generation.describe import describe_assets
 from qumade.io.files import read_bytes
@@ -97,6 +98,7 @@ class Setup:
         return NetworkConfig(
             **fields,
             depth_kind=self.mixture.depth_kind,
+            depth_sources=self.mixture.depth_sources,
             trained_tasks=trained_tasks,
             classes=self.mixture.classes,
         )
@@ -199,12 +201,8 @@ def open_setup(
             f"Invalid inverse_depth_limits: got {config.inverse_depth_limits} for {mixture.depth_kind} depth; must "
             "begin at 0 or above"
         )
-    encoding = main.depth_encoding
-    if encoding is not None and encoding.source == "prior":
-        notes.append(
-            f"The depth of {main.name} is a prior, made from horizon and label maps at best, not measured: depth maps "
-            "of the backgrounds (depths, or --depth-teacher) teach more"
-        )
+    if note := prior_note(main.depth_encoding):
+        notes.append(f"{main.name}: {note}")
     if mixture.has_masks and not any(_shows_objects(part) for part in ingredients if part.has_masks):
         notes.append(
             f"No mask of {main.name} shows an object, as far as {MEASURED_PICTURES} training samples tell: the network "

@@ -26,6 +26,7 @@ from qumade.training.checkpoint import latest_checkpoint, read_latest, write_che
 from qumade.training.config import BUDGET, TrainConfig, differences, load_config, save_config
 from qumade.training.data_setup import Setup, open_setup, with_steps
 from qumade.training.ema import ema_decay_for, update_ema
+from qumade.training.enough import starts_trained, undertrained
 from qumade.training.fine_tuning import write_start_note
 from qumade.training.lr_finder import find_learning_rate
 from qumade.training.lr_schedule import one_cycle
@@ -112,6 +113,8 @@ def train(
             setup = _with_rate_and_steps(setup, trainer, folder)
             if main:
                 _log.info(_headline(setup))
+                if few := _few_steps(setup.config):
+                    _log.warning(few)
             so_far = _Progress(setup.fingerprint)
             if main:
                 write_encoder_note(folder, setup.config.encoder, setup.encoder_weights)
@@ -185,6 +188,10 @@ def _headline(setup: Setup) -> str:
         f"{config.model} at {width}x{height} on {setup.accelerator.device}: {config.steps:,} steps of "
         f"{config.batch_size}, {samples:,} training samples, learning rate {config.lr:.2g}"
     )
+
+
+def _few_steps(config: TrainConfig) -> str:
+    return undertrained(config.steps or 0, 60 * (config.minutes or 0.0), pretrained=starts_trained(config))
 
 
 def _run(

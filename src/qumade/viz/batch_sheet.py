@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from qumade.data.loader import Batch
 from qumade.models.config import NetworkConfig, Task
 from qumade.models.network import probabilities
-from qumade.viz.sheets import SheetRow, class_colour, contact_sheet, depth_legend
+from qumade.viz.sheets import SheetRow, SheetStyle, class_colour, contact_sheet, depth_legend
 
 __all__ = ["batch_sheet", "predicted", "sheet_tensor"]
 
@@ -35,13 +35,9 @@ def batch_sheet(batch: Batch, config: NetworkConfig, title: str, *, count: int =
         else:
             rows.append(SheetRow(pixels, _grey(coverage), depth_there, ""))
     span = config.inverse_depth_limits if config.depth_kind in ("metric", "scaled") else None
+    legend, style = depth_legend(config.depth_kind), SheetStyle(outline=False)
     return contact_sheet(
-        rows,
-        title=title,
-        legend=depth_legend(config.depth_kind),
-        inverse_depth_limits=span,
-        outline=False,
-        classes=config.classes,
+        rows, title=title, legend=legend, inverse_depth_limits=span, classes=config.classes, style=style
     )
 
 

@@ -389,7 +389,7 @@ def test_classes_are_a_label_map_whose_names_stand_in_the_index(tmp_path: Path) 
         mask = np.asarray(Image.open(out / f"{name}_mask.png"))
         assert abs(int(mask[0, 0]) - sum(colours[name])) <= 1  # of any class
         sheet = Image.open(out / f"{name}_sheet.png")
-        assert sheet.getpixel((40 * 6 + 6 + 9, 9)) == tuple(palette[number])
+        assert sheet.getpixel((2 * (40 * 6 + 6) + 9, 9)) == tuple(palette[number])
 
 
 def test_one_class_has_no_label_map(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def estimate(synthesizer: Synthesizer, count: int, workers: int) -> Estimate:
     size, start = 0, time.perf_counter()
     plans = synthesizer.plan(chosen)
     for number in range(len(chosen)):
-        sample = synthesizer.render(plans[number])
+        sample = synthesizer.render(plans[number], compress=False)
         encoded = encode_sample(sample, synthesizer.depth_encoding, synthesizer.recipe.encoding)
         size += sum(map(len, encoded.files.values()))
     seconds = time.perf_counter() - start

@@ -58,3 +58,15 @@ def test_shards_and_back(run, folders, tmp_path):
 def test_flags_that_do_not_fit_are_refused(run, folders, flags, said):
     result = run("generate", *folders(), "--size=32x24", "--limit=2", "--workers=1", *flags)
     assert result.code == 1 and said in result.err
+
+
+def test_an_estimate_writes_nothing(run, folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = *folders(), "--size=32x24", "--per-pair=2", "--workers=2", "--estimate"
+    result = run("generate", *small, "--format=shards", "--shard-samples=7", "--json")
+    assert result.code == 0 and not list(tmp_path.glob("*.yaml")) and result.last_line["samples"] == 30
+    assert result.last_line["shards"] > 30 / 7 and result.last_line["bytes"] > 30 * 500
+    assert "core-hours on this machine" in result.err and "shards of at most 7 samples" in result.err
+    assert "shards" not in run("generate", *small, "--json").last_line
+    missing = run("generate", *folders())
+    assert missing.code == 2 and "needs --out" in missing.err

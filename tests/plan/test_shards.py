@@ -27,7 +27,9 @@ def test_ranks_are_those_of_a_listing_of_all_samples(backgrounds, foregrounds, p
     quadrants = Quadrants(backgrounds, foregrounds, per_pair, SHARES, limit)
     assert quadrants.counts() == {split: len(found) for split, found in expected.items()}
     for split, found in expected.items():
-        assert quadrants.indices(split, start, start + length).tolist() == found[start : start + length]
+        ranks = np.arange(start, min(start + length, len(found)))
+        assert quadrants.indices(split, ranks).tolist() == found[start : start + length]
+        assert quadrants.indices(split, ranks[::3]).tolist() == found[start : start + length : 3]
 
 
 @given(SIDES, SIDES, st.integers(1, 4), st.none() | st.integers(1, 200), st.integers(1, 40))

@@ -31,17 +31,19 @@ if TYPE_CHECKING:
 else:
     RecipeFlags = flags_of(Recipe, "Recipe fields", without={"depth_teacher"})
 _SMALL = 2000  # samples, which are soon written
+_MEASURED = 256  # samples that --estimate draws
 _NO_TEACHERS, _NO_FIELDS = TeacherFlags(), RecipeFlags()
 
 
 def generate(
     *,
-    out: str,
+    out: str | None = None,
     recipe: Path | None = None,
     limit: int | None = None,
     format_: Annotated[Literal["folders", "shards"] | None, Parameter(name="--format")] = None,
     shard_samples: int | None = None,
     workers: int | None = None,
+    estimate: Annotated[bool, Parameter(negative="")] = False,
     strict: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
     teachers: TeacherFlags = _NO_TEACHERS,
@@ -55,7 +57,7 @@ def generate(
     ----------
     out
         DATA_PATH, the folder of the dataset, or a URL such as s3://bucket/name: new, empty, or started with the same
-        recipe.
+        recipe. Required, but for --estimate.
     recipe
         YAML file with any of the recipe fields below; `qumade samples` writes one. Flags override it.
     limit
@@ -67,6 +69,8 @@ def generate(
         Samples in a shard (default: about 256 MiB, fewer in a small dataset).
     workers
         Processes; all cores by default.
+    estimate
+        Only draw some samples, and say how many samples, shards, bytes and core-hours the dataset will take.
     strict
         Stop at the first asset that cannot be used instead of leaving it out.
     json
@@ -83,6 +87,10 @@ def generate(
 
     require_workers(workers)
     flags = flag_values(fields, Recipe)
+    if out is None and not estimate:
+        say("Error: qumade generate needs --out")
+        raise SystemExit(2)
+    out = out or ""
     sharded = format_ == "shards" or (format_ is None and is_url(out))
     if is_url(out) and not sharded:
         raise ConfigError(f"Invalid --format: got folders for {out}; must be shards in an object store")
@@ -100,6 +108,9 @@ def generate(
         predictor = teacher_depth(full_recipe, download=teachers.download)
     synthesizer = Synthesizer.from_recipe(full_recipe, strict=strict, progress=True)
     report_findings(synthesizer)
+    if estimate:
+        _say_what_it_takes(synthesizer, limit, shard_samples, workers, sharded, json)
+        return
     where = one_line(absolute(out))
     _say_what_is_coming(synthesizer, out, limit, workers, sharded=sharded)
     if sharded:
@@ -144,6 +155,37 @@ def _say_what_is_coming(
     later = "" if sharded else ", and a larger limit later adds to them"
     hint = "" if limit is not None else f" (--limit N writes fewer{later})"
     say(f"Writing {found} with {processes} processes, into {one_line(absolute(out))}{hint}")
+
+
+def _say_what_it_takes(
+    synthesizer: "Synthesizer",
+    limit: int | None,
+    shard_samples: int | None,
+    workers: int | None,
+    sharded: bool,
+    json: bool,
+) -> None:
+    """Say what a dataset will take, in detail."""
+    import os
+
+    from qumade.generation.estimate import estimate
+    from qumade.generation.shards import default_samples, quadrants_of
+    from qumade.plan.shards import ShardPlan
+
+    quadrants = quadrants_of(synthesizer, limit)
+    count, processes = sum(quadrants.counts().values()), workers or os.cpu_count() or 1
+    found = estimate(synthesizer, count, processes, drawn=_MEASURED, in_shards=sharded)
+    hours = found.seconds * processes / 3600
+    text = f"{found} with {processes} processes: {hours:,.2g} core-hours on this machine\n"
+    result = {"samples": count, "bytes": found.bytes, "core_hours": hours, "workers": processes}
+    if sharded:
+        samples = shard_samples or default_samples(synthesizer, count)
+        shards = len(ShardPlan(quadrants, samples, synthesizer.recipe.seed))
+        size = found.bytes / count * min(samples, count) / 1e6
+        text += f"In {shards:,} shards of at most {samples:,} samples, {size:,.0f} MB\n"
+        result |= {"shards": shards, "shard_samples": samples}
+    text += f"Measured on {min(_MEASURED, len(synthesizer)):,} samples"
+    finish(json, result, text)
 
 
 def preview(

@@ -50,8 +50,8 @@ class ShardSource(Protocol):
     def counts(self) -> dict[str | None, int]:
         """Return the number of samples of each split that has any, in the order of SAMPLE_SPLITS."""
 
-    def indices(self, split: str | None, start: int, stop: int) -> NDArray[np.int64]:
-        """Return the indices of the samples of a split with ranks `start` to `stop` - 1, int64, ascending."""
+    def indices(self, split: str | None, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the indices of the samples of a split with these ranks, int64 [N], ascending as the ranks do."""
 
 
 class ListedQuadrants:
@@ -64,8 +64,8 @@ class ListedQuadrants:
     def counts(self) -> dict[str | None, int]:
         return {split: len(found) for split, found in self._indices.items() if len(found)}
 
-    def indices(self, split: str | None, start: int, stop: int) -> NDArray[np.int64]:
-        return self._indices[split][start:stop]
+    def indices(self, split: str | None, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._indices[split][ranks]
 
 
 class Quadrants:
@@ -105,22 +105,21 @@ class Quadrants:
         counts = self._ends[:, -1].tolist()
         return {split: count for split, count in zip(SAMPLE_SPLITS, counts, strict=True) if count}
 
-    def indices(self, split: str | None, start: int, stop: int) -> NDArray[np.int64]:
+    def indices(self, split: str | None, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
         code = SAMPLE_SPLITS.index(split)
         ends = self._ends[code]
-        stop = min(stop, int(ends[-1]))
         found = [np.zeros(0, np.int64)]
-        background = int(np.searchsorted(ends, start, "right"))
-        before = int(ends[background - 1]) if background else 0
-        first = before
-        while before < stop:
+        backgrounds, firsts = np.unique(np.searchsorted(ends, ranks, "right"), return_index=True)
+        parts = np.split(ranks, firsts[1:])
+        for background, part in zip(backgrounds.tolist(), parts if len(ranks) else [], strict=True):
             foregrounds = np.flatnonzero(self._codes[self._backgrounds[background]] == code)
             counts = self._counts_on(background)[foregrounds]
-            starts = (background * self._foregrounds + foregrounds) * self._per_pair
-            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-            found.append(np.repeat(starts, counts) + within)
-            before, background = int(ends[background]), background + 1
-        return np.concatenate(found)[start - first : stop - first]
+            ends_there = np.cumsum(counts)
+            rank = part - (ends[background] - ends_there[-1])  # among the samples of this split on this background
+            at = np.searchsorted(ends_there, rank, "right")
+            pair = background * self._foregrounds + foregrounds[at]
+            found.append(pair * self._per_pair + rank - (ends_there - counts)[at])
+        return np.concatenate(found)
 
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
@@ -200,7 +199,7 @@ class ShardPlan:
         start = group * _GROUP * self.samples
         stop = min(start + _GROUP * self.samples, count)
         shards = -(-(stop - start) // self.samples)
-        dealt = self.source.indices(shard.split, start, stop)[place::shards]
+        dealt = self.source.indices(shard.split, np.arange(start + place, stop, shards))
         random = np.random.Philox(
             key=self.seed + (int(Stream.SHARD) << 64),
             counter=(shard.number << 64) + (SAMPLE_SPLITS.index(shard.split) << 128),

@@ -23,32 +23,40 @@ def with_scores(found, **columns):
     return type(found)(**{**vars(found), "scores": table})
 
 
-def plain(text):
-    return text.replace("\u00a0", " ")
+def every(found):
+    return np.ones(found.scores.num_rows, bool)
 
 
 def test_a_perfect_network_has_no_weakness(perfect):
-    text = plain(how_good(perfect, summarise(perfect)))
+    text = how_good(perfect, summarise(perfect), ALL)
     assert text.startswith("On 50 pictures of the split test, masks overlap the true ones by 100 % (mask IoU; an empty")
-    assert "100 % of the depth is within a factor of 1.25, against " in text and text.endswith("of flat ground.")
+    assert "100 % of the depth is within a factor of 1.25 as it is, 100 % with scale and shift fitted, against" in text
+    assert text.endswith(" % of flat ground.")
     assert weakness(perfect, ALL) == "No weakness stands out: in nine of ten pictures the mask IoU is above 1.00."
 
 
 def test_a_test_split_of_few_pictures_is_no_headline_and_seen_pictures_are_counted(make_samples, oracle):
     samples = make_samples(12, splits=np.array(["train"] * 8 + ["test"] * 4))
     found = evaluate(oracle(samples), samples, predicted_kind="metric")
-    assert how_good(found, summarise(found)).startswith("On 12 pictures, 8 of them of the split train, masks")
+    text = how_good(found, summarise(found), every(found))
+    assert text.startswith("On 12 pictures, 8 of them of the split train, masks")
+    samples.splits = np.array(["test"] * 12)
+    found = evaluate(oracle(samples), samples, predicted_kind="metric")
+    assert how_good(found, summarise(found), every(found)).startswith("On 12 pictures of the split test, masks")
 
 
 def test_depth_that_flat_ground_beats_is_called_that(perfect):
     found = with_scores(perfect, depth_delta1=np.full(60, 0.01))
-    assert ", no better than " in how_good(found, summarise(found))
+    assert "1 % of the depth is within a factor of 1.25 as it is, 100 % with" in how_good(found, summarise(found), ALL)
+    found = with_scores(perfect, fitted_delta1=np.full(60, 0.01))
+    assert ", 1 % with scale and shift fitted, no better than " in how_good(found, summarise(found), every(found))
 
 
 def test_the_alignment_is_stated(make_samples, oracle):
     samples = make_samples(3)
     found = evaluate(oracle(samples), samples, predicted_kind="scaled")
-    assert "within a factor of 1.25 (scale fitted)," in how_good(found, summarise(found))
+    text = how_good(found, summarise(found), every(found))
+    assert "within a factor of 1.25 with its scale fitted, 100 % with scale and shift fitted," in text
 
 
 def test_small_objects_that_are_worse_are_named(perfect):
@@ -73,7 +81,7 @@ def test_missed_and_invented_objects_are_counted(perfect):
 
 
 def test_poor_depth_of_objects_is_named(perfect):
-    text = plain(weakness(with_scores(perfect, object_depth_delta1=np.full(60, 0.6)), ALL))
+    text = weakness(with_scores(perfect, object_depth_delta1=np.full(60, 0.6)), ALL)
     assert text == "It fails most at the depth of objects (60 % within a factor of 1.25)."
 
 

@@ -24,7 +24,7 @@ class TeacherFlags:
         Network that predicts the depth of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
         With `--depth composite` it predicts the depth of every composed image instead.
     label_teacher
-        Network that predicts the label map of each photo once: ORG/NAME on the hub, a folder, or FILE.onnx.
+        Network that predicts the label map of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
     download
         Download networks from the hub if they are not on disk.
     teacher_cache
@@ -45,7 +45,7 @@ class LabelTeacherFlags:
     Parameters
     ----------
     label_teacher
-        Network that predicts the label map of each photo once: ORG/NAME on the hub, a folder, or FILE.onnx.
+        Network that predicts the label map of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
     download
         Download the network from the hub if it is not on disk.
     teacher_cache

@@ -85,6 +85,7 @@ def train(
 
     from qumade.data.augmentation import Augmentation
     from qumade.data.mixture import parse_share
+    from qumade.evaluation.cards import training_note
     from qumade.training.config import config_from_dict, left_open, load_config, with_changes
     from qumade.training.loop import train as run
     from qumade.training.run_folder import RunFolder, read_weights_note
@@ -118,6 +119,8 @@ def train(
     scores = [("val IoU", metrics["val_iou"]), ("val delta1", metrics["val_delta1"]), ("loss", metrics["loss"])]
     best = ", ".join(f"{name} {value:.3f}" for name, value in scores if value is not None)
     text = f"Best after epoch {note['epoch']}: {best}\n"
+    if few := training_note(folder.root):
+        text += f"{few}\n"
     text += f"Look at\n  {folder.val_pred if folder.val_pred.is_file() else folder.train_batch}\n  {folder.curves}\n"
     text += f"Next: qumade predict {out} PICTURES --out DIR"
     finish(json, {"run": folder.root, "step": note["step"], "epoch": note["epoch"], **metrics}, text)

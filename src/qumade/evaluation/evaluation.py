@@ -51,11 +51,12 @@ class Evaluation:
     """Scores of one network on one dataset.
 
     `scores` has one row per picture: `sample` (position in the dataset), `stem`, `split`, `object_share` (of the
-    picture, true), `predicted_share`, `mask_pixels` and `depth_pixels` that were evaluated, `depth_scale` and
-    `depth_shift` of the alignment, and SCORES, null where undefined. `baselines` has the SCORES of a trivial baseline
-    on the same pictures: all background, and flat ground, fitted to each picture by scale and shift. Outputs other than
-    `trained_tasks` are neither scored nor shown. With several `classes` masks are scored as objects of any of them, and
-    `confusions` int64 [pictures, K + 1, K + 1] are their confusion matrices.
+    picture, true), `predicted_share`, `fitted_delta1` (delta < 1.25 of depth after scale and shift), `mask_pixels` and
+    `depth_pixels` that were evaluated, `depth_scale` and `depth_shift` of the alignment, and SCORES, null where
+    undefined. `baselines` has the SCORES of a trivial baseline on the same pictures: all background, and flat ground,
+    fitted to each picture by scale and shift. Outputs other than `trained_tasks` are neither scored nor shown. With
+    several `classes` masks are scored as objects of any of them, and `confusions` int64 [pictures, K + 1, K + 1] are
+    their confusion matrices.
     """
 
     dataset: str
@@ -135,9 +136,11 @@ def evaluate(
             "predicted_share": math.nan if probability is None else float((probability >= THRESHOLD).mean()),
         }
         evaluated = _evaluated_pixels(truth, clamp) | ({} if masks else {"mask_pixels": 0})
+        fitted: Alignment | None = None if alignment is None else "scale and shift"
+        best = scored if fitted == alignment else _score(None, predicted.inverse_depth, truth, fitted, clamp)
+        identity["fitted_delta1"] = best.get("depth_delta1", math.nan)
         rows.append(identity | evaluated | scored)
         ground = _flat_ground(*sample.image.shape[:2])
-        fitted: Alignment | None = None if alignment is None else "scale and shift"
         baseline_rows.append(_score(np.zeros_like(ground) if masks else None, ground, truth, fitted, clamp))
         if observe is not None:
             observe(sample, predicted)
@@ -231,7 +234,7 @@ def _table(rows: Sequence[dict[str, object]] | Sequence[dict[str, float]]) -> pa
     """Return rows as a table of fixed columns; NaN and missing values become null, which every reader leaves out."""
     integers = [name for name in ("sample", "mask_pixels", "depth_pixels") if rows and name in rows[0]]
     texts = [name for name in ("stem", "split") if rows and name in rows[0]]
-    numbers = ["object_share", "predicted_share"] if texts else []
+    numbers = ["object_share", "predicted_share", "fitted_delta1"] if texts else []
     columns: dict[str, pa.Array] = {}
     for name in integers[:1] + texts + numbers + integers[1:] + ["depth_scale", "depth_shift", *SCORES]:
         if name in integers or name in texts:

@@ -113,7 +113,8 @@ def evaluate_into(
     report = folder / "report.html"
     cards = [dataset_card(dataset, data_path), run_card(config, predictor.path)]
     warning = training_note(predictor.path)
-    verdict = how_good(evaluation, groups), weakness(evaluation, selected(evaluation, min_object_share))
+    keep = selected(evaluation, min_object_share)
+    verdict = how_good(evaluation, groups, keep), weakness(evaluation, keep)
     with only_one(folder, "evaluating"):
         write_scores(evaluation, folder / "scores.parquet")
         write_bytes(folder / "worst.png", worst_png)

@@ -17,25 +17,36 @@ __all__ = ["how_good", "how_they_differ", "weakness"]
 HARDLY = 0.1  # mask IoU, below which an object counts as not found
 GAP = 0.05  # between two groups of pictures, below which none is worth a word
 FEWEST = 12  # pictures that are split into thirds
-FITTED = {"none": "", "scale": " (scale fitted)", "scale and shift": " (scale and shift fitted)"}
+FITTED = {"none": "as it is", "scale": "with its scale fitted", "scale and shift": "with scale and shift fitted"}
 
 
-def how_good(evaluation: Evaluation, groups: Sequence[Group]) -> str:
+def how_good(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.bool_]) -> str:
     """Return a sentence with the headline scores beside those of the trivial baseline: of the split test, or of all
-    pictures where it has few or none."""
+    pictures where it has few or none. `keep`, bool [pictures], marks those that count.
+
+    Flat ground is fitted to each picture by scale and shift. So the network is held against it after the same fit.
+    """
     group = next((group for group in groups if group.name == "test" and group.pictures >= FEW), groups[0])
     iou, depth, flat = group.means["mask_iou"], group.means["depth_delta1"], group.baselines["depth_delta1"]
     parts = []
     if iou is not None:
         parts.append(f"masks overlap the true ones by {_percent(iou)} (mask IoU; an empty mask: {_percent(0)})")
     if depth is not None:
-        words = f"{_percent(depth)} of the depth is within a factor of 1.25{FITTED[evaluation.alignment or 'none']}"
-        if flat is not None:
-            words += f", {'against' if depth > flat else 'no better than'} {_percent(flat)} of flat ground"
+        alignment = evaluation.alignment or "none"
+        words = f"{_percent(depth)} of the depth is within a factor of 1.25 {FITTED[alignment]}"
+        splits = np.asarray(evaluation.scores["split"].to_pylist(), np.str_)
+        rows = keep if group.name == "all" else keep & (splits == group.name)
+        fitted = evaluation.scores["fitted_delta1"].to_numpy()[rows]
+        if flat is not None and not np.isnan(fitted).all():
+            own = float(np.nanmean(fitted))
+            words += "" if alignment == "scale and shift" else f", {_percent(own)} {FITTED['scale and shift']}"
+            words += f", {'against' if own > flat else 'no better than'} {_percent(flat)} of flat ground"
         parts.append(words)
     pictures = f"{group.pictures:,} pictures" if group.pictures != 1 else "1 picture"
-    where = f"{pictures} of the split {group.name}" if group.name != "all" else pictures
-    if seen := next((one.pictures for one in groups if group.name == "all" and one.name == "train"), 0):
+    splits = [one.name for one in groups if one.name != "all"]
+    split = group.name if group.name != "all" else splits[0] if len(splits) == 1 else ""
+    where = f"{pictures} of the split {split}" if split else pictures
+    if not split and (seen := next((one.pictures for one in groups if one.name == "train"), 0)):
         where += f", {seen:,} of them of the split train"
     return f"On {where}, {'; '.join(parts)}." if parts else f"On {where}, no score is defined."
 
@@ -112,6 +123,6 @@ def _of_object_depth(evaluation: Evaluation, keep: NDArray[np.bool_]) -> list[tu
 
 
 def _percent(share: float) -> str:
-    """Return a share as whole percent that is never broken; one that is not wholly 0 or 1 never reads so."""
+    """Return a share as whole percent; one that is not wholly 0 or 1 never reads so."""
     rounded = math.floor(100 * share + 0.5)
-    return f"{min(max(rounded, 1), 99) if 0 < share < 1 else rounded}\u00a0%"
+    return f"{min(max(rounded, 1), 99) if 0 < share < 1 else rounded} %"

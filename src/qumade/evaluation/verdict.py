@@ -34,8 +34,8 @@ def how_good(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.b
     if depth is not None:
         alignment = evaluation.alignment or "none"
         words = f"{_percent(depth)} of the depth is within a factor of 1.25 {FITTED[alignment]}"
-        splits = np.asarray(evaluation.scores["split"].to_pylist(), np.str_)
-        rows = keep if group.name == "all" else keep & (splits == group.name)
+        of_split = np.asarray(evaluation.scores["split"].to_pylist(), np.str_) == group.name
+        rows = keep if group.name == "all" else keep & of_split
         fitted = evaluation.scores["fitted_delta1"].to_numpy()[rows]
         if flat is not None and not np.isnan(fitted).all():
             own = float(np.nanmean(fitted))

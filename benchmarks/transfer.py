@@ -35,11 +35,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 if TYPE_CHECKING:
+    from qumade.recipe import Recipe
     from qumade.training.config import TrainConfig
 
 BATCH = 16
 TENTH = 0.1
 REAL_SHARE = 0.5  # share of every batch in arms with real frames
+DEPTH_SHARE = 0.4  # share of every batch in arms with rendered scenes that teach depth
 THRESHOLD = 0.5
 SIZES = (0.0, 0.005, 0.03)  # of a car as a share of the image: the least of each class of sizes
 SHOWN = 24  # images on a sheet
@@ -57,14 +59,16 @@ PLAIN: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Arm:
-    """The training data of an arm: `data`, `real` mixed with it, and `unlabelled` photos, all relative to --out. `of`
-    is the arm whose runs this one adapts to the unlabelled photos instead of training."""
+    """The training data of an arm: `data`, `real` mixed with it, `unlabelled` photos, and a recipe `depth_from` which
+    teaches depth alone, all relative to --out. `of` is the arm whose runs this one adapts to the unlabelled photos
+    instead of training."""
 
     title: str
     data: str
     real: str | None = None
     unlabelled: str | None = None
     of: str | None = None
+    depth_from: str | None = None
 
 
 UNLABELLED = "data/camvid_train/images"
@@ -80,6 +84,9 @@ ARMS = {
     "d": Arm("composites of p + 10 % of CamVid train", "recipes/p.yaml", "data/camvid_tenth"),
     "e": Arm("composites made of 10 % of CamVid train + that 10 %", "recipes/camvid.yaml", "data/camvid_tenth"),
     "f": Arm("composites of p + CamVid train", "recipes/p.yaml", "data/camvid_train"),
+    "m": Arm("as p, cars in the photos' predicted label maps are cars", "recipes/present.yaml"),
+    "r": Arm("as p + depth of rendered scenes", "recipes/p.yaml", depth_from="recipes/rendered.yaml"),
+    "R": Arm("as s + depth of rendered scenes", "recipes/street.yaml", depth_from="recipes/rendered.yaml"),
     # Controls: (d) without composites, and (a) without labelling the photos' own cars as background.
     "g": Arm("10 % of CamVid train alone", "data/camvid_tenth"),
     "h": Arm("as a, cars that photos show already ignored", "recipes/random_ignoring.yaml"),
@@ -111,7 +118,7 @@ def main() -> None:
     parser.add_argument(
         "--arms",
         default="abcspxundef",
-        help="any of " + "".join(ARMS) + "; g and h are controls, 1 to 0 an ablation of p (abcspxundef)",
+        help="any of " + "".join(ARMS) + "; g and h are controls, 1 to 0 an ablation of p, which needs p (abcspxundef)",
     )
     parser.add_argument("--pretrained", choices=("required", "none"), default="required")
     parser.add_argument("--seeds", type=int, default=3)
@@ -157,7 +164,7 @@ def sides(text: str) -> tuple[int, int]:
 def run_all(options: argparse.Namespace) -> None:
     """Make missing data, run missing training and evaluation, and write the results."""
     from qumade.io.files import write_bytes
-    from transfer_page import draw_curves, tables, write_page
+    from transfer_page import ablation, draw_curves, tables, write_page
 
     out: Path = options.out.absolute()
     sources = prepare(options.pictures.absolute(), out, options.size)
@@ -184,8 +191,8 @@ def run_all(options: argparse.Namespace) -> None:
     }  # fmt: skip
     write_bytes(out / "results.json", (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
     draw_curves(results, out / "curves.png")
-    write_bytes(out / "table.md", tables(results).encode())
-    print(tables(results))
+    write_bytes(out / "table.md", f"{tables(results)}\n{ablation(results)}\n".encode())
+    print(f"{tables(results)}\n{ablation(results)}")
     print(f"{out / 'results.json'}\n{out / 'curves.png'}\nLook at {out / 'pictures'} (not to be given away)")
     if options.report is not None:
         write_page(results, options.report.absolute())
@@ -263,6 +270,8 @@ def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
     save_recipe(Recipe(**street), recipes / "street.yaml")
     flat = street | {"prior": "flat"}
     save_recipe(Recipe(**flat), recipes / "p.yaml")
+    save_recipe(Recipe(**flat | {"present": "mask"}), recipes / "present.yaml")
+    save_recipe(rendered(out / "data" / "samples", size), recipes / "rendered.yaml")
     save_recipe(Recipe(**flat, effects=Effects.all()), recipes / "effects.yaml")
     save_recipe(Recipe(**street | own), recipes / "camvid.yaml")
     for arm, (_, fields) in WITHOUT.items():
@@ -277,6 +286,18 @@ def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
         "foregrounds": len(list((original / "fgImages").iterdir())),
         "cutouts": len(list((data / "cutouts").iterdir())),
     }
+
+
+def rendered(samples: Path, size: tuple[int, int]) -> "Recipe":
+    """Return the recipe of the bundled scenes, laid out like a street, whose depth is exact."""
+    from qumade.assets.bundled import write_samples
+    from qumade.recipe import load_recipe
+
+    if not samples.is_dir():
+        write_samples(samples)
+    fields = {"size": size, "split": (1.0, 0.0, 0.0), "per_pair": 1, "crop": (0.5, 1.0), "objects": (1, 6)}
+    fields["scale"] = {"*": (0.03, 0.7)}
+    return load_recipe(samples / "recipe.yaml").model_copy(update=fields)
 
 
 def evenly(items: Sequence[Any], count: int) -> list[Any]:
@@ -346,6 +367,8 @@ def arm_config(
     source = ARMS[arm]
     unlabelled = None if source.unlabelled is None else UnlabelledPhotos(photos=out / source.unlabelled)
     extra_datasets = () if source.real is None else (ExtraDataset(data=out / source.real, share=REAL_SHARE),)
+    if source.depth_from is not None:
+        extra_datasets = (ExtraDataset(data=out / source.depth_from, share=DEPTH_SHARE, parts="depth"),)
     return TrainConfig(
         data=out / source.data, extra_datasets=extra_datasets, model="tiny", size=size, batch_size=BATCH,
         steps=steps, epoch_steps=every,

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from qumade.io.files import write_bytes
 
-__all__ = ["KEPT_FROM", "draw_curves", "mean_and_range", "tables", "write_page"]
+__all__ = ["KEPT_FROM", "ablation", "draw_curves", "mean_and_range", "tables", "write_page"]
 
 Results = dict[str, Any]
 
@@ -29,7 +29,8 @@ def draw_curves(results: Results, path: Path) -> None:
         "loss": "training loss",
     }
     for axes, (key, title) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        for number, (arm, entry) in enumerate(results["arms"].items()):
+        shown = {arm: entry for arm, entry in results["arms"].items() if not arm.isdigit()}
+        for number, (arm, entry) in enumerate(shown.items()):
             steps = [point["step"] for point in entry["runs"][0]["curve"]]
             values = np.array([[point[key] for point in run["curve"]] for run in entry["runs"]])
             colour = COLOURS[number % len(COLOURS)]
@@ -66,7 +67,8 @@ def tables(results: Results) -> str:
         "| | KITTI delta < 1.25 | KITTI AbsRel | scenes: mask IoU | scenes: delta < 1.25 | scenes: AbsRel |",
         "|---|---|---|---|---|---|",
     ]
-    for arm, entry in results["arms"].items():
+    arms = {arm: entry for arm, entry in results["arms"].items() if not arm.isdigit()}
+    for arm, entry in arms.items():
         runs = entry["runs"]
         cells = [
             mean_and_range([run[which][key] for run in runs])
@@ -76,11 +78,28 @@ def tables(results: Results) -> str:
         steps = ", ".join(str(run["best"]["step"]) for run in runs)
         masks.append(f"| ({arm}) | {entry['title']} | {' | '.join(cells)} | {steps} |")
         others.append(f"| ({arm}) | {' | '.join(_others(runs, lambda run: run))} |")
-    runs = [
-        run for entry in results["arms"].values() for run in entry["runs"]
-    ]  # arms without depth have no depth scores
+    runs = [run for entry in arms.values() for run in entry["runs"]]  # arms without depth have no depth scores
     others.append(f"| trivial baseline | {' | '.join(_others(runs, lambda run: run['baselines']))} |")
-    return "\n".join([*masks, "", *others, "", *_recall(results["arms"]), ""])
+    return "\n".join([*masks, "", *others, "", *_recall(arms), ""])
+
+
+def ablation(results: Results) -> str:
+    """Return the table of the arms that are (p) without one field or with one effect; empty without them."""
+    rows = {arm: entry for arm, entry in results["arms"].items() if arm.isdigit()}
+    if not rows or "p" not in results["arms"]:
+        return ""
+    lines = ["| | IoU, mean of images | IoU, pooled | against (p) |", "|---|---|---|---|"]
+    means = {arm: _means(results["arms"][arm]["runs"]) for arm in (*rows, "p")}
+    for arm, entry in {"p": results["arms"]["p"], **rows}.items():
+        cells = [mean_and_range([run["last"][key] for run in entry["runs"]]) for key in ("iou", "pooled_iou")]
+        against = "/".join(f"{own - of_p:+.3f}" for own, of_p in zip(means[arm], means["p"], strict=True))
+        lines.append(f"| {entry['title'] if arm != 'p' else '(p)'} | {' | '.join(cells)} | {against} |")
+    return "\n".join(lines)
+
+
+def _means(runs: Sequence[Results]) -> tuple[float, float]:
+    iou, pooled = np.mean([[run["last"]["iou"], run["last"]["pooled_iou"]] for run in runs], axis=0).tolist()
+    return iou, pooled
 
 
 def _recall(arms: Results) -> list[str]:
@@ -139,6 +158,7 @@ def _page(results: Results, image: str) -> str:
         flat ground below a horizon at 45 % of the height.""",
         f"![IoU and loss over the steps]({image})",
         "Lines are means over seeds, bands their range.",
+        *_ablation_blocks(results),
         "## Setup",
         f"""All trainings use {size}, batches of {settings["batch_size"]}, {settings["steps"]:,} steps, one CPU core,
         the depth loss `silog`, and otherwise the defaults of `qumade train`. A training took {took} minutes, including
@@ -164,6 +184,10 @@ def _page(results: Results, image: str) -> str:
         """- (u) has the frames of CamVid train without their labels beside the composites (`qumade train
         --unlabelled`). (n) is (p) after `qumade adapt` with these frames: nothing was trained, and the strength was
         found without labels.""",
+        """- (m) takes the cars that the photos' predicted label maps show for cars, instead of ignoring them (`present:
+        mask`).""",
+        """- (r) and (R) take 40 % of every batch from composites on the 24 bundled backgrounds, and learn depth alone
+        from them: it is exact. The reference scenes are of the same rendered world.""",
         f"""- 10 % of CamVid train is {sources["camvid_tenth"]} of {sources["camvid_train"]} frames, spread evenly over
         the sequences.""",
         f"""- (e) uses the {sources["cutouts"]} cars that `qumade cutouts` takes from these frames, and their mirror
@@ -175,6 +199,17 @@ def _page(results: Results, image: str) -> str:
         and it favours networks trained on CamVid. Ranges over seeds do not cover this.""",
     ]
     return "\n".join(map(_folded, blocks)) + "\n" + "".join(map(_folded, points)) + "\n"
+
+
+def _ablation_blocks(results: Results) -> list[str]:
+    found = ablation(results)
+    if not found:
+        return []
+    runs = {len(entry["runs"]) for arm, entry in results["arms"].items() if arm.isdigit()}
+    text = f"""Each row is (p) with one field at its value for random placement, or with one kind of effects of
+    `--effects all`; seeds: {" or ".join(map(str, sorted(runs)))}. Two seeds of (p) differ by more than most rows do:
+    what is smaller than that is no finding."""
+    return ["## One by one", found, text]
 
 
 def _folded(block: str) -> str:

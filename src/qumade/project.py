@@ -26,7 +26,7 @@ from qumade.convert.plain_background import NotPlain, plain_background_alpha
 from qumade.errors import AssetError, ConfigError, DatasetError, MissingPackage, RunError
 from qumade.io.decode import read_rgba
 from qumade.io.encode import png_bytes
-from qumade.io.files import cache_folder, read_bytes, write_bytes
+from qumade.io.files import cache_folder, read_bytes, remove_temporary_files, write_bytes
 from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
 from qumade.io.progress import progress_bar
 from qumade.plan.splits import FEW
@@ -122,6 +122,8 @@ def _refuse_strangers(root: Path) -> None:
             "project that `qumade start` has begun"
         )
     (root / "cutouts").mkdir(parents=True, exist_ok=True)
+    for folder in (root, root / "cutouts"):
+        remove_temporary_files(folder)
 
 
 class _Cutter:

@@ -356,8 +356,9 @@ def load_recipe(path: Path) -> Recipe:
     return recipe_from_dict(values, str(path), path.parent)
 
 
-def recipe_to_dict(recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """Plain values for YAML, every field spelled out; paths relative to `folder`, where the file will lie."""
+def recipe_to_dict(recipe: Recipe, folder: Path | None) -> dict[str, Any]:
+    """Plain values for YAML, every field spelled out; paths relative to `folder`, where the file will lie, or absolute
+    where it is no local folder."""
     values = plain_values(recipe, folder)
     if isinstance(recipe.depth_teacher, Path) and _is_hub_name(values["depth_teacher"]):
         values["depth_teacher"] = f"./{values['depth_teacher']}"

@@ -1,3 +1,5 @@
+import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qumade.assets.cut_sides import cut_side
 from qumade.assets.scan import scan_backgrounds, scan_foregrounds
 from qumade.convert.cutout_folders import records_of_dataset, write_cutouts
 from qumade.convert.cutouts import Rules
@@ -35,14 +38,19 @@ def camvid(tmp_path: Path, save_picture: SavePicture) -> Source:
 
 def test_cutouts_are_named_after_their_photo_and_pass_the_check(camvid: Source, tmp_path: Path) -> None:
     summary = write_cutouts(camvid.records, tmp_path / "fg", tmp_path / "bg", progress=False, workers=2)
-    assert sorted(path.name for path in (tmp_path / "fg").iterdir()) == ["two-01.png"]
+    assert sorted(path.name for path in (tmp_path / "fg").iterdir()) == ["two-01.png", "two-02_cut_right.png"]
     assert sorted(path.name for path in (tmp_path / "bg").iterdir()) == ["free.png"]
     assert (tmp_path / "bg" / "free.png").read_bytes() == (tmp_path / "camvid" / "train" / "free.png").read_bytes()
-    assert (summary.frames, summary.splits, summary.kept, summary.backgrounds) == (3, ("train",), 1, 1)
-    assert summary.rejected == {"tiny": 0, "truncated": 1, "occluded": 0, "merged": 0}
+    assert (summary.frames, summary.splits, summary.kept, summary.backgrounds) == (3, ("train",), 2, 1)
+    assert (summary.parts, summary.rejected) == (1, {"tiny": 0, "truncated": 0, "occluded": 0, "merged": 0})
     usable, findings = scan_foregrounds(tmp_path / "fg")
-    assert len(usable) == 1 and not findings
+    assert len(usable) == 2 and not findings
     assert not scan_backgrounds(tmp_path / "bg")[1]
+
+
+def test_only_complete_objects_are_kept_on_request(camvid: Source, tmp_path: Path) -> None:
+    summary = write_cutouts(camvid.records, tmp_path / "fg", rules=Rules(parts=False), progress=False)
+    assert (summary.kept, summary.parts, summary.rejected["truncated"]) == (1, 0, 1)
 
 
 def test_splits_and_stems_select_the_photos(camvid: Source, tmp_path: Path) -> None:
@@ -90,11 +98,19 @@ def test_folders_must_be_empty_and_different(camvid: Source, tmp_path: Path) -> 
 
 
 def test_leftovers_of_a_kill_are_removed(camvid: Source, tmp_path: Path) -> None:
-    (tmp_path / ".fg.partial").mkdir()
-    (tmp_path / ".fg.partial" / "old.png").write_bytes(b"torn")
+    (tmp_path / "fg" / ".partial").mkdir(parents=True)
+    (tmp_path / "fg" / ".partial" / "old.png").write_bytes(b"torn")
     write_cutouts(camvid.records, tmp_path / "fg", progress=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["camvid", "fg"]
-    assert len(list((tmp_path / "fg").iterdir())) == 1
+    assert len(list((tmp_path / "fg").iterdir())) == 2
+
+
+def test_long_names_are_cut_and_stay_different(camvid: Source, tmp_path: Path) -> None:
+    record = camvid.records[1]
+    stems = ["ü" * 125 + end for end in "xy"]
+    write_cutouts([dataclasses.replace(record, stem=stem) for stem in stems], tmp_path / "fg", progress=False)
+    names = sorted(path.name for path in (tmp_path / "fg").iterdir())
+    assert len(names) == 2 and all(name.startswith("ü" * 110) and len(name.encode()) <= 255 for name in names)
 
 
 def test_a_dataset_without_masks_is_refused(tmp_path: Path, save_picture: SavePicture) -> None:
@@ -112,5 +128,7 @@ def test_real_cars_are_cut_out(real_data: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "fg").iterdir():
         with Image.open(path) as picture:
             alpha = np.asarray(picture)[:, :, 3]
-        edges = np.concatenate([alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]])
-        assert path.stem[:-3] in stems and edges.max() == 0 and alpha.max() == 255
+        sides = {"left": alpha[:, 0], "right": alpha[:, -1], "top": alpha[0], "bottom": alpha[-1]}
+        sides.pop(cut_side(path.name) or "", None)  # there the photo may have ended
+        edges = np.concatenate(list(sides.values()))
+        assert re.sub(r"-\d\d(_cut_(left|right))?$", "", path.stem) in stems and edges.max() == 0 and alpha.max() == 255

@@ -11,6 +11,7 @@ from qumade.convert.cutouts import (
     cut_out,
     end_height,
     find_objects,
+    part_of,
     rejection,
     solidity,
     things_in_front,
@@ -207,3 +208,78 @@ def test_a_ring_stays_a_ring_and_noise_is_filled() -> None:
     noisy[40:43, 40:43] = False
     alpha = cut_out(image, Candidate(slice(10, 90), slice(10, 90), noisy, 1))[..., 3]
     assert alpha[43, 43] == 255
+
+
+def parts(labels: Labels, rules: Rules = RULES) -> list[tuple[slice, str] | None]:
+    """The columns of each object's part, and the side on which it is cut."""
+    things = things_in_front(labels, (HEIGHT, WIDTH))
+    found = [part_of(candidate, labels, things, rules) for candidate in find_objects(labels)]
+    return [None if part is None else (part[0].columns, part[1]) for part in found]
+
+
+@pytest.mark.parametrize(
+    ("left", "bottom", "part"),
+    [
+        (0, 80, (slice(0, 60), "left")),
+        (140, 80, (slice(140, 200), "right")),
+        (20, 120, None),  # its foot is not in the photo
+        (20, 36, None),
+        (0, 120, None),
+        (20, 80, None),  # it is complete
+    ],
+)
+def test_an_object_at_the_left_or_right_edge_is_a_part(left: int, bottom: int, part: object) -> None:
+    assert parts(labels_with((left, bottom))) == [part]
+
+
+def test_an_object_over_the_whole_width_is_no_part() -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[20:100] = 255
+    assert parts(Labels(mask=mask)) == [None]
+
+
+def with_thing(columns: slice, rows: slice = slice(30, 100)) -> Labels:
+    """A car in columns 60 to 120 and rows 44 to 80, with a thing before it."""
+    labels = labels_with((60, 80))
+    assert labels.mask is not None
+    thing = np.zeros((HEIGHT, WIDTH), np.int32)
+    thing[rows, columns] = 7
+    return replace(labels, mask=np.where(thing > 0, np.uint8(0), labels.mask), in_front=thing)
+
+
+def test_what_something_hides_on_one_side_is_left_away() -> None:
+    assert parts(with_thing(slice(50, 75))) == [(slice(75, 120), "left")]
+    assert parts(with_thing(slice(105, 130))) == [(slice(60, 105), "right")]
+    # The thing hides the lower part of a quarter of the car: all columns of that quarter are left away.
+    assert parts(with_thing(slice(50, 75), slice(60, 100))) == [(slice(75, 120), "left")]
+
+
+def test_no_part_is_kept_when_too_little_is_left_or_both_sides_are_hidden() -> None:
+    assert verdicts(with_thing(slice(50, 75))) == ["occluded"]
+    assert parts(with_thing(slice(50, 112))) == [None]  # too narrow
+    assert parts(with_thing(slice(50, 75)), replace(RULES, min_side_px=46)) == [None]
+    one, other = with_thing(slice(50, 70)), with_thing(slice(110, 130))
+    assert one.mask is not None and other.mask is not None and one.in_front is not None and other.in_front is not None
+    both = Labels(mask=np.minimum(one.mask, other.mask), in_front=np.maximum(one.in_front, other.in_front))
+    assert parts(both) == [None]
+    middle = with_thing(slice(84, 96))
+    assert middle.mask is not None
+    assert parts(replace(middle, instances=(middle.mask > 0).astype(np.int32))) == [None]
+
+
+def test_a_part_at_the_edge_must_be_hidden_on_that_side_alone() -> None:
+    labels = labels_with((0, 80))
+    assert labels.mask is not None
+    for columns, expected in ((slice(48, 70), None), (slice(0, 12), (slice(12, 60), "left"))):
+        thing = np.zeros((HEIGHT, WIDTH), np.int32)
+        thing[30:100, columns] = 7
+        hidden = replace(labels, mask=np.where(thing > 0, np.uint8(0), labels.mask), in_front=thing)
+        assert parts(hidden) == [expected]
+
+
+def test_parts_of_rows_of_cars_are_left_out() -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for column in range(150):  # a row of cars receding to the left edge
+        mask[70 - column // 4 : 90 - column // 12, column] = 255
+    assert verdicts(Labels(mask=mask)) == ["truncated"]
+    assert parts(Labels(mask=mask)) == [None]

@@ -6,6 +6,7 @@ import yaml
 
 from qumade.data.metadata import read_metadata
 from qumade.generation.description_check import described_problems
+from qumade.io.storage import LocalFiles
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def described(root: Path, change: Any = lambda content: None) -> tuple[dict[str,
     content = yaml.safe_load(path.read_text())
     change(content)
     path.write_text(yaml.safe_dump(content))
-    _, codecs, problems = described_problems(root, read_metadata(path))
+    _, codecs, problems = described_problems(LocalFiles(root), read_metadata(path))
     assert all(problem.path == str(path) for problem in problems)
     return codecs, [problem.problem for problem in problems]
 

@@ -1,6 +1,7 @@
 import pytest
 
 from qumade.generation.estimate import Estimate, estimate
+from qumade.generation.shard_engine import generate_shards
 
 
 def test_bytes_are_about_those_that_are_written(works, synthesizer) -> None:
@@ -10,6 +11,13 @@ def test_bytes_are_about_those_that_are_written(works, synthesizer) -> None:
     assert 0 < found.seconds < 300
     twice = estimate(synthesizer, 600, workers=1)
     assert twice.bytes == 2 * found.bytes
+
+
+def test_bytes_of_shards_are_about_those_of_their_tars(works, synthesizer) -> None:
+    out = works.out()
+    generate_shards(synthesizer, out, limit=100, workers=1, progress=False)
+    written = sum(path.stat().st_size for path in out.glob("shards/*.tar"))
+    assert estimate(synthesizer, 100, 1, drawn=50, in_shards=True).bytes == pytest.approx(written, rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from qumade.assets.catalog import Catalog
 from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 from qumade.generation.audit import audit
-from qumade.generation.engine import Summary, generate
+from qumade.generation.engine import generate
 from qumade.generation.journal import read_journal
+from qumade.generation.summary import Summary
 from qumade.recipe import Recipe, load_recipe, save_recipe
 from qumade.synth.build_catalog import build_catalog
 from qumade.synth.synthesizer import Synthesizer

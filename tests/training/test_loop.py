@@ -14,7 +14,10 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from qumade.convert.shards import folder_to_shards
+from qumade.data.shard_store import write
 from qumade.errors import QumadeError
+from qumade.io.storage import open_storage
 from qumade.training import loop
 from qumade.training.checkpoint import latest_checkpoint, read_checkpoint, read_tensors
 from qumade.training.config import TrainConfig, UnlabelledPhotos, load_config, save_config
@@ -153,6 +156,39 @@ def test_killed_at_any_moment_a_run_ends_the_same_to_the_bit(config, whole, tmp_
         assert one == other
     with RunFolder(tmp_path / "killed").results.open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["4", "8", "12", "14"]
+
+
+@pytest.fixture(scope="module")
+def sharded(config, tmp_path_factory):
+    """The same dataset in shards of three samples."""
+    shards = tmp_path_factory.mktemp("shards") / "toy"
+    folder_to_shards(config.data, shards, samples_per_shard=3, progress=False)
+    return config.model_copy(update={"data": shards})
+
+
+@pytest.mark.slow
+def test_training_streams_from_an_object_store_and_ends_the_same_to_the_bit(
+    sharded, tmp_path, monkeypatch, plain, object_store
+):
+    """The same weights from shards on disk, and from an object store after a kill in the middle of an epoch."""
+    storage = open_storage("s3://bucket/toy")
+    for path in sharded.data.rglob("*.*"):
+        write(storage, path.relative_to(sharded.data).as_posix(), [path.read_bytes()])
+    whole = train(sharded, tmp_path / "whole", **QUIET)
+    streaming, step, steps = sharded.model_copy(update={"data": "s3://bucket/toy"}), Trainer.step, []
+
+    def killed(*arguments):
+        steps.append(1)
+        if len(steps) == 7:
+            raise Kill
+        return step(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(Kill):
+        patch.setattr(Trainer, "step", killed)
+        train(streaming, tmp_path / "run", checkpoint_s=0, **QUIET)
+    assert latest_checkpoint(tmp_path / "run" / "checkpoint").name == "step_000000006.safetensors"
+    assert same_state(whole, train(streaming, tmp_path / "run", **QUIET | {"workers": 1}))
+    assert load_config(tmp_path / "run" / "config.yaml").data == "s3://bucket/toy"
 
 
 class Kill(Exception):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.assets.cut_sides import CutSide
 from qumade.assets.labels import StandingTable
 from qumade.depth.encoding import DepthKind
 from qumade.geometry import GroundPlane
@@ -50,7 +51,7 @@ class Foreground:
     `contact` is the point where it touches the ground, in pixels of the crop. `silhouette` float32 [32, 32] is the
     opaque share of each cell of a grid over the crop. `place` is the index of its standing classes in the catalog's
     `places`, and `class_number` that of its class in the catalog's `classes`. `name` is the path below the folder of
-    cut-outs.
+    cut-outs. `cut` is the side on which the object is not whole: it must not be seen.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Foreground:
     relief_name: str | None = None
     relief_sha256: str | None = None
     class_number: int = 0
+    cut: CutSide | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ import numpy as np
 
 from qumade.assets.catalog import Foreground
 from qumade.assets.classes import class_of
+from qumade.assets.cut_sides import CutSide, cut_side
 from qumade.assets.identities import group_identities
 from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.reliefs import read_relief
@@ -65,6 +66,7 @@ def catalog_foregrounds(
             relief_name=None if relief is None else _beside(scan, relief),
             relief_sha256=None if relief is None else content_hash(relief),
             class_number=classes.index(class_of(recipe, scan.name) or "") if classes else 0,
+            cut=cut_side(scan.name),
         )
         made.append(foreground)
         if recipe.flip and mirror is None:
@@ -110,4 +112,7 @@ def catalog_distractors(recipe: Recipe, scanned: Sequence[ScannedForeground]) ->
 def _mirrored(foreground: Foreground) -> Foreground:
     u, v = foreground.contact
     silhouette = np.ascontiguousarray(foreground.silhouette[:, ::-1])
-    return replace(foreground, flip=True, contact=(foreground.width - u, v), silhouette=silhouette)
+    other: dict[CutSide | None, CutSide | None] = {None: None, "left": "right", "right": "left"}
+    return replace(
+        foreground, flip=True, contact=(foreground.width - u, v), silhouette=silhouette, cut=other[foreground.cut]
+    )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.classes import class_folders, sub_folders
+from qumade.assets.cut_sides import cut_name, cut_side
 from qumade.assets.cutouts import contact, cut_off_sides, match_masks, read_cutout, silhouette
 from qumade.assets.identities import signature
 from qumade.io.decode import read_rgba
@@ -208,9 +209,11 @@ def _scan_foreground(path: Path, mask: Path | None, folder: str) -> tuple[Scanne
         Finding("warning" if note.suspicious else "info", "foreground", printable(path), note.reason, note.detail)
         for note in cutout.notes
     ]
-    sides = cut_off_sides(cutout)
+    sides = [side for side in cut_off_sides(cutout) if side != cut_side(path.name)]
     if sides:
         detail = f"is opaque along more than 20 % of the file's {' and '.join(sides)}: the object may be cut off there"
+        if len(sides) == 1 and sides[0] in ("left", "right"):
+            detail += f"; named {cut_name(path.stem, sides[0])}{path.suffix}, it is placed at an edge of the image"
         findings.append(Finding("warning", "foreground", printable(path), "cut-off", detail))
     alpha = cutout.rgba[..., 3]
     used_mask = mask if cutout.alpha_from == "mask" else None

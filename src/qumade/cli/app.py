@@ -27,7 +27,7 @@ VERBS = {
     "export": ("networks:export", "Writes a network as one .onnx file."),
     "studio": ("studio:studio", "Opens a page in the browser: assets, samples, trainings, datasets, predictions."),
     "import": ("importing:import_", "Converts a standard dataset into the layout of a DATA_PATH."),
-    "convert": ("converting:convert", "Converts a dataset to the format of another tool."),
+    "convert": ("converting:convert", "Converts a dataset to tar shards, or to the format of another tool."),
     "cutouts": ("importing:cutouts", "Cuts complete objects out of labelled photos."),
 }
 """The function that runs each verb, and its line in `qumade --help`."""

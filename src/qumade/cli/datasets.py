@@ -1,7 +1,7 @@
 """The verbs for datasets: generate, preview, audit, stats."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -31,15 +31,19 @@ if TYPE_CHECKING:
 else:
     RecipeFlags = flags_of(Recipe, "Recipe fields", without={"depth_teacher"})
 _SMALL = 2000  # samples, which are soon written
+_MEASURED = 256  # samples that --estimate draws
 _NO_TEACHERS, _NO_FIELDS = TeacherFlags(), RecipeFlags()
 
 
 def generate(
     *,
-    out: Path,
+    out: str | None = None,
     recipe: Path | None = None,
     limit: int | None = None,
+    format_: Annotated[Literal["folders", "shards"] | None, Parameter(name="--format")] = None,
+    shard_samples: int | None = None,
     workers: int | None = None,
+    estimate: Annotated[bool, Parameter(negative="")] = False,
     strict: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
     teachers: TeacherFlags = _NO_TEACHERS,
@@ -52,13 +56,21 @@ def generate(
     Parameters
     ----------
     out
-        DATA_PATH, the folder of the dataset: new, empty, or started with the same recipe.
+        DATA_PATH, the folder of the dataset, or a URL such as s3://bucket/name: new, empty, or started with the same
+        recipe. Required, but for --estimate.
     recipe
         YAML file with any of the recipe fields below; `qumade samples` writes one. Flags override it.
     limit
         Draw only that many samples: train, val and test in proportion to `split`, distributed over all assets.
+    format_
+        folders: one file for each image, mask and depth map; shards: tar files of many samples, for large datasets and
+        for object stores (default: folders, shards for a URL).
+    shard_samples
+        Samples in a shard (default: about 256 MiB, fewer in a small dataset).
     workers
         Processes; all cores by default.
+    estimate
+        Only draw some samples, and say how many samples, shards, bytes and core-hours the dataset will take.
     strict
         Stop at the first asset that cannot be used instead of leaving it out.
     json
@@ -66,13 +78,24 @@ def generate(
     """
     from qumade.depth.words import prior_note
     from qumade.generation.engine import generate as run
-    from qumade.io.pictures import printable
+    from qumade.generation.shard_engine import generate_shards
+    from qumade.io.pictures import one_line
+    from qumade.io.storage import absolute, is_url
     from qumade.plan.splits import few_samples
     from qumade.recipe import recipe_from_dict
     from qumade.synth.synthesizer import Synthesizer
 
     require_workers(workers)
     flags = flag_values(fields, Recipe)
+    if out is None and not estimate:
+        say("Error: qumade generate needs --out")
+        raise SystemExit(2)
+    out = out or ""
+    sharded = format_ == "shards" or (format_ is None and is_url(out))
+    if is_url(out) and not sharded:
+        raise ConfigError(f"Invalid --format: got folders for {out}; must be shards in an object store")
+    if shard_samples is not None and not sharded:
+        raise ConfigError(f"Invalid --shard-samples: got {shard_samples}; must be left out without --format shards")
     given = recipe_fields("generate", recipe, flags)
     if given.get("depth") == "composite" and teachers.depth_teacher is not None:
         given = given | {"depth_teacher": model(teachers.depth_teacher)}
@@ -85,9 +108,15 @@ def generate(
         predictor = teacher_depth(full_recipe, download=teachers.download)
     synthesizer = Synthesizer.from_recipe(full_recipe, strict=strict, progress=True)
     report_findings(synthesizer)
-    _say_what_is_coming(synthesizer, out, limit, workers)
-    summary = run(synthesizer, out, limit=limit, workers=workers, depth_predictor=predictor)
-    where = printable(out)
+    if estimate:
+        _say_what_it_takes(synthesizer, limit, shard_samples, workers, sharded, json)
+        return
+    where = one_line(absolute(out))
+    _say_what_is_coming(synthesizer, out, limit, workers, sharded=sharded)
+    if sharded:
+        summary = generate_shards(synthesizer, out, limit=limit, samples_per_shard=shard_samples, workers=workers)
+    else:
+        summary = run(synthesizer, out, limit=limit, workers=workers, depth_predictor=predictor)
     if summary is None:
         finish(json, {"root": where, "drawn": 0}, f"{where} is already complete; nothing was drawn")
         return
@@ -108,23 +137,59 @@ def generate(
     finish(json, summary, "\n".join(filter(None, [text, note, few_samples(summary.splits)])))
 
 
-def _say_what_is_coming(synthesizer: "Synthesizer", out: Path, limit: int | None, workers: int | None) -> None:
+def _say_what_is_coming(
+    synthesizer: "Synthesizer", out: str, limit: int | None, workers: int | None, *, sharded: bool
+) -> None:
     """Say what a new dataset will take, unless it is small."""
     import os
 
     from qumade.generation.estimate import estimate
+    from qumade.io.pictures import one_line
+    from qumade.io.storage import absolute, is_url
 
-    count = len(synthesizer.indices(limit))
-    if count < _SMALL or out.exists():
+    count = min(len(synthesizer), limit or len(synthesizer))
+    if count < _SMALL or (not is_url(out) and Path(out).exists()):
         return
     processes = workers or os.cpu_count() or 1
     found = estimate(synthesizer, count, processes)
-    hint = "" if limit is not None else " (--limit N writes fewer, and a larger limit later adds to them)"
-    say(f"Writing {found} with {processes} processes, into {out.absolute()}{hint}")
+    later = "" if sharded else ", and a larger limit later adds to them"
+    hint = "" if limit is not None else f" (--limit N writes fewer{later})"
+    say(f"Writing {found} with {processes} processes, into {one_line(absolute(out))}{hint}")
+
+
+def _say_what_it_takes(
+    synthesizer: "Synthesizer",
+    limit: int | None,
+    shard_samples: int | None,
+    workers: int | None,
+    sharded: bool,
+    json: bool,
+) -> None:
+    """Say what a dataset will take, in detail."""
+    import os
+
+    from qumade.generation.estimate import estimate
+    from qumade.generation.shards import default_samples, quadrants_of
+    from qumade.plan.shards import ShardPlan
+
+    quadrants = quadrants_of(synthesizer, limit)
+    count, processes = sum(quadrants.counts().values()), workers or os.cpu_count() or 1
+    found = estimate(synthesizer, count, processes, drawn=_MEASURED, in_shards=sharded)
+    hours = found.seconds * processes / 3600
+    text = f"{found} with {processes} processes: {hours:,.2g} core-hours on this machine\n"
+    result = {"samples": count, "bytes": found.bytes, "core_hours": hours, "workers": processes}
+    if sharded:
+        samples = shard_samples or default_samples(synthesizer, count)
+        shards = len(ShardPlan(quadrants, samples, synthesizer.recipe.seed))
+        size = found.bytes / count * min(samples, count) / 1e6
+        text += f"In {shards:,} shards of at most {samples:,} samples, {size:,.0f} MB\n"
+        result |= {"shards": shards, "shard_samples": samples}
+    text += f"Measured on {min(_MEASURED, len(synthesizer)):,} samples"
+    finish(json, result, text)
 
 
 def preview(
-    path: Path,
+    path: str,
     /,
     *,
     out: Path = Path("preview.png"),
@@ -141,7 +206,7 @@ def preview(
     Parameters
     ----------
     path
-        A recipe file, or the folder of a dataset.
+        A recipe file, or the folder or the URL of a dataset.
     out
         PNG file to write.
     count
@@ -156,29 +221,30 @@ def preview(
         With two parts of each picture four times as large: the seam of the object at its top and at its foot.
     """
     from qumade.io.pictures import printable
+    from qumade.io.storage import is_url
     from qumade.viz.sheets import SheetStyle, save_sheet
 
     style = SheetStyle(side=side, outline=not plain, zoom=zoom)
     refuse_all_but_png("--out", out)
-    if not path.exists():
-        raise ConfigError(f"Invalid path: got nothing at {path.absolute()}; must be a recipe file or a dataset")
-    if path.is_dir():
-        from qumade.data.folder import FolderDataset
+    if not is_url(path) and not Path(path).exists():
+        raise ConfigError(f"Invalid path: got nothing at {Path(path).absolute()}; must be a recipe file or a dataset")
+    if is_url(path) or Path(path).is_dir():
+        from qumade.data.opening import open_files
         from qumade.viz.sheets import preview_dataset
 
-        sheet = preview_dataset(FolderDataset(path), count, boxes=boxes, style=style)
+        sheet = preview_dataset(open_files(path), count, boxes=boxes, style=style)
     else:
         from qumade.synth.synthesizer import Synthesizer
         from qumade.viz.recipe_sheet import preview_recipe
 
-        synthesizer = Synthesizer.from_recipe(path, progress=True)
+        synthesizer = Synthesizer.from_recipe(Path(path), progress=True)
         report_findings(synthesizer)
         sheet = preview_recipe(synthesizer, count, boxes=boxes, style=style)
     save_sheet(sheet, out)
     show(printable(out))
 
 
-def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> int:
+def audit(data_path: str, /, *, fraction: float = 0.01, json: Json = False) -> int:
     """Finds missing, truncated and unexpected files; redraws and compares samples. Exits with 1 on any problem.
 
     Example: `qumade audit DATA_PATH --fraction 0.05`
@@ -186,20 +252,20 @@ def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> 
     Parameters
     ----------
     data_path
-        The folder of a finished dataset.
+        The folder or the URL of a finished dataset. Of shards, every byte is read.
     fraction
         Share of the samples to redraw.
     json
         Print one JSON object as the last line on stdout.
     """
     from qumade.generation.audit import audit as run
-    from qumade.io.pictures import printable
+    from qumade.io.pictures import one_line
 
     result = run(data_path, fraction=fraction)
     how = "compared byte by byte" if result.same_codecs else "compared within 2 levels, with codecs of another version"
     lines = [
         *map(str, result.problems),
-        f"{printable(result.root)}: {result.files:,} files of {result.samples:,} samples checked, ",
+        f"{one_line(str(result.root))}: {result.files:,} files of {result.samples:,} samples checked, ",
     ]
     lines[-1] += f"{result.redrawn:,} samples redrawn and {how}: {len(result.problems):,} problems"
     if not result.depth_compared:
@@ -209,7 +275,7 @@ def audit(data_path: Path, /, *, fraction: float = 0.01, json: Json = False) -> 
 
 
 def stats(
-    data_path: Path,
+    data_path: str,
     /,
     *,
     fraction: float = 1.0,
@@ -220,7 +286,8 @@ def stats(
 ) -> None:
     """Measures mean and standard deviation of images, masks and depth exactly, and plots the placements.
 
-    Writes statistics.json and placements.png into the dataset. Works on any folder with images/ and masks/ or depth/.
+    Writes statistics.json and placements.png into the dataset, for a URL into its cache folder. Works on any folder
+    with images/ and masks/ or depth/.
 
     Example: `qumade stats DATA_PATH --json`
 
@@ -239,13 +306,13 @@ def stats(
     json
         Print one JSON object as the last line on stdout.
     """
-    from qumade.data.folder import FolderDataset
+    from qumade.data.opening import open_files
     from qumade.data.statistics import format_statistics, statistics, write_statistics
     from qumade.extras import needs
     from qumade.io.pictures import printable
 
     require_workers(workers)
-    dataset = FolderDataset(data_path)
+    dataset = open_files(data_path)
     result = statistics(dataset, fraction=fraction, workers=workers)
     text = format_statistics(result)
     try:

@@ -13,7 +13,7 @@ __all__: list[str] = []
 
 def evaluate(
     run: Path,
-    data_path: Path,
+    data_path: str,
     /,
     *,
     out: Path = Path("evaluation"),
@@ -36,8 +36,8 @@ def evaluate(
     run
         The folder of a training run, or an .onnx file.
     data_path
-        The folder of a dataset, or a recipe file. Its splits show which images a network has seen only if it was
-        trained on the training part of this dataset.
+        The folder or the URL of a dataset, or a recipe file. Its splits show which images a network has seen only if it
+        was trained on the training part of this dataset.
     out
         Folder to write into.
     split
@@ -56,6 +56,7 @@ def evaluate(
     json
         Print one JSON object as the last line on stdout.
     """
+    from qumade.evaluation.class_scores import classes_as_json, format_classes
     from qumade.evaluation.legacy_notebook import format_legacy
     from qumade.evaluation.runs import evaluate as evaluate_run
     from qumade.evaluation.summary import as_json, format_summary
@@ -74,11 +75,13 @@ def evaluate(
         device=device,
     )
     text = format_summary(found.evaluation, found.groups)
+    if found.classes:
+        text += f"\n{format_classes(found.classes)}"
     for note in filter(None, (*found.verdict, found.warning, found.trained)):
         text += f"\n{note}"
     if found.legacy is not None:
         text += f"\n\n{format_legacy(found.legacy)}"
-    scores = as_json(found.evaluation, found.groups, min_object_share)
+    scores = as_json(found.evaluation, found.groups, min_object_share) | classes_as_json(found.classes)
     result = {"run": as_text(str(run.absolute())), **scores, "legacy": found.legacy, "report": str(found.report)}
     result["verdict"] = found.verdict
     finish(json, result, f"{text}\n{printable(found.report)}")
@@ -86,7 +89,7 @@ def evaluate(
 
 def compare(
     *runs: Path,
-    on: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)],
+    on: Annotated[tuple[str, ...], Parameter(consume_multiple=True)],
     out: Path = Path("comparison"),
     split: tuple[str, ...] = (),
     limit: int | None = None,
@@ -107,7 +110,7 @@ def compare(
     runs
         Folders of training runs, or .onnx files; all others are compared with the first.
     on
-        Folders of datasets, or recipe files.
+        Folders or URLs of datasets, or recipe files.
     out
         Folder to write into.
     split

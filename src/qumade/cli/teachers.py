@@ -1,7 +1,7 @@
 """Labels of the backgrounds from teacher networks, for the verbs that use them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,22 +10,21 @@ from cyclopts import Parameter
 from qumade.cli.common import model, say
 from qumade.cli.model_flags import flag_of
 
-__all__ = ["TeacherFlags", "labels_of_teachers"]
+__all__ = ["LabelTeacherFlags", "TeacherFlags", "labels_of_photos", "labels_of_teachers"]
 
 
 @Parameter(name="*", group="Teachers")
 @dataclass(frozen=True)
 class TeacherFlags:
-    """The networks that label the backgrounds.
+    """The networks that label the photos.
 
     Parameters
     ----------
     depth_teacher
-        Network that predicts the depth of each background once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
+        Network that predicts the depth of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
         With `--depth composite` it predicts the depth of every composed image instead.
     label_teacher
-        Network that predicts the label map of each background once: auto, ORG/NAME on the hub, a folder, or
-        FILE.onnx.
+        Network that predicts the label map of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
     download
         Download networks from the hub if they are not on disk.
     teacher_cache
@@ -33,6 +32,26 @@ class TeacherFlags:
     """
 
     depth_teacher: str | None = None
+    label_teacher: str | None = None
+    download: Annotated[bool, Parameter(negative="")] = False
+    teacher_cache: Path | None = None
+
+
+@Parameter(name="*", group="Teachers")
+@dataclass(frozen=True)
+class LabelTeacherFlags:
+    """The network that labels the photos.
+
+    Parameters
+    ----------
+    label_teacher
+        Network that predicts the label map of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
+    download
+        Download the network from the hub if it is not on disk.
+    teacher_cache
+        Folder that stores the label maps (~/.cache/qumade).
+    """
+
     label_teacher: str | None = None
     download: Annotated[bool, Parameter(negative="")] = False
     teacher_cache: Path | None = None
@@ -53,17 +72,25 @@ def labels_of_teachers(
     _refuse_two_sources(verb, on_command_line, depth_teacher, label_teacher)
     from qumade.io.files import cache_folder
     from qumade.recipe import recipe_from_dict
-    from qumade.teachers.label_backgrounds import label_backgrounds
 
     cache = teachers.teacher_cache or cache_folder()
     # Wrong settings are reported before the networks run.
     soon = ({"depths": cache} if depth_teacher else {}) | ({"labels": cache} if label_teacher else {})
     recipe = recipe_from_dict({**given, **soon}, "the command line", Path.cwd(), name_field=flag_of)
-    return soon | label_backgrounds(
-        recipe.backgrounds,
-        depth=depth_teacher and model(depth_teacher),
-        labels=label_teacher and model(label_teacher),
-        cache=cache,
+    return soon | labels_of_photos(recipe.backgrounds, replace(teachers, depth_teacher=depth_teacher))
+
+
+def labels_of_photos(photos: Path, teachers: TeacherFlags) -> dict[str, Any]:
+    """Return the folders of labels that the teachers predict for a folder of photos, and what they mean, as the fields
+    of a recipe: `depths`, `depths_kind`, `labels`, `label_names`."""
+    from qumade.io.files import cache_folder
+    from qumade.teachers.label_backgrounds import label_backgrounds
+
+    return label_backgrounds(
+        photos,
+        depth=teachers.depth_teacher and model(teachers.depth_teacher),
+        labels=teachers.label_teacher and model(teachers.label_teacher),
+        cache=teachers.teacher_cache or cache_folder(),
         download=teachers.download,
     )
 

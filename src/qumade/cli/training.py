@@ -21,7 +21,7 @@ _NO_FIELDS = TrainFlags()
 
 
 def train(
-    data: Path | None = None,
+    data: str | None = None,
     /,
     *,
     out: Path,
@@ -45,7 +45,8 @@ def train(
     Parameters
     ----------
     data
-        The folder of a dataset, or a recipe file. Samples of a recipe are drawn on the fly and not written to disk.
+        The folder or the URL of a dataset, or a recipe file. Samples of a recipe are drawn on the fly and not written
+        to disk.
     out
         RUN, the folder of the training run: new, empty, or started with the same settings.
     config

@@ -1,5 +1,6 @@
 """Turns labelled photos into the two folders that a recipe needs: cut-outs, and backgrounds without the object."""
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -10,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from qumade.convert.cutouts import REASONS, Rules, cut_out, find_objects, rejection, things_in_front
+from qumade.assets.cut_sides import cut_name
+from qumade.convert.cutouts import REASONS, Rules, cut_out, find_objects, part_of, rejection, things_in_front
 from qumade.convert.importers.records import Labels, Record
 from qumade.convert.importers.writer import read_image
 from qumade.convert.object_records import records_of_objects
@@ -24,18 +26,21 @@ from qumade.io.progress import progress_bar
 
 __all__ = ["CutoutSummary", "records_of_dataset", "write_cutouts"]
 
+MAX_STEM_BYTES = 232  # file systems allow names of 255, of which -NN_cut_right.png takes some
 MAX_UNLABELLED = 0.25  # share of a photo; above it, the photo may well contain the object
 
 
 @dataclass(frozen=True)
 class CutoutSummary:
-    """The result of `write_cutouts`: cut-outs `kept` from `frames` photos, objects `rejected` by rule, and the number
+    """The result of `write_cutouts`: cut-outs `kept` from `frames` photos, of which `parts` are
+    cut on one side, objects `rejected` by rule, and the number
     of `backgrounds` written. With several `classes`, each has a sub-folder, and is counted."""
 
     foregrounds: str
     frames: int
     splits: tuple[str, ...]
     kept: int
+    parts: int
     rejected: dict[str, int]
     backgrounds_folder: str | None
     backgrounds: int
@@ -44,6 +49,7 @@ class CutoutSummary:
 
 class _Frame(NamedTuple):
     kept: Counter[str]
+    parts: int
     rejected: Counter[str]
     background: bool
 
@@ -105,7 +111,9 @@ def write_cutouts(
 ) -> CutoutSummary:
     """Write complete, unoccluded objects of labelled photos as RGBA PNG into the new or empty folder `out`.
 
-    A file is named FRAME-NN.png after its photo, so all cut-outs of a place can be kept together. Only photos of
+    A file is named FRAME-NN.png after its photo, so all cut-outs of a place can be kept together; FRAME-NN_cut_left.png
+    and FRAME-NN_cut_right.png are parts of objects (see `part_of`), which a recipe places accordingly. A longer name
+    than 232 bytes is cut. Only photos of
     `splits` are used (by default train if it exists, otherwise all), and of these only `stems` if given. A photo with
     at most the share `max_share` [0, 1) of the class is written into `backgrounds` under its own name. With several
     `classes`, whose numbers are those in the records' `object_classes`, each has a sub-folder of its own.
@@ -142,6 +150,7 @@ def write_cutouts(
         frames=len(chosen),
         splits=used,
         kept=kept.total(),
+        parts=sum(result.parts for result in results),
         rejected={reason: rejected[reason] for reason in REASONS},
         backgrounds_folder=None if backgrounds is None else str(folders[1]),
         backgrounds=sum(result.background for result in results) if backgrounds is not None else 0,
@@ -167,6 +176,14 @@ def _chosen(
     return found, tuple(sorted(splits))
 
 
+def _short(stem: str) -> str:
+    """Return a stem, cut if it is too long to name cut-outs after; then a hash tells it from others."""
+    data = os.fsencode(stem)
+    if len(data) <= MAX_STEM_BYTES:
+        return stem
+    return data[: MAX_STEM_BYTES - 9].decode("utf-8", "ignore") + "-" + hashlib.sha256(data).hexdigest()[:8]
+
+
 def _write_frame(
     record: Record, *, partials: list[Path], rules: Rules, max_share: float, classes: Sequence[str]
 ) -> _Frame:
@@ -178,18 +195,26 @@ def _write_frame(
     things = things_in_front(labels, shape)
     rejected: Counter[str] = Counter()
     kept: Counter[str] = Counter()
+    parts = 0
     for candidate in find_objects(labels):
-        reason = rejection(candidate, labels, things, rules)
-        if reason is not None:
+        reason, side = rejection(candidate, labels, things, rules), None
+        part = (
+            part_of(candidate, labels, things, rules) if rules.parts and reason in ("truncated", "occluded") else None
+        )
+        if part is not None:
+            candidate, side = part
+            parts += 1
+        elif reason is not None:
             rejected[reason] += 1
             continue
         name = classes[(labels.object_classes or {})[candidate.number]] if classes else ""
         kept[name] += 1
-        path = partials[0] / name / f"{record.stem}-{kept.total():02d}.png"
+        stem = f"{_short(record.stem)}-{kept.total():02d}"
+        path = partials[0] / name / f"{stem if side is None else cut_name(stem, side)}.png"
         write_bytes(path, png_bytes(cut_out(image, candidate)))
     free = float((labels.mask >= 128).mean()) <= max_share
     unlabelled = 0.0 if labels.ignore is None else float(labels.ignore.mean())
     background = free and not record.uncertain and unlabelled <= MAX_UNLABELLED
     if background and len(partials) > 1:
         write_bytes(partials[1] / f"{record.stem}{record.suffix}", copied or png_bytes(image))
-    return _Frame(kept, rejected, background)
+    return _Frame(kept, parts, rejected, background)

@@ -1,11 +1,12 @@
-"""Cut-outs from labelled photos: selects objects that are complete and unoccluded, and cuts them out.
+"""Cut-outs from labelled photos: selects objects that are complete and unoccluded, or so on all sides but one, and cuts
+them out.
 
 All functions are pure. The rules were tuned by eye on the cars of CamVid at 480x360, whose labels are accurate to about
 one pixel.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
+from qumade.assets.cut_sides import CutSide
 from qumade.assets.specks import FAINT
 from qumade.convert.importers.records import Labels
 
@@ -24,6 +26,7 @@ __all__ = [
     "cut_out",
     "end_height",
     "find_objects",
+    "part_of",
     "rejection",
     "solidity",
     "things_in_front",
@@ -40,6 +43,7 @@ NEARER = 0.15  # share of an object's height: things whose foot is at most this 
 END = 0.15  # share of an object's width: the two ends that `end_height` measures
 PIECE = 0.05  # share of an object: a second part as large is the other side of something before it
 HOLE = 0.01  # share of an object: larger holes are no noise of the labels
+ON_ONE_SIDE = 0.95  # share of what is in front of an object that decides where the visible part of it begins
 CUT_PX = 1.0  # silhouettes shrink by this much, since labels overlap the background at the edge
 SOFT_PX = 0.7  # standard deviation of the blur that makes the alpha edge two pixels wide
 
@@ -56,6 +60,9 @@ class Rules:
     silhouette / box below `min_extent`; an upper edge that dips between two humps by more than `max_waist` of the
     height; an end lower than `min_end` of the height (a receding row of cars). The shapes are those of cars; None for
     `aspect` turns the merged rule off.
+
+    With `parts`, an object that is truncated or occluded on its left or right side alone is kept without what is hidden
+    there, if at least `min_part` of its width in the photo is left: see `part_of`.
     """
 
     min_side_px: int = 24
@@ -67,6 +74,8 @@ class Rules:
     min_extent: float = 0.69
     max_waist: float = 0.08
     min_end: float = 0.53
+    parts: bool = True
+    min_part: float = 0.5
 
 
 class Candidate(NamedTuple):
@@ -125,21 +134,12 @@ def rejection(candidate: Candidate, labels: Labels, things: Things, rules: Rules
     """Return the rule that an object breaks, one of REASONS, or None for a complete, unoccluded object."""
     rows, columns, silhouette, number = candidate
     own = things.numbers[rows, columns]
-    height, width = silhouette.shape
-    if min(height, width) < rules.min_side_px or silhouette.sum() < rules.min_area_px:
+    if min(silhouette.shape) < rules.min_side_px or silhouette.sum() < rules.min_area_px:
         return "tiny"
-    photo_height, photo_width = things.numbers.shape
-    if 0 in (rows.start, columns.start) or rows.stop == photo_height or columns.stop == photo_width:
+    if _touched(candidate, things):
         return "truncated"
-    around = np.s_[
-        max(rows.start - REACH_PX, 0) : rows.stop + REACH_PX, max(columns.start - REACH_PX, 0) : columns.stop + REACH_PX
-    ]
-    inside = np.zeros(things.numbers[around].shape, bool)
-    top, left = rows.start - around[0].start, columns.start - around[1].start
-    inside[top : top + height, left : left + width] = silhouette
-    band = ndimage.binary_dilation(inside, EIGHT, REACH_PX) & ~inside
-    before = things.lowest_row[things.numbers[around][band]] >= rows.stop - 1 - NEARER * height
-    if before.mean() > rules.max_hidden:
+    band, around = _band(candidate, things, 0, things.numbers.shape[1])
+    if _in_front(candidate, things, band, around).mean() > rules.max_hidden:
         return "occluded"
     if labels.ignore is not None and labels.ignore[around][band].mean() > rules.max_unlabelled:
         return "occluded"
@@ -148,6 +148,111 @@ def rejection(candidate: Candidate, labels: Labels, things: Things, rules: Rules
     if number == 0 and not _is_one(ndimage.binary_fill_holes(silhouette), rules):
         return "merged"
     return None
+
+
+def part_of(candidate: Candidate, labels: Labels, things: Things, rules: Rules) -> tuple[Candidate, CutSide] | None:
+    """Return the part of a truncated or occluded object that is complete but for its left or right side, and that side;
+    None if there is no such part.
+
+    What is in front must be on one side only. The part ends where that begins, with a straight edge. At the edge of the
+    photo the object may go on for any length. An object that is cut at its top or foot is of no use: neither its size
+    nor where it stands is known.
+    """
+    width, photo_width = candidate.silhouette.shape[1], things.numbers.shape[1]
+    touched = _touched(candidate, things)
+    band, around = _band(candidate, things, 0, photo_width)
+    hidden = np.zeros(band.shape, bool)
+    hidden[band] = _in_front(candidate, things, band, around)
+    columns = np.nonzero(hidden)[1] + around[1].start - candidate.columns.start
+    if touched - {"left", "right"} or len(touched) == 2:
+        return None
+    occluded = len(columns) > rules.max_hidden * np.count_nonzero(band)
+    if not touched and not occluded:
+        return None
+    side: CutSide = "left" if (touched == {"left"} if touched else np.median(columns) < width / 2) else "right"
+    first, last = 0, width
+    if occluded:
+        ends = np.quantile(columns, (1 - ON_ONE_SIDE, ON_ONE_SIDE))
+        first, last = (int(ends[1]) + 1, width) if side == "left" else (0, int(ends[0]))
+    if last - first < rules.min_part * width:
+        return None
+    part = _columns_of(candidate, first, last)
+    if part is None or _broken(part, side, labels, things, rules):
+        return None
+    return part, side
+
+
+def _columns_of(candidate: Candidate, first: int, last: int) -> Candidate | None:
+    """Return the largest piece of an object between two columns of its box; None if there is nothing."""
+    rows, columns, silhouette, number = candidate
+    pieces, count = ndimage.label(silhouette[:, max(first, 0) : last], EIGHT)
+    if count == 0:
+        return None
+    largest = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
+    ((down, right),) = ndimage.find_objects(largest.astype(np.int32))
+    top, left = rows.start, columns.start + max(first, 0)
+    return Candidate(
+        slice(top + down.start, top + down.stop),
+        slice(left + right.start, left + right.stop),
+        largest[down, right],
+        number,
+    )
+
+
+def _broken(part: Candidate, side: CutSide, labels: Labels, things: Things, rules: Rules) -> bool:
+    """Return whether a part breaks a rule on the other sides than that on which it is cut."""
+    rows, columns, silhouette, number = part
+    if min(silhouette.shape) < rules.min_side_px or silhouette.sum() < rules.min_area_px:
+        return True
+    ends = (columns.start, things.numbers.shape[1]) if side == "left" else (0, columns.stop)
+    band, around = _band(part, things, *ends)
+    if not band.any() or _in_front(part, things, band, around).mean() > rules.max_hidden:
+        return True
+    if labels.ignore is not None and labels.ignore[around][band].mean() > rules.max_unlabelled:
+        return True
+    if _in_pieces(silhouette) or _shows_another(silhouette, things.numbers[rows, columns]):
+        return True
+    if number or rules.aspect is None:
+        return False
+    shorter = replace(rules, aspect=(rules.aspect[0] * rules.min_part, rules.aspect[1]))
+    return not _is_one(ndimage.binary_fill_holes(silhouette), shorter)
+
+
+def _touched(candidate: Candidate, things: Things) -> set[str]:
+    """Return the edges of the photo that an object touches."""
+    height, width = things.numbers.shape
+    rows, columns = candidate.rows, candidate.columns
+    at = {
+        "top": rows.start == 0,
+        "bottom": rows.stop == height,
+        "left": columns.start == 0,
+        "right": columns.stop == width,
+    }
+    return {edge for edge, touches in at.items() if touches}
+
+
+def _band(candidate: Candidate, things: Things, first: int, last: int) -> tuple[Mask, tuple[slice, slice]]:
+    """Return the pixels within 3 px of an object, in the columns from `first` to before `last` of the photo, as bool
+    [h, w] over a part of the photo, and where that part is."""
+    rows, columns, silhouette, _ = candidate
+    height, width = silhouette.shape
+    around = np.s_[
+        max(rows.start - REACH_PX, 0) : rows.stop + REACH_PX, max(columns.start - REACH_PX, 0) : columns.stop + REACH_PX
+    ]
+    inside = np.zeros(things.numbers[around].shape, bool)
+    top, left = rows.start - around[0].start, columns.start - around[1].start
+    inside[top : top + height, left : left + width] = silhouette
+    band = ndimage.binary_dilation(inside, EIGHT, REACH_PX) & ~inside
+    band[:, : max(first - around[1].start, 0)] = False
+    band[:, max(last - around[1].start, 0) :] = False
+    return band, around
+
+
+def _in_front(candidate: Candidate, things: Things, band: Mask, around: tuple[slice, slice]) -> Mask:
+    """Return which pixels of a band belong to things that stand in front of an object, bool [n]."""
+    height = candidate.silhouette.shape[0]
+    found: Mask = things.lowest_row[things.numbers[around][band]] >= candidate.rows.stop - 1 - NEARER * height
+    return found
 
 
 def _in_pieces(silhouette: Mask) -> bool:

@@ -1,7 +1,6 @@
 """Learn the layout of scenes from the masks of a dataset. Unlabelled pixels never count as the absence of an object."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -48,7 +47,7 @@ def learn_layout(
     if not dataset.has_masks:
         raise DatasetError(f"Invalid dataset: got no folder {dataset.root / 'masks'}; must exist to learn a layout")
     if told_apart is None:
-        told_apart = "instances" if (dataset.root / INSTANCES).is_dir() else "components"
+        told_apart = "instances" if dataset.has_instances or (dataset.root / INSTANCES).is_dir() else "components"
     table, number = np.zeros((ROWS, SIZES), np.int64), np.zeros(MOST_OBJECTS + 1, np.int64)
     positions = stratified_indices(len(dataset), count).tolist()
     for position in progress_bar(positions, unit=" masks", desc="layout", disable=not progress):
@@ -108,8 +107,12 @@ def _objects(owners: NDArray[np.integer]) -> Iterator[tuple[tuple[slice, slice],
 
 
 def _instances(dataset: FolderDataset, position: int, shape: tuple[int, ...]) -> NDArray[np.int32]:
-    path: Path = dataset.root / INSTANCES / f"{dataset.stems[position]}.png"
-    owners = decode_grey(read_picture(path), path)
+    owners: NDArray[np.integer]
+    if dataset.has_instances:
+        path, owners = dataset.path(INSTANCES, position), dataset.read_instances(position)
+    else:  # a plain folder, of which no dataset.yaml says what the numbers mean
+        path = dataset.root / INSTANCES / f"{dataset.stems[position]}.png"
+        owners = decode_grey(read_picture(path), path)
     if owners.shape != shape:
         got, wanted = f"{owners.shape[1]}x{owners.shape[0]}", f"{shape[1]}x{shape[0]}"
         raise DatasetError(f"Invalid size: got {got} in {path}; must be {wanted} as its mask")

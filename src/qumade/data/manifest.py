@@ -97,11 +97,17 @@ def manifest_schema(synthesizer: Synthesizer) -> pa.Schema:
 
 
 def read_manifest(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """Yields the rows of a manifest.parquet, one row group at a time; only `columns` if they are given.
+    """Yields the rows of a manifest.parquet, one row group at a time; only `columns` if they are given. For a folder
+    of shards, the rows of its parts, ordered by their names.
 
     Raises QumadeError naming the file if it is torn or damaged, lacks a column, or needs more memory than a row group
     of this package.
     """
+    parts = sorted(path.glob("*.parquet")) if path.is_dir() else []
+    for part in parts:
+        yield from read_manifest(part, columns)
+    if parts:
+        return
     try:
         with open_regular(path) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
             for name in columns or ():

@@ -12,7 +12,17 @@ from qumade.io.config import DATASET_BYTES, parse_model, read_yaml, shown
 from qumade.io.files import is_temporary, write_bytes
 from qumade.io.pictures import printable
 
-__all__ = ["METADATA", "FolderSettings", "Metadata", "begun_metadata", "read_metadata", "write_metadata"]
+__all__ = [
+    "METADATA",
+    "FolderSettings",
+    "Metadata",
+    "ShardSettings",
+    "begun_metadata",
+    "metadata_text",
+    "read_metadata",
+    "refuse_other",
+    "write_metadata",
+]
 
 METADATA = "dataset.yaml"
 _MAY_GROW = ("complete", "samples")
@@ -30,6 +40,14 @@ class FolderSettings(BaseModel):
     format: Literal["jpeg", "png"]
 
 
+class ShardSettings(BaseModel):
+    """How a dataset is divided into shards: the most `samples` that one holds. See `qumade.plan.shards`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    samples: Annotated[int, Field(strict=True, ge=1)]
+
+
 class Metadata(BaseModel):
     """The content of dataset.yaml. `recipe`, `assets`, `package` and `import` are not validated here."""
 
@@ -43,6 +61,7 @@ class Metadata(BaseModel):
     folders: dict[StrictStr, FolderSettings] | None = None
     classes: tuple[StrictStr, ...] = ()
     """The classes of the objects in instances/; none if they are of one class without a name."""
+    shards: ShardSettings | None = None
     package: dict[StrictStr, Any] = {}
     recipe: dict[StrictStr, Any] = {}
     assets: dict[StrictStr, Any] = {}
@@ -57,8 +76,13 @@ def read_metadata(path: Path) -> Metadata:
 
 def write_metadata(root: Path, content: dict[str, Any]) -> None:
     """Write dataset.yaml atomically and sync it to disk."""
+    write_bytes(root / METADATA, metadata_text(content), durable=True)
+
+
+def metadata_text(content: dict[str, Any]) -> bytes:
+    """Return the text of a dataset.yaml."""
     text = yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    write_bytes(root / METADATA, text.encode(), durable=True)
+    return text.encode()
 
 
 def begun_metadata(root: Path, expected: dict[str, Any], command: str) -> dict[str, Any] | None:
@@ -78,18 +102,23 @@ def begun_metadata(root: Path, expected: dict[str, Any], command: str) -> dict[s
                 f"be a new or empty folder, or one that `{command}` has begun"
             )
         return None
-    found = read_yaml(path, METADATA, at_most=DATASET_BYTES)
+    return refuse_other(read_yaml(path, METADATA, at_most=DATASET_BYTES), expected, str(path), printable(root))
+
+
+def refuse_other(found: Any, expected: dict[str, Any], source: str, root: str) -> dict[str, Any]:
+    """Return the content of a dataset.yaml, read from `source`. Raises QumadeError if it differs from `expected` in
+    more than `complete` and `samples`, naming the dataset's folder `root`."""
     if not isinstance(found, dict) or not all(key in found for key in _MAY_GROW):
-        raise DatasetError(f"Invalid {METADATA}: {path} describes no dataset; must have {', '.join(_MAY_GROW)}")
+        raise DatasetError(f"Invalid {METADATA}: {source} describes no dataset; must have {', '.join(_MAY_GROW)}")
     complete, samples = found["complete"], found["samples"]
     if not isinstance(complete, bool) or isinstance(samples, bool) or not isinstance(samples, int) or samples < 0:
         got = f"complete {shown(complete)} and samples {shown(samples)}"
-        raise DatasetError(f"Invalid {METADATA}: got {got} in {path}; must be true or false, and a number")
-    for key in expected:
-        if key not in _MAY_GROW and found.get(key) != expected[key]:
-            where, there, here = _first_difference(key, found.get(key), expected[key])
+        raise DatasetError(f"Invalid {METADATA}: got {got} in {source}; must be true or false, and a number")
+    for key in (*expected, "shards"):  # a folder of files has none
+        if key not in _MAY_GROW and found.get(key) != expected.get(key):
+            where, there, here = _first_difference(key, found.get(key), expected.get(key))
             raise DatasetError(
-                f"Invalid --out: {printable(root)} holds a dataset with {where} {there!r}, this one has {here!r}; must "
+                f"Invalid --out: {root} holds a dataset with {where} {there!r}, this one has {here!r}; must "
                 "be equal, or use another folder"
             )
     return found

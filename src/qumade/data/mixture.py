@@ -11,10 +11,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.data.dataset import LabeledSample, SampleDataset
+from qumade.data.dataset import LabeledSample, SampleDataset, known_classes, renumbering
 from qumade.data.photos import PhotoFolder
+from qumade.data.shards import ShardDataset
+from qumade.data.stream_order import stream_order
 from qumade.depth.encoding import DEPTH_KINDS, DepthKind
 from qumade.errors import ConfigError
+from qumade.io.storage import is_url
 from qumade.plan.random_numbers import Stream
 
 __all__ = ["Ingredient", "Key", "Mixture", "Parts", "Share", "parse_share"]
@@ -59,7 +62,8 @@ class Mixture:
 
     Each ingredient is shuffled independently, in a new order in each of its epochs; a SyntheticDataset with
     `resample_placements` draws new placements in each. With twins in any ingredient, all take two slots at a time, so
-    that twins are in the same batch. Raises QumadeError for invalid shares, positions or parts.
+    that twins are in the same batch. Classes are those of the first ingredient; samples of others with the same classes
+    get its numbers. Raises QumadeError for invalid shares, positions, parts or classes.
     """
 
     def __init__(self, ingredients: Sequence[Ingredient]) -> None:
@@ -76,6 +80,11 @@ class Mixture:
             unlabelled = isinstance(ingredient.dataset, PhotoFolder)
             if not unlabelled and not ingredient.has_masks and not ingredient.has_depth:
                 raise ConfigError(f"Invalid parts: got {ingredient.parts!r} for {name}, which has none; must have some")
+        first = self.ingredients[0]
+        self.classes = known_classes(first.dataset) if first.has_masks else ()
+        self._renumbered = [_renumbered(each, first.dataset.name, self.classes) for each in self.ingredients]
+
+        self._shard_sizes = [_shard_sizes(ingredient) for ingredient in self.ingredients]
 
     @property
     def has_masks(self) -> bool:
@@ -125,11 +134,17 @@ class Mixture:
             if self.ingredients[number].twins:
                 start, stop, variants = start // 2, stop // 2, range(2)
             for epoch in range(start // len(positions), -(-stop // len(positions))):
-                order = _order(seed, number, epoch, len(positions))
                 before = epoch * len(positions)
-                chosen = positions[order[max(start - before, 0) : stop - before]]
+                chosen = positions[self._order(seed, number, epoch, max(start - before, 0), stop - before)]
                 keys += [Key(number, at, epoch, variant) for at in chosen.tolist() for variant in variants]
         return keys
+
+    def _order(self, seed: int, number: int, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
+        """Return numbers `start` to `stop` - 1 of the order of an ingredient's samples in one of its epochs."""
+        sizes = self._shard_sizes[number]
+        if sizes is not None:
+            return stream_order(sizes, start, stop, seed=seed, ingredient=number, epoch=epoch)
+        return _order(seed, number, epoch, len(self.ingredients[number].positions))[start:stop]
 
     def _shown(self, samples: int) -> list[int]:
         """Return how many of the first `samples` samples of all batches belong to each ingredient.
@@ -159,8 +174,41 @@ class Mixture:
                 read = [replace(sample, inverse_depth=None) for sample in read]
             elif ingredient.parts == "depth":
                 read = [replace(sample, mask=None) for sample in read]
+            if not self.classes:
+                read = [sample if sample.class_map is None else replace(sample, class_map=None) for sample in read]
+            elif (table := self._renumbered[number]) is not None:
+                read = [
+                    sample if sample.class_map is None else replace(sample, class_map=table[sample.class_map])
+                    for sample in read
+                ]
             samples |= dict(zip(places, read, strict=True))
         return [samples[place] for place in range(len(keys))]
+
+
+def _shard_sizes(ingredient: Ingredient) -> NDArray[np.int64] | None:
+    """Return how many of an ingredient's samples each of its shards holds; None for a dataset without shards."""
+    if not isinstance(ingredient.dataset, ShardDataset):
+        return None
+    ends = np.searchsorted(ingredient.positions, np.cumsum(ingredient.dataset.shard_sizes))
+    sizes = np.diff(ends, prepend=0)
+    return sizes[sizes > 0]
+
+
+def _renumbered(ingredient: Ingredient, main: str, classes: Sequence[str]) -> NDArray[np.uint8] | None:
+    """Return the number among `classes` of each number of a class of an ingredient, None where all are the same.
+
+    One class is what a mask shows, whatever it is called. Several must be the same: what one dataset calls background
+    may be an object of another's class.
+    """
+    if not classes or not ingredient.has_masks:
+        return None
+    found = known_classes(ingredient.dataset)
+    if sorted(found) != sorted(classes):
+        raise ConfigError(
+            f"Invalid extra_datasets: got {', '.join(found) or 'one class'} in {ingredient.dataset.name}; must have "
+            f"the classes of {main}, {', '.join(classes)}, or give its depth alone (parts: depth)"
+        )
+    return renumbering(found, classes)
 
 
 @functools.lru_cache(maxsize=16)
@@ -175,7 +223,7 @@ def _order(seed: int, ingredient: int, epoch: int, samples: int) -> NDArray[np.i
 class Share(NamedTuple):
     """A value of `--with`: a dataset or recipe, its share of every batch, and which of its labels are used."""
 
-    path: Path
+    path: Path | str
     share: float
     parts: Parts = "both"
 
@@ -193,4 +241,5 @@ def parse_share(text: str) -> Share:
             "PATH:SHARE:mask or PATH:SHARE:depth for one kind of its labels"
         )
     parts: Parts = found["parts"] or "both"  # type: ignore[assignment]
-    return Share(Path(found["path"]), share, parts)
+    path = found["path"]
+    return Share(path if is_url(path) else Path(path), share, parts)

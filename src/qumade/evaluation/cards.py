@@ -16,6 +16,7 @@ from qumade.errors import ConfigError, RunError
 from qumade.evaluation.targets import as_text
 from qumade.io.files import read_bytes
 from qumade.io.pictures import one_line
+from qumade.io.storage import absolute
 from qumade.models.config import NetworkConfig
 from qumade.recipe import recipe_to_dict
 from qumade.training.config import TrainConfig, load_config
@@ -36,9 +37,9 @@ class Card(NamedTuple):
     plots: tuple[tuple[bytes, str], ...] = ()
 
 
-def dataset_card(dataset: SampleDataset, path: Path | None) -> Card:
+def dataset_card(dataset: SampleDataset, path: Path | str | None) -> Card:
     """Return how a dataset was made, its samples, splits, labels and kind of depth. `path`: where it was read from."""
-    rows = [("Dataset", dataset.name if path is None else f"{dataset.name} ({path.absolute()})")]
+    rows = [("Dataset", dataset.name if path is None else f"{dataset.name} ({absolute(path)})")]
     metadata = getattr(dataset, "metadata", None) if isinstance(dataset, FolderDataset) else None
     if isinstance(dataset, SyntheticDataset):
         catalog = dataset.synthesizer.catalog

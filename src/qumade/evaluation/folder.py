@@ -10,6 +10,8 @@ from qumade.data.dataset import SampleDataset
 from qumade.depth.words import truth_note
 from qumade.errors import ConfigError, DatasetError
 from qumade.evaluation.cards import dataset_card, run_card, training_note
+from qumade.evaluation.class_scores import ClassGroup, class_groups
+from qumade.evaluation.class_section import class_section
 from qumade.evaluation.evaluation import Evaluation, evaluate, write_scores
 from qumade.evaluation.legacy_notebook import LegacyMetrics, LegacyScores, legacy_section
 from qumade.evaluation.panels import best, draw_rows, sheet, typical, worst
@@ -19,7 +21,8 @@ from qumade.evaluation.targets import as_text, choose
 from qumade.evaluation.verdict import how_good, weakness
 from qumade.extras import needs
 from qumade.io.encode import png_bytes
-from qumade.io.files import write_bytes
+from qumade.io.files import only_one, write_bytes
+from qumade.io.storage import absolute, is_url
 from qumade.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -37,7 +40,8 @@ class Evaluated:
 
     `legacy` holds the metrics of the legacy notebook where they were requested, `trained` the warning of
     `trained_elsewhere` where there are splits, `warning` what to know before all scores, such as that the network is
-    undertrained, `verdict` the two sentences with which the page begins.
+    undertrained, `verdict` the two sentences with which the page begins, `classes` the scores of several classes by
+    group.
     """
 
     evaluation: Evaluation
@@ -47,6 +51,7 @@ class Evaluated:
     trained: str = ""
     warning: str = ""
     verdict: tuple[str, ...] = ()
+    classes: tuple[ClassGroup, ...] = ()
 
 
 def evaluate_into(
@@ -59,7 +64,7 @@ def evaluate_into(
     min_object_share: float = 0.0,
     legacy: bool = False,
     explain: "MaskDepthNetwork | None" = None,
-    data_path: Path | None = None,
+    data_path: Path | str | None = None,
     progress: bool = True,
 ) -> Evaluated:
     """Evaluate a network on a dataset, and write scores.parquet, worst.png and report.html.
@@ -82,17 +87,19 @@ def evaluate_into(
         dataset,
         predicted_kind=config.depth_kind,
         trained_tasks=config.trained_tasks,
+        classes=config.classes,
         positions=choose(dataset, splits, limit),
         observe=None if legacy_metrics is None else legacy_metrics.add,
         progress=progress,
     )
     groups = summarise(evaluation, min_object_share)
     rows = draw_rows(evaluation, predictor, dataset, worst(evaluation, WORST, min_object_share))
+    classes = class_groups(evaluation, groups, selected(evaluation, min_object_share))
     shown = {
         title: draw_rows(evaluation, predictor, dataset, choice(evaluation, FEW, min_object_share))
         for title, choice in (("Typical pictures", typical), ("The best pictures", best))
     }
-    extra: list[Section] = []
+    extra: list[Section] = [class_section(classes)] if classes else []
     legacy_scores = None
     if legacy_metrics is not None:
         legacy_scores = legacy_metrics.scores(selected(evaluation, min_object_share))
@@ -104,19 +111,19 @@ def evaluate_into(
     trained = ""
     if predictor.path is not None and data_path is not None and len(groups) > 1:
         trained = trained_elsewhere(predictor.path, data_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_scores(evaluation, folder / "scores.parquet")
-    write_bytes(folder / "worst.png", worst_png)
     report = folder / "report.html"
     cards = [dataset_card(dataset, data_path), run_card(config, predictor.path)]
     warning = ". ".join(filter(None, [training_note(predictor.path), truth_note(dataset.depth_encoding)]))
     keep = selected(evaluation, min_object_share)
     verdict = how_good(evaluation, groups, keep), weakness(evaluation, keep)
-    write_report(
-        report, name, evaluation, groups, rows, extra, min_object_share, trained,
-        shown=shown, cards=cards, warning=warning, verdict=verdict,
-    )  # fmt: skip
-    return Evaluated(evaluation, groups, report, legacy_scores, trained, warning, verdict)
+    with only_one(folder, "evaluating"):
+        write_scores(evaluation, folder / "scores.parquet")
+        write_bytes(folder / "worst.png", worst_png)
+        write_report(
+            report, name, evaluation, groups, rows, extra, min_object_share, trained,
+            shown=shown, cards=cards, warning=warning, verdict=verdict,
+        )  # fmt: skip
+    return Evaluated(evaluation, groups, report, legacy_scores, trained, warning, verdict, tuple(classes))
 
 
 def check_folder(folder: Path) -> None:
@@ -131,7 +138,7 @@ def check_folder(folder: Path) -> None:
         raise DatasetError(f"Invalid --out: got {folder}; must be where you may write, which {there} is not")
 
 
-def trained_elsewhere(network: Path, data_path: Path) -> str:
+def trained_elsewhere(network: Path, data_path: Path | str) -> str:
     """Return a warning where the config.yaml of a run names data that still exists, but not at `data_path`; else "".
 
     More is not certain: the dataset may be a copy, or generated from the recipe that the network was trained on.
@@ -146,10 +153,16 @@ def trained_elsewhere(network: Path, data_path: Path) -> str:
     except ConfigError:  # the network was loaded without it
         return ""
     trained = [config.data, *(further.data for further in config.extra_datasets)]
-    if not all(path.exists() for path in trained) or data_path.resolve() in [path.resolve() for path in trained]:
+    if not all(is_url(path) or Path(path).exists() for path in trained):
+        return ""
+    if _resolved(data_path) in map(_resolved, trained):
         return ""
     paths = " and ".join(map(str, trained))
     return as_text(
-        f"The network was trained on {paths}, not on {data_path.absolute()}: unless both are the same dataset, "
+        f"The network was trained on {paths}, not on {absolute(data_path)}: unless both are the same dataset, "
         "the splits do not show which pictures it has seen."
     )
+
+
+def _resolved(path: Path | str) -> str:
+    return str(path) if is_url(path) else os.path.realpath(path)

@@ -14,7 +14,8 @@ from PIL import Image
 
 from qumade import __version__
 from qumade.evaluation.cards import Card
-from qumade.evaluation.compare import Comparison, Run, letter
+from qumade.evaluation.class_scores import class_lines
+from qumade.evaluation.compare import Comparison, Run, format_difference, letter
 from qumade.evaluation.evaluation import DEPTH_REGIONS, Evaluation
 from qumade.evaluation.gap import RunGaps
 from qumade.evaluation.panels import MASK_COLOURS, Panel, Row, headline_scores, jpeg
@@ -170,6 +171,8 @@ def write_comparison(
             {"title": title, "lines": [_compared(name, comparison) for name in names]}
             for title, names in _by_section(score_names(first))
         ]
+        if comparison.classes:
+            sections.append({"title": "IoU of a class", "lines": _compared_classes(comparison)})
         parts.append(
             {
                 "name": comparison.dataset,
@@ -286,6 +289,17 @@ def _compared(name: ScoreName, comparison: Comparison) -> dict[str, Any]:
     means_ = [format_number(group.means[name.column]) for group in comparison.groups]
     runs = [{"text": text, "better": wins} for text, wins in zip(means_, better, strict=True)]
     return {"title": _arrowed(name), "cells": runs + cells}
+
+
+def _compared_classes(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return the line of each class: the IoU of each run, and each difference, without intervals."""
+    lines = []
+    for title, ious in class_lines(comparison.classes):
+        texts = [format_number(iou) for iou in ious]
+        for other in ious[1:]:
+            texts += [format_difference(ious[0], other), "-", f"{comparison.groups[0].pictures:,}"]
+        lines.append({"title": f"{title} ↑", "cells": [{"text": text, "better": False} for text in texts]})
+    return lines
 
 
 def _pair_plots(comparison: Comparison) -> list[dict[str, str]]:

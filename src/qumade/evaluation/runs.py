@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from qumade.data.dataset import SampleDataset
 from qumade.data.opening import open_dataset
 from qumade.errors import AssetError, ConfigError, DatasetError
-from qumade.evaluation.compare import Comparison, Run, draw_wins, letter, unique_names, wins
+from qumade.evaluation.compare import Comparison, Run, draw_wins, letter, require_same_classes, unique_names, wins
 from qumade.evaluation.compare import compare as compare_on
 from qumade.evaluation.folder import Evaluated, check_folder, evaluate_into
 from qumade.evaluation.gap import RunGaps, Values, measure, transfer_gaps
 from qumade.evaluation.panels import headline_scores
 from qumade.evaluation.report import Wins, write_comparison
 from qumade.evaluation.targets import choose
+from qumade.io.files import only_one
 from qumade.io.pictures import UnusablePicture, one_line
 from qumade.prediction.predictor import Predictor, load_predictor
 from qumade.training.config import load_config
@@ -58,18 +59,18 @@ def evaluate(
     `min_object_share`. `legacy` adds the metrics of the original notebooks, `explain` Grad-CAM of a few pictures, which
     needs a run. Raises QumadeError where something does not fit, before anything is written.
     """
-    data_path = Path(dataset) if isinstance(dataset, Path | str) else None
+    opened = open_dataset(dataset) if isinstance(dataset, Path | str) else dataset
     network = _network(run) if explain else None
     return evaluate_into(
         _predictor(run, device),
-        open_dataset(dataset) if isinstance(dataset, Path | str) else dataset,
+        opened,
         Path(out),
         splits=splits,
         limit=limit,
         min_object_share=min_object_share,
         legacy=legacy,
         explain=network,
-        data_path=data_path,
+        data_path=dataset if isinstance(dataset, Path | str) else None,
         progress=progress,
     )
 
@@ -94,9 +95,9 @@ def compare(
     """
     out = Path(out).absolute()
     check_folder(out)
-    run_paths, data_paths = [Path(run) for run in runs], [Path(path) for path in datasets]
-    opened = [open_dataset(path) for path in data_paths]
-    for dataset, name in zip(opened, unique_names([dataset.name for dataset in opened], data_paths), strict=True):
+    run_paths = [Path(run) for run in runs]
+    opened = [open_dataset(path) for path in datasets]
+    for dataset, name in zip(opened, unique_names([dataset.name for dataset in opened], datasets), strict=True):
         dataset.name = name
         choose(dataset, splits, limit)  # refused before the others are evaluated
     networks = []
@@ -104,7 +105,9 @@ def compare(
         run_paths, unique_names([one_line(p.absolute().name) for p in run_paths], run_paths), strict=True
     ):
         predictor = load_predictor(path, device)
-        networks.append(Run(name, predictor, predictor.config.depth_kind, predictor.config.trained_tasks))
+        config = predictor.config
+        networks.append(Run(name, predictor, config.depth_kind, config.trained_tasks, config.classes))
+    require_same_classes(networks)
     comparisons, won = [], []
     trained_on = [_training_pictures(path) for path in run_paths]
     gaps = tuple(_gaps(trained_on, dataset) for dataset in opened)
@@ -120,9 +123,9 @@ def compare(
         )
         comparisons.append(comparison)
         won.append(_wins(comparison, networks, dataset))
-    out.mkdir(parents=True, exist_ok=True)
     report = out / "comparison.html"
-    write_comparison(report, networks, comparisons, won, gaps)
+    with only_one(out, "comparing"):
+        write_comparison(report, networks, comparisons, won, gaps)
     return ComparedRuns(tuple(networks), tuple(comparisons), gaps, report)
 
 

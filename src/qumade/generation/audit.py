@@ -10,32 +10,27 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from qumade.compose.boxes import visible_boxes
-from qumade.data.encode import encode_sample
 from qumade.data.folder import FolderDataset
 from qumade.data.manifest import (
     INSTANCE_SCHEMA,
     MANIFEST,
     MANIFEST_SCHEMA,
-    manifest_table,
-    plans_from_manifest,
     read_manifest,
-    visible_boxes_of,
-    visible_fractions,
 )
 from qumade.data.manifest_check import require_values
-from qumade.data.metadata import METADATA, Metadata, read_metadata
+from qumade.data.metadata import METADATA, Metadata
 from qumade.data.statistics import STATISTICS, statistics
 from qumade.errors import AssetError, ConfigError, DatasetError
 from qumade.generation.description_check import described_problems
-from qumade.generation.files_check import Problem, file_problems, root_problems
-from qumade.io.config import shown
-from qumade.io.decode import decode_grey, decode_rgb
+from qumade.generation.files_check import Audit, Problem, file_problems, root_problems
+from qumade.generation.redraw import plan_again, redraw
+from qumade.generation.shard_audit import audit_shards
+from qumade.io.config import parse_model, parse_yaml, shown
 from qumade.io.files import read_bytes
 from qumade.io.pictures import UnusablePicture, printable, read_picture
 from qumade.io.progress import progress_bar
+from qumade.io.storage import LocalFiles, Storage, open_storage
 from qumade.plan.indices import stratified_indices
 from qumade.synth.synthesizer import Synthesizer
 
@@ -47,22 +42,10 @@ _UNREADABLE = (AssetError, ConfigError, DatasetError, UnusablePicture)
 _BATCH = 256
 
 
-@dataclass(frozen=True)
-class Audit:
-    """The result of an audit. `same_codecs`: bytes were compared, otherwise decoded pixels. `depth_compared`: depth/
-    was compared too, which is skipped for depth that was predicted from the composites."""
+def audit(path: Path | str, *, fraction: float = 0.01, progress: bool = True) -> Audit:
+    """Audits a dataset in a folder, or in shards in a folder or at a URL.
 
-    root: Path
-    samples: int
-    files: int
-    redrawn: int
-    same_codecs: bool
-    depth_compared: bool
-    problems: tuple[Problem, ...]
-
-
-def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit:
-    """Finds missing, empty, truncated and unexpected files; plans every sample again and compares it with its row of
+    Finds missing, empty, truncated and unexpected files; plans every sample again and compares it with its row of
     the manifest; redraws a `fraction` of the samples and compares their files; and measures statistics.json again if
     there is one. `fraction` is from 0 to 1; above 0, at least one sample is redrawn; at 0, only files and rows are
     looked at.
@@ -70,12 +53,18 @@ def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit
     Redrawn files must be equal byte by byte. If the codec that wrote them has another version, decoded JPEGs must agree
     within 2 levels and decoded PNGs exactly; no other setting of a codec may differ. Depth that was predicted from the
     composites is checked for missing and truncated files but not compared: networks do not guarantee equal bytes.
-    Raises QumadeError if `root` is not a finished dataset of this package, or if an asset is missing or has changed.
+    Of shards, every byte is read and held against the hashes.
+    Raises QumadeError if `path` is not a finished dataset of this package, or if an asset is missing or has changed.
     """
-    root = Path(os.path.abspath(root))
     if not 0 <= fraction <= 1:
         raise ConfigError(f"Invalid fraction: got {fraction}; must be between 0 and 1")
-    meta = _finished(root)
+    storage = open_storage(path)
+    meta = _finished(storage)
+    if meta.shards is not None:
+        return audit_shards(storage, meta, fraction=fraction, progress=progress)
+    if not isinstance(storage, LocalFiles):
+        raise DatasetError(f"Invalid dataset: got no shards at {storage.url}; must be shards in an object store")
+    root = storage.root
     suffixes = {folder: code.suffix for folder, code in (meta.folders or {}).items()}
     manifest = _read_rows(root)
     stems = manifest["stem"].to_pylist()
@@ -84,9 +73,10 @@ def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit
         problems.append(_of_manifest(root, f"has {len(stems)} rows; must have {meta.samples}"))
     problems += _order_problems(root, manifest)
     chosen: list[int] = []
+    files_of, where = _Files(root, suffixes), printable(root / MANIFEST)
     codecs: Mapping[str, int | None] = {}
     if fraction > 0 and stems:
-        synthesizer, codecs, found = described_problems(root, meta)
+        synthesizer, codecs, found = described_problems(storage, meta)
         problems += [*found, *_plan_problems(root, synthesizer, manifest, progress)]
         broken = {problem.stem for problem in problems}
         rows = stratified_indices(len(stems), math.ceil(len(stems) * fraction)).tolist()
@@ -94,7 +84,7 @@ def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit
         bar = progress_bar(total=len(chosen), desc="redrawn", unit="sample", disable=not progress, leave=False)
         for at in range(0, len(chosen), _BATCH):
             batch = manifest.take(chosen[at : at + _BATCH])
-            problems += _redraw(root, synthesizer, suffixes, batch, codecs)
+            problems += redraw(synthesizer, batch, codecs, files_of, batch["stem"].to_pylist(), where)
             bar.update(len(batch))
         bar.close()
         problems += _statistics_problems(root, progress)
@@ -104,17 +94,29 @@ def audit(root: Path, *, fraction: float = 0.01, progress: bool = True) -> Audit
     return Audit(root, len(stems), files, len(chosen), same_codecs, depth_compared, tuple(problems))
 
 
-def _finished(root: Path) -> Metadata:
-    path = root / METADATA
-    if not path.exists():
-        raise DatasetError(f"Invalid dataset: got no {path}; must be a dataset that `qumade generate` made")
-    meta = read_metadata(path)
+@dataclass(frozen=True)
+class _Files:
+    root: Path
+    suffixes: Mapping[str, str]
+
+    def path(self, folder: str, stem: str) -> Path:
+        return self.root / folder / f"{stem}{self.suffixes[folder]}"
+
+    def content(self, folder: str, stem: str) -> bytes:
+        return read_picture(self.path(folder, stem))
+
+
+def _finished(storage: Storage) -> Metadata:
+    where = storage.where(METADATA)
+    if not storage.exists(METADATA):
+        raise DatasetError(f"Invalid dataset: got no {where}; must be a dataset that `qumade generate` made")
+    meta = parse_model(Metadata, parse_yaml(storage.read(METADATA), METADATA, where), where, what=METADATA)
     if not meta.complete:
         raise DatasetError(
-            f"Invalid dataset: got complete: false in {path}; finish it with the command that started it"
+            f"Invalid dataset: got complete: false in {where}; finish it with the command that started it"
         )
     if not meta.folders or not meta.recipe:
-        raise DatasetError(f"Invalid dataset: got no recipe or no folders in {path}; must have both to be audited")
+        raise DatasetError(f"Invalid dataset: got no recipe or no folders in {where}; must have both to be audited")
     return meta
 
 
@@ -151,28 +153,8 @@ def _plan_problems(root: Path, synthesizer: Synthesizer, manifest: pa.Table, pro
     with progress_bar(total=len(manifest), desc="planned", unit="sample", disable=not progress, leave=False) as bar:
         for at in range(0, len(manifest), _PLANNED):
             rows = manifest.slice(at, _PLANNED)
-            visible = visible_fractions(rows, synthesizer.recipe.objects[1])
-            boxes = visible_boxes_of(rows, synthesizer.recipe.objects[1])
-            yield from _other_rows(root, synthesizer, rows, visible, rows["depth_clipped_px"].to_numpy(), boxes)
+            yield from plan_again(synthesizer, rows, printable(root / MANIFEST))
             bar.update(len(rows))
-
-
-def _other_rows(
-    root: Path,
-    synthesizer: Synthesizer,
-    rows: pa.Table,
-    visible: NDArray[np.float32],
-    clipped: NDArray[np.int32],
-    boxes: NDArray[np.int32],
-) -> Iterator[Problem]:
-    """Yields the rows that differ from those that the recipe gives, with these results of drawing."""
-    plans = synthesizer.plan(rows["index"].to_numpy())
-    again = manifest_table(synthesizer, plans, visible, clipped, boxes if synthesizer.writes_instances else None)
-    if again.equals(rows.combine_chunks()):
-        return
-    for row, expected in zip(rows.to_pylist(), again.to_pylist(), strict=True):
-        if row != expected:
-            yield _of_manifest(root, "its row differs from the sample drawn again", row["stem"])
 
 
 def _statistics_problems(root: Path, progress: bool) -> Iterator[Problem]:
@@ -206,51 +188,3 @@ def _unequal(stored: Any, measured: Any, where: str) -> str | None:
         same = math.isclose(stored, measured, rel_tol=1e-9, abs_tol=1e-12) if numbers else stored == measured
         return None if same else f"{where} is {shown(stored)}; must be {shown(measured)}"
     return next((wrong for pair in pairs if (wrong := _unequal(*pair)) is not None), None)
-
-
-def _redraw(
-    root: Path,
-    synthesizer: Synthesizer,
-    suffixes: Mapping[str, str],
-    rows: pa.Table,
-    codecs: Mapping[str, int | None],
-) -> Iterator[Problem]:
-    recipe, depth = synthesizer.recipe, synthesizer.depth_encoding
-    plans = plans_from_manifest(synthesizer, rows)
-    stems, clipped = rows["stem"].to_pylist(), rows["depth_clipped_px"].to_pylist()
-    visible = np.full((len(rows), recipe.objects[1]), np.nan, np.float32)
-    instances, boxes = synthesizer.writes_instances, np.zeros((len(rows), recipe.objects[1], 4), np.int32)
-    for n, stem in enumerate(stems):
-        sample = synthesizer.render(plans[n])
-        encoded = encode_sample(sample, depth, recipe.encoding, instances=instances)
-        for folder, redrawn in encoded.files.items():
-            path = root / folder / f"{stem}{suffixes[folder]}"
-            problem = _difference(path, redrawn, codecs[folder])
-            if problem is not None:
-                yield Problem(stem, printable(path), problem)
-        visible[n, : len(sample.visible_fraction)] = sample.visible_fraction
-        if instances:
-            boxes[n, : len(sample.visible_fraction)] = visible_boxes(sample.owner, len(sample.visible_fraction))
-        if depth is not None:
-            clipped[n] = encoded.depth_clipped_px
-    yield from _other_rows(root, synthesizer, rows, visible, np.array(clipped, np.int32), boxes)
-
-
-def _difference(path: Path, redrawn: bytes, levels: int | None) -> str | None:
-    """Returns how a file differs from the one drawn again. With `levels`, decoded pixels may differ by so many."""
-    try:
-        stored = read_picture(path)
-        if stored == redrawn:
-            return None
-        if levels is None:
-            return "differs from the sample drawn again"
-        decode = decode_rgb if path.parent.name == "images" else decode_grey
-        ours, theirs = decode(redrawn, path).astype(np.int64), decode(stored, path).astype(np.int64)
-    except UnusablePicture as error:
-        return f"cannot be compared: {error}"
-    if ours.shape != theirs.shape:
-        return f"has {theirs.shape[1]}x{theirs.shape[0]} pixels; must have {ours.shape[1]}x{ours.shape[0]}"
-    furthest = int(np.abs(ours - theirs).max())
-    if furthest <= levels:
-        return None
-    return f"differs by {furthest} levels from the sample drawn again; must be at most {levels}"

@@ -10,14 +10,15 @@ from qumade.io.pictures import content_hash
 from qumade.recipe import recipe_to_dict
 from qumade.synth.synthesizer import Synthesizer
 
-__all__ = ["describe", "describe_assets"]
+__all__ = ["PACKAGES", "describe", "describe_assets"]
 
-# Equal versions of these give equal bytes.
-_PACKAGES = ("qumade", "numba", "numpy", "pillow", "simplejpeg")
+PACKAGES = ("qumade", "numba", "numpy", "pillow", "simplejpeg")
+"""Equal versions of these give equal bytes."""
 
 
-def describe(synthesizer: Synthesizer, out: Path, samples: int, depth: DepthEncoding) -> dict[str, Any]:
-    """Returns the content of dataset.yaml for a finished dataset of `samples` samples in `out`."""
+def describe(synthesizer: Synthesizer, out: Path | None, samples: int, depth: DepthEncoding) -> dict[str, Any]:
+    """Returns the content of dataset.yaml for a finished dataset of `samples` samples in the local folder
+    `out`, or with absolute paths of the assets if that is None."""
     recipe = synthesizer.recipe
     classes = {"classes": list(synthesizer.catalog.classes)} if synthesizer.catalog.classes else {}
     return {
@@ -25,7 +26,7 @@ def describe(synthesizer: Synthesizer, out: Path, samples: int, depth: DepthEnco
         "complete": True,
         "samples": samples,
         "size": list(recipe.size),
-        "package": {name: version(name) for name in _PACKAGES},
+        "package": {name: version(name) for name in PACKAGES},
         "depth": depth.model_dump(mode="json", exclude_none=True),
         "folders": folder_settings(recipe, instances=synthesizer.writes_instances),
         **classes,

@@ -10,8 +10,9 @@ from qumade.data.metadata import METADATA, Metadata
 from qumade.errors import DatasetError
 from qumade.generation.describe import describe
 from qumade.generation.files_check import Problem
-from qumade.io.config import DATASET_BYTES, read_yaml, shown
-from qumade.io.pictures import printable
+from qumade.io.config import parse_yaml, shown
+from qumade.io.pictures import one_line, printable
+from qumade.io.storage import LocalFiles, Storage
 from qumade.recipe import Recipe, recipe_from_dict
 from qumade.synth.synthesizer import Synthesizer
 
@@ -23,21 +24,24 @@ _FILE_KEYS = (
 _LEVELS = {"jpeg": 2, "png": 0}  # how far decoded pixels may differ between two versions of a codec
 
 
-def described_problems(root: Path, meta: Metadata) -> tuple[Synthesizer, dict[str, int | None], list[Problem]]:
+def described_problems(storage: Storage, meta: Metadata) -> tuple[Synthesizer, dict[str, int | None], list[Problem]]:
     """Returns the synthesizer of a dataset's recipe; by folder, None if its codec is the one that wrote it and
     otherwise by how many levels the pixels may differ; and what dataset.yaml says wrongly.
 
     Raises DatasetError naming an asset that is missing or has changed.
     """
-    path = root / METADATA
-    recipe = recipe_from_dict(dict(meta.recipe), str(path), root)
+    path = storage.where(METADATA)
+    root = storage.root if isinstance(storage, LocalFiles) else None
+    recipe = recipe_from_dict(dict(meta.recipe), path, root or Path("/"))
     _require_assets(recipe, meta.assets, path)
     synthesizer = Synthesizer.from_recipe(recipe)
     depth = synthesizer.depth_encoding or meta.depth
     if depth is None:
         raise DatasetError(f"Invalid dataset.yaml: key depth is missing in {path}; must be given")
     expected = describe(synthesizer, root, meta.samples or 0, depth)
-    found = read_yaml(path, METADATA, at_most=DATASET_BYTES)
+    if meta.shards is not None:
+        expected["shards"] = meta.shards.model_dump()
+    found = parse_yaml(storage.read(METADATA), METADATA, path)
     if not isinstance(found, dict):
         raise DatasetError(f"Invalid {METADATA}: got no mapping in {path}; must be one")
     _require_same_assets(recipe, found.get("assets"), expected["assets"], path)
@@ -47,10 +51,10 @@ def described_problems(root: Path, meta: Metadata) -> tuple[Synthesizer, dict[st
     for key in expected.keys() & found.keys() - {"package", "samples", "folders"}:
         wrong += _differences(key, found[key], expected[key])
     wrong += _codec_differences(found.get("folders"), expected["folders"], found.get("package"), codecs)
-    return synthesizer, codecs, [Problem("-", printable(path), each) for each in sorted(wrong)]
+    return synthesizer, codecs, [Problem("-", one_line(path), each) for each in sorted(wrong)]
 
 
-def _require_assets(recipe: Recipe, assets: Mapping[str, Any], path: Path) -> None:
+def _require_assets(recipe: Recipe, assets: Mapping[str, Any], path: str) -> None:
     """Names the first asset that is not there any more, before anything is read."""
     folders = {
         "backgrounds": {"name": recipe.backgrounds, "depth": recipe.depths, "labels": recipe.labels},
@@ -69,7 +73,7 @@ def _require_assets(recipe: Recipe, assets: Mapping[str, Any], path: Path) -> No
                     )
 
 
-def _require_same_assets(recipe: Recipe, found: Any, expected: dict[str, Any], path: Path) -> None:
+def _require_same_assets(recipe: Recipe, found: Any, expected: dict[str, Any], path: str) -> None:
     """Names the asset that differs from the one that the dataset was made of."""
     found = found if isinstance(found, dict) else {}
     places = {

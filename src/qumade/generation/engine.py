@@ -15,7 +15,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,16 +39,15 @@ from qumade.errors import ConfigError, DatasetError, RunError
 from qumade.generation.describe import describe
 from qumade.generation.executors import Executor, local_processes, this_process
 from qumade.generation.journal import Journal, Results, concatenate, read_journal
+from qumade.generation.summary import Summary, placement_counts, summarized
 from qumade.generation.worker import DrawSamples, Work
 from qumade.generation.writers import FolderWriter, Writer
 from qumade.io.files import new_file, only_one, remove_temporary_files
 from qumade.io.progress import progress_bar
-from qumade.plan.splits import SAMPLE_SPLITS
-from qumade.plan.tables import REJECTIONS
 from qumade.recipe import Recipe
 from qumade.synth.synthesizer import Synthesizer
 
-__all__ = ["STATE", "DepthPredictor", "Summary", "generate"]
+__all__ = ["STATE", "DepthPredictor", "generate"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,25 +56,6 @@ _ROW_GROUP = 10_000
 _CHUNK = 128
 _ATTEMPTS = 3  # at files that vanish as soon as they are written
 _ROW_COLUMNS = ["index", "depth_clipped_px", "objects"]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The result of `generate`: samples in the dataset, how many of them this call drew, and counts of the placements.
-
-    `fallbacks`: objects that found no place by the recipe's rules; `left_out`: further objects that found no place at
-    all; `rejected`: repeated draws, by reason; `depth_clipped_px`: depth pixels nearer than the nearest code;
-    `splits`: samples of each split.
-    """
-
-    root: Path
-    samples: int
-    drawn: int
-    fallbacks: int
-    left_out: int
-    rejected: dict[str, int]
-    depth_clipped_px: int
-    splits: dict[str, int]
 
 
 class DepthPredictor(Protocol):
@@ -278,8 +258,7 @@ def _refuse_other_samples(out: Path, drawn: Sequence[Results], indices: NDArray[
 
 def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn: int) -> Summary:
     """Plans all samples again, which is fast, and writes their rows in index order, in row groups of fixed length."""
-    fallbacks, left_out, boxes = 0, 0, synthesizer.writes_instances
-    rejected = dict.fromkeys(("crop", *REJECTIONS), 0)
+    counts, boxes = Counter[str](), synthesizer.writes_instances
     splits: Counter[str | None] = Counter()
     with (
         new_file(out / MANIFEST, durable=True) as file,
@@ -293,12 +272,6 @@ def _write_manifest(synthesizer: Synthesizer, out: Path, results: Results, drawn
             )
             splits.update(table["split"].to_pylist())
             writer.write_table(table, row_group_size=_ROW_GROUP)
-            placed = np.arange(plans.objects.shape[1]) < plans.samples["count"][:, None]
-            fallbacks += int(plans.objects["fallback"][placed].sum())
-            left_out += int((plans.samples["wanted"] - plans.samples["count"]).sum())
-            rejected["crop"] += int(plans.samples["crops_rejected"].sum())
-            for reason in REJECTIONS:  # also of objects that found no place
-                rejected[reason] += int(plans.objects[f"rejected_{reason}"].sum())
-    clipped = int(results.depth_clipped_px.sum())
-    of_each = {name or "no split": splits[name] for name in SAMPLE_SPLITS if splits[name]}
-    return Summary(out, len(results.indices), drawn, fallbacks, left_out, rejected, clipped, of_each)
+            counts.update(placement_counts(plans))
+    counts["depth_clipped_px"] = int(results.depth_clipped_px.sum())
+    return summarized(out, len(results.indices), drawn, counts, splits)

@@ -1,4 +1,4 @@
-"""Executors run work on chunks of indices, in this process or in several."""
+"""Executors run work on units, such as chunks of indices, in this process or in several."""
 
 import multiprocessing
 import os
@@ -11,28 +11,27 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for_connection
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Protocol, TypeVar
 
 from qumade.errors import RunError
-from qumade.generation.journal import Results
-from qumade.generation.worker import Stopped, Work
+from qumade.generation.worker import Stopped, Task
 
 __all__ = ["Executor", "local_processes", "this_process"]
 
 _GRACE_S = 0.3  # time for workers to stop on their own
 
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+
 
 class Executor(Protocol):
-    """Runs the work on each chunk of indices and yields the results of the chunks, in any order. Closing the iterator
-    stops the work after the current sample. Errors of the work are raised here."""
+    """Runs the work on each unit, such as a chunk of indices or a shard, and yields the results, in any order. Closing
+    the iterator stops the work after the current sample. Errors of the work are raised here."""
 
-    def __call__(self, work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]: ...
+    def __call__(self, work: Task[Unit, Result], chunks: Iterable[Unit]) -> Iterator[Result]: ...
 
 
-def this_process(work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Results]:
+def this_process(work: Task[Unit, Result], chunks: Iterable[Unit]) -> Iterator[Result]:
     """Runs chunks one after the other in this process."""
     work.open()
     try:
@@ -42,7 +41,7 @@ def this_process(work: Work, chunks: Iterable[NDArray[np.int64]]) -> Iterator[Re
         work.close()
 
 
-def local_processes(work: Work, chunks: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Results]:
+def local_processes(work: Task[Unit, Result], chunks: Iterable[Unit], *, workers: int) -> Iterator[Result]:
     """Runs chunks in `workers` processes of this machine, or in this process if `workers` is 1."""
     if workers == 1:
         yield from this_process(work, chunks)
@@ -57,7 +56,7 @@ def local_processes(work: Work, chunks: Iterable[NDArray[np.int64]], *, workers:
     shared.raw = pickled
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(shared, stop))
     remaining = iter(chunks)
-    running: set[Future[Results]] = set()
+    running: set[Future[Any]] = set()
     try:
         for chunk in remaining:
             with _interrupts_held():  # the first submit starts the workers
@@ -109,14 +108,13 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _run(chunk: NDArray[np.int64]) -> Results:
+def _run(chunk: Any) -> Any:
     if "work" not in _state:  # not in _start, whose errors are lost
         work = pickle.loads(_state["pickled"])
         work.open()  # where it fails, the next chunk tries again and fails in the same way
         _state["work"] = work
         del _state["pickled"]
     try:
-        results: Results = _state["work"](chunk, _state["stop"].is_set)
+        return _state["work"](chunk, _state["stop"].is_set)
     except Stopped:
         raise RunError("stopped") from None
-    return results

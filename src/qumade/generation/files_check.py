@@ -16,10 +16,11 @@ from qumade.io.listing import is_leftover
 from qumade.io.pictures import printable
 from qumade.io.progress import progress_bar
 
-__all__ = ["Problem", "damaged_stems", "file_problems", "root_problems"]
+__all__ = ["ADDED", "Audit", "Problem", "damaged_stems", "file_problems", "root_problems"]
 
 _JPEG_END = b"\xff\xd9"
-_ADDED = (STATISTICS, "placements.png", "layout.png")  # what `qumade stats` adds
+ADDED = (STATISTICS, "placements.png", "layout.png")
+"""What `qumade stats` adds to a dataset."""
 _CHUNK = 256
 
 
@@ -35,9 +36,24 @@ class Problem:
         return f"{self.stem}: {self.path}: {self.problem}"
 
 
+@dataclass(frozen=True)
+class Audit:
+    """The result of an audit. `same_codecs`: bytes were compared, otherwise decoded pixels. `depth_compared`: depth/
+    was compared too, which is skipped for depth that was predicted from the composites. `root` is a URL for shards in
+    an object store."""
+
+    root: Path | str
+    samples: int
+    files: int
+    redrawn: int
+    same_codecs: bool
+    depth_compared: bool
+    problems: tuple[Problem, ...]
+
+
 def root_problems(root: Path, folders: Collection[str]) -> Iterator[Problem]:
     """Yield what lies in a dataset's folder and is no part of a dataset, and links in place of its parts."""
-    known = {METADATA, MANIFEST, *_ADDED, *folders}
+    known = {METADATA, MANIFEST, *ADDED, *folders}
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
         path = printable(Path(entry.path))
         if entry.name not in known:

@@ -28,13 +28,16 @@ from pydantic_core import PydanticCustomError
 
 from qumade.errors import ConfigError
 from qumade.io.files import read_bytes, write_bytes
+from qumade.io.storage import is_url
 
 __all__ = [
     "DATASET_BYTES",
     "Ascending",
+    "DatasetLocation",
     "RelativePath",
     "bare_type",
     "parse_model",
+    "parse_yaml",
     "plain_values",
     "read_yaml",
     "shown",
@@ -60,6 +63,10 @@ def _resolved(value: Any, info: ValidationInfo) -> Any:
     return Path(os.path.abspath(Path((info.context or {}).get(_FOLDER, "")) / expanded))
 
 
+def _location(value: Any, info: ValidationInfo) -> Any:
+    return value if is_url(value) else _resolved(value, info)
+
+
 def _relative(value: Any, info: SerializationInfo) -> Any:
     folder = (info.context or {}).get(_FOLDER)
     if not isinstance(value, Path) or folder is None:
@@ -73,6 +80,10 @@ def _relative(value: Any, info: SerializationInfo) -> Any:
 
 RelativePath = Annotated[Path, BeforeValidator(_resolved), PlainSerializer(_relative, when_used="json")]
 """A path that is absolute in the model and, in a file, relative to the file's folder."""
+
+
+DatasetLocation = Annotated[Path | str, BeforeValidator(_location), PlainSerializer(_relative, when_used="json")]
+"""A RelativePath, or a URL such as s3://bucket/name."""
 
 
 def _ascending(ends: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -103,8 +114,13 @@ def read_yaml(path: Path, what: str, *, at_most: int = 1 << 20) -> object:
     Raises ConfigError if the file cannot be read, is larger than `at_most` bytes, is not valid YAML or repeats a key.
     """
     path = path.absolute()
+    return parse_yaml(read_bytes(path, at_most, ConfigError), what, str(path))
+
+
+def parse_yaml(data: bytes, what: str, path: str) -> object:
+    """Return the parsed content of a YAML file, see `read_yaml`; `path` names it in messages."""
     try:
-        text = read_bytes(path, at_most, ConfigError).decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"Invalid {what}: cannot read {path}: it is not UTF-8 text") from error
     try:
@@ -122,8 +138,9 @@ def write_yaml(values: Mapping[str, Any], path: Path) -> None:
     write_bytes(path, yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True).encode())
 
 
-def plain_values(model: BaseModel, folder: Path) -> dict[str, Any]:
-    """Return values for YAML, with every field; paths are relative to `folder`, where the file will be."""
+def plain_values(model: BaseModel, folder: Path | None) -> dict[str, Any]:
+    """Return values for YAML, with every field; paths are relative to `folder`, where the file will be, or absolute
+    without one."""
     return model.model_dump(mode="json", context={_FOLDER: folder})
 
 

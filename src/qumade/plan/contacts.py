@@ -8,6 +8,7 @@ from qumade.plan.visibility import all_visible
 
 __all__ = [
     "ground_inverse_depth",
+    "may_stand",
     "perspective_scale",
     "set_position",
     "set_size",
@@ -102,6 +103,23 @@ def standing_range(t, sample, foreground):  # type: ignore[no-untyped-def]
     """Return the range of standing_pixels where a cut-out may stand on the sample's background."""
     starts = t.standing_start[sample.background]
     return starts[t.place[foreground]], starts[t.place[foreground] + 1]
+
+
+@compiled()
+def may_stand(t, sample, foreground, u, v):  # type: ignore[no-untyped-def]
+    """Whether a point of the photo is in the standing table of a cut-out, or between neighbouring entries of it."""
+    photo_width, photo_height = t.background_size[sample.background]
+    if not (0 <= u < photo_width and 0 <= v < photo_height):
+        return False
+    start, stop = standing_range(t, sample, foreground)
+    pixel = int(v) * photo_width + int(u)
+    step = t.standing_step[sample.background, t.place[foreground]]
+    at = start + np.searchsorted(t.standing_pixels[start:stop], pixel)
+    for entry in range(max(at - 1, start), min(at + 1, stop)):
+        found = t.standing_pixels[entry]
+        if abs(found - pixel) < step and found // photo_width == int(v):
+            return True
+    return False
 
 
 @compiled()

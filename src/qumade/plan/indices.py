@@ -1,7 +1,9 @@
 """Index arithmetic: the file stem of a sample, the samples a limit selects, and stratified subsets."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from qumade.errors import ConfigError
 from qumade.plan.splits import SPLITS
 
-__all__ = ["limited_indices", "sample_count", "stem", "stratified_indices"]
+__all__ = ["limited_counts", "limited_indices", "sample_count", "stem", "stratified_indices", "visited"]
 
 
 def sample_count(backgrounds: int, foregrounds: int, per_pair: int) -> int:
@@ -56,20 +58,45 @@ def limited_indices(
     if limit < 1:
         raise ConfigError(f"Invalid limit: got {limit}; must be at least 1")
     limit = min(limit, total)
-    parts, times = [], []
-    for name, share in zip(SPLITS, shares, strict=True):
+    parts = []
+    for name, count in limited_counts(limit, backgrounds, foregrounds, per_pair, shares).items():
         sides = [np.flatnonzero([split == name for split in side]) for side in (backgrounds, foregrounds)]
-        if share > 0 and all(map(len, sides)):
-            background, foreground, k = _visits(limit, len(sides[0]), len(sides[1]), per_pair)
-            part = (sides[0][background] * len(foregrounds) + sides[1][foreground]) * per_pair + k
-            parts.append(part)
-            times.append((np.arange(len(part)) + 0.5) / share)
+        background, foreground, k = _visits(count, len(sides[0]), len(sides[1]), per_pair)
+        parts.append((sides[0][background] * len(foregrounds) + sides[1][foreground]) * per_pair + k)
     chosen = np.concatenate([np.zeros(0, np.int64), *parts])
-    if len(chosen) > limit:
-        chosen = chosen[np.argsort(np.concatenate(times), kind="stable")[:limit]]
-    elif len(chosen) < limit:
+    if len(chosen) < limit:
         chosen = np.concatenate([chosen, _of_two_splits(limit - len(chosen), backgrounds, foregrounds, per_pair)])
     return np.sort(chosen)
+
+
+def limited_counts(
+    limit: int,
+    backgrounds: Sequence[str | None],
+    foregrounds: Sequence[str | None],
+    per_pair: int,
+    shares: tuple[float, float, float],
+) -> dict[str, int]:
+    """Return how many samples `limited_indices` takes of each of train, val and test that has some; the rest of the
+    limit are samples of two splits. Lists nothing."""
+    there, share_of = {}, dict(zip(SPLITS, shares, strict=True))
+    for name, share in share_of.items():
+        samples = sample_count(backgrounds.count(name), foregrounds.count(name), per_pair)
+        if share > 0 and samples:
+            there[name] = range(min(limit, samples))
+
+    def turn(name: str, number: int) -> float:
+        return (number + 0.5) / share_of[name]
+
+    def before(name: str, number: int) -> int:
+        """Return how many samples take their turn before this one of a split; of equal turns, the earlier split's."""
+        at, found = turn(name, number), number
+        for other, numbers in there.items():
+            if other != name:
+                search = bisect_right if SPLITS.index(other) < SPLITS.index(name) else bisect_left
+                found += search(numbers, at, key=partial(turn, other))
+        return found
+
+    return {name: bisect_left(numbers, limit, key=partial(before, name)) for name, numbers in there.items()}
 
 
 def _of_two_splits(
@@ -91,9 +118,16 @@ def _visits(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return background, foreground and placement of the first `count` samples of so many assets.
 
-    Visit t takes background t mod B and foreground (t + t // lcm(B, F)) mod F. After B x F visits, k increases by one.
-    All assets therefore appear early, and no pair appears twice before every pair has appeared once.
+    After B x F visits, k increases by one. No pair appears twice before every pair has appeared once.
     """
     total = sample_count(backgrounds, foregrounds, per_pair)
     k, visit = np.divmod(np.arange(min(count, total), dtype=np.int64), backgrounds * foregrounds)
-    return visit % backgrounds, (visit + visit // math.lcm(backgrounds, foregrounds)) % foregrounds, k
+    return *visited(visit, backgrounds, foregrounds), k
+
+
+def visited(
+    visits: NDArray[np.int64], backgrounds: int, foregrounds: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the background and the foreground of these visits, int64 of any shape: visit t takes background t mod B
+    and foreground (t + t // lcm(B, F)) mod F, so all assets appear early."""
+    return visits % backgrounds, (visits + visits // math.lcm(backgrounds, foregrounds)) % foregrounds

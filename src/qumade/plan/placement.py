@@ -18,11 +18,12 @@ from qumade.plan.contacts import (
     stands,
 )
 from qumade.plan.coordinates import to_background, to_sample
+from qumade.plan.cut_objects import cut_edge_left, cut_left, settles_cut
 from qumade.plan.layout_bins import accepted_share
 from qumade.plan.random_numbers import Stream, uniforms
 from qumade.plan.rows import place_in_row
 from qumade.plan.tables import POLICIES
-from qumade.plan.visibility import LEAST_PX
+from qumade.plan.visibility import CUT_SHARE, LEAST_PX
 
 __all__ = ["CROP_STEPS", "crop_share", "place_sample", "resized_size"]
 
@@ -85,12 +86,14 @@ def _try_random(t, sample, things, which, attempt):  # type: ignore[no-untyped-d
     size, x, y, _ = uniforms(t.seed, _PLACEMENT, sample.index, which, attempt)
     set_size(t, thing, low + (high - low) * size)
     centre_v = (t.centre_row[0] + (t.centre_row[1] - t.centre_row[0]) * y) * t.height
-    return settles(t, sample, things, which, x * t.width - thing.width / 2, centre_v - thing.height / 2)
+    left = cut_left(t, things, which, attempt, x) if t.cut[thing.foreground] else x * t.width - thing.width / 2
+    return settles(t, sample, things, which, left, centre_v - thing.height / 2)
 
 
 @compiled()
-def _draw_entry(t, start, stop, r):  # type: ignore[no-untyped-def]
-    if len(t.standing_weights) == 0:
+def _draw_entry(t, foreground, start, stop, r):  # type: ignore[no-untyped-def]
+    # A road reaches the edges of the image where it is near, and far from there most distances are.
+    if len(t.standing_weights) == 0 or t.cut[foreground]:
         return start + int(r * (stop - start))
     return start + np.searchsorted(t.standing_weights[start : stop - 1], r, side="right")
 
@@ -121,12 +124,12 @@ def _try_standing(t, sample, things, which, policy, attempt):  # type: ignore[no
         return False
     photo_width = t.background_size[sample.background, 0]
     r, in_column, in_row, size = uniforms(t.seed, _STANDING, sample.index, which, attempt)
-    pixel = t.standing_pixels[_draw_entry(t, start, stop, r)]
+    pixel = t.standing_pixels[_draw_entry(t, thing.foreground, start, stop, r)]
     # Anywhere in the pixel except at its very edge: rounding must not move the contact into the next pixel.
     background_u = pixel % photo_width + 0.001 + 0.998 * in_column
     background_v = pixel // photo_width + 0.001 + 0.998 * in_row
+    jitter = 1.0 + t.size_jitter * (2.0 * size - 1.0)
     if policy == _PERSPECTIVE:
-        jitter = 1.0 + t.size_jitter * (2.0 * size - 1.0)
         scale = perspective_scale(t, sample, thing.foreground, background_u, background_v, jitter)
         if not low <= scale <= high:
             thing.rejected_size += 1
@@ -134,7 +137,10 @@ def _try_standing(t, sample, things, which, policy, attempt):  # type: ignore[no
     else:
         scale = low + (high - low) * size
     set_size(t, thing, scale)
-    if not settles_at(t, sample, things, which, background_u, background_v):
+    if t.cut[thing.foreground]:
+        if not settles_cut(t, sample, things, which, policy, attempt, background_v, jitter, in_column):
+            return False
+    elif not settles_at(t, sample, things, which, background_u, background_v):
         return False
     thing.policy = policy
     return True
@@ -174,7 +180,7 @@ def _place_by(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
 @compiled()
 def _place(t, sample, things, which, policy, in_row):  # type: ignore[no-untyped-def]
     """Place an object in the row of the others or by the sample's policy, or at random if that fails."""
-    if in_row:
+    if in_row and not t.cut[things[which].foreground]:
         if place_in_row(t, sample, things, which):
             return True
         things[which].fallback = True
@@ -208,7 +214,10 @@ def _place_fallback(t, sample, thing):  # type: ignore[no-untyped-def]
     for row in range(_SEARCH, 0, -1):
         top = row / _SEARCH * t.height - contact_y * thing.height
         for column in range(_SEARCH):
-            if set_position(t, sample, thing, room * ((x + column / _SEARCH) % 1.0), top):
+            left = room * ((x + column / _SEARCH) % 1.0)
+            if t.cut[thing.foreground]:
+                left = cut_edge_left(t, thing, CUT_SHARE)
+            if set_position(t, sample, thing, left, top):
                 return True
     # No ground at these positions. The object may stand wherever _has_ground found some, partly outside the image.
     for row in range(_SEARCH, 0, -1):

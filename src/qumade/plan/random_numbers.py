@@ -36,6 +36,8 @@ class Stream(IntEnum):
     NOISE = 24
     LAYOUT = 25
     ROW = 26
+    SHARD = 30
+    STREAMING = 31
 
 
 _M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)

@@ -9,7 +9,7 @@ times that of the first object.
 import numpy as np
 
 from qumade.jit import compiled
-from qumade.plan.contacts import perspective_scale, set_size, settles_at, standing_range
+from qumade.plan.contacts import may_stand, perspective_scale, set_size, settles_at
 from qumade.plan.random_numbers import Stream, uniforms
 from qumade.plan.tables import POLICIES
 
@@ -26,23 +26,6 @@ def _ground_at(t, background, u, v):  # type: ignore[no-untyped-def]
     """Return the inverse depth of the ground plane above that of the horizon."""
     a, b, c = t.plane[background]
     return a * u + b * v + c - t.horizon_level[background]
-
-
-@compiled()
-def _may_stand(t, sample, foreground, u, v):  # type: ignore[no-untyped-def]
-    """Whether a point of the photo is in the standing table of a cut-out, or between neighbouring entries of it."""
-    photo_width, photo_height = t.background_size[sample.background]
-    if not (0 <= u < photo_width and 0 <= v < photo_height):
-        return False
-    start, stop = standing_range(t, sample, foreground)
-    pixel = int(v) * photo_width + int(u)
-    step = t.standing_step[sample.background, t.place[foreground]]
-    at = start + np.searchsorted(t.standing_pixels[start:stop], pixel)
-    for entry in range(max(at - 1, start), min(at + 1, stop)):
-        found = t.standing_pixels[entry]
-        if abs(found - pixel) < step and found // photo_width == int(v):
-            return True
-    return False
 
 
 @compiled()
@@ -87,7 +70,7 @@ def place_in_row(t, sample, things, which):  # type: ignore[no-untyped-def]
             thing.rejected_row += 1
             continue
         u, v = middle + along_u / distance, vanishing_v + along_v / distance
-        if policy != _RANDOM and not _may_stand(t, sample, thing.foreground, u, v):
+        if policy != _RANDOM and not may_stand(t, sample, thing.foreground, u, v):
             thing.rejected_row += 1
             continue
         scale = beside / distance

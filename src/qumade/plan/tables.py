@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.catalog import SILHOUETTE_PX, Catalog
+from qumade.assets.cut_sides import CUT_SIDES
 from qumade.assets.labels import StandingTable
 from qumade.plan.splits import SPLITS
 from qumade.recipe import Policy, Recipe
@@ -94,6 +95,7 @@ class PlanTables(NamedTuple):
     scale: NDArray[np.float64]  # [F, 2]
     place: NDArray[np.int64]  # [F]
     object_height_m: NDArray[np.float64]  # [F]; NaN where unknown
+    cut: NDArray[np.int64]  # [F] index in CUT_SIDES
     side: NDArray[np.int64]  # [F] index of the split
     side_start: NDArray[np.int64]  # [5] into side_members
     side_members: NDArray[np.int64]  # [F] foregrounds, by side
@@ -157,6 +159,7 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
         scale=np.array([f.scale for f in foregrounds], np.float64),
         place=np.array([f.place for f in foregrounds], np.int64),
         object_height_m=np.array([f.height_m or np.nan for f in foregrounds], np.float64),
+        cut=np.array([CUT_SIDES.index(f.cut) for f in foregrounds], np.int64),
         side=sides,
         side_start=np.searchsorted(np.sort(sides), np.arange(len(SPLITS) + 2)).astype(np.int64),
         side_members=np.argsort(sides, kind="stable").astype(np.int64),

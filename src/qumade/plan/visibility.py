@@ -6,10 +6,18 @@ Compiled, over the arrays of PlanTables.
 import numpy as np
 
 from qumade.assets.catalog import SILHOUETTE_PX
+from qumade.assets.cut_sides import CUT_SIDES
 from qumade.geometry import BEHIND
 from qumade.jit import compiled
 
-__all__ = ["LEAST_PX", "all_visible", "visible_share"]
+__all__ = ["CUT_SHARE", "LEAST_PX", "all_visible", "visible_share"]
+
+_LEFT = CUT_SIDES.index("left")
+_CUT_CELLS = 2  # columns of the silhouette next to the side on which an object is cut: none of them may be seen
+CUT_SHARE = _CUT_CELLS / SILHOUETTE_PX
+"""Share of an object's width that must not be seen next to the side on which it is cut."""
+
+_CUT_SEEN = 0.02  # share of these cells that counts as none, since a coarse silhouette overlaps its neighbours
 
 LEAST_PX = 4.0
 """Least visible area of an object in pixels: the mask of a smaller one could be empty."""
@@ -74,8 +82,18 @@ def visible_share(t, sample, things, count, which):  # type: ignore[no-untyped-d
     A cell counts by its centre: it must lie inside the image, and neither the background nor a nearer one of the first
     `count` objects may hide it.
     """
+    return _visible_share(t, sample, things, count, which, 0, SILHOUETTE_PX)
+
+
+@compiled()
+def _visible_share(t, sample, things, count, which, begin_cell, end_cell):  # type: ignore[no-untyped-def]
+    """Return the area that is visible in the columns `begin_cell` .. `end_cell` - 1 of the silhouette, as a share of
+    the whole."""
     thing = things[which]
     left, right = _first_inside(thing.left, thing.width, t.width)
+    left, right = max(left, begin_cell), min(right, end_cell)
+    if left >= right:
+        return 0.0
     top, bottom = _first_inside(thing.top, thing.height, t.height)
     sums = t.silhouette_sums[thing.foreground]
     whole = sums[SILHOUETTE_PX, SILHOUETTE_PX]
@@ -129,10 +147,22 @@ def _opaque_px(t, thing):  # type: ignore[no-untyped-def]
 
 
 @compiled()
+def _shows_its_cut(t, sample, things, count, which):  # type: ignore[no-untyped-def]
+    """Whether the side on which an object is cut can be seen: it is neither outside the image nor behind anything."""
+    begin = 0 if t.cut[things[which].foreground] == _LEFT else SILHOUETTE_PX - _CUT_CELLS
+    sums = t.silhouette_sums[things[which].foreground]
+    cells = sums[SILHOUETTE_PX, begin + _CUT_CELLS] - sums[SILHOUETTE_PX, begin]
+    seen = _visible_share(t, sample, things, count, which, begin, begin + _CUT_CELLS) * sums[-1, -1]
+    return seen > _CUT_SEEN * cells
+
+
+@compiled()
 def all_visible(t, sample, things, count):  # type: ignore[no-untyped-def]
     """Whether each of the first `count` objects is visible enough."""
     for which in range(count):
         share = visible_share(t, sample, things, count, which)
         if share < t.min_visible or share * _opaque_px(t, things[which]) < LEAST_PX:
+            return False
+        if t.cut[things[which].foreground] and _shows_its_cut(t, sample, things, count, which):
             return False
     return True

@@ -19,7 +19,16 @@ from pydantic import (
 )
 
 from qumade.data.augmentation import Augmentation
-from qumade.io.config import RelativePath, parse_model, plain_values, read_yaml, shown, write_yaml, wrong_field
+from qumade.io.config import (
+    DatasetLocation,
+    RelativePath,
+    parse_model,
+    plain_values,
+    read_yaml,
+    shown,
+    write_yaml,
+    wrong_field,
+)
 
 __all__ = [
     "BUDGET", "FOUND_FOR", "ExtraDataset", "TrainConfig", "UnlabelledPhotos", "config_from_dict", "differences",
@@ -98,8 +107,8 @@ class ExtraDataset(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
-    data: RelativePath
-    """Folder of a dataset, or a recipe file."""
+    data: DatasetLocation
+    """Folder or URL of a dataset, or a recipe file."""
     share: Annotated[float, Field(gt=0.0, lt=1.0)]
     """Share of every batch; the shares of all extra datasets add up to less than 1."""
     parts: Literal["both", "mask", "depth"] = "both"
@@ -126,7 +135,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
-    data: RelativePath
+    data: DatasetLocation
     """Folder of a dataset, or a recipe file, from which samples are drawn when they are needed."""
     extra_datasets: tuple[ExtraDataset, ...] = ()
     """Further datasets and recipes, each with its share of every batch."""

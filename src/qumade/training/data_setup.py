@@ -18,6 +18,7 @@ from qumade.data.loader import Batches, training_batches
 from qumade.data.mixture import Ingredient, Mixture
 from qumade.data.opening import open_dataset
 from qumade.data.photos import PhotoFolder
+from qumade.data.shards import ShardDataset
 from qumade.data.statistics import STATISTICS
 from qumade.data.synthetic import SyntheticDataset
 from qumade.depth.words import prior_note
@@ -94,8 +95,13 @@ class Setup:
         fields = {name: getattr(self.config, name) for name in names}
         labels: dict[Task, bool] = {"mask": self.mixture.has_masks, "depth": self.mixture.has_depth}
         trained_tasks = tuple(task for task, there in labels.items() if there)
-        kind, sources = self.mixture.depth_kind, self.mixture.depth_sources
-        return NetworkConfig(**fields, depth_kind=kind, depth_sources=sources, trained_tasks=trained_tasks)
+        return NetworkConfig(
+            **fields,
+            depth_kind=self.mixture.depth_kind,
+            depth_sources=self.mixture.depth_sources,
+            trained_tasks=trained_tasks,
+            classes=self.mixture.classes,
+        )
 
     def objective(self) -> Objective:
         """Return the loss to minimise."""
@@ -147,6 +153,8 @@ def open_setup(
         ingredients.append(Ingredient(photos, photos.positions(""), config.unlabelled.share))
         notes += [f"Left out of the unlabelled photos: {finding}" for finding in photos.findings]
     mixture = Mixture(ingredients)
+    if earlier is not None:
+        earlier.require_classes(mixture.classes, main.name)
     validation = _stratified(main.positions("val"), config.val_limit)
     found |= _found_budget(config, mixture.epoch_batches(config.batch_size))
     found["found"] = wishes
@@ -195,6 +203,11 @@ def open_setup(
         )
     if note := prior_note(main.depth_encoding):
         notes.append(f"{main.name}: {note}")
+    if mixture.has_masks and not any(_shows_objects(part) for part in ingredients if part.has_masks):
+        notes.append(
+            f"No mask of {main.name} shows an object, as far as {MEASURED_PICTURES} training samples tell: the network "
+            "will learn that there are none"
+        )
     if len(labels) == 1:
         notes.append(f"The data has {labels[0]} only: the other output of the network is not trained")
     return Setup(
@@ -291,6 +304,11 @@ def _colours(config: TrainConfig, dataset: SampleDataset, positions: NDArray[np.
     return mean, tuple(max(value, LEAST_SPREAD) for value in std), source
 
 
+def _shows_objects(part: Ingredient) -> bool:
+    masks = (part.dataset.read(position).mask for position in _stratified(part.positions, MEASURED_PICTURES).tolist())
+    return any(mask is not None and bool((mask >= 128).any()) for mask in masks)
+
+
 def _depth_range(ingredients: list[Ingredient]) -> tuple[tuple[float, float], str | None]:
     """Return (far, near) inverse depth of the first dataset with depth, and a line for the user if it was measured."""
     part = next((part for part in ingredients if part.has_depth), None)
@@ -343,6 +361,8 @@ def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -
             source = recipe.model_dump_json(exclude=folders) + json.dumps(describe_assets(dataset.synthesizer))
         elif isinstance(dataset, PhotoFolder):
             source = " ".join(dataset.sha256)
+        elif isinstance(dataset, ShardDataset):
+            source = dataset.metadata.model_dump_json() + " ".join(entry.tar_sha256 for entry in dataset.shards)
         elif isinstance(dataset, FolderDataset):
             meta = dataset.metadata
             source = ("" if meta is None else meta.model_dump_json()) + _listing(dataset)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from qumade.data.loader import to_batch
 from qumade.errors import ConfigError, QumadeError, RunError
-from qumade.io.files import only_one
+from qumade.io.files import only_one, remove_temporary_files
 from qumade.training.budget import steps_in
 from qumade.training.checkpoint import latest_checkpoint, read_latest, write_checkpoint
 from qumade.training.config import BUDGET, TrainConfig, differences, load_config, save_config
@@ -94,6 +94,8 @@ def train(
         held_signals(accelerator.num_processes == 1) as stopped,
     ):
         accelerator.wait_for_everyone()  # until the folder exists
+        if main:
+            remove_temporary_files(folder.weights("last").parent)
         checkpoint, tensors, state = read_latest(folder.checkpoints) or (None, {}, {})
         if checkpoint is not None and not state.keys() >= _Progress.__dataclass_fields__.keys():
             raise RunError(f"Invalid checkpoint: got other keys in {checkpoint}; must be those of this version")
@@ -265,6 +267,12 @@ def _end_epoch(
         "val_delta1": scores.delta1,
         "score": scores.score,
     }
+    classes = setup.mixture.classes
+    metrics |= {f"val_iou_{name}": iou for name, iou in zip(classes, scores.class_ious, strict=True)}
+    if not so_far.rows and setup.accelerator.is_main_process:
+        for name, iou in zip(classes, scores.class_ious, strict=True):
+            if iou is None and scores.iou is not None:
+                _log.warning(f"No val sample shows {name}: its IoU is unknown, and val_iou is the mean of the others")
     samples = so_far.step * setup.config.batch_size
     row = {"epoch": len(so_far.rows) + 1, "step": so_far.step, "samples": samples, "lr": lr, **metrics}
     so_far.rows.append(row | {"best": int(best), **speed, "seconds": so_far.seconds})

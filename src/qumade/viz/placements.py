@@ -81,6 +81,8 @@ def _lists_objects(manifest: Path | None) -> bool:
     """Return whether a manifest lists placements. True also for a torn one: reading it then reports the error."""
     if manifest is None:
         return False
+    if manifest.is_dir():  # of shards, whose parts all have the same columns
+        return _lists_objects(next(manifest.glob("*.parquet"), None))
     try:
         return "objects" in pq.read_schema(manifest).names
     except (pa.ArrowException, OSError):

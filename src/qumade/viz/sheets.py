@@ -45,8 +45,8 @@ UNKNOWN = (96, 110, 124)
 
 @dataclass(frozen=True, eq=False)
 class SheetRow:
-    """One sample: image uint8 [H, W, 3], mask uint8 [H, W] (255 is the object), inverse depth float32 [H, W] (NaN
-    unknown), and a caption below them. Mask and depth may be None.
+    """One sample: image uint8 [H, W, 3], mask uint8 [H, W] (255 is the object) or in colours [H, W, 3], inverse depth
+    float32 [H, W] (NaN unknown), and a caption below them. Mask and depth may be None.
 
     `classes` uint16 [H, W] (0 none, otherwise the number of the class, from 1) and `instances` [H, W] colour outlines
     and mask by class; `boxes` are the class and the (left, top, width, height) of each box to draw."""

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,6 +42,35 @@ def test_inverse_depth_of_another_kind_keeps_its_codes(root: Path, tmp_path: Pat
     dataset = open_dataset(tmp_path / "out")
     assert (dataset.depth_encoding.kind, dataset.has_masks) == ("affine", False)
     np.testing.assert_array_equal(dataset.read_depth_levels(0), CODES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("metric", [2.0, np.nan, 0.0]), ("scaled", [1.0, np.nan, 0.0]), ("affine", [1.0, np.nan, 0.0])],
+)
+def test_maps_of_inverse_depth_and_of_ids_may_be_arrays(
+    root: Path, tmp_path: Path, kind: Any, expected: list[float]
+) -> None:
+    values = np.array([[2.0, np.nan, 0.0], [1.0, 1.0, 1.0]], np.float32)
+    for folder, array in (("values", values), ("ids", IDS)):
+        (root / folder).mkdir()
+        np.save(root / folder / "a.npy", array)
+    names: dict[str, Any] = {"classes": ["car"], "label_names": "camvid"}
+    source = read_pairs(root, Path("photos"), Path("ids"), Path("values"), depth_kind=kind, **names)
+    (record,) = source.records
+    labels = record.read_labels((2, 3))
+    assert labels.inverse_depth is not None and labels.mask is not None and labels.in_front is not None
+    np.testing.assert_array_equal(labels.inverse_depth[0], np.float32(expected))
+    np.testing.assert_array_equal(labels.mask == 255, IDS == 8)
+    np.testing.assert_array_equal(labels.in_front > 0, np.isin(IDS, [9, 10]))  # pedestrian, bicyclist
+
+
+def test_scaled_depth_needs_something_near(root: Path) -> None:
+    (root / "values").mkdir()
+    np.save(root / "values" / "a.npy", np.zeros((2, 3), np.float32))
+    (record,) = read_pairs(root, Path("photos"), depth=Path("values"), depth_kind="scaled").records
+    with pytest.raises(QumadeError, match=r"got 0 everywhere in .*a\.npy"):
+        record.read_labels((2, 3))
 
 
 def test_label_maps_with_names(root: Path) -> None:

@@ -20,6 +20,7 @@ from qumade.convert.exporters.yolo import Yolo
 from qumade.data.dataset import SPLIT_NAMES
 from qumade.data.folder import FolderDataset
 from qumade.data.objects import Objects, read_objects
+from qumade.data.opening import open_files
 from qumade.errors import ConfigError, DatasetError
 from qumade.io.config import read_yaml, write_yaml
 from qumade.io.files import is_temporary, only_one, remove_temporary_files
@@ -71,7 +72,7 @@ def convert(
     Raises QumadeError if the dataset lacks what the format needs, if `out` holds anything else, and for the first
     damaged file.
     """
-    dataset, out = FolderDataset(data_path), Path(os.path.abspath(out))
+    dataset, out = open_files(data_path), Path(os.path.abspath(out))
     if polygons and to != "coco":
         raise ConfigError(f"Invalid --polygons: got it with {to!r}; must be left out unless the format is coco")
     _require(dataset, to)

@@ -4,18 +4,16 @@ from pathlib import Path
 
 from qumade.convert.exporters.samples import Chunk
 from qumade.io.files import write_bytes
-from qumade.io.pictures import read_picture
 
 __all__ = ["copy_image", "write_missing"]
 
 
 def copy_image(chunk: Chunk, n: int, folder: Path) -> str:
     """Copy the image of a sample byte for byte, unless it is there; return its file name."""
-    source = chunk.dataset.path("images", n)
-    target = folder / source.name
-    if not target.exists():
-        write_bytes(target, read_picture(source))
-    return source.name
+    name = chunk.dataset.file_name("images", n)
+    if not (folder / name).exists():
+        write_bytes(folder / name, chunk.dataset.content("images", n))
+    return name
 
 
 def write_missing(path: Path, data: bytes) -> None:

@@ -14,7 +14,6 @@ import yaml
 from qumade.convert.exporters.samples import Chunk
 from qumade.data.folder import FolderDataset
 from qumade.io.files import write_bytes
-from qumade.io.pictures import read_picture
 
 __all__ = ["Hub", "describe_for_hub"]
 
@@ -54,8 +53,10 @@ class Hub:
         stems = [str(stem) for stem in chunk.dataset.stems]
         columns: dict[str, Any] = {"stem": stems}
         for folder in self.folders_of_dataset:
-            files = [chunk.dataset.path(folder, n) for n in range(len(chunk))]
-            columns[_COLUMNS[folder]] = [{"bytes": read_picture(file), "path": file.name} for file in files]
+            columns[_COLUMNS[folder]] = [
+                {"bytes": chunk.dataset.content(folder, n), "path": chunk.dataset.file_name(folder, n)}
+                for n in range(len(chunk))
+            ]
         if chunk.objects is not None:
             columns["objects"] = [_objects(chunk, n) for n in range(len(chunk))]
         buffer = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ class Chunk:
         """Return width and height of a sample's image."""
         if self._common_size is not None:
             return self._common_size
-        with Image.open(self.dataset.path("images", n)) as picture:  # reads only the header
+        with Image.open(BytesIO(self.dataset.content("images", n))) as picture:  # decodes only the header
             return picture.size
 
     def instances(self, n: int) -> Instances:

@@ -12,10 +12,10 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from qumade.convert.exporters.files import copy_image, write_missing
-from qumade.convert.exporters.palette import palette_png, voc_palette
 from qumade.convert.exporters.samples import Chunk, Instances
 from qumade.errors import DatasetError
 from qumade.io.files import write_bytes
+from qumade.io.palette import palette_png, voc_palette
 
 __all__ = ["VOID", "Voc"]
 
@@ -72,7 +72,7 @@ class Voc:
                 objects[ignore & (objects == 0)] = VOID
             for path, values in zip(paths, (classes, objects), strict=True):
                 write_missing(path, palette_png(values))
-            image = chunk.dataset.path("images", n).name
+            image = chunk.dataset.file_name("images", n)
             write_missing(annotation, self._xml(image, instances).encode())
         copy_image(chunk, n, self.out / "JPEGImages")
         return stem

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.coverage import coverage_problem, looks_inverted
+from qumade.assets.depths import read_inverse_depth
 from qumade.assets.label_names import label_table, named_ids
 from qumade.convert.importers.records import (
+    IMAGE_SUFFIXES,
     ClassIds,
     Labels,
     Record,
@@ -25,6 +27,7 @@ from qumade.convert.importers.records import (
     require_records,
     require_size,
 )
+from qumade.convert.importers.street_classes import IN_FRONT
 from qumade.depth.codec import decode_depth
 from qumade.depth.encoding import KITTI_SCALE, METRES_16_BIT, DepthEncoding, DepthKind
 from qumade.errors import ConfigError, DatasetError
@@ -34,6 +37,7 @@ from qumade.io.pictures import printable, read_picture
 __all__ = ["read_pairs"]
 
 JPEG_START = b"\xff\xd8"
+_MAPS = (*IMAGE_SUFFIXES, ".npy")
 LOOKED_AT = 9  # masks that tell whether all are inverted
 
 
@@ -50,10 +54,11 @@ def read_pairs(
 ) -> Source:
     """Return the images of a folder that have a mask and depth of equal stem, as far as these folders are given.
 
-    Folders are relative to `root`. `masks` holds coverage (255 is the object), or with `classes` label maps; their ids
-    are named by `label_names`, a built-in table or a YAML file. Ids named "unlabelled" and ids without a name are
-    ignored. Metric depth is 16-bit PNG of metres x `depth_scale`, 0 unknown; other kinds are inverse depth in 8 or 16
-    bits, from 0 (far) to the largest code (near). Splits are unknown.
+    Folders are relative to `root`. `masks` holds coverage (255 is the object), or with `classes` label maps, PNG or
+    .npy; their ids are named by `label_names`, a built-in table or a YAML file. Ids named "unlabelled" and ids without
+    a name are ignored. Metric depth is 16-bit PNG of metres x `depth_scale`, 0 unknown; other kinds are inverse depth
+    in 8 or 16 bits, from 0 (far) to the largest code (near). Depth of any kind may also be .npy of inverse depth as the
+    recipe's `depths` has it; what is not metric is divided by the largest value of its map. Splits are unknown.
     """
     if masks is None and depth is None:
         raise ConfigError("Invalid pairs: got neither --masks nor --depth; must be one of them or both")
@@ -66,9 +71,10 @@ def read_pairs(
         table = label_table(label_names)
         known = named_ids(table)
         unknown = frozenset(range(1 << 16)) - known | frozenset(table.get("unlabelled", ()))
-        ids = ClassIds(choose_classes(table, classes, root), unknown, named=known, table=f"{str(label_names)!r}")
-    mask_of = None if masks is None else pictures_by_stem(root / masks)
-    depth_of = None if depth is None else pictures_by_stem(root / depth)
+        in_front = frozenset(i for name in IN_FRONT for i in table.get(name, ()))
+        ids = ClassIds(choose_classes(table, classes, root), unknown, in_front, known, f"{str(label_names)!r}")
+    mask_of = None if masks is None else pictures_by_stem(root / masks, IMAGE_SUFFIXES if ids is None else _MAPS)
+    depth_of = None if depth is None else pictures_by_stem(root / depth, _MAPS)
     labels = [found for found in (mask_of, depth_of) if found is not None]
     image_of = pictures_by_stem(root / images)
     records = []
@@ -116,7 +122,10 @@ def _read(
     if mask is not None:
         labels = Labels(mask=_coverage(mask, shape)) if ids is None else labels_of_ids(read_ids(mask, shape), ids, mask)
     if depth is not None:
-        inverse = metric_depth(depth, shape, scale) if kind == "metric" else _relative_depth(depth, shape)
+        if depth.suffix.lower() == ".npy":
+            inverse = _depth_values(depth, shape, kind)
+        else:
+            inverse = metric_depth(depth, shape, scale) if kind == "metric" else _relative_depth(depth, shape)
         labels = replace(labels, inverse_depth=inverse)
     return labels
 
@@ -147,6 +156,16 @@ def _refuse_inverted(masks: list[Path]) -> None:
 def _is_inverted(path: Path) -> bool:
     found = decode_grey(read_picture(path), path)
     return found.dtype == np.uint8 and looks_inverted(found.astype(np.uint8))
+
+
+def _depth_values(path: Path, shape: tuple[int, int], kind: DepthKind) -> NDArray[np.float32]:
+    inverse = read_inverse_depth(path, (shape[1], shape[0]), kind)
+    if kind != "scaled":
+        return inverse
+    nearest = np.nanmax(inverse)
+    if nearest == 0:
+        raise DatasetError(f"Invalid depth: got 0 everywhere in {printable(path)}; must have some depth above 0")
+    return inverse / nearest
 
 
 def _relative_depth(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -12,10 +12,21 @@ from numpy.typing import NDArray
 from qumade.assets.label_names import LABEL_TABLES, named_ids
 from qumade.convert.importers.records import ClassIds, choose_classes
 
-__all__ = ["CLASSES", "instances_of", "street_classes"]
+__all__ = ["CLASSES", "IN_FRONT", "instances_of", "street_classes"]
 
 CLASSES = {name: ids for name, ids in LABEL_TABLES["cityscapes_ids"].items() if name != "unlabelled"}
-IN_FRONT = ("pole", "polegroup", "traffic light", "traffic sign", "person", "rider", "motorcycle", "bicycle")
+IN_FRONT = (
+    "pole",
+    "polegroup",
+    "traffic light",
+    "traffic sign",
+    "person",
+    "rider",
+    "bicyclist",
+    "motorcycle",
+    "bicycle",
+)
+"""Classes of slender things that may stand in front of others, by the names that most label maps use."""
 
 
 def street_classes(classes: Collection[str], where: Path, *, train_ids: bool = False) -> ClassIds:

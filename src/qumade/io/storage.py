@@ -1,0 +1,242 @@
+"""Files in a local folder or in an object store, under one interface. A file is visible only when it is whole.
+
+A local file gets its name when it is complete. In an object store a file appears when its upload is complete; it is
+collected in a temporary file before, so that a failed upload can be repeated.
+"""
+
+import errno
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeVar
+
+from qumade.errors import DatasetError, QumadeError
+from qumade.io.files import is_temporary, new_file, open_regular
+
+__all__ = ["LocalFiles", "RemoteFiles", "Storage", "absolute", "is_url", "open_storage"]
+
+_ATTEMPTS = 4
+_FIRST_WAIT_S = 0.2
+# Another attempt cannot change these.
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, NotImplementedError)
+_FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "ParamValidationError")
+_PART_BYTES = 16 * 2**20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+Result = TypeVar("Result")
+
+
+class Storage(Protocol):
+    """A folder of files. Names are relative, with slashes. Errors are QumadeErrors of one line that name the file."""
+
+    @property
+    def url(self) -> str:
+        """The absolute path or the URL of the folder."""
+
+    def where(self, name: str) -> str:
+        """Return the absolute path or the URL of a file, for messages."""
+
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """Return the names in a folder with their sizes in bytes, -1 for folders; none if it does not exist."""
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Return the bytes `start` to `stop` - 1 of a file, all by default; fewer where it ends before."""
+
+    def exists(self, name: str) -> bool:
+        """Return whether a file exists."""
+
+    def new(self, name: str) -> Any:
+        """Return a context that opens a file for writing. It appears, whole, at the end of the block, and not at all if
+        the block fails."""
+
+
+def is_url(path: Path | str) -> bool:
+    """Return whether this is the URL of a folder or file in a storage, such as s3://bucket/name."""
+    return isinstance(path, str) and "://" in path
+
+
+def absolute(path: Path | str) -> str:
+    """Return a URL as it is, and any other path as the absolute path."""
+    return str(path) if is_url(path) else os.path.abspath(path)
+
+
+def open_storage(path: Path | str) -> Storage:
+    """Return the storage at a local path or at a URL such as s3://bucket/name or memory://name.
+
+    Raises QumadeError for a scheme that no installed package knows.
+    """
+    if not is_url(path):
+        return LocalFiles(Path(os.path.abspath(path)))
+    storage = RemoteFiles(str(path).rstrip("/"))
+    _ = storage.filesystem
+    return storage
+
+
+class LocalFiles:
+    """A local folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def url(self) -> str:
+        return str(self.root)
+
+    def where(self, name: str) -> str:
+        return str(self.root / name)
+
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        try:
+            with os.scandir(self.root / folder) as entries:
+                return {
+                    entry.name: -1 if entry.is_dir() else entry.stat().st_size
+                    for entry in entries
+                    if not is_temporary(entry.name)
+                }
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise DatasetError(f"Invalid folder: cannot list {self.where(folder)}: {error.strerror}") from error
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        try:
+            with open_regular(self.root / name) as file:
+                length = os.fstat(file.fileno()).st_size - start if stop is None else stop - start
+                parts = []
+                while length > 0 and (part := os.pread(file.fileno(), length, start)):
+                    parts.append(part)
+                    start, length = start + len(part), length - len(part)
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+        except OSError as error:
+            raise DatasetError(f"Invalid file: cannot read {self.where(name)}: {error.strerror}") from error
+
+    def exists(self, name: str) -> bool:
+        return (self.root / name).is_file()
+
+    @contextmanager
+    def new(self, name: str) -> Iterator[BinaryIO]:
+        path = self.root / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise QumadeError(f"Invalid output: cannot make {path.parent}: {error.strerror}") from error
+        with new_file(path, durable=True) as file:
+            yield file
+
+
+class RemoteFiles:
+    """A folder in an object store, or in any other file system of fsspec. It can be pickled.
+
+    Requests that fail for a reason that may pass (a busy server, a lost connection) are repeated a few times, after
+    longer and longer waits.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.url}
+
+    @cached_property
+    def filesystem(self) -> Any:
+        """The file system of fsspec. Raises QumadeError for an unknown scheme, or one whose package is missing."""
+        import fsspec
+
+        scheme = self.url.partition("://")[0]
+        try:
+            return fsspec.core.url_to_fs(self.url)[0]
+        except ImportError as error:
+            raise QumadeError(
+                f"Invalid installation: got no package for {scheme}:// ({_line(error)}); install it with: "
+                "pip install 'qumade[cluster]', or the package of fsspec for this scheme"
+            ) from error
+        except ValueError as error:
+            raise QumadeError(
+                f"Invalid URL: got scheme {scheme!r} in {self.url}; must be one that fsspec knows, as s3, gs or az"
+            ) from error
+
+    def where(self, name: str) -> str:
+        return f"{self.url}/{name}" if name else self.url
+
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        url = self.where(folder)
+        try:
+            entries = self._repeated("list", url, lambda: self.filesystem.ls(url, detail=True, refresh=True))
+        except _Missing:
+            self._require_bucket()
+            return {}
+        own = self.filesystem._strip_protocol(url).rstrip("/")
+        return {
+            entry["name"].rstrip("/").rpartition("/")[2]: -1 if entry["type"] == "directory" else int(entry["size"])
+            for entry in entries
+            if entry["name"].rstrip("/") != own
+        }
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        url = self.where(name)
+        limits = {} if start == 0 and stop is None else {"start": start, "end": stop}
+        content: bytes = self._repeated("read", url, lambda: self.filesystem.cat_file(url, **limits))
+        return content
+
+    def exists(self, name: str) -> bool:
+        url = self.where(name)
+        self.filesystem.invalidate_cache()
+        return bool(self._repeated("read", url, lambda: self.filesystem.exists(url)))
+
+    @contextmanager
+    def new(self, name: str) -> Iterator[BinaryIO]:
+        url = self.where(name)
+        with tempfile.NamedTemporaryFile(prefix="qumade-") as file:
+            yield file  # type: ignore[misc]
+            file.flush()
+            self._repeated("write", url, lambda: self.filesystem.put_file(file.name, url, **self._parts))
+
+    @property
+    def _parts(self) -> dict[str, int]:
+        """The size of the parts of an upload, of which several are in memory at once, where it can be chosen."""
+        return {"chunksize": _PART_BYTES} if self.url.startswith(("s3://", "gs://", "gcs://")) else {}
+
+    def _require_bucket(self) -> None:
+        """Raise QumadeError where not even the bucket is there. Other file systems make folders as they are needed."""
+        filesystem = self.filesystem
+        if not hasattr(filesystem, "split_path"):
+            return
+        bucket = filesystem._strip_protocol(self.url).partition("/")[0]
+        try:
+            self._repeated("list", self.url, lambda: filesystem.ls(bucket, refresh=True))
+        except _Missing:
+            raise DatasetError(f"Invalid URL: got no bucket {bucket!r} for {self.url}; must exist") from None
+
+    def _repeated(self, doing: str, url: str, request: Callable[[], Result]) -> Result:
+        wait_s = _FIRST_WAIT_S
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return request()
+            except Exception as error:  # each backend raises exceptions of its own
+                missing = isinstance(error, FileNotFoundError)
+                if missing and doing == "list":
+                    raise _Missing(url) from error
+                final = isinstance(error, _FINAL) or type(error).__name__ in _FINAL_NAMES
+                final = final or (isinstance(error, OSError) and error.errno in _FULL)
+                if final or attempt == _ATTEMPTS:
+                    what = "Invalid output" if doing == "write" else "Invalid file"
+                    raise DatasetError(f"{what}: cannot {doing} {url}: {_line(error)}") from error
+            # Many workers that failed together must not return together.
+            time.sleep(wait_s * random.uniform(0.5, 1.5))
+            wait_s *= 2
+        raise AssertionError("unreachable")
+
+
+class _Missing(DatasetError):
+    """A folder that is listed is not there."""
+
+
+def _line(error: BaseException) -> str:
+    """Return an error's type and message on one line."""
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import CycloptsError, Parameter
 
 from qumade.cli.common import (
     Json,
@@ -89,7 +89,7 @@ def generate(
     flags = flag_values(fields, Recipe)
     if out is None and not estimate:
         say("Error: qumade generate needs --out")
-        raise SystemExit(2)
+        raise CycloptsError  # as for any wrong usage, an example follows
     out = out or ""
     sharded = format_ == "shards" or (format_ is None and is_url(out))
     if is_url(out) and not sharded:

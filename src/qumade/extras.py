@@ -11,7 +11,7 @@ __all__ = ["needs"]
 
 @contextmanager
 def needs(
-    extra: Literal["teachers", "onnx", "explain", "imports", "studio"], what: str = "the teacher"
+    extra: Literal["teachers", "onnx", "explain", "imports", "studio", "video"], what: str = "the teacher"
 ) -> Iterator[None]:
     """Wrap the imports of optional packages that `what` needs.
 

@@ -86,7 +86,7 @@ def tables(results: Results) -> str:
 def ablation(results: Results) -> str:
     """Return the table of the arms that are (p) without one field or with one effect; empty without them."""
     rows = {arm: entry for arm, entry in results["arms"].items() if arm.isdigit()}
-    if not rows:
+    if not rows or "p" not in results["arms"]:
         return ""
     lines = ["| | IoU, mean of images | IoU, pooled | against (p) |", "|---|---|---|---|"]
     means = {arm: _means(results["arms"][arm]["runs"]) for arm in (*rows, "p")}

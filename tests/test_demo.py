@@ -36,7 +36,7 @@ def run_demo() -> Iterator[RunDemo]:
     def run(out: Path) -> str:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            demo.run_demo(out, 1, minutes=0.01)
+            demo.run_demo(out, 1, steps=3)
         return printed.getvalue()
 
     with pytest.MonkeyPatch.context() as patch:
@@ -78,6 +78,8 @@ def test_the_steps_are_printed_in_order(made: tuple[Path, str]) -> None:
     assert [int(lines[number][0]) for number in steps] == list(range(1, 10))
     assert all(lines[number + 1].strip().startswith(str(out)) for number in steps)
     assert "0 errors" in text and "0 problems." in text and "trivial baseline" in text
+    assert "Undertrained: 3 steps" in text and "masks overlap the true ones by" in text
+    assert len((out / "run" / "results.csv").read_text().splitlines()) == 1 + 3  # curves of more than one point
 
 
 @pytest.mark.slow
@@ -87,7 +89,7 @@ def test_a_dataset_is_composed_of_the_samples_and_trained_on(made: tuple[Path, s
     assert len(dataset) == KEPT * KEPT * 2 and f"{len(dataset)} samples.\n" in text
     assert dataset.depth_encoding is not None and dataset.depth_encoding.kind == "metric"
     config = yaml.safe_load((out / "run" / "config.yaml").read_text())
-    assert config["data"] == "../dataset" and config["minutes"] == 0.01
+    assert config["data"] == "../dataset" and config["steps"] == 3
     checkpoint = latest_checkpoint(out / "run" / "checkpoint")
     assert checkpoint is not None and read_checkpoint(checkpoint)[1]["finished"]
 

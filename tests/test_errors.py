@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 import qumade
-from qumade.errors import AssetError, ConfigError, DatasetError, QumadeError, RunError
+from qumade.errors import AssetError, ConfigError, DatasetError, MissingPackage, QumadeError, RunError
 
 SOURCES = Path(qumade.__file__).parent
-CLASSES = (QumadeError, AssetError, ConfigError, DatasetError, RunError)
+CLASSES = (QumadeError, AssetError, ConfigError, DatasetError, MissingPackage, RunError)
 
 
 @pytest.mark.parametrize("kind", CLASSES)

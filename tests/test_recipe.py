@@ -219,6 +219,11 @@ BAD_VALUES = [
     ("depth_quantization: image\nencoding: lossless", "depth_quantization", "'image'"),
     ("split: [0.5, 0.1, 0.1]", "split", "[0.5, 0.1, 0.1]"),
     ("masks: 3", "masks", "3"),
+    (
+        "policy_weights: {random: 1.0e+308, semantic: 1.0e+308}\nlabels: l\nlabel_names: camvid",
+        "policy_weights",
+        "1e+308",
+    ),
 ]
 
 

@@ -8,6 +8,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from qumade.extras import missing
+
 if TYPE_CHECKING:
     from qumade.convert.importers import import_dataset
     from qumade.data.opening import open_dataset
@@ -62,7 +64,10 @@ __version__ = version("qumade")
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'qumade' has no attribute {name!r}")
-    return getattr(import_module(f"qumade.{_MODULES[name]}"), name)
+    try:
+        return getattr(import_module(f"qumade.{_MODULES[name]}"), name)
+    except ModuleNotFoundError as error:
+        raise missing(error, f"qumade.{name}") or error from error
 
 
 def __dir__() -> list[str]:

@@ -15,19 +15,19 @@ from qumade.viz.sheets import preview_dataset, save_sheet
 
 __all__ = ["run_demo"]
 
-_MINUTES = 2.5
+_STEPS = 300  # not minutes: on a slow machine few steps would fit, and show a network that has learnt nothing
 _PREDICTED = 8
 
 
-def run_demo(out: Path, workers: int | None = None, *, minutes: float = _MINUTES) -> None:
-    """Writes samples, dataset, a network trained for `minutes`, its report and predictions into `out`.
+def run_demo(out: Path, workers: int | None = None, *, steps: int = _STEPS) -> None:
+    """Writes samples, dataset, a network trained for so many steps, its report and predictions into `out`.
 
     After an interruption, the same call resumes.
     """
     out = out.absolute()
     samples, dataset, run = out / "samples", out / "dataset", out / "run"
     sheet, placements = _compose(samples, dataset, out, workers)
-    report = _train_and_evaluate(samples, dataset, run, out / "report", minutes)
+    report = _train_and_evaluate(samples, dataset, run, out / "report", steps)
     predictions = _predict(samples, run, out / "predictions")
     print("\nLook at")
     for path, content in (
@@ -63,7 +63,7 @@ def _compose(samples: Path, dataset_path: Path, out: Path, workers: int | None) 
     return sheet, placements
 
 
-def _train_and_evaluate(samples: Path, dataset_path: Path, run: Path, report: Path, minutes: float) -> Path:
+def _train_and_evaluate(samples: Path, dataset_path: Path, run: Path, report: Path, steps: int) -> Path:
     """Trains on the dataset and evaluates on the reference scenes; returns the path of the report."""
     from qumade.evaluation.folder import evaluate_into
     from qumade.evaluation.summary import format_summary
@@ -71,12 +71,14 @@ def _train_and_evaluate(samples: Path, dataset_path: Path, run: Path, report: Pa
     from qumade.training.config import TrainConfig
     from qumade.training.loop import train
 
-    _step(f"7. Train a network on it, for {minutes:g} minutes", run)
-    train(TrainConfig(data=dataset_path, minutes=minutes), run)
+    _step(f"7. Train a network on it, {steps:,} steps", run)
+    train(TrainConfig(data=dataset_path, steps=steps), run)
     _step("8. Evaluate it on scenes with exact ground truth", report)
     scenes = FolderDataset(samples / "reference")
     evaluated = evaluate_into(load_predictor(run), scenes, report)
     print(format_summary(evaluated.evaluation, evaluated.groups))
+    for sentence in filter(None, [*evaluated.verdict, evaluated.warning]):
+        print(sentence)
     return evaluated.report
 
 

@@ -1,6 +1,6 @@
 """The exceptions that users meet. Each says what is wrong, in which file, and what must be there instead."""
 
-__all__ = ["AssetError", "ConfigError", "DatasetError", "QumadeError", "RunError"]
+__all__ = ["AssetError", "ConfigError", "DatasetError", "MissingPackage", "QumadeError", "RunError"]
 
 
 class QumadeError(Exception):
@@ -21,6 +21,10 @@ class ConfigError(QumadeError):
 
 class DatasetError(QumadeError):
     """A dataset: files that are missing, torn or do not fit together, or a folder that holds something else."""
+
+
+class MissingPackage(QumadeError):
+    """An optional package is not installed."""
 
 
 class RunError(QumadeError):

@@ -57,6 +57,7 @@ def test_a_layout_is_read_back_with_its_hash(tmp_path: Path) -> None:
         ("{format: qumade-layout/1, size_and_row: [[1, -2]]}", "-2"),
         ("{format: qumade-layout/1, size_and_row: [[1, 1e300]]}", "1e300"),
         ("{format: qumade-layout/1, size_and_row: [[1, car]]}", "car"),
+        ("{format: qumade-layout/1, size_and_row: [" + f"{[1.7e308] * 14}," * 20 + "]}", "size_and_row"),
         ("{format: qumade-layout/1, size_and_row: [[1, 2]]}", "20 lists of 14 numbers"),
         (
             "{format: qumade-layout/1, number: [3], size_and_row: [" + f"{[1] * 14}," * 20 + "]}",

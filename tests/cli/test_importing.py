@@ -117,8 +117,7 @@ def test_photos_without_labels_become_a_dataset_with_those_of_teachers(
         (("import", "pairs", "photos", "--label-teacher", "n.onnx", "--masks", "m"), "takes --masks or the teacher n"),
         (("import", "pairs", "photos", "--depth-teacher", "n.onnx", "--depth", "m"), "takes --depth or the teacher n"),
         (("import", "coco", "photos", "--label-teacher", "n.onnx"), "takes no --label-teacher; only pairs does"),
-        (("cutouts", "photos", "--depth-teacher", "n.onnx"), "cutouts takes no --depth-teacher"),
-        (("cutouts", "photos", "--label-teacher", "n.onnx", "--dataset", "coco"), "takes no --label-teacher beside"),
+        (("cutouts", "photos", "--label-teacher", "n.onnx", "--dataset", "coco"), "takes --label-teacher or --dataset"),
     ],
 )
 def test_labels_have_one_source(
@@ -127,6 +126,29 @@ def test_labels_have_one_source(
     with pytest.raises(SystemExit) as end:
         call(*arguments, "--out", tmp_path / "out")
     assert end.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_strict_refuses_what_is_left_out_of_cutouts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "coco"
+    for folder in ("annotations", "train2017"):
+        (root / folder).mkdir(parents=True)
+    outline = [[10, 10, 60, 10, 60, 50, 10, 50]]
+    car = {"image_id": 1, "category_id": 1, "iscrowd": 0}
+    annotations = [
+        {"id": 1, "segmentation": outline, "bbox": [10, 10, 50, 40], "area": 2000, **car},
+        {"id": 2, "segmentation": [], "bbox": [70, 10, 30, 40], "area": 1200, **car},
+    ]
+    images = [{"id": 1, "file_name": "a.png", "width": 120, "height": 90}]
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "car"}]}
+    (root / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
+    Image.new("RGB", (120, 90)).save(root / "train2017" / "a.png")
+    flags = ("--dataset", "coco", "--out", tmp_path / "fg", "--any-shape")
+    with pytest.raises(QumadeError, match=r"annotation 2 .*; must be none with --strict"):
+        call("cutouts", root, *flags, "--strict")
+    assert not (tmp_path / "fg").exists()
+    call("cutouts", root, *flags)
+    captured = capsys.readouterr()
+    assert "annotation 2 " in captured.err and "1 cut-outs" in captured.out
 
 
 def test_depth_alone_has_statistics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,6 +83,21 @@ def test_a_damaged_image_is_skipped_and_exits_with_1(
     assert names == {f"photo_{n}_{name}.png" for n in (0, 2) for name in ("mask", "cutout")}
 
 
+@pytest.mark.parametrize("verb", ["predict", "adapt"])
+def test_what_is_left_out_is_said_and_refused_if_strict(
+    call: Run, trained: Path, asset_folders: Path, tmp_path: Path, verb: str
+) -> None:
+    photos = asset_folders / "backgrounds"
+    (photos / "night").mkdir()
+    (photos / "notes.txt").write_text("of mine")
+    (photos / "Thumbs.db").write_bytes(b"of the system")
+    code, out, err = call(verb, trained, photos, "--out", tmp_path / "out")
+    assert code == 0 and "2 entries are left out" in out + err and "night/, notes.txt" in out + err
+    code, _, err = call(verb, trained, photos, "--out", tmp_path / "strict", "--strict")
+    assert code == 1 and "2 entries are left out" in err and "none with --strict" in err
+    assert not (tmp_path / "strict").exists()
+
+
 @pytest.mark.parametrize("only", ["", "masks", "mask,", "mask,all"])
 def test_unknown_outputs_are_refused(call: Run, trained: Path, tmp_path: Path, only: str) -> None:
     code, _, err = call("predict", trained, tmp_path, "--out", tmp_path / "out", f"--only={only}")

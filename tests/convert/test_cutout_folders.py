@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -97,11 +98,19 @@ def test_folders_must_be_empty_and_different(camvid: Source, tmp_path: Path) -> 
 
 
 def test_leftovers_of_a_kill_are_removed(camvid: Source, tmp_path: Path) -> None:
-    (tmp_path / ".fg.partial").mkdir()
-    (tmp_path / ".fg.partial" / "old.png").write_bytes(b"torn")
+    (tmp_path / "fg" / ".partial").mkdir(parents=True)
+    (tmp_path / "fg" / ".partial" / "old.png").write_bytes(b"torn")
     write_cutouts(camvid.records, tmp_path / "fg", progress=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["camvid", "fg"]
     assert len(list((tmp_path / "fg").iterdir())) == 2
+
+
+def test_long_names_are_cut_and_stay_different(camvid: Source, tmp_path: Path) -> None:
+    record = camvid.records[1]
+    stems = ["ü" * 125 + end for end in "xy"]
+    write_cutouts([dataclasses.replace(record, stem=stem) for stem in stems], tmp_path / "fg", progress=False)
+    names = sorted(path.name for path in (tmp_path / "fg").iterdir())
+    assert len(names) == 2 and all(name.startswith("ü" * 110) and len(name.encode()) <= 255 for name in names)
 
 
 def test_a_dataset_without_masks_is_refused(tmp_path: Path, save_picture: SavePicture) -> None:

@@ -283,3 +283,30 @@ def test_blur_smooths_and_jpeg_stays_close() -> None:
     sent = augment(smooth, (48, 36), Augmentation.none().model_copy(update={"jpeg": 1.0}), random(2)).pixels[:3].int()
     difference = (sent - fitted(smooth, (48, 36)).pixels[:3].int()).abs()
     assert difference.max() > 0 and difference.double().mean() < 6
+
+
+def numbered(class_map: np.ndarray, ignore: np.ndarray | None = None) -> LabeledSample:
+    height, width = class_map.shape
+    image = np.zeros((height, width, 3), np.uint8)
+    image[..., 0] = class_map
+    mask = np.where(class_map > 0, np.uint8(255), np.uint8(0))
+    return LabeledSample(image, mask, class_map.astype(np.float32), ignore, class_map.astype(np.uint8))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_numbers_of_classes_move_with_depth_and_are_never_blended(key):
+    """Depth holds the same numbers here, and moves by its own code."""
+    class_map = np.random.default_rng(key).integers(0, 7, (30, 40)).repeat(2, 0).repeat(2, 1)
+    ignore = np.zeros(class_map.shape, bool)
+    ignore[10:20, 5:30] = True
+    layers = augment(numbered(class_map, ignore), (32, 24), MOVES, random(key))
+    known = ~layers.unknown
+    assert layers.numbered and known.any()
+    np.testing.assert_array_equal(layers.pixels[3].numpy()[known], layers.inverse_depth[known])
+    np.testing.assert_array_equal(layers.unknown, np.isnan(layers.inverse_depth))
+
+
+def test_an_unknown_mask_has_no_numbers():
+    sample = numbered(np.ones((8, 8), np.int64))
+    layers = fitted(LabeledSample(sample.image, None, None, None, sample.class_map), (4, 4))
+    assert layers.unknown.all() and not layers.numbered

@@ -165,6 +165,7 @@ class Slow:
     """A dataset with slow reads."""
 
     name, has_masks, has_depth, depth_encoding = "slow", True, False, None
+    classes, has_instances = (), False
 
     def __len__(self) -> int:
         return 4
@@ -219,6 +220,7 @@ from qumade.data.mixture import Ingredient, Mixture
 
 class Slow:
     name, has_masks, has_depth, depth_encoding = "slow", True, False, None
+    classes, has_instances = (), False
 
     def __len__(self):
         return 1
@@ -359,3 +361,27 @@ def test_processes_share_a_batch_without_parting_twins(twins: Mixture) -> None:
             np.testing.assert_array_equal(parts[rank][n].image, batch.image[slots])
     with pytest.raises(QumadeError, match="must be a multiple of twice the 2 processes"):
         batches(twins, batch_size=6, world_size=2)
+
+
+def test_a_batch_of_several_classes_holds_their_numbers():
+    image, class_map = np.zeros((4, 6, 3), np.uint8), np.arange(24, dtype=np.uint8).reshape(4, 6) % 5
+    ignore = class_map == 4
+    mask = np.where(class_map > 0, np.uint8(255), np.uint8(0))
+    unlabelled = LabeledSample(image, None, None, None)
+    batch = to_batch([LabeledSample(image, mask, None, ignore, class_map), unlabelled], (6, 4))
+    expected = np.where(ignore, np.nan, class_map).astype(np.float32)
+    np.testing.assert_array_equal(batch.mask[0, 0].numpy(), expected)
+    assert batch.mask[1].isnan().all()
+
+
+@pytest.mark.slow
+def test_workers_deliver_the_classes_of_a_dataset(two_class_dataset):
+    dataset = FolderDataset(two_class_dataset)
+    positions = np.arange(8)
+    mix = Mixture([Ingredient(dataset, positions)])
+    alone, workers = (
+        list(training_batches(mix, size=(48, 36), batch_size=4, seed=1, stop=2, workers=number)) for number in (0, 1)
+    )
+    seen = torch.cat([batch.mask.flatten() for batch in alone]).unique().tolist()
+    assert seen == [0.0, 1.0, 2.0]
+    assert all(torch.equal(a.mask, b.mask) for a, b in zip(alone, workers, strict=True))

@@ -26,6 +26,11 @@ def test_whole_rows_pass():
     require_values(rows().select(["objects"]), 0, "m")
 
 
+def test_a_class_may_have_no_name():
+    thing = pa.struct([("left", pa.float64()), ("class", pa.string())])
+    require_values(rows(objects=pa.array([[{"left": 1.0, "class": None}], []], pa.list_(thing))), 6, "m")
+
+
 @pytest.mark.parametrize(
     ("columns", "missing"),
     [

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from qumade.data.dataset import LabeledSample
 from qumade.data.mixture import Ingredient, Key, Mixture, Share, parse_share
 from qumade.depth.encoding import DepthEncoding
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, QumadeError
 
 
 class Numbered:
     """Samples that encode their own position and draw."""
+
+    classes: tuple[str, ...] = ()
+    has_instances = False
 
     def __init__(self, name: str, samples: int, masks: bool = True, code: DepthEncoding | None = None) -> None:
         self.name, self._samples, self.has_masks, self.depth_encoding = name, samples, masks, code
@@ -230,3 +233,52 @@ def test_an_epoch_of_twins_shows_each_sample_twice() -> None:
 def test_an_odd_batch_cannot_hold_twins() -> None:
     with pytest.raises(QumadeError, match="Invalid batch size: got 5; must be even for twins"):
         twins_of(1.0).keys(0, 5, 0)
+
+
+class Classed(Numbered):
+    """Samples of several classes, whose first pixel shows the first class and so on."""
+
+    has_instances = True
+
+    def __init__(self, name: str, classes: tuple[str, ...]) -> None:
+        super().__init__(name, 4, code=SCALED)
+        self.classes = classes
+
+    def _read(self, position: int, draw: int) -> LabeledSample:
+        class_map = np.array([[0, 1], [2, 3]], np.uint8)
+        return replace(super()._read(position, draw), class_map=class_map)
+
+
+def classed_mix(*datasets: Any, parts: Any = "both") -> Mixture:
+    shares = [0.5] + [0.5 / (len(datasets) - 1)] * (len(datasets) - 1) if len(datasets) > 1 else [1.0]
+    return Mixture(
+        [
+            Ingredient(dataset, np.arange(4), share, parts if number else "both")
+            for number, (dataset, share) in enumerate(zip(datasets, shares, strict=True))
+        ]
+    )
+
+
+def test_other_datasets_get_the_numbers_of_the_first():
+    mix = classed_mix(Classed("main", ("a", "b", "c")), Classed("extra", ("c", "a", "b")))
+    assert mix.classes == ("a", "b", "c")
+    own, other = (mix.read_many([Key(number, 0, 0)])[0].class_map for number in (0, 1))
+    assert own is not None and other is not None
+    assert own.tolist() == [[0, 1], [2, 3]] and other.tolist() == [[0, 3], [1, 2]]
+
+
+@pytest.mark.parametrize("extra", [Classed("extra", ("a", "b", "d")), Classed("extra", ("a", "b")), Numbered("one", 4)])
+def test_masks_of_other_classes_are_refused_and_their_depth_is_not(extra):
+    main = Classed("main", ("a", "b", "c"))
+    with pytest.raises(
+        ConfigError, match=rf"got .* in {extra.name}; must have the classes of main, a, b, c, or give its"
+    ):
+        classed_mix(main, extra)
+    if extra.has_depth:
+        mix = classed_mix(main, extra, parts="depth")
+        assert mix.read_many([Key(1, 0, 0)])[0].mask is None
+
+
+def test_one_class_takes_the_mask_of_several():
+    mix = classed_mix(Numbered("main", 4), Classed("extra", ("a", "b", "c")))
+    assert mix.classes == () and mix.read_many([Key(1, 0, 0)])[0].class_map is None

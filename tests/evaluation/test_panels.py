@@ -6,7 +6,7 @@ from PIL import Image
 
 from qumade.data.dataset import LabeledSample
 from qumade.evaluation.evaluation import evaluate
-from qumade.evaluation.panels import MASK_COLOURS, Panel, Row, draw_rows, jpeg, row_of, sheet, worst
+from qumade.evaluation.panels import MASK_COLOURS, Panel, Row, best, draw_rows, jpeg, row_of, sheet, typical, worst
 from qumade.prediction.predictor import Prediction
 
 
@@ -33,6 +33,16 @@ def test_the_worst_come_first_and_correctly_empty_pictures_last(make_samples, or
     assert rows[1].caption == "sample 0 · mask IoU 1.000 · delta < 1.25 1.000"
 
 
+def test_typical_and_best_pictures_show_an_object(make_samples, oracle):
+    samples = make_samples(9, empty=2)
+    shifted = oracle(samples, shift=2)  # by 2, 4 or 6 pixels
+    found = evaluate(shifted, samples, predicted_kind="metric")
+    iou = found.scores["mask_iou"].to_numpy()
+    ranked = [row for row in worst(found) if row > 1]
+    assert len(ranked) == 7 and set(best(found, 3)) == set(ranked[-3:]) and iou[best(found, 1)[0]] == np.nanmax(iou)
+    assert typical(found, 3) == ranked[2:5] and sorted(typical(found, 50)) == sorted(ranked)
+
+
 def test_panels_show_hits_misses_false_alarms_and_ignored_pixels(make_samples, oracle):
     samples = make_samples(1)
     image = np.full((32, 40, 3), 100, np.uint8)
@@ -45,13 +55,17 @@ def test_panels_show_hits_misses_false_alarms_and_ignored_pixels(make_samples, o
     predicted = Prediction(probability, samples.triples[0].inverse_depth)
     row = row_of(found, 0, triple, [("predicted", predicted)], samples.depth_encoding, "text")
     titles = [panel.title for panel in row.panels]
-    assert titles == ["image", "true mask", "predicted mask", "true depth", "predicted depth"] and row.caption == "text"
-    pixels = np.asarray(row.panels[2].image, np.float64)
-    assert row.panels[2].image.size == (200, 160)  # enlarged by whole pixels
+    assert titles == ["image", "overlay", "true mask", "predicted mask", "true depth", "predicted depth"]
+    assert row.caption == "text"
+    pixels = np.asarray(row.panels[3].image, np.float64)
+    assert row.panels[3].image.size == (200, 160)  # enlarged by whole pixels
     for name, column in (("missed", 12), ("found", 17), ("false alarm", 22), ("not evaluated", 35)):
         assert is_near(pixels[80, 5 * column + 2], MASK_COLOURS[name])
+    overlay = np.asarray(row.panels[1].image, int)
+    assert overlay[80, 62].tolist() == [100] * 3  # missed: not predicted
+    assert overlay[80, 102, 1] > overlay[80, 102, 0]  # predicted
     # aligned with the ground truth, the same prediction in the same colours
-    first, second = (np.asarray(row.panels[n].image) for n in (3, 4))
+    first, second = (np.asarray(row.panels[n].image) for n in (4, 5))
     np.testing.assert_array_equal(first[:, :150], second[:, :150])
 
 
@@ -61,7 +75,7 @@ def test_without_labels_only_predictions_are_shown(make_samples, oracle):
     triple = LabeledSample(samples.triples[0].image, None, None, None)
     predicted = Prediction(np.ones((32, 40), np.float32), np.ones((32, 40), np.float32))
     row = row_of(found, 0, triple, [("A's", predicted)], None)
-    assert [panel.title for panel in row.panels] == ["image", "A's mask", "A's depth"]
+    assert [panel.title for panel in row.panels] == ["image", "overlay", "A's mask", "A's depth"]
 
 
 @pytest.mark.parametrize(("task", "other"), [("mask", "depth"), ("depth", "mask")])

@@ -1,4 +1,5 @@
 import re
+from datetime import datetime
 from html.parser import HTMLParser
 
 import numpy as np
@@ -6,12 +7,17 @@ import pytest
 from PIL import Image
 
 from qumade.data.dataset import LabeledSample
+from qumade.evaluation.cards import Card
 from qumade.evaluation.compare import Run, compare, draw_wins, wins
 from qumade.evaluation.evaluation import evaluate
 from qumade.evaluation.gap import Gap, RunGaps
 from qumade.evaluation.panels import Panel, draw_rows, worst
 from qumade.evaluation.report import Section, Table, Wins, write_comparison, write_report
 from qumade.evaluation.summary import SPLITS_NOTE, summarise
+from qumade.evaluation.verdict import how_good, weakness
+from qumade.viz.score_plots import plot_training
+
+CURVE = [{"step": 10.0, "loss": 2.0, "val_iou": 0.1}, {"step": 20.0, "loss": 1.0, "val_iou": 0.5}]
 
 HOSTILE = "<script>alert('x')</script>\"&$x^2$\n{{ 7 * 7 }}\udcff"
 
@@ -59,7 +65,7 @@ def test_the_report_holds_everything_and_escapes_names(hostile, oracle, tmp_path
     ]
     write_report(tmp_path / "report.html", HOSTILE, found, groups, rows, extra)
     page = read(tmp_path / "report.html")
-    assert len(page.sources) == 6 * 5 + 6 + 1  # panels, plots, the further picture
+    assert len(page.sources) == 6 * 6 + 6 + 1  # panels, plots, the further picture
     texts = (
         "boundary IoU",
         "trivial baseline, all",
@@ -89,6 +95,26 @@ def test_reports_of_datasets_with_masks_or_depth_only(hostile, oracle, tmp_path,
     assert f"The {len(rows)} worst" in page.text
 
 
+def test_the_first_screen_says_how_good_and_what_fails(make_samples, oracle, tmp_path):
+    samples = make_samples(20, name="yard")
+    predict = oracle(samples, shift=2)
+    found = evaluate(predict, samples, predicted_kind="metric")
+    groups = summarise(found)
+    rows = draw_rows(found, predict, samples, [3])
+    card = Card("The data", (("Depth", "metric, <b>measured</b>"),), tuple(plot_training(CURVE)))
+    more = {"shown": {"Typical pictures": rows}, "cards": [card], "warning": "Mind this"}
+    more["verdict"] = how_good(found, groups, np.ones(20, bool)), weakness(found, np.ones(20, bool))
+    write_report(tmp_path / "r.html", "run", found, groups, [], **more)
+    page = read(tmp_path / "r.html")
+    sentences = more["verdict"]
+    sentences = [sentence.replace(" %", "\u00a0%") for sentence in sentences]  # never broken
+    places = [page.text.index(text) for text in (*sentences, "Mind this.", "Typical pictures", "Means of", "The data")]
+    assert places == sorted(places) and sentences[0].startswith("On 20 pictures, masks overlap the true ones by ")
+    assert "metric, <b>measured</b>" in page.text and datetime.now().astimezone().date().isoformat() in page.text
+    assert len(page.sources) == 6 + 4 + 2  # panels, plots, curves
+    assert "@media print" in (tmp_path / "r.html").read_text()
+
+
 def test_left_out_pictures_are_stated(make_samples, oracle, tmp_path):
     samples = make_samples(4, empty=2)
     found = evaluate(oracle(samples), samples)
@@ -107,7 +133,9 @@ def test_the_comparison_holds_everything_and_escapes_names(hostile, oracle, tmp_
     write_comparison(tmp_path / "c.html", networks, found, [[heading, Wins("none", ())], [heading]], [apart, []])
     page = read(tmp_path / "c.html")
     gaps = ("The largest gap: the training pictures have larger objects", "2.50", "The gap cannot be measured.")
-    for text in ("2 networks compared", "A - B", "95 % interval", "On no picture.", "{{ 7 * 7 }}", *gaps):
+    assert page.text.count("Too few pictures tell A and B apart in mask IoU") == 2
+    assert f"2 networks compared on {found[0].dataset} and " in page.text
+    for text in ("A - B", "95 % interval", "On no picture.", "{{ 7 * 7 }}", *gaps):
         assert text in page.text
 
 

@@ -9,14 +9,15 @@ from PIL import Image
 from qumade.data.folder import FolderDataset
 from qumade.errors import QumadeError
 from qumade.evaluation.runs import compare, evaluate
-from qumade.prediction.predictor import Prediction
+from qumade.models.config import NetworkConfig
+from qumade.prediction.predictor import Prediction, load_predictor
 from qumade.training.config import TrainConfig, save_config
 
 
 class Bright:
     """A network that takes what is brighter than its threshold for the object."""
 
-    config = SimpleNamespace(depth_kind=None, trained_tasks=("mask",))
+    config = NetworkConfig(trained_tasks=("mask",))
 
     def __init__(self, path: Path) -> None:
         self.path, self.threshold = path, 128 if path.name == "good" else 30
@@ -84,3 +85,26 @@ def test_what_cannot_be_read_is_refused_before_the_first_prediction(data: Path, 
     with pytest.raises(QumadeError, match="at least 2"):
         compare([tmp_path / "good"], [data], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_of_several_classes_is_evaluated_and_compared_with_its_page(
+    two_class_run: Path, two_class_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qumade.evaluation.runs.load_predictor", load_predictor)
+    found = evaluate(two_class_run, two_class_dataset, tmp_path / "report", progress=False)
+    page = found.report.read_text()
+    assert [group.name for group in found.classes] == [group.name for group in found.groups]
+    assert "<h2>Classes</h2>" in page and "<td>person</td>" in page and "mean of the classes" in page
+    compared = compare([two_class_run, two_class_run], [two_class_dataset], tmp_path / "both", limit=8, progress=False)
+    assert "IoU of a class" in compared.report.read_text()
+    only = {"trained_tasks": ("mask",), "classes": ()}
+    with pytest.raises(QumadeError, match="must be the same classes"):
+        monkeypatch.setattr(
+            "qumade.evaluation.runs.load_predictor",
+            lambda path, device=None: SimpleNamespace(
+                config=SimpleNamespace(
+                    depth_kind=None, **(only if path == tmp_path else only | {"classes": ("a", "b")})
+                )
+            ),
+        )
+        compare([two_class_run, tmp_path], [two_class_dataset], tmp_path / "both", progress=False)

@@ -44,6 +44,27 @@ def test_an_intact_dataset_has_no_problem(dataset: Path, fraction: float, redraw
     assert result == Audit(dataset, LIMIT, 3 * LIMIT, redrawn, True, True, ())
 
 
+@pytest.mark.parametrize("classes", [(), ("disc", "ring")])
+def test_a_dataset_of_objects_has_no_problem_and_is_not_drawn_again(
+    works: Any, tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    """Objects of one class have no name for it."""
+    shutil.copytree(works.root / "foregrounds", tmp_path / "fg")
+    for number, name in enumerate(classes):
+        (tmp_path / "fg" / name).mkdir()
+        for path in sorted((tmp_path / "fg").glob("*.png"))[: 2 - number]:
+            path.rename(tmp_path / "fg" / name / path.name)
+    for path in (tmp_path / "fg").glob("*.png") if classes else ():
+        path.unlink()
+    recipe = works.recipe.model_copy(
+        update={"instances": True, "foregrounds": tmp_path / "fg", "split": (1.0, 0.0, 0.0)}
+    )
+    generate(recipe, tmp_path / "out", limit=10, workers=1, progress=False)
+    assert audited(tmp_path / "out").problems == ()
+    again = generate(recipe, tmp_path / "out", limit=12, workers=1, progress=False)
+    assert again is not None and again.drawn == 2
+
+
 def unexpected(path: Path) -> Path:
     other = path.with_name("holiday" + path.suffix)
     shutil.copy(path, other)

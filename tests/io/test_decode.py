@@ -576,6 +576,23 @@ def test_damaged_tiff_and_avif_are_named(tmp_path: Path) -> None:
             read_rgb(tmp_path / "torn.jpg")
 
 
+@pytest.mark.parametrize(("name", "turned"), [("upright", False), ("turned", True)])
+def test_heif_is_read_upright_and_damage_is_named(tmp_path: Path, name: str, turned: bool) -> None:
+    """The two files were written by libheif with x265 (pillow-heif): a red box on grey ground below a blue sky; one
+    has an `irot` box and EXIF orientation 6, as the pictures of phones do."""
+    pytest.importorskip("pi_heif", reason="the extra `heif` is not installed")
+    expected = np.zeros((48, 64, 3), np.uint8)
+    expected[:24], expected[24:], expected[20:36, 10:30] = (60, 120, 220), (90, 90, 90), (220, 40, 40)
+    file = Path(__file__).parents[1] / "fixtures" / f"{name}.heic"
+    found = read_rgb(file).astype(int)
+    assert np.abs(found - (np.rot90(expected, -1) if turned else expected)).mean() < 2
+    data, damaged = file.read_bytes(), tmp_path / "a.heic"
+    for length in range(12, len(data), 41):
+        damaged.write_bytes(data[:length])
+        with pytest.raises(UnusablePicture, match=rf"{damaged}; must"):
+            read_rgb(damaged)
+
+
 def test_heif_names_the_package_that_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pi_heif", None)
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))

@@ -133,6 +133,17 @@ def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
         pass
 
 
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    for name in (".tmp-4711-dataset.yaml", "dataset.yaml"):
+        (tmp_path / name).touch()
+    with only_one(tmp_path, "training"):
+        assert [path.name for path in tmp_path.iterdir()] == ["dataset.yaml"]
+    (tmp_path / "file").touch()
+    refused = pytest.raises(QumadeError, match=f"got the file {tmp_path / 'file'}; must be a folder")
+    with refused, only_one(tmp_path / "file", "training"):
+        pass
+
+
 def test_a_folder_made_in_vain_is_removed(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     for name, written in (("old", False), ("new", False), ("used", True)):
@@ -148,24 +159,40 @@ def test_what_fails_inside_keeps_its_own_message(tmp_path: Path) -> None:
         raise BlockingIOError("a pipe is full")
 
 
-def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+def test_a_folder_is_filled_only_when_it_is_whole(tmp_path: Path) -> None:
     out = tmp_path / "sub" / "out"
-    left_over = out.parent / ".out.partial"
-    left_over.mkdir(parents=True)
-    (left_over / "half").write_bytes(b"of a killed process")
+    (out / ".partial").mkdir(parents=True)
+    (out / ".partial" / "half").write_bytes(b"of a killed process")
     with new_folder(out) as part:
+        assert part.is_relative_to(out) and not any(part.iterdir())
         (part / "a").write_bytes(b"1")
-        assert not out.exists()
-    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["sub", "sub/out", "sub/out/a"]
+        (part / "b").mkdir()
+        (part / "b" / "c").write_bytes(b"2")
+        assert list(out.iterdir()) == [part]
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
+        "sub", "sub/out", "sub/out/a", "sub/out/b", "sub/out/b/c"
+    }  # fmt: skip
 
 
-def test_a_folder_that_failed_leaves_nothing_and_an_empty_one_stays(tmp_path: Path) -> None:
+def test_a_folder_whose_process_was_killed_while_it_was_filled_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "out" / ".whole").mkdir(parents=True)
+    for name in ("a", ".whole/b"):
+        (tmp_path / "out" / name).write_bytes(b"1")
+    refused = pytest.raises(QumadeError, match="which is not empty")  # as after a process that finished
+    with refused, new_folder(tmp_path / "out"):
+        pass
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_that_failed_leaves_nothing_and_an_empty_one_stays(tmp_path: Path, there: bool) -> None:
     out = tmp_path / "out"
-    out.mkdir()
+    if there:
+        out.mkdir()
     with pytest.raises(KeyboardInterrupt), new_folder(out) as part:
         (part / "a").write_bytes(b"1")
         raise KeyboardInterrupt
-    assert [path.name for path in tmp_path.iterdir()] == ["out"] and not any(out.iterdir())
+    assert out.is_dir() is there and not list(tmp_path.rglob("out/*"))
 
 
 @pytest.mark.parametrize("name", ["file", "full"])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from qumade.errors import QumadeError
 from qumade.models.config import NetworkConfig
-from qumade.models.network import build_network
+from qumade.models.network import build_network, probabilities
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +117,53 @@ def test_a_network_without_a_fifth_level_has_a_join_less():
     network = build_network(NetworkConfig(encoder="convnext_atto"))
     assert len(network.mask_decoder.joins) == 3 and network.stride == 32
     assert network(torch.rand(1, 3, 64, 96)).mask_logits.shape == (1, 1, 64, 96)
+
+
+@pytest.fixture(scope="module")
+def three() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_network(NetworkConfig(inverse_depth_limits=(0.2, 0.7), classes=("a", "b", "c"))).eval()
+
+
+def test_each_class_has_a_channel(three):
+    output = three(torch.rand(2, 3, 32, 64))
+    assert output.mask_logits.shape == (2, 3, 32, 64) and output.inverse_depth.shape == (2, 1, 32, 64)
+
+
+def test_probabilities_are_those_of_what_a_pixel_shows():
+    logits = torch.randn(2, 3, 4, 5)
+    classes = probabilities(logits)
+    background = 1 - classes.sum(1)
+    for number in range(3):
+        torch.testing.assert_close(torch.log(classes[:, number] / background), logits[:, number])
+    one = torch.randn(2, 1, 4, 5)
+    assert torch.equal(probabilities(one), torch.sigmoid(one))
+
+
+def test_a_pixel_has_the_depth_of_the_layer_of_its_class(three):
+    picture = torch.rand(1, 3, 64, 64)
+    captured = {}
+    hook = three.depth_decoder.register_forward_hook(lambda _, __, maps: captured.update(maps=maps))
+    try:
+        for shown in range(4):
+            with torch.no_grad():
+                bias = torch.full((3,), -100.0)
+                if shown:
+                    bias[shown - 1] = 100.0
+                three.mask_decoder.head.weight.zero_()
+                three.mask_decoder.head.bias.copy_(bias.repeat_interleave(three._block**2))
+                depth = three(picture).inverse_depth
+            layers = torch.nn.functional.interpolate(
+                torch.sigmoid(captured["maps"]).contiguous(), (64, 64), mode="bilinear", align_corners=False
+            )
+            torch.testing.assert_close(depth[:, 0], 0.2 + 0.5 * layers[:, shown])
+    finally:
+        hook.remove()
+
+
+def test_one_class_has_the_weights_it_had_before_there_were_several(tiny):
+    shapes = {name: tuple(value.shape) for name, value in tiny.state_dict().items() if "head" in name}
+    assert shapes == {
+        "mask_decoder.head.weight": (4, 32, 3, 3), "mask_decoder.head.bias": (4,),
+        "depth_decoder.head.weight": (2, 16, 3, 3), "depth_decoder.head.bias": (2,),
+    }  # fmt: skip

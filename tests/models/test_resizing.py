@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from qumade.models.resizing import resized, shrunk, working_size
+from qumade.models.resizing import most_probable_class, object_probability, resized, shrunk, working_size
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,20 @@ def test_pictures_are_shrunk_to_shares_of_white(size: tuple[int, int], wanted: l
     small = shrunk(image, size)
     assert small.dtype == np.float32 and small.shape == (size[1], size[0], 3)
     np.testing.assert_allclose(small[0, :, 0], [0, 1, 1, 0] if wanted is None else wanted, atol=0.15)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(9, 7), (20, 15), (4, 3)]))
+def test_the_most_probable_class_is_that_of_the_resized_probabilities(seed: int, size: tuple[int, int]) -> None:
+    shares = np.random.default_rng(seed).dirichlet(np.ones(4), (7, 9)).astype(np.float32).transpose(2, 0, 1)
+    whole = np.stack([resized(share, size) for share in shares])
+    found = most_probable_class(shares[1:], size)
+    assert found.dtype == np.uint8
+    best = np.sort(whole, 0)
+    clear = best[-1] - best[-2] > 1e-5
+    np.testing.assert_array_equal(found[clear], whole.argmax(0)[clear])
+    np.testing.assert_allclose(object_probability(shares[1:]), 1 - shares[0], atol=1e-6)
+
+
+def test_one_class_is_its_own_probability() -> None:
+    mask = np.random.default_rng(0).random((1, 4, 5)).astype(np.float32)
+    assert object_probability(mask) is not mask and np.array_equal(object_probability(mask), mask[0])

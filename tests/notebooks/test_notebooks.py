@@ -93,6 +93,30 @@ def test_data_generation_from_the_folder_of_notebooks(generated: nbformat.Notebo
     assert _pictures(generated) == 3
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_installs_the_library_where_it_is_missing(name: str) -> None:
+    cells = nbformat.read(FOLDER / name, as_version=4).cells
+    assert 'INSTALL = "qumade[notebooks' in cells[0].source
+    first = next(cell.source for cell in cells[1:] if cell.cell_type == "code")
+    assert first.index("%pip install --quiet {INSTALL}") < first.index("from qumade")
+
+
+@pytest.mark.slow
+def test_start_on_two_folders(project: Path) -> None:
+    samples = bundled_folder()
+    for name in ("backgrounds", "foregrounds"):
+        (project / "my" / name).mkdir(parents=True)
+        for path in sorted((samples / name).iterdir())[:3]:
+            shutil.copy(path, project / "my" / name)
+    folders = {"PHOTOS": "my/backgrounds", "OBJECTS": "my/foregrounds"}
+    notebook = _run(_with_constants("start.ipynb", **folders, STEPS=2, EVALUATED=4, SHOWN=2), project)
+    text = _text(notebook)
+    assert "3 photos and 3 cut-outs" in text and "Undertrained: 2 steps" in text
+    assert "On 4 pictures of the split test, masks overlap the true ones by" in text
+    assert (project / "out/notebooks/start/report/report.html").is_file()
+    assert _pictures(notebook) == 1 + 1 + 1 + 2  # sheet, curves, results, predictions
+
+
 @pytest.mark.slow
 def test_statistics(generated: nbformat.NotebookNode, project: Path) -> None:
     notebook = _run(_with_constants("QuMaDe_data_statistics.ipynb", WORKERS=1, PLOTTED=20), project)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from qumade.models.config import NetworkConfig
 from qumade.models.network import MaskDepthNetwork, build_network
 from qumade.prediction import export as exporting
 from qumade.prediction.export import TOLERANCE, Export, export_onnx
+from qumade.prediction.onnx_digest import ONNX_DIGEST_KEY
 from qumade.prediction.predictor import ONNX_CONFIG_KEY, Predictor, onnx_predictor, torch_predictor
 
 CONFIG = NetworkConfig(size=(96, 64), inverse_depth_limits=(0.25, 4.0), depth_kind="metric", mean=(0.4, 0.5, 0.6))
@@ -122,3 +124,27 @@ def test_without_the_extra_the_line_that_installs_it(
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     with pytest.raises(QumadeError, match=r"pip install 'qumade\[onnx\]'"):
         export_onnx(network, tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
+def test_several_classes_keep_their_names_and_their_predictions(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    config = CONFIG.model_copy(update={"classes": ("car", "person", 'Größe, "x"')})
+    classed = build_network(config).eval()
+    with torch.no_grad():
+        classed.mask_decoder.head.bias.zero_()
+    file = export_onnx(classed, tmp_path / "model.onnx").file
+    metadata = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    assert json.loads(metadata["classes"]) == list(config.classes)
+    predictor = onnx_predictor(file, "cpu")
+    assert predictor.config == config
+    photos = [np.random.default_rng(3).integers(0, 256, (70, 90, 3), np.uint8)]
+    (ours,), (theirs,) = torch_predictor(classed, "cpu")(photos), predictor(photos)
+    assert ours.class_map is not None and theirs.class_map is not None
+    assert (ours.class_map == theirs.class_map).mean() > 0.999 and len(np.unique(ours.class_map)) > 1
+    np.testing.assert_allclose(ours.mask, theirs.mask, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_one_class_has_the_metadata_it_always_had(exported: Export) -> None:
+    assert {entry.key for entry in onnx.load(exported.file).metadata_props} == {ONNX_CONFIG_KEY, ONNX_DIGEST_KEY}

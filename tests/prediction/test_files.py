@@ -9,11 +9,13 @@ from PIL import Image
 from qumade.errors import QumadeError
 from qumade.io.files import only_one
 from qumade.models.config import NetworkConfig
-from qumade.prediction.files import OUTPUTS, Predicted, draw, find_pictures, predict_files
+from qumade.prediction.files import OUTPUTS as EVERY
+from qumade.prediction.files import Predicted, draw, find_pictures, predict_files
 from qumade.prediction.predictor import Prediction, Predictor
 
 CONFIG = NetworkConfig(size=(64, 32), inverse_depth_limits=(0.5, 2.5), depth_kind="scaled")
 RUN = Path("run").absolute()
+OUTPUTS = tuple(name for name in EVERY if name != "classes")  # of a network for objects of one class
 
 
 def red_and_green(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +46,7 @@ def test_every_output_lies_there_under_its_name(tmp_path: Path) -> None:
     assert depth.mode == "I;16" and set(np.asarray(depth).ravel()) == {round(0.2 * 65535)}
     assert colour.mode == sheet.mode == "RGB" and cutout.mode == "RGBA"
     assert mask.size == depth.size == colour.size == cutout.size == (40, 30)
-    assert sheet.size == (3 * 40 * 6 + 2 * 6, 30 * 6)
+    assert sheet.size == (4 * 40 * 6 + 3 * 6, 30 * 6)
     assert cutout.getpixel((3, 4)) == (255, 51, 7, 255)
 
 
@@ -57,7 +59,8 @@ def test_untrained_tasks_are_not_written(tmp_path: Path, task: str, names: set[s
     source = save(tmp_path / "in" / "a.png")
     predict_files(predictor, [source], tmp_path / "out")
     assert {path.stem for path in (tmp_path / "out").glob("*.png")} == {f"a_{name}" for name in names}
-    assert Image.open(tmp_path / "out" / "a_sheet.png").size == (2 * 40 * 6 + 6, 30 * 6)
+    cells = 3 if task == "mask" else 2  # a mask is shown over the image, too
+    assert Image.open(tmp_path / "out" / "a_sheet.png").size == (cells * 246 - 6, 30 * 6)
     with pytest.raises(QumadeError, match=f"got '{refused}' of a network whose training had no"):
         predict_files(predictor, [source], tmp_path / "other", only=[refused])
     assert not (tmp_path / "other").exists()
@@ -360,3 +363,37 @@ def test_near_is_bright_and_far_is_dark() -> None:
     assert (np.diff(brightness) > 0).all() and brightness[0] < 10
     flat = Prediction(prediction.mask, np.full_like(prediction.mask, 0.7))
     assert np.ptp(np.asarray(draw(image, flat, "depth_colour", (0, 9)))[..., 0]) == 0
+
+
+CLASSED = CONFIG.model_copy(update={"classes": ("car", "person", "truck")})
+
+
+def shares(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Red, green and blue are the probabilities of the three classes."""
+    return batch, 0.5 + 2 * batch[:, 1:2]
+
+
+def test_classes_are_a_label_map_whose_names_stand_in_the_index(tmp_path: Path) -> None:
+    colours = {"none": (20, 30, 40), "car": (200, 30, 10), "person": (10, 150, 10), "truck": (10, 60, 140)}
+    sources = [save(tmp_path / "in" / f"{name}.png", colour) for name, colour in colours.items()]
+    out = tmp_path / "out"
+    predict_files(Predictor(CLASSED, shares, path=RUN), sources, out)
+    index = json.loads((out / "predictions.json").read_text())["pictures"]
+    for number, name in enumerate(colours):
+        with Image.open(out / f"{name}_classes.png") as label_map:
+            assert label_map.mode == "P" and label_map.size == (40, 30)
+            assert set(label_map.get_flattened_data()) == {number}
+            palette = np.array(label_map.getpalette()).reshape(-1, 3)
+        np.testing.assert_array_equal(palette[:4], [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]])  # of VOC
+        assert index[name]["outputs"]["classes"]["names"] == ["background", "car", "person", "truck"]
+        mask = np.asarray(Image.open(out / f"{name}_mask.png"))
+        assert abs(int(mask[0, 0]) - sum(colours[name])) <= 1  # of any class
+        sheet = Image.open(out / f"{name}_sheet.png")
+        assert sheet.getpixel((2 * (40 * 6 + 6) + 9, 9)) == tuple(palette[number])
+
+
+def test_one_class_has_no_label_map(tmp_path: Path) -> None:
+    source = save(tmp_path / "in" / "a.png")
+    with pytest.raises(QumadeError, match="got 'classes' of a network for objects of one class; must be some of mask,"):
+        run([source], tmp_path / "out", only=("classes",))
+    assert not (tmp_path / "out").exists()

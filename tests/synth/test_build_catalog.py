@@ -80,6 +80,16 @@ def test_strict_raises_for_the_first_error(make, asset_folders):
     make(strict=True)
 
 
+def test_strict_raises_for_a_relief(make, asset_folders):
+    (asset_folders / "reliefs").mkdir()
+    (asset_folders / "reliefs" / "disc.png").write_bytes(b"torn")
+    folder = {"reliefs": asset_folders / "reliefs"}
+    catalog, findings = make(**folder)
+    assert len(catalog.foregrounds) == 5 and [finding.kind for finding in errors(findings)] == ["relief"]
+    with pytest.raises(QumadeError, match=r"^Invalid relief: .*reliefs/disc\.png"):
+        make(strict=True, **folder)
+
+
 @pytest.mark.parametrize("folder", ["backgrounds", "foregrounds"])
 def test_a_folder_without_usable_assets_is_rejected_with_the_reason(make, asset_folders, folder):
     for path in (asset_folders / folder).iterdir():

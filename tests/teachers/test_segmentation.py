@@ -77,3 +77,12 @@ def test_weights_of_something_else_are_refused(saved_model: Any) -> None:
     teacher = segmentation_teacher(saved_model("dpt"))
     with pytest.raises(QumadeError, match=r"got no weights for \w*head\."):
         teacher.predict([np.zeros((32, 32, 3), np.uint8)], 1)
+
+
+def test_auto_is_the_default_network(saved_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from qumade.teachers import network, segmentation
+
+    folder, asked = Path(saved_model("segformer")), []
+    monkeypatch.setattr(network, "find_model", lambda model, download: asked.append(model) or folder)
+    assert dict(segmentation_teacher("auto").names) == {"road": (0,), "sky": (1,), "car": (2,)}
+    assert asked == [segmentation.DEFAULT_MODEL]

@@ -48,6 +48,19 @@ def test_a_batch_larger_than_the_dataset_is_said(data):
     assert not any("repeats" in note for note in open_setup(TrainConfig(data=data, batch_size=20)).notes)
 
 
+def test_masks_without_any_object_are_said(data):
+    def said():
+        return sum("No mask of data shows an object" in note for note in open_setup(TrainConfig(data=data)).notes)
+
+    assert said() == 0
+    for path in (data / "masks").iterdir():
+        if path.stem != "img000020":  # one of train is enough
+            Image.fromarray(np.full((40, 48), 127, np.uint8)).save(path)
+    assert said() == 0
+    Image.new("L", (48, 40)).save(data / "masks" / "img000020.png")
+    assert said() == 1
+
+
 def test_limits_are_spread(data):
     setup = open_setup(TrainConfig(data=data, limit=5, val_limit=2))
     assert setup.mixture.ingredients[0].positions.tolist() == stratified_indices(20, 5).tolist()

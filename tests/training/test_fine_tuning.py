@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -107,3 +108,14 @@ def test_a_longer_run_is_refused_with_the_way_to_go_on(run, data):
     with pytest.raises(QumadeError, match=f"steps 4 instead of 2.* cannot be made longer.*--from {run} --out OTHER"):
         train(longer, run, **QUIET)
     assert np.isfinite(load_network(run).state_dict()["encoder.conv1.0.weight"].numpy()).all()
+
+
+def test_other_classes_are_refused(two_class_run, run, data):
+    recipe = load_config(two_class_run / "config.yaml").data
+    got = rf"got {re.escape(str(two_class_run))} with classes car, person, for toy with one class; must have the same"
+    with pytest.raises(QumadeError, match=f"Invalid start_from: {got}"):
+        open_setup(TrainConfig(data=data, start_from=two_class_run, **SHORT), workers=0)
+    with pytest.raises(QumadeError, match="with one class, for recipe with classes car, person"):
+        open_setup(TrainConfig(data=recipe, start_from=run, **SHORT), workers=0)
+    setup = open_setup(TrainConfig(data=recipe, start_from=two_class_run, **SHORT), workers=0)
+    assert setup.network_config().classes == ("car", "person")

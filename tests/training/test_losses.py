@@ -13,6 +13,7 @@ from qumade.training.losses import (
     Objective,
     _ms_ssim,
     bce_dice,
+    class_dice,
     scale_invariant_log,
     scale_shift_invariant,
     structural_l1,
@@ -232,3 +233,61 @@ def test_weights_weigh():
 def test_unknown_losses_are_refused(names):
     with pytest.raises(ValueError, match="must be one of"):
         Objective(*names)
+
+
+def numbers(seed, classes, *shape, unknown=0.2):
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, classes + 1, shape).repeat(3, -1).repeat(3, -2).astype(np.float64)
+    target[rng.random(target.shape) < unknown] = math.nan
+    return torch.from_numpy(target)
+
+
+@given(st.integers(0, 1000))
+def test_the_loss_of_one_numbered_class_is_that_of_its_mask(seed):
+    target = numbers(seed, 1, 2, 1, 5, 6)
+    logits = torch.from_numpy(np.random.default_rng(seed + 1).normal(size=target.shape))
+    assert class_dice(logits, target).item() == pytest.approx(bce_dice(logits, target).item(), rel=1e-6)
+
+
+@given(st.integers(0, 1000), st.integers(2, 4))
+def test_the_loss_of_classes_is_cross_entropy_and_dice(seed, classes):
+    """Against torch's cross-entropy and a Dice loss that is written out for each class and picture."""
+    target = numbers(seed, classes, 2, 1, 4, 5)
+    logits = torch.from_numpy(np.random.default_rng(seed + 1).normal(size=(2, classes, *target.shape[2:])))
+    every = torch.cat([torch.zeros_like(logits[:, :1]), logits], 1)
+    known = ~target.isnan()[:, 0]
+    entropy = torch.nn.functional.cross_entropy(every, target[:, 0].nan_to_num(0).long(), reduction="none")
+    edge, dice = torch.zeros_like(entropy), []
+    for n, v, u in known.nonzero().tolist():
+        around = target[n, 0, max(v - 1, 0) : v + 2, max(u - 1, 0) : u + 2]
+        edge[n, v, u] = float(len(around[~around.isnan()].unique()) > 1)
+    probability = every.softmax(1)
+    for n in range(2):
+        for k in range(1, classes + 1):
+            p, t = probability[n, k][known[n]], (target[n, 0][known[n]] == k).double()
+            dice.append(1 - (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1))
+    expected = (entropy * (1 + 10 * edge))[known].sum() / known.sum() + torch.stack(dice).mean()
+    assert class_dice(logits, target).item() == pytest.approx(expected.item(), rel=1e-9)
+
+
+def test_unknown_pixels_of_classes_take_no_part():
+    target = numbers(3, 3, 2, 1, 5, 6, unknown=0.4)
+    target[1] = math.nan
+    logits = torch.randn(2, 3, 15, 18, dtype=torch.float64, requires_grad=True)
+    class_dice(logits, target).backward()
+    assert logits.grad[target.isnan().expand(2, 3, -1, -1)].abs().max() == 0 and logits.grad.abs().max() > 0
+    nothing = class_dice(logits, torch.full_like(target, math.nan))
+    assert nothing.item() == 0
+    nothing.backward()
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("mask", ["bce_dice", "ms_ssim_l1"])
+def test_an_objective_of_classes_is_least_where_the_right_class_is_certain(mask):
+    target = numbers(5, 3, 2, 1, 11, 11, unknown=0.1).float()[..., :32, :32]
+    right = torch.stack([torch.where(target[:, 0] == number, 30.0, -30.0) for number in (1, 2, 3)], 1)
+    depth = torch.full((2, 1, 32, 32), 0.5)
+    loss = Objective(mask)
+    truth = batch(mask=target)
+    values = [loss(Output(logits, depth), truth)["mask"].item() for logits in (right, right.roll(1, 1), 0 * right)]
+    assert values[0] == pytest.approx(0, abs=1e-3) and values[0] < min(values[1:])

@@ -89,3 +89,28 @@ def test_equal_random_states_give_equal_labels_whatever_the_threads(batch, threa
     again = SelfTraining(Teacher(), Teacher(), 0.8, threads=threads)(batch, 0.7)
     for one, other in zip(expected, again, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+
+
+class ClassTeacher(nn.Module):
+    """Gives class 1 the red and class 2 the green channel as probability."""
+
+    def forward(self, image):
+        classes, background = image[:, :2], 1 - image[:, :2].sum(1, keepdim=True)
+        return Output(torch.log(classes / background), image[:, 2:])
+
+
+def test_photos_get_the_numbers_of_certain_classes_and_pasted_ones():
+    shown = torch.tensor([[0.96, 0.02], [0.02, 0.96], [0.02, 0.02], [0.5, 0.4]])  # class 1, class 2, none, uncertain
+    image = torch.rand(6, 3, 8, 8)
+    image[2:, :2] = shown[:, :, None, None]
+    mask = torch.zeros(6, 1, 8, 8)
+    mask[:2, :, :4] = 2
+    mask[2:] = math.nan
+    depth = torch.full((6, 1, 8, 8), math.nan)
+    depth[:2] = 0.5
+    labelled = SelfTraining(ClassTeacher(), ClassTeacher(), paste=True)(Batch(image, mask, depth), 0.5)
+    assert torch.equal(labelled.mask[:2], mask[:2])
+    for photo, expected in zip(labelled.mask[2:, 0], (1.0, 2.0, 0.0, math.nan), strict=True):
+        assert torch.equal(photo[4:].nan_to_num(9), torch.full((4, 8), expected).nan_to_num(9))
+        top = photo[:4].nan_to_num(9).unique().tolist()
+        assert top in ([2.0], [9.0 if math.isnan(expected) else expected])

@@ -12,12 +12,14 @@ from qumade.data.dataset import LabeledSample
 from qumade.depth.encoding import METRES_16_BIT, DepthEncoding
 from qumade.evaluation.evaluation import evaluate
 from qumade.evaluation.summary import summarise
+from qumade.metrics.classes import class_ious
 from qumade.models.config import NetworkConfig
 from qumade.models.network import Output
 from qumade.prediction.predictor import torch_predictor
-from qumade.training.config import TrainConfig
+from qumade.training.config import TrainConfig, load_config
 from qumade.training.data_setup import open_setup
 from qumade.training.losses import Objective
+from qumade.training.run_folder import load_network, read_results
 from qumade.training.trainer import new_trainer
 from qumade.training.validation import Scores, groups_of, validate, validation_sums
 
@@ -205,3 +207,54 @@ def test_untrained_tasks_are_not_scored(task, missing):
 def test_nothing_known_is_no_score():
     assert Scores.of(torch.zeros(6)) == Scores(None, None, None) and Scores.of(torch.zeros(6)).score is None
     assert Scores.of(torch.tensor([NAN, 2, 1, 2, 0, 0])) == Scores(None, 0.5, None)
+
+
+class Classes(nn.Module):
+    """Predicts the class whose number the red channel holds, in tenths."""
+
+    def forward(self, image):
+        number = (image[:, :1] * 10).round()
+        logits = torch.cat([torch.where(number == k, 20.0, -20.0) for k in (1, 2, 3)], 1)
+        return Output(logits, image[:, 1:2])
+
+
+def test_with_classes_iou_is_the_mean_over_those_that_a_picture_shows():
+    shown = np.zeros((32, 32), np.uint8)
+    shown[4:12], shown[20:28, :16] = 1, 2
+    predicted = shown.copy()
+    predicted[4:8] = 3  # half of class 1
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[..., 0] = np.round(predicted * 25.5)
+    mask = np.where(shown > 0, np.uint8(255), np.uint8(0))
+    ignore = np.zeros((32, 32), bool)
+    ignore[20:28, :16] = np.arange(8)[:, None] < 4
+    sample = LabeledSample(image, mask, None, ignore, shown)
+    network = NetworkConfig(size=(32, 32), classes=("a", "b", "c"))
+    sums = validation_sums(Classes(), Objective(), groups_of([sample], network.size), config=network, encoding=None)
+    found = Scores.of(sums)
+    assert found.class_ious == (0.5, 1.0, None) and found.iou == 0.75 and found.score == 0.75
+    assert Scores.of(sums + sums).class_ious == found.class_ious  # sums of processes add up
+
+
+def test_classes_that_no_picture_shows_are_unknown():
+    found = Scores.of(torch.cat([torch.zeros(6), torch.zeros(9)]).double())
+    assert found == Scores(None, None, None, (None, None))
+
+
+def test_validation_of_a_run_is_what_evaluation_says(two_class_run):
+    rows = read_results(two_class_run / "results.csv")
+    assert list(rows[0]) == [
+        "epoch", "step", "samples", "lr", "loss", "mask", "depth", "gradient", "val_loss", "val_iou", "val_delta1",
+        "score", "val_iou_car", "val_iou_person", "best", "samples_per_s", "wait_share", "seconds",
+    ]  # fmt: skip
+    config = load_config(two_class_run / "config.yaml")
+    setup = open_setup(config, workers=0)
+    which = "best" if rows[-1]["best"] else "last"
+    predictor = torch_predictor(load_network(two_class_run, which))
+    found = evaluate(
+        predictor, setup.main, predicted_kind=predictor.config.depth_kind, classes=predictor.config.classes,
+        positions=setup.validation,
+    )  # fmt: skip
+    ious = class_ious(found.confusions.sum(0))
+    np.testing.assert_allclose(ious, [rows[-1]["val_iou_car"], rows[-1]["val_iou_person"]], atol=1e-9)
+    assert rows[-1]["val_iou"] == pytest.approx(ious.mean())

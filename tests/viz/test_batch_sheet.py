@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import torch
 
@@ -5,6 +7,7 @@ from qumade.data.loader import Batch
 from qumade.models.config import NetworkConfig
 from qumade.models.network import build_network
 from qumade.viz.batch_sheet import batch_sheet, predicted, sheet_tensor
+from qumade.viz.sheets import class_colour
 
 CONFIG = NetworkConfig(size=(64, 32), depth_kind="metric", inverse_depth_limits=(0.0, 0.5))
 
@@ -42,3 +45,15 @@ def test_untrained_tasks_are_not_shown():
     assert predicted(network, batch, ("mask",)).inverse_depth.isnan().all()
     masks = predicted(network, batch, ("depth",)).mask
     assert masks.isnan().all() and predicted(network, batch, ("mask",)).mask.isfinite().all()
+
+
+def test_classes_have_their_colours_and_predictions_too():
+    config = NetworkConfig(size=(64, 32), classes=("a", "b", "c"))
+    batch = Batch(*(layer[:1] for layer in _batch()))
+    batch.mask[0, 0] = torch.tensor([math.nan, 0, 1, 3]).repeat_interleave(16)
+    pixels = np.asarray(batch_sheet(batch, config, ""))
+    for colour in ((96, 96, 96), class_colour(0), class_colour(2)):
+        assert (pixels == colour).all(2).sum() >= 16 * 32 * 9
+    assert not (pixels == class_colour(1)).all(2).sum() > 16 * 16  # only in the legend
+    shown = predicted(build_network(config).eval(), batch, ("mask", "depth"))
+    assert shown.mask.shape == (1, 1, 32, 64) and set(shown.mask.unique().tolist()) <= {0.0, 1.0, 2.0, 3.0}

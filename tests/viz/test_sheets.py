@@ -15,6 +15,7 @@ from qumade.viz.sheets import (
     OUTLINE,
     UNKNOWN,
     SheetRow,
+    SheetStyle,
     class_colour,
     contact_sheet,
     depth_legend,
@@ -23,6 +24,7 @@ from qumade.viz.sheets import (
     with_objects,
 )
 
+PLAIN = SheetStyle(outline=False)
 MakeDataset = Callable[..., Path]
 SavePicture = Callable[[Path, np.ndarray], None]
 
@@ -36,7 +38,7 @@ def row(height: int = 64, width: int = 64, *, colour: tuple[int, int, int] = (10
 
 
 def test_every_pixel_of_image_mask_and_depth_is_on_the_sheet() -> None:
-    sheet = contact_sheet([row()], inverse_depth_limits=(0, 1), outline=False)
+    sheet = contact_sheet([row()], inverse_depth_limits=(0, 1), style=PLAIN)
     scaled = (CELL // 64) ** 2
     assert sheet.mode == "RGB"
     assert count(sheet, (10, 200, 30)) == 64 * 64 * scaled
@@ -44,9 +46,25 @@ def test_every_pixel_of_image_mask_and_depth_is_on_the_sheet() -> None:
 
 
 def test_the_outline_is_the_boundary_of_the_mask() -> None:
-    plain, outlined = contact_sheet([row(192, 192)], outline=False), contact_sheet([row(192, 192)])
+    plain, outlined = contact_sheet([row(192, 192)], style=PLAIN), contact_sheet([row(192, 192)])
     assert count(plain, OUTLINE) == 0
     assert count(outlined, OUTLINE) == 4 * 48 - 4
+
+
+def test_pictures_have_the_side_that_is_wanted() -> None:
+    large, small = (contact_sheet([row(64, 128)], style=SheetStyle(side=side, outline=False)) for side in (512, 40))
+    assert count(large, (10, 200, 30)) == 16 * 64 * 128
+    assert 0.9 * 800 < count(small, (10, 200, 30)) <= 800  # 40 x 20 px
+    for side in (31, 5000):
+        with pytest.raises(QumadeError, match=f"Invalid side: got {side}; must be from 32 to 4096"):
+            SheetStyle(side=side)
+
+
+def test_a_zoom_adds_two_enlarged_seams() -> None:
+    plain, zoomed = (contact_sheet([row()], style=SheetStyle(outline=False, zoom=zoom)) for zoom in (False, True))
+    assert count(zoomed, (10, 200, 30)) - count(plain, (10, 200, 30)) == 2 * CELL * CELL
+    bare = SheetRow(row().image, None, None, "")
+    assert contact_sheet([bare], style=SheetStyle(zoom=True)).tobytes() == contact_sheet([bare]).tobytes()
 
 
 def test_depth_is_coloured_over_the_given_range_for_all_rows() -> None:
@@ -148,7 +166,7 @@ def test_objects_are_outlined_in_the_colours_of_their_classes():
     factor = 4  # from 96 pixels to 192 px: lengths and areas, and a colour fills mask and outline
     assert count(sheet, class_colour(1)) >= factor * 20 * 20
     assert count(sheet, class_colour(0)) >= factor * 50 * 30
-    without = contact_sheet([shown], outline=False)
+    without = contact_sheet([shown], style=PLAIN)
     assert count(without, class_colour(1)) < count(sheet, class_colour(1))
 
 

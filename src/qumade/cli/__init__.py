@@ -15,6 +15,7 @@ from cyclopts import CycloptsError
 from qumade.cli.app import VERBS, make_app
 from qumade.cli.common import escaped, say
 from qumade.errors import QumadeError
+from qumade.extras import missing
 
 __all__ = ["main"]
 
@@ -37,6 +38,12 @@ def main() -> None:
             say(f"Example: {example}")
     except QumadeError as error:
         say(escaped(f"Error: {error}", one_line=True))
+        code = 1
+    except ModuleNotFoundError as error:
+        absent = missing(error, f"qumade {sys.argv[1]}")
+        if absent is None:
+            raise
+        say(escaped(f"Error: {absent}", one_line=True))
         code = 1
     except OSError as error:
         where = f": {os.path.abspath(error.filename)}" if isinstance(error.filename, str) else ""

@@ -94,5 +94,7 @@ def check(
     if rows and sheet is not None:
         save_sheet(ground_sheet(full_recipe, rows), sheet)
         text += f"\n\n{printable(sheet)}"
+    elif sheet is not None:
+        text += "\n\nNo sheet is drawn: without label maps and depth maps there is nothing to lay over the photos"
     finish(json, report, text)
     return int(any(finding.severity == "error" for finding in report.findings))

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import CycloptsError, Parameter
 
 from qumade.cli.common import (
     Json,
@@ -83,6 +83,7 @@ def generate(
     json
         Print one JSON object as the last line on stdout.
     """
+    from qumade.depth.words import prior_note
     from qumade.generation.engine import generate as run
     from qumade.generation.ray_executor import ray_tasks
     from qumade.generation.shard_engine import generate_shards
@@ -96,7 +97,7 @@ def generate(
     flags = flag_values(fields, Recipe)
     if out is None and not estimate:
         say("Error: qumade generate needs --out")
-        raise SystemExit(2)
+        raise CycloptsError  # as for any wrong usage, an example follows
     out = out or ""
     sharded = format_ == "shards" or (format_ is None and is_url(out))
     if is_url(out) and not sharded:
@@ -139,6 +140,7 @@ def generate(
     kind = synthesizer.catalog.depth_kind if predictor is None else predictor.encoding.kind
     source = f"the prior {full_recipe.prior!r}" if full_recipe.depths is None else "depth maps"
     source = source if predictor is None else f"the composites by {full_recipe.depth_teacher}"
+    note = prior_note(synthesizer.depth_encoding if predictor is None else predictor.encoding)
     if 2 * summary.fallbacks > summary.samples:
         say(
             f"warning: {summary.fallbacks:,} objects found no place by the recipe's rules and used the fallback; "
@@ -149,7 +151,7 @@ def generate(
     text += f"Splits: {', '.join(f'{n:,} {name}' for name, n in summary.splits.items())}\n"
     text += f"Rejected draws: {', '.join(f'{n:,} {reason}' for reason, n in summary.rejected.items())}; "
     text += f"{summary.fallbacks:,} objects used the fallback, {summary.left_out:,} extra objects could not be placed"
-    finish(json, summary, "\n".join(filter(None, [text, few_samples(summary.splits)])))
+    finish(json, summary, "\n".join(filter(None, [text, note, few_samples(summary.splits)])))
 
 
 def _say_what_is_coming(
@@ -210,6 +212,9 @@ def preview(
     out: Path = Path("preview.png"),
     count: int = 24,
     boxes: Annotated[bool, Parameter(negative="")] = False,
+    side: int = 192,
+    plain: Annotated[bool, Parameter(negative="")] = False,
+    zoom: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Draws a contact sheet of images, masks and depth, from a recipe before generating it or from a dataset.
 
@@ -225,11 +230,18 @@ def preview(
         Number of samples.
     boxes
         Draw the box of what is visible of each object; a dataset needs instances/ for it.
+    side
+        Longer side of each picture, in pixels.
+    plain
+        Without outlines of the objects.
+    zoom
+        With two parts of each picture four times as large: the seam of the object at its top and at its foot.
     """
     from qumade.io.pictures import printable
     from qumade.io.storage import is_url
-    from qumade.viz.sheets import save_sheet
+    from qumade.viz.sheets import SheetStyle, save_sheet
 
+    style = SheetStyle(side=side, outline=not plain, zoom=zoom)
     refuse_all_but_png("--out", out)
     if not is_url(path) and not Path(path).exists():
         raise ConfigError(f"Invalid path: got nothing at {Path(path).absolute()}; must be a recipe file or a dataset")
@@ -237,14 +249,14 @@ def preview(
         from qumade.data.opening import open_files
         from qumade.viz.sheets import preview_dataset
 
-        sheet = preview_dataset(open_files(path), count, boxes=boxes)
+        sheet = preview_dataset(open_files(path), count, boxes=boxes, style=style)
     else:
         from qumade.synth.synthesizer import Synthesizer
         from qumade.viz.recipe_sheet import preview_recipe
 
         synthesizer = Synthesizer.from_recipe(Path(path), progress=True)
         report_findings(synthesizer)
-        sheet = preview_recipe(synthesizer, count, boxes=boxes)
+        sheet = preview_recipe(synthesizer, count, boxes=boxes, style=style)
     save_sheet(sheet, out)
     show(printable(out))
 
@@ -313,8 +325,8 @@ def stats(
     """
     from qumade.data.opening import open_files
     from qumade.data.statistics import format_statistics, statistics, write_statistics
+    from qumade.extras import needs
     from qumade.io.pictures import printable
-    from qumade.viz.placements import has_placements, write_placements
 
     require_workers(workers)
     dataset = open_files(data_path)
@@ -322,11 +334,13 @@ def stats(
     text = format_statistics(result)
     try:
         text += f"\n{printable(write_statistics(dataset, result))}"
+        with needs("train", "the plot of the placements"):
+            from qumade.viz.placements import has_placements, write_placements
         if has_placements(dataset):
             figure = dataset.root / "placements.png"
             write_placements(dataset, figure)
             text += f"\n{printable(figure)}"
-    except QumadeError as error:  # a dataset that may only be read: the figures are told all the same
+    except QumadeError as error:  # a dataset that may only be read, no plotting library: the figures are told anyway
         say(f"warning: {error}")
     values = result.as_json()
     if layout is not None or like is not None:

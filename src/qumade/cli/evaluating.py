@@ -56,6 +56,7 @@ def evaluate(
     json
         Print one JSON object as the last line on stdout.
     """
+    from qumade.evaluation.class_scores import classes_as_json, format_classes
     from qumade.evaluation.legacy_notebook import format_legacy
     from qumade.evaluation.runs import evaluate as evaluate_run
     from qumade.evaluation.summary import as_json, format_summary
@@ -74,12 +75,15 @@ def evaluate(
         device=device,
     )
     text = format_summary(found.evaluation, found.groups)
-    if found.trained:
-        text += f"\n{found.trained}"
+    if found.classes:
+        text += f"\n{format_classes(found.classes)}"
+    for note in filter(None, (*found.verdict, found.warning, found.trained)):
+        text += f"\n{note}"
     if found.legacy is not None:
         text += f"\n\n{format_legacy(found.legacy)}"
-    scores = as_json(found.evaluation, found.groups, min_object_share)
+    scores = as_json(found.evaluation, found.groups, min_object_share) | classes_as_json(found.classes)
     result = {"run": as_text(str(run.absolute())), **scores, "legacy": found.legacy, "report": str(found.report)}
+    result["verdict"] = found.verdict
     finish(json, result, f"{text}\n{printable(found.report)}")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from qumade.cli.common import Json, finish, require_workers, say
-from qumade.cli.teachers import TeacherFlags, labels_of_photos
+from qumade.cli.teachers import LabelTeacherFlags, TeacherFlags, labels_of_photos
 from qumade.convert.importers import DatasetName
 from qumade.depth.encoding import DepthKind
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-_NO_TEACHERS = TeacherFlags()
+_NO_TEACHERS, _NO_TEACHER = TeacherFlags(), LabelTeacherFlags()
 
 Classes = Annotated[list[str] | None, Parameter(name="--class")]
 
@@ -165,7 +165,8 @@ def cutouts(
     min_side: int = 24,
     any_shape: Annotated[bool, Parameter(negative="")] = False,
     whole: Annotated[bool, Parameter(negative="")] = False,
-    teachers: TeacherFlags = _NO_TEACHERS,
+    teacher: LabelTeacherFlags = _NO_TEACHER,
+    strict: Annotated[bool, Parameter(negative="")] = False,
     workers: int | None = None,
     json: Json = False,
 ) -> None:
@@ -204,6 +205,8 @@ def cutouts(
         Keep objects without instance labels whatever their shape: by default they must be shaped like cars.
     whole
         Leave out what is truncated or occluded on one side, too.
+    strict
+        Stop at the first file or label that cannot be used, instead of leaving it out and saying so.
     workers
         Threads; all cores by default.
     json
@@ -215,21 +218,24 @@ def cutouts(
     from qumade.convert.cutouts import Rules
     from qumade.convert.exporters.samples import class_names_of
     from qumade.convert.importers import read_dataset
+    from qumade.convert.importers.records import refuse_notes
     from qumade.data.folder import FolderDataset
     from qumade.io.pictures import printable
 
     require_workers(workers)
     rules = Rules(min_side_px=min_side, parts=not whole)
     rules = replace(rules, aspect=None) if any_shape else rules
-    if teachers.depth_teacher is not None or (teachers.label_teacher is not None and dataset is not None):
-        refused = "--depth-teacher" if teachers.depth_teacher is not None else "--label-teacher beside --dataset"
-        say(f"Error: qumade cutouts takes no {refused}")
+    if teacher.label_teacher is not None and dataset is not None:
+        say("Error: qumade cutouts takes --label-teacher or --dataset, not both")
         raise SystemExit(2)
-    if dataset is not None or teachers.label_teacher is not None:
+    if dataset is not None or teacher.label_teacher is not None:
         if dataset is not None:
             source = read_dataset(dataset, path, classes)
         else:
+            teachers = TeacherFlags(None, teacher.label_teacher, teacher.download, teacher.teacher_cache)
             source = _pairs(path.absolute(), (None, None, None), classes or [], None, None, None, teachers)
+        if strict:
+            refuse_notes(source)
         for note in source.notes:
             say(f"warning: {note}")
         records, names = list(source.records), source.classes if "instances" in source.folders else ()

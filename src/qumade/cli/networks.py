@@ -1,10 +1,12 @@
 """The verbs for trained networks: predict, export."""
 
 from pathlib import Path
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
+
+from cyclopts import Parameter
 
 from qumade.cli.common import Json, finish, say
-from qumade.errors import ConfigError
+from qumade.errors import AssetError, ConfigError
 
 __all__: list[str] = []
 
@@ -16,6 +18,7 @@ def predict(
     *,
     out: Path,
     only: str | None = None,
+    strict: Annotated[bool, Parameter(negative="")] = False,
     device: Literal["cpu", "cuda"] | None = None,
     json: Json = False,
 ) -> int:
@@ -30,16 +33,20 @@ def predict(
     images
         Images of any size, and folders of images.
     out
-        Folder for STEM_mask.png (8-bit probability), STEM_depth.png (16-bit inverse depth; predictions.json records its
+        Folder for STEM_mask.png (8-bit probability), STEM_classes.png (of a network with several classes: their
+        numbers, named in predictions.json), STEM_depth.png (16-bit inverse depth; predictions.json records its
         kind and range), STEM_depth_colour.png, STEM_sheet.png (side by side) and STEM_cutout.png (only the object).
     only
         Outputs to write, for example mask,depth (default: all that the network was trained for).
+    strict
+        Refuse a folder that holds anything but pictures, instead of leaving it out and saying so.
     device
         Device to run on (a GPU if available).
     json
         Print one JSON object as the last line on stdout.
     """
-    from qumade.io.pictures import left_out
+    from qumade.depth.words import KIND_WORDS, learnt_from
+    from qumade.io.pictures import left_out, printable
     from qumade.models.config import TASKS
     from qumade.prediction.files import INDEX, OUTPUTS, OutputName, find_pictures, predict_files
     from qumade.prediction.predictor import load_predictor
@@ -50,21 +57,36 @@ def predict(
     pictures = find_pictures(images)
     for folder in filter(Path.is_dir, images):
         others = left_out(folder, pictures)
+        if others is not None and strict:
+            raise AssetError(f"Invalid folder: {printable(folder)}: {others}; must be none with --strict")
         if others is not None:
-            say(f"warning: {folder.absolute()}: {others}")
+            say(f"warning: {printable(folder)}: {others}")
     predictor = load_predictor(network, device)
     outputs = cast("tuple[OutputName, ...] | None", names)
     result = predict_files(predictor, pictures, out, only=outputs, progress=True)
     for line in result.failed:
         say(f"Error: {line}")
+    config = predictor.config
+    depth = "" if "depth" not in config.trained_tasks else learnt_from(config.depth_sources)
     untrained = [task for task in TASKS if task not in predictor.config.trained_tasks]
     note = f"no {untrained[0]}, which the training had no labels of" if untrained else f"{INDEX} says what depth means"
     text = f"{result.predicted:,} of {len(pictures):,} pictures predicted into {result.out}; {note}"
+    if depth:
+        text += f"\nDepth is {KIND_WORDS[config.depth_kind]}, {depth}"
     finish(json, result, text)
     return int(bool(result.failed))
 
 
-def adapt(run: Path, photos: Path, /, *, out: Path, alpha: float | None = None, json: Json = False) -> None:
+def adapt(
+    run: Path,
+    photos: Path,
+    /,
+    *,
+    out: Path,
+    alpha: float | None = None,
+    strict: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+) -> None:
     """Adapts a network to photos of a place, without labels and without training it: it moves the statistics of the
     network's batch normalisation towards those of the photos.
 
@@ -81,13 +103,15 @@ def adapt(run: Path, photos: Path, /, *, out: Path, alpha: float | None = None, 
     alpha
         How far the statistics move, from 0 (not at all) to 1 (to those of the photos). By default as far as the network
         agrees better with itself on mirrored and recoloured photos.
+    strict
+        Stop at the first photo or entry of the folder that cannot be used, instead of leaving it out and saying so.
     json
         Print one JSON object as the last line on stdout.
     """
     from qumade.training.adapt import ALPHAS
     from qumade.training.adapt import adapt as adapt_run
 
-    result = adapt_run(run, photos, out, alpha=alpha)
+    result = adapt_run(run, photos, out, alpha=alpha, strict=strict)
     for line in result.left_out:
         say(line)
     text = ""

@@ -16,8 +16,9 @@ def start(
     /,
     *,
     out: Path,
+    cutout_teacher: str = "auto",
     depth_teacher: str = "auto",
-    label_teacher: str | None = None,
+    label_teacher: str = "auto",
     download: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
@@ -31,13 +32,16 @@ def start(
     photos
         Folder of photos of the place, without the object or with few of them.
     objects
-        Folder of pictures of the object: cut-outs with alpha, or photos of it before a plain background.
+        Folder of pictures of the object: cut-outs with alpha, or photos of it.
     out
         PROJECT, the folder to write into: new, empty, or a project.
+    cutout_teacher
+        Network that cuts the object out of pictures without alpha: auto, FILE.onnx, ORG/NAME on the hub, a folder, or
+        none. Without one, objects before a plain background are cut out by its colour.
     depth_teacher
         Network that predicts the depth of each photo: auto, ORG/NAME on the hub, a folder, FILE.onnx, or none.
     label_teacher
-        Network that predicts the label map of each photo: ORG/NAME on the hub, a folder, or FILE.onnx.
+        Network that predicts the label map of each photo: auto, ORG/NAME on the hub, a folder, FILE.onnx, or none.
     download
         Download networks from the hub if they are not on disk.
     json
@@ -49,8 +53,9 @@ def start(
         photos,
         objects,
         out,
+        cutout_teacher=None if cutout_teacher == "none" else model(cutout_teacher),
         depth_teacher=None if depth_teacher == "none" else model(depth_teacher),
-        label_teacher=label_teacher and model(label_teacher),
+        label_teacher=None if label_teacher == "none" else model(label_teacher),
         download=download,
     )
     report = project.report

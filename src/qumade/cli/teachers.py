@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from qumade.cli.common import model, say
 from qumade.cli.model_flags import flag_of
 
-__all__ = ["TeacherFlags", "labels_of_photos", "labels_of_teachers"]
+__all__ = ["LabelTeacherFlags", "TeacherFlags", "labels_of_photos", "labels_of_teachers"]
 
 
 @Parameter(name="*", group="Teachers")
@@ -24,7 +24,7 @@ class TeacherFlags:
         Network that predicts the depth of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
         With `--depth composite` it predicts the depth of every composed image instead.
     label_teacher
-        Network that predicts the label map of each photo once: ORG/NAME on the hub, a folder, or FILE.onnx.
+        Network that predicts the label map of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
     download
         Download networks from the hub if they are not on disk.
     teacher_cache
@@ -32,6 +32,26 @@ class TeacherFlags:
     """
 
     depth_teacher: str | None = None
+    label_teacher: str | None = None
+    download: Annotated[bool, Parameter(negative="")] = False
+    teacher_cache: Path | None = None
+
+
+@Parameter(name="*", group="Teachers")
+@dataclass(frozen=True)
+class LabelTeacherFlags:
+    """The network that labels the photos.
+
+    Parameters
+    ----------
+    label_teacher
+        Network that predicts the label map of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
+    download
+        Download the network from the hub if it is not on disk.
+    teacher_cache
+        Folder that stores the label maps (~/.cache/qumade).
+    """
+
     label_teacher: str | None = None
     download: Annotated[bool, Parameter(negative="")] = False
     teacher_cache: Path | None = None

@@ -1,5 +1,6 @@
 """Turns labelled photos into the two folders that a recipe needs: cut-outs, and backgrounds without the object."""
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -25,6 +26,7 @@ from qumade.io.progress import progress_bar
 
 __all__ = ["CutoutSummary", "records_of_dataset", "write_cutouts"]
 
+MAX_STEM_BYTES = 232  # file systems allow names of 255, of which -NN_cut_right.png takes some
 MAX_UNLABELLED = 0.25  # share of a photo; above it, the photo may well contain the object
 
 
@@ -110,7 +112,8 @@ def write_cutouts(
     """Write complete, unoccluded objects of labelled photos as RGBA PNG into the new or empty folder `out`.
 
     A file is named FRAME-NN.png after its photo, so all cut-outs of a place can be kept together; FRAME-NN_cut_left.png
-    and FRAME-NN_cut_right.png are parts of objects (see `part_of`), which a recipe places accordingly. Only photos of
+    and FRAME-NN_cut_right.png are parts of objects (see `part_of`), which a recipe places accordingly. A longer name
+    than 232 bytes is cut. Only photos of
     `splits` are used (by default train if it exists, otherwise all), and of these only `stems` if given. A photo with
     at most the share `max_share` [0, 1) of the class is written into `backgrounds` under its own name. With several
     `classes`, whose numbers are those in the records' `object_classes`, each has a sub-folder of its own.
@@ -173,6 +176,14 @@ def _chosen(
     return found, tuple(sorted(splits))
 
 
+def _short(stem: str) -> str:
+    """Return a stem, cut if it is too long to name cut-outs after; then a hash tells it from others."""
+    data = os.fsencode(stem)
+    if len(data) <= MAX_STEM_BYTES:
+        return stem
+    return data[: MAX_STEM_BYTES - 9].decode("utf-8", "ignore") + "-" + hashlib.sha256(data).hexdigest()[:8]
+
+
 def _write_frame(
     record: Record, *, partials: list[Path], rules: Rules, max_share: float, classes: Sequence[str]
 ) -> _Frame:
@@ -198,7 +209,7 @@ def _write_frame(
             continue
         name = classes[(labels.object_classes or {})[candidate.number]] if classes else ""
         kept[name] += 1
-        stem = f"{record.stem}-{kept.total():02d}"
+        stem = f"{_short(record.stem)}-{kept.total():02d}"
         path = partials[0] / name / f"{stem if side is None else cut_name(stem, side)}.png"
         write_bytes(path, png_bytes(cut_out(image, candidate)))
     free = float((labels.mask >= 128).mean()) <= max_share

@@ -31,12 +31,14 @@ class Layers(NamedTuple):
     """One sample of a batch before packing. All layers have the same height and width.
 
     `pixels` uint8 [4, H, W]: red, green, blue and coverage; `unknown` bool [H, W]: True where coverage is unknown or
-    ignored; `inverse_depth` float32 [H, W]: NaN where it is unknown or ignored.
+    ignored; `inverse_depth` float32 [H, W]: NaN where it is unknown or ignored. With `numbered` the fourth layer holds
+    the number of the class in place of coverage.
     """
 
     pixels: Tensor
     unknown: NDArray[np.bool_]
     inverse_depth: NDArray[np.float32]
+    numbered: bool = False
 
 
 class _Window(NamedTuple):
@@ -75,8 +77,8 @@ def fitted(sample: LabeledSample, size: tuple[int, int], *, crop: bool = True) -
     `crop` the whole sample is resized, whatever its aspect ratio.
 
     Image and coverage go through the same antialiased filter, so soft edges of the mask match the image. Coverage is
-    averaged over the known pixels only, and unknown where less than half of the pixels are known. Inverse depth is
-    never blended.
+    averaged over the known pixels only, and unknown where less than half of the pixels are known. Inverse depth and
+    numbers of classes are never blended.
     """
     full_height, full_width = sample.image.shape[:2]
     width, height = _largest(sample, size) if crop else (full_width, full_height)
@@ -116,7 +118,8 @@ def rotated(layers: Layers, degrees: float) -> Layers:
     x = np.float32(cos) * u - np.float32(sin) * v
     y = np.float32(sin) * u + np.float32(cos) * v
     grid = torch.from_numpy(np.stack([x * np.float32(2 / width), y * np.float32(2 / height)], axis=-1)[None])
-    planes, partly = layers.pixels.float(), layers.unknown.any() and not layers.unknown.all()
+    planes = layers.pixels.float()
+    partly = layers.unknown.any() and not layers.unknown.all() and not layers.numbered
     if partly:
         known = torch.from_numpy(~layers.unknown).float()
         planes = torch.cat([planes[:3], (planes[3] * known)[None], known[None]])
@@ -129,11 +132,11 @@ def rotated(layers: Layers, degrees: float) -> Layers:
         turned[3], unknown = _of_known(turned[3], turned[4])
     else:
         unknown = layers.unknown.take(nearest)
-    return Layers(
-        turned[:4].round_().clamp_(0, 255).to(torch.uint8),
-        unknown | outside,
-        np.where(outside, np.float32(np.nan), layers.inverse_depth.take(nearest)),
-    )
+    pixels = turned[:4].round_().clamp_(0, 255).to(torch.uint8)
+    if layers.numbered:
+        pixels[3] = torch.from_numpy(layers.pixels[3].numpy().take(nearest))
+    inverse_depth = np.where(outside, np.float32(np.nan), layers.inverse_depth.take(nearest))
+    return Layers(pixels, unknown | outside, inverse_depth, layers.numbered)
 
 
 def _largest(sample: LabeledSample, size: tuple[int, int]) -> tuple[int, int]:
@@ -148,23 +151,28 @@ def _resized(sample: LabeledSample, window: _Window, size: tuple[int, int], *, m
     pixels = torch.zeros((4, size[1], size[0]), dtype=torch.uint8)
     pixels[:3] = _antialiased(_tensor(sample.image[inside]).permute(2, 0, 1), size)
     unknown = np.full(size[::-1], sample.mask is None)
-    if sample.mask is not None and sample.ignore is not None and sample.ignore[inside].any():
+    columns = window.left + ((np.arange(size[0]) + 0.5) * (window.width / size[0])).astype(np.int64)
+    rows = window.top + ((np.arange(size[1]) + 0.5) * (window.height / size[1])).astype(np.int64)
+    numbered = sample.mask is not None and sample.class_map is not None
+    if sample.mask is not None and sample.class_map is not None:
+        pixels[3] = torch.from_numpy(sample.class_map[rows][:, columns])
+        if sample.ignore is not None:
+            unknown = sample.ignore[rows][:, columns]
+    elif sample.mask is not None and sample.ignore is not None and sample.ignore[inside].any():
         known = torch.from_numpy(~sample.ignore[inside]).float()
         coverage = torch.stack([_tensor(sample.mask[inside]) * known, known])
         coverage, unknown = _of_known(*_antialiased(coverage, size))
         pixels[3] = coverage.round_().clamp_(0, 255)
     elif sample.mask is not None:
         pixels[3:] = _antialiased(_tensor(sample.mask[inside])[None], size)
-    columns = window.left + ((np.arange(size[0]) + 0.5) * (window.width / size[0])).astype(np.int64)
-    rows = window.top + ((np.arange(size[1]) + 0.5) * (window.height / size[1])).astype(np.int64)
     if mirror:
         pixels, columns, unknown = functional.horizontal_flip_image(pixels), columns[::-1], unknown[:, ::-1]
     if sample.inverse_depth is None:
-        return Layers(pixels, unknown, np.full(size[::-1], np.nan, np.float32))
+        return Layers(pixels, unknown, np.full(size[::-1], np.nan, np.float32), numbered)
     inverse_depth = sample.inverse_depth[rows][:, columns]
     if sample.ignore is not None:
         inverse_depth[sample.ignore[rows][:, columns]] = np.nan
-    return Layers(pixels, unknown, inverse_depth)
+    return Layers(pixels, unknown, inverse_depth, numbered)
 
 
 def _of_known(coverage: Tensor, known: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:

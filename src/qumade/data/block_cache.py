@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qumade.errors import ConfigError, QumadeError
+from qumade.errors import ConfigError, DatasetError
 from qumade.io.files import cache_folder, is_temporary, write_bytes
 from qumade.io.storage import Storage
 
@@ -48,11 +48,11 @@ class BlockCache:
                 self._fetch(path, name, block)
                 continue
             except OSError as error:
-                raise QumadeError(f"Invalid cache: cannot read {path}: {error.strerror}") from error
+                raise DatasetError(f"Invalid cache: cannot read {path}: {error.strerror}") from error
             if len(found) == stop - start:
                 return found
             path.unlink(missing_ok=True)  # cut off by a disk that was full
-        raise QumadeError(
+        raise DatasetError(
             f"Invalid file: got too few bytes from {self._storage.where(name)}; must be as it was written"
         )
 

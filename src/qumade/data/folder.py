@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qumade.assets.coverage import coverage_problem
+from qumade.data.class_maps import ObjectClasses, class_map_of
 from qumade.data.dataset import SPLIT_NAMES, LabeledSample, positions_of
 from qumade.data.layout import list_dataset
 from qumade.data.manifest import MANIFEST, read_manifest
@@ -55,6 +56,7 @@ class FolderDataset:
                 raise DatasetError(f"Invalid dataset.yaml: key depth is missing in {metadata_path}; must be given")
             _note_undescribed_depth(self.root)
         self._split_codes = _read_splits(self.manifest_path, self._stems)
+        self._object_classes: ObjectClasses | None = None
 
     def __len__(self) -> int:
         return len(self._stems)
@@ -145,6 +147,7 @@ class FolderDataset:
         taken = copy.copy(self)
         taken._stems, taken._split_codes = self._stems[positions], self._split_codes[positions]
         taken.suffixes = {folder: values[positions] for folder, values in self.suffixes.items()}
+        taken._object_classes = None
         return taken
 
     def read_image(self, key: int | str) -> NDArray[np.uint8]:
@@ -202,6 +205,20 @@ class FolderDataset:
         self._require_size(numbers.shape, path)
         return numbers.astype(np.uint16, copy=False)
 
+    def read_class_map(self, key: int | str) -> NDArray[np.uint8]:
+        """Return which class each pixel shows, uint8 [H, W]: 0 none, k the k-th of `classes`."""
+        if self._object_classes is None:
+            if self.manifest_path is None:
+                raise DatasetError(f"Invalid dataset: got no {self.root / MANIFEST}; must have it for its objects")
+            self._object_classes = ObjectClasses.read(self.manifest_path, self._stems, self.classes)
+        numbers, own = self.read_instances(key), self._object_classes.of(self.index(key))
+        if numbers.max(initial=0) > len(own):
+            raise DatasetError(
+                f"Invalid instances: got number {numbers.max()} in {self.path('instances', key)}; must be at most "
+                f"{len(own)}, as its row of {self.manifest_path} has objects"
+            )
+        return class_map_of(numbers, own)
+
     def read(self, key: int | str, draw: int = 0) -> LabeledSample:
         """Return a sample with all labels that the dataset has. `draw` has no effect.
 
@@ -212,8 +229,10 @@ class FolderDataset:
             mask=self.read_mask(key) if self.has_masks else None,
             inverse_depth=self.read_inverse_depth(key) if self.has_depth else None,
             ignore=self.read_ignore(key) if self.has_ignore else None,
+            class_map=self.read_class_map(key) if self.has_instances and len(self.classes) > 1 else None,
         )
-        for folder, label in (("masks", sample.mask), ("depth", sample.inverse_depth), ("ignore", sample.ignore)):
+        labels = {"masks": sample.mask, "depth": sample.inverse_depth, "ignore": sample.ignore}
+        for folder, label in (labels | {"instances": sample.class_map}).items():
             if label is not None:
                 self.require_equal_size(key, sample.image.shape, folder, label.shape)
         return sample

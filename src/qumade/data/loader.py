@@ -33,8 +33,9 @@ _AHEAD = 4  # batches that each worker, or the reader thread, prepares in advanc
 
 
 class Batch(NamedTuple):
-    """A batch: `image` float32 [N, 3, H, W] in [0, 1]; `mask` float32 [N, 1, H, W], coverage in [0, 1];
-    `inverse_depth` float32 [N, 1, H, W]. Mask and depth are NaN where they are missing, unknown or ignored."""
+    """A batch: `image` float32 [N, 3, H, W] in [0, 1]; `mask` float32 [N, 1, H, W], coverage in [0, 1], or with several
+    classes the number of the class, 0 for no object; `inverse_depth` float32 [N, 1, H, W]. Mask and depth are NaN where
+    they are missing, unknown or ignored."""
 
     image: Tensor
     mask: Tensor
@@ -46,11 +47,13 @@ class Batch(NamedTuple):
 
 
 class _Packed(NamedTuple):
-    """A batch in the compact form that workers send, less than half the bytes; see Layers."""
+    """A batch in the compact form that workers send, less than half the bytes; see Layers. `full` is the value of its
+    fourth channel that stands for 1."""
 
     pixels: Tensor
     unknown: Tensor
     inverse_depth: Tensor
+    full: int
 
 
 def to_batch(samples: Sequence[LabeledSample], size: tuple[int, int], *, crop: bool = True) -> Batch:
@@ -241,12 +244,13 @@ def _packed(samples: Sequence[Layers]) -> _Packed:
         torch.stack([sample.pixels for sample in samples]),
         torch.from_numpy(np.stack([sample.unknown for sample in samples])[:, None]),
         torch.from_numpy(np.stack([sample.inverse_depth for sample in samples])[:, None]),
+        1 if any(sample.numbered for sample in samples) else 255,
     )
 
 
 def _unpacked(packed: _Packed, device: torch.device) -> Batch:
-    pixels, unknown, inverse_depth = (part.to(device, non_blocking=True) for part in packed)
+    pixels, unknown, inverse_depth = (part.to(device, non_blocking=True) for part in packed[:3])
     # True division: 255 becomes exactly 1, and every level equals that of numpy.
     image = pixels[:, :3].float().div_(255)
-    mask = pixels[:, 3:].float().div_(255).masked_fill_(unknown, math.nan)
+    mask = pixels[:, 3:].float().div_(packed.full).masked_fill_(unknown, math.nan)
     return Batch(image, mask, inverse_depth)

@@ -12,7 +12,8 @@ from qumade.errors import DatasetError
 
 __all__ = ["match_rows", "require_values"]
 
-_MAY_BE_UNKNOWN = ("split", "background_split", "foreground_split")
+_MAY_BE_UNKNOWN = ("split", "background_split", "foreground_split", "objects.class")
+"""Columns with rows of no value: mixed samples are of no split, and objects of one class have no name for it."""
 
 
 def require_values(rows: pa.Table, total: int, where: str) -> None:
@@ -21,7 +22,7 @@ def require_values(rows: pa.Table, total: int, where: str) -> None:
     `rows` may have only some of the manifest's columns. Raises DatasetError naming `where`, the column and the value.
     """
     for name in rows.column_names:
-        missing = None if name in _MAY_BE_UNKNOWN else next(_nulls(rows[name].combine_chunks(), name), None)
+        missing = next(_nulls(rows[name].combine_chunks(), name), None)
         if missing is not None:
             raise DatasetError(f"Invalid manifest: got no {missing} in a row of {where}; must be given in every row")
     if "index" in rows.column_names and len(rows):
@@ -60,6 +61,8 @@ def match_rows(stems: NDArray[np.str_], row_stems: pa.ChunkedArray, where: str) 
 
 def _nulls(values: pa.Array, name: str) -> Iterator[str]:
     """Yield the dotted names of values that are missing somewhere, outermost first."""
+    if name in _MAY_BE_UNKNOWN:
+        return
     if values.null_count or (pa.types.is_dictionary(values.type) and values.dictionary.null_count):
         yield name
     elif pa.types.is_list(values.type):

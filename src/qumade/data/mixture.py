@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.data.dataset import LabeledSample, SampleDataset
+from qumade.data.dataset import LabeledSample, SampleDataset, known_classes, renumbering
 from qumade.data.photos import PhotoFolder
 from qumade.data.shards import ShardDataset
 from qumade.data.stream_order import stream_order
@@ -62,7 +62,8 @@ class Mixture:
 
     Each ingredient is shuffled independently, in a new order in each of its epochs; a SyntheticDataset with
     `resample_placements` draws new placements in each. With twins in any ingredient, all take two slots at a time, so
-    that twins are in the same batch. Raises QumadeError for invalid shares, positions or parts.
+    that twins are in the same batch. Classes are those of the first ingredient; samples of others with the same classes
+    get its numbers. Raises QumadeError for invalid shares, positions, parts or classes.
     """
 
     def __init__(self, ingredients: Sequence[Ingredient]) -> None:
@@ -79,6 +80,9 @@ class Mixture:
             unlabelled = isinstance(ingredient.dataset, PhotoFolder)
             if not unlabelled and not ingredient.has_masks and not ingredient.has_depth:
                 raise ConfigError(f"Invalid parts: got {ingredient.parts!r} for {name}, which has none; must have some")
+        first = self.ingredients[0]
+        self.classes = known_classes(first.dataset) if first.has_masks else ()
+        self._renumbered = [_renumbered(each, first.dataset.name, self.classes) for each in self.ingredients]
 
         self._shard_sizes = [_shard_sizes(ingredient) for ingredient in self.ingredients]
 
@@ -101,6 +105,12 @@ class Mixture:
             "affine" if code is None or code.kind is None or code.range == "image" else code.kind for code in codes
         ]
         return max(kinds, key=DEPTH_KINDS.index) if kinds else None
+
+    @property
+    def depth_sources(self) -> tuple[str, ...]:
+        """The sources of the ingredients' depth as far as they are stated, in alphabetic order."""
+        codes = [ingredient.dataset.depth_encoding for ingredient in self.ingredients if ingredient.has_depth]
+        return tuple(sorted({code.source for code in codes if code is not None and code.source}))
 
     def epoch_batches(self, batch_size: int) -> int:
         """Return the number of batches in which the first ingredient shows each of its samples at least once."""
@@ -164,6 +174,13 @@ class Mixture:
                 read = [replace(sample, inverse_depth=None) for sample in read]
             elif ingredient.parts == "depth":
                 read = [replace(sample, mask=None) for sample in read]
+            if not self.classes:
+                read = [sample if sample.class_map is None else replace(sample, class_map=None) for sample in read]
+            elif (table := self._renumbered[number]) is not None:
+                read = [
+                    sample if sample.class_map is None else replace(sample, class_map=table[sample.class_map])
+                    for sample in read
+                ]
             samples |= dict(zip(places, read, strict=True))
         return [samples[place] for place in range(len(keys))]
 
@@ -175,6 +192,23 @@ def _shard_sizes(ingredient: Ingredient) -> NDArray[np.int64] | None:
     ends = np.searchsorted(ingredient.positions, np.cumsum(ingredient.dataset.shard_sizes))
     sizes = np.diff(ends, prepend=0)
     return sizes[sizes > 0]
+
+
+def _renumbered(ingredient: Ingredient, main: str, classes: Sequence[str]) -> NDArray[np.uint8] | None:
+    """Return the number among `classes` of each number of a class of an ingredient, None where all are the same.
+
+    One class is what a mask shows, whatever it is called. Several must be the same: what one dataset calls background
+    may be an object of another's class.
+    """
+    if not classes or not ingredient.has_masks:
+        return None
+    found = known_classes(ingredient.dataset)
+    if sorted(found) != sorted(classes):
+        raise ConfigError(
+            f"Invalid extra_datasets: got {', '.join(found) or 'one class'} in {ingredient.dataset.name}; must have "
+            f"the classes of {main}, {', '.join(classes)}, or give its depth alone (parts: depth)"
+        )
+    return renumbering(found, classes)
 
 
 @functools.lru_cache(maxsize=16)

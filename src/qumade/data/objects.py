@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from qumade.data.class_maps import class_numbers_of, object_lists
 from qumade.data.folder import FolderDataset
-from qumade.data.manifest import MANIFEST, read_manifest, read_visible_boxes
+from qumade.data.manifest import MANIFEST, read_visible_boxes
 from qumade.errors import DatasetError
 
 __all__ = ["UNNAMED", "ClassStatistics", "Objects", "class_statistics", "read_objects"]
@@ -69,27 +70,17 @@ def read_objects(dataset: FolderDataset) -> Objects:
     if path is None or not dataset.has_instances:
         wanted = f"{dataset.root / MANIFEST}" if path is None else f"folder {dataset.root / 'instances'}"
         raise DatasetError(f"Invalid dataset: got no {wanted}; must have it for its objects")
+    lists = object_lists(path, dataset.stems)
+    flat = lists.flatten()
+    class_number = class_numbers_of(flat, dataset.classes, path)
     try:
-        table = pa.concat_tables(read_manifest(path, ["stem", "objects"])).combine_chunks()
-        stems = table["stem"].to_numpy().astype(np.str_)
-        order = np.argsort(stems, kind="stable")
-        rows = order[np.minimum(np.searchsorted(stems[order], dataset.stems), len(stems) - 1)]
-        missing = dataset.stems[stems[rows] != dataset.stems]
-        if len(missing):
-            raise DatasetError(f"Invalid manifest: got no row for {missing[0]!r} in {path}; must have one per sample")
-        lists = table["objects"].take(pa.array(rows)).combine_chunks()
-        flat = lists.flatten()
-        names = flat.field("class").cast(pa.string()).to_pylist()
         boxes = read_visible_boxes(flat)
-        classes = dataset.classes or (UNNAMED,)
-        numbers = {name: number for number, name in enumerate(classes)} | ({} if dataset.classes else {None: 0})
-        class_number = np.array([numbers[name] for name in names], np.int32)
     except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DatasetError(f"Invalid manifest: got {reason} in {path}; must list objects and their classes") from error
+        raise DatasetError(f"Invalid manifest: got {reason} in {path}; must list objects and their boxes") from error
     fields = {field.name: flat.field(field.name) for field in flat.type}
     return Objects(
-        classes=classes,
+        classes=dataset.classes or (UNNAMED,),
         start=np.concatenate([[0], np.cumsum(np.diff(np.asarray(lists.offsets)))]).astype(np.int64),
         class_number=class_number,
         visible_box=boxes,

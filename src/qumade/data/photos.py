@@ -30,6 +30,8 @@ class PhotoFolder:
 
     has_masks = False
     has_depth = False
+    has_instances = False
+    classes: tuple[str, ...] = ()
     depth_encoding: DepthEncoding | None = None
 
     def __init__(self, root: Path, size: tuple[int, int], *, workers: int | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from qumade.data.metadata import METADATA, metadata_text
 from qumade.data.shard_files import INDEX, INDEX_BYTES, SHARDS, ShardEntry, index_text, parse_index, read_hash_file
-from qumade.errors import ConfigError, DatasetError, QumadeError
+from qumade.errors import ConfigError, DatasetError
 from qumade.io.config import DATASET_BYTES, parse_yaml
 from qumade.io.storage import Storage, read_whole
 from qumade.recipe import recipe_from_dict, recipe_to_dict
@@ -92,11 +92,12 @@ def is_there(entry: ShardEntry, sizes: Mapping[str, int]) -> bool:
 def lost_shards(storage: Storage, names: Collection[str]) -> set[str]:
     """Returns those of the shards of a finished dataset that are not there any more, or not with the sizes that
     index.json says; all of them without a readable index.json."""
+    if not storage.exists(INDEX):
+        return set(names)
     try:
-        entries = {
-            entry.name: entry for entry in parse_index(read_whole(storage, INDEX, INDEX_BYTES), storage.where(INDEX))
-        }
-    except QumadeError:
+        index = read_whole(storage, INDEX, INDEX_BYTES)
+        entries = {entry.name: entry for entry in parse_index(index, storage.where(INDEX))}
+    except (ConfigError, DatasetError):  # torn
         return set(names)
     sizes = storage.sizes(SHARDS)
     return {name for name in names if name not in entries or not is_there(entries[name], sizes)}

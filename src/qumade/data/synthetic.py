@@ -1,15 +1,18 @@
 """Recipes as datasets: a sample is drawn when it is read, and nothing is written to disk."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qumade.compose.sample import Sample
+from qumade.data.class_maps import class_map_of
 from qumade.data.dataset import SPLIT_NAMES, LabeledSample, positions_of
 from qumade.depth.codec import quantized_depth
 from qumade.depth.encoding import DepthEncoding
+from qumade.plan.planner import Plan
 from qumade.plan.splits import sample_split
 from qumade.recipe import Recipe
 from qumade.synth.synthesizer import Synthesizer
@@ -82,6 +85,15 @@ class SyntheticDataset:
         return self.depth_encoding is not None
 
     @property
+    def has_instances(self) -> bool:
+        return self.synthesizer.writes_instances
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of the objects; none if the recipe gives no classes."""
+        return self.synthesizer.catalog.classes
+
+    @property
     def depth_encoding(self) -> DepthEncoding | None:
         """Kind and code of inverse depth; None without depth."""
         return self.synthesizer.depth_encoding
@@ -114,13 +126,20 @@ class SyntheticDataset:
             of_draw = np.flatnonzero(wanted == draw)
             plans = self.synthesizer.plan(indices[of_draw], draw=draw)
             for n, at in enumerate(of_draw.tolist()):
-                samples[at] = self._labeled(self.synthesizer.render(plans[n], chosen[at]))
+                samples[at] = self._labeled(plans[n], self.synthesizer.render(plans[n], chosen[at]))
         return [samples[at] for at in range(len(where))]
 
-    def _labeled(self, sample: Sample) -> LabeledSample:
+    def _labeled(self, plan: Plan, sample: Sample) -> LabeledSample:
         encoding = self.depth_encoding
         depth = None if encoding is None else quantized_depth(sample.inverse_depth, encoding)
-        return LabeledSample(sample.image, sample.mask, depth, sample.ignore)
+        class_map = None
+        if len(self.classes) > 1:
+            class_map = class_map_of(sample.owner, self._class_numbers[plan.objects["foreground"]])
+        return LabeledSample(sample.image, sample.mask, depth, sample.ignore, class_map)
+
+    @cached_property
+    def _class_numbers(self) -> NDArray[np.int32]:
+        return np.array([foreground.class_number for foreground in self.synthesizer.catalog.foregrounds], np.int32)
 
     def _split_codes(self) -> NDArray[np.int8]:
         sides = [

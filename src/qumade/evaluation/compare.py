@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qumade.data.dataset import SampleDataset
 from qumade.errors import ConfigError
+from qumade.evaluation.class_scores import ClassGroup, class_groups, class_lines, classes_as_json
 from qumade.evaluation.evaluation import SCORES, Evaluation, evaluate
 from qumade.evaluation.panels import Row, headline_scores, row_of
 from qumade.evaluation.summary import (
@@ -38,8 +39,10 @@ __all__ = [
     "comparison_as_json",
     "draw_wins",
     "format_comparison",
+    "format_difference",
     "format_interval",
     "letter",
+    "require_same_classes",
     "unique_names",
     "wins",
 ]
@@ -47,12 +50,13 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A network to compare: its name, its predictor, its kind of depth, and its trained tasks."""
+    """A network to compare: its name, its predictor, its kind of depth, its trained tasks, and its classes."""
 
     name: str
     predict: Predict
     depth_kind: DepthKind = None
     trained_tasks: Sequence[Task] = TASKS
+    classes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,7 @@ class Comparison:
     """All runs on one dataset: an evaluation and the means of each, over the same pictures and with the same alignment.
 
     `keep`, bool [pictures], marks the pictures that count. `differences` holds, for each run but the first, the first
-    run's mean minus its mean, by column of scores.
+    run's mean minus its mean, by column of scores. `classes` are the scores of several classes of each run.
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -68,6 +72,7 @@ class Comparison:
     groups: tuple[Group, ...]
     differences: tuple[dict[str, Interval], ...]
     min_object_share: float
+    classes: tuple[ClassGroup, ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -93,6 +98,7 @@ def compare(
     if len(runs) < 2:
         raise ConfigError(f"Invalid comparison: got {len(runs)} runs; must be at least 2")
     check_share(min_object_share)
+    require_same_classes(runs)
     positions = choose(dataset, splits, limit)
     trained_tasks = [task for task in TASKS if all(task in run.trained_tasks for run in runs)]
     if not trained_tasks:
@@ -108,6 +114,7 @@ def compare(
             dataset,
             predicted_kind=run.depth_kind,
             trained_tasks=trained_tasks,
+            classes=run.classes,
             positions=positions,
             alignment=alignment,
             progress=progress,
@@ -115,16 +122,33 @@ def compare(
         for run in runs
     )
     keep = selected(evaluations[0], min_object_share)
+    groups = tuple(summarise(evaluation, min_object_share)[0] for evaluation in evaluations)
+    classes = [
+        class_groups(evaluation, [group], keep, runs[0].classes)
+        for evaluation, group in zip(evaluations, groups, strict=True)
+    ]
     first, *others = (score_matrix(evaluation.scores)[keep] for evaluation in evaluations)
     return Comparison(
         evaluations=evaluations,
         keep=keep,
         min_object_share=min_object_share,
-        groups=tuple(summarise(evaluation, min_object_share)[0] for evaluation in evaluations),
+        groups=groups,
         differences=tuple(
             dict(zip(SCORES, mean_differences(first, other, seed=seed), strict=True)) for other in others
         ),
+        classes=tuple(found for of_run in classes for found in of_run),
     )
+
+
+def require_same_classes(runs: Sequence[Run]) -> None:
+    """Refuse networks that tell different classes apart: their masks show different things."""
+    for number, run in enumerate(runs[1:], 1):
+        if sorted(run.classes) != sorted(runs[0].classes):
+            got = " and ".join(
+                f"{', '.join(each.classes) or 'one class'} of {letter(place)} ({each.name})"
+                for place, each in ((0, runs[0]), (number, run))
+            )
+            raise ConfigError(f"Invalid comparison: got {got}; must be the same classes")
 
 
 def wins(comparison: Comparison, winner: int, loser: int, score: int = 0, count: int = 8) -> list[tuple[int, float]]:
@@ -184,6 +208,9 @@ def format_comparison(runs: Sequence[Run], comparisons: Sequence[Comparison]) ->
             values = [format_number(group.means[name.column]) for group in comparison.groups]
             values += [format_interval(found[name.column]) for found in comparison.differences]
             rows.append([f"{name.section} {name.title}", *values])
+        for title, ious in class_lines(comparison.classes):
+            differences = [format_difference(ious[0], other) for other in ious[1:]]
+            rows.append([f"class IoU {title}", *(format_number(iou) for iou in ious), *differences])
         lines += aligned(rows)
     return "\n".join(lines)
 
@@ -210,6 +237,7 @@ def comparison_as_json(runs: Sequence[Run], comparisons: Sequence[Comparison]) -
                 "min_object_share": comparison.min_object_share,
                 "pictures": comparison.groups[0].pictures,
                 "runs": {letter(number): values["groups"]["all"] for number, values in enumerate(summaries)},
+                **_classes_json(comparison),
                 "differences": [
                     {
                         "first": letter(0),
@@ -221,6 +249,16 @@ def comparison_as_json(runs: Sequence[Run], comparisons: Sequence[Comparison]) -
             }
         )
     return {"runs": names, "datasets": datasets}
+
+
+def format_difference(first: float | None, other: float | None) -> str:
+    """Return the difference of two scores without an interval."""
+    return "-" if first is None or other is None else f"{first - other:+.3g}"
+
+
+def _classes_json(comparison: Comparison) -> dict[str, Any]:
+    found = {letter(number): classes_as_json([group])["classes"] for number, group in enumerate(comparison.classes)}
+    return {"classes": found} if found else {}
 
 
 def _interval_json(interval: Interval) -> dict[str, Any]:

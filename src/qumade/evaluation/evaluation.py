@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qumade.assets.ground import PRIOR_HORIZON
-from qumade.data.dataset import LabeledSample, SampleDataset
+from qumade.data.dataset import LabeledSample, SampleDataset, known_classes, renumbering
 from qumade.errors import DatasetError, RunError
 from qumade.evaluation.targets import Predict, Predicted, as_text, choose, predict_each
 from qumade.geometry import flat_ground_prior, inverse_depth_map
@@ -27,6 +27,7 @@ from qumade.metrics.alignment import (
     default_clamp,
     depth_kind,
 )
+from qumade.metrics.classes import confusion_matrix
 from qumade.metrics.ground_truth import GroundTruth, ground_truth_of
 from qumade.metrics.scores import DEPTH_METRICS, MASK_METRICS, THRESHOLD, depth_errors, mask_scores
 from qumade.models.config import TASKS, Task
@@ -50,10 +51,12 @@ class Evaluation:
     """Scores of one network on one dataset.
 
     `scores` has one row per picture: `sample` (position in the dataset), `stem`, `split`, `object_share` (of the
-    picture, true), `predicted_share`, `mask_pixels` and `depth_pixels` that were evaluated, `depth_scale` and
-    `depth_shift` of the alignment, and SCORES, null where undefined. `baselines` has the SCORES of a trivial baseline
-    on the same pictures: all background, and flat ground, fitted to each picture by scale and shift. Outputs other than
-    `trained_tasks` are neither scored nor shown.
+    picture, true), `predicted_share`, `fitted_delta1` (delta < 1.25 of depth after scale and shift), `mask_pixels` and
+    `depth_pixels` that were evaluated, `depth_scale` and `depth_shift` of the alignment, and SCORES, null where
+    undefined. `baselines` has the SCORES of a trivial baseline on the same pictures: all background, and flat ground,
+    fitted to each picture by scale and shift. Outputs other than `trained_tasks` are neither scored nor shown. With
+    several `classes` masks are scored as objects of any of them, and `confusions` int64 [pictures, K + 1, K + 1] are
+    their confusion matrices.
     """
 
     dataset: str
@@ -64,6 +67,8 @@ class Evaluation:
     alignment: Alignment | None  # None without depth
     clamp: Clamp | None
     trained_tasks: tuple[Task, ...] = TASKS
+    classes: tuple[str, ...] = ()
+    confusions: NDArray[np.int64] | None = None
 
     @property
     def has_masks(self) -> bool:
@@ -80,6 +85,7 @@ def evaluate(
     *,
     predicted_kind: DepthKind = None,
     trained_tasks: Sequence[Task] = TASKS,
+    classes: Sequence[str] = (),
     positions: NDArray[np.integer] | None = None,
     alignment: Alignment | None = None,
     clamp: Clamp | None = None,
@@ -90,8 +96,9 @@ def evaluate(
     """Predict and score the samples at these positions (all).
 
     Alignment and clamp follow the kinds of the predicted and the true depth where they are not given. Only
-    `trained_tasks` are scored. `observe` receives every sample with its prediction. Raises QumadeError where the
-    dataset lacks labels of all these tasks, and where a prediction does not fit its picture.
+    `trained_tasks` are scored. `classes` are those that the network tells apart. `observe` receives every sample with
+    its prediction. Raises QumadeError where the dataset lacks labels of all these tasks or has other classes, and where
+    a prediction does not fit its picture.
     """
     positions = choose(dataset) if positions is None else positions
     encoding = dataset.depth_encoding if "depth" in trained_tasks else None
@@ -107,6 +114,9 @@ def evaluate(
         clamp = clamp or default_clamp(encoding)
     else:
         alignment = clamp = None
+    classes = tuple(classes) if masks and dataset.has_masks else ()
+    table = _class_table(dataset, classes)
+    confusions: list[NDArray[np.int64]] = []
     stems, splits = dataset.stems, dataset.splits
     rows: list[dict[str, object]] = []
     baseline_rows: list[dict[str, float]] = []
@@ -115,6 +125,8 @@ def evaluate(
         probability = predicted.mask if masks else None
         try:
             scored = _score(probability, predicted.inverse_depth, truth, alignment, clamp)
+            if classes:
+                confusions.append(_confusion(sample, predicted, table, len(classes)))
         except RunError as error:
             raise RunError(f"{error} (sample {position} of {dataset.name})") from error
         identity = {
@@ -124,9 +136,11 @@ def evaluate(
             "predicted_share": math.nan if probability is None else float((probability >= THRESHOLD).mean()),
         }
         evaluated = _evaluated_pixels(truth, clamp) | ({} if masks else {"mask_pixels": 0})
+        fitted: Alignment | None = None if alignment is None else "scale and shift"
+        best = scored if fitted == alignment else _score(None, predicted.inverse_depth, truth, fitted, clamp)
+        identity["fitted_delta1"] = best.get("depth_delta1", math.nan)
         rows.append(identity | evaluated | scored)
         ground = _flat_ground(*sample.image.shape[:2])
-        fitted: Alignment | None = None if alignment is None else "scale and shift"
         baseline_rows.append(_score(np.zeros_like(ground) if masks else None, ground, truth, fitted, clamp))
         if observe is not None:
             observe(sample, predicted)
@@ -139,7 +153,32 @@ def evaluate(
         alignment=alignment,
         clamp=clamp,
         trained_tasks=tuple(trained_tasks),
+        classes=classes,
+        confusions=np.stack(confusions) if classes else None,
     )
+
+
+def _class_table(dataset: SampleDataset, classes: tuple[str, ...]) -> NDArray[np.uint8] | None:
+    """Return the network's number of each class of a dataset, None where they are the same. Refuses other classes: what
+    the network was trained to find may be unlabelled in this dataset."""
+    if not classes:
+        return None
+    found = known_classes(dataset)
+    if sorted(found) != sorted(classes):
+        raise DatasetError(
+            f"Invalid dataset: got {', '.join(found) or 'one class'} in {dataset.name}; must have the classes of the "
+            f"network, {', '.join(classes)}, and instances/ that says where they are"
+        )
+    return renumbering(found, classes)
+
+
+def _confusion(
+    sample: LabeledSample, predicted: Predicted, table: NDArray[np.uint8] | None, classes: int
+) -> NDArray[np.int64]:
+    if sample.class_map is None or predicted.class_map is None:
+        raise RunError("Invalid prediction: got no classes of a sample or its prediction; must have both")
+    truth = sample.class_map if table is None else table[sample.class_map]
+    return confusion_matrix(predicted.class_map, truth, sample.ignore, classes)
 
 
 def write_scores(evaluation: Evaluation, path: Path) -> None:
@@ -195,7 +234,7 @@ def _table(rows: Sequence[dict[str, object]] | Sequence[dict[str, float]]) -> pa
     """Return rows as a table of fixed columns; NaN and missing values become null, which every reader leaves out."""
     integers = [name for name in ("sample", "mask_pixels", "depth_pixels") if rows and name in rows[0]]
     texts = [name for name in ("stem", "split") if rows and name in rows[0]]
-    numbers = ["object_share", "predicted_share"] if texts else []
+    numbers = ["object_share", "predicted_share", "fitted_delta1"] if texts else []
     columns: dict[str, pa.Array] = {}
     for name in integers[:1] + texts + numbers + integers[1:] + ["depth_scale", "depth_shift", *SCORES]:
         if name in integers or name in texts:

@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qumade.data.dataset import SampleDataset
+from qumade.depth.words import truth_note
 from qumade.errors import ConfigError, DatasetError
+from qumade.evaluation.cards import dataset_card, run_card, training_note
+from qumade.evaluation.class_scores import ClassGroup, class_groups
+from qumade.evaluation.class_section import class_section
 from qumade.evaluation.evaluation import Evaluation, evaluate, write_scores
 from qumade.evaluation.legacy_notebook import LegacyMetrics, LegacyScores, legacy_section
-from qumade.evaluation.panels import draw_rows, sheet, worst
+from qumade.evaluation.panels import best, draw_rows, sheet, typical, worst
 from qumade.evaluation.report import Section, write_report
 from qumade.evaluation.summary import Group, check_share, selected, summarise
 from qumade.evaluation.targets import as_text, choose
+from qumade.evaluation.verdict import how_good, weakness
 from qumade.extras import needs
 from qumade.io.encode import png_bytes
-from qumade.io.files import write_bytes
+from qumade.io.files import only_one, write_bytes
 from qumade.io.storage import absolute, is_url
 from qumade.prediction.predictor import Predictor
 
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Evaluated", "check_folder", "evaluate_into", "trained_elsewhere"]
 
 WORST = 32
+FEW = 4  # typical ones, and best ones
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,9 @@ class Evaluated:
     """An evaluation with its means and the page that shows them.
 
     `legacy` holds the metrics of the legacy notebook where they were requested, `trained` the warning of
-    `trained_elsewhere` where there are splits.
+    `trained_elsewhere` where there are splits, `warning` what to know before all scores, such as that the network is
+    undertrained, `verdict` the two sentences with which the page begins, `classes` the scores of several classes by
+    group.
     """
 
     evaluation: Evaluation
@@ -41,6 +49,9 @@ class Evaluated:
     report: Path
     legacy: LegacyScores | None = None
     trained: str = ""
+    warning: str = ""
+    verdict: tuple[str, ...] = ()
+    classes: tuple[ClassGroup, ...] = ()
 
 
 def evaluate_into(
@@ -76,13 +87,19 @@ def evaluate_into(
         dataset,
         predicted_kind=config.depth_kind,
         trained_tasks=config.trained_tasks,
+        classes=config.classes,
         positions=choose(dataset, splits, limit),
         observe=None if legacy_metrics is None else legacy_metrics.add,
         progress=progress,
     )
     groups = summarise(evaluation, min_object_share)
     rows = draw_rows(evaluation, predictor, dataset, worst(evaluation, WORST, min_object_share))
-    extra: list[Section] = []
+    classes = class_groups(evaluation, groups, selected(evaluation, min_object_share))
+    shown = {
+        title: draw_rows(evaluation, predictor, dataset, choice(evaluation, FEW, min_object_share))
+        for title, choice in (("Typical pictures", typical), ("The best pictures", best))
+    }
+    extra: list[Section] = [class_section(classes)] if classes else []
     legacy_scores = None
     if legacy_metrics is not None:
         legacy_scores = legacy_metrics.scores(selected(evaluation, min_object_share))
@@ -94,12 +111,19 @@ def evaluate_into(
     trained = ""
     if predictor.path is not None and data_path is not None and len(groups) > 1:
         trained = trained_elsewhere(predictor.path, data_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_scores(evaluation, folder / "scores.parquet")
-    write_bytes(folder / "worst.png", worst_png)
     report = folder / "report.html"
-    write_report(report, name, evaluation, groups, rows, extra, min_object_share, trained)
-    return Evaluated(evaluation, groups, report, legacy_scores, trained)
+    cards = [dataset_card(dataset, data_path), run_card(config, predictor.path)]
+    warning = ". ".join(filter(None, [training_note(predictor.path), truth_note(dataset.depth_encoding)]))
+    keep = selected(evaluation, min_object_share)
+    verdict = how_good(evaluation, groups, keep), weakness(evaluation, keep)
+    with only_one(folder, "evaluating"):
+        write_scores(evaluation, folder / "scores.parquet")
+        write_bytes(folder / "worst.png", worst_png)
+        write_report(
+            report, name, evaluation, groups, rows, extra, min_object_share, trained,
+            shown=shown, cards=cards, warning=warning, verdict=verdict,
+        )  # fmt: skip
+    return Evaluated(evaluation, groups, report, legacy_scores, trained, warning, verdict, tuple(classes))
 
 
 def check_folder(folder: Path) -> None:

@@ -16,17 +16,21 @@ from qumade.evaluation.targets import Predict, Predicted, predict_each
 from qumade.metrics.alignment import Alignment, Clamp, align
 from qumade.metrics.ground_truth import GroundTruth, ground_truth_of
 from qumade.metrics.scores import THRESHOLD
+from qumade.models.resizing import resized
+from qumade.viz.overlay import mask_overlay
 from qumade.viz.sheets import coloured_depth, fitted_text
 
 __all__ = [
     "MASK_COLOURS",
     "Panel",
     "Row",
+    "best",
     "draw_rows",
     "headline_scores",
     "jpeg",
     "row_of",
     "sheet",
+    "typical",
     "worst",
 ]
 
@@ -60,9 +64,29 @@ class Row:
 def worst(evaluation: Evaluation, count: int = 32, min_object_share: float = 0.0) -> list[int]:
     """Return the rows of the pictures with the lowest mask IoU (delta < 1.25 without masks), lowest first, among those
     in which the object covers at least that share."""
-    scores = np.where(selected(evaluation, min_object_share), headline_scores(evaluation)[0][1], np.nan)
-    order = [int(row) for row in np.argsort(scores, kind="stable") if not np.isnan(scores[row])]
-    return order[:count]
+    return _ranked(evaluation, min_object_share)[:count]
+
+
+def best(evaluation: Evaluation, count: int = 4, min_object_share: float = 0.0) -> list[int]:
+    """Return the rows of the pictures with the highest of these scores, highest first. Where there are masks, only
+    pictures with an object."""
+    return _ranked(evaluation, min_object_share, with_object=True)[::-1][:count]
+
+
+def typical(evaluation: Evaluation, count: int = 4, min_object_share: float = 0.0) -> list[int]:
+    """Return the rows of the pictures around the median of these scores, lowest first. Where there are masks, only
+    pictures with an object."""
+    ranked = _ranked(evaluation, min_object_share, with_object=True)
+    start = max(0, (len(ranked) - count) // 2)
+    return ranked[start : start + count]
+
+
+def _ranked(evaluation: Evaluation, min_object_share: float, *, with_object: bool = False) -> list[int]:
+    keep = selected(evaluation, min_object_share)
+    if with_object and evaluation.has_masks:
+        keep = keep & (evaluation.scores["object_share"].to_numpy() > 0)
+    scores = np.where(keep, headline_scores(evaluation)[0][1], np.nan)
+    return [int(row) for row in np.argsort(scores, kind="stable") if not np.isnan(scores[row])]
 
 
 def headline_scores(evaluation: Evaluation) -> list[tuple[str, NDArray[np.float64]]]:
@@ -95,10 +119,12 @@ def row_of(
     encoding: DepthEncoding | None,
     caption: str | None = None,
 ) -> Row:
-    """Return the panels of one sample: image, true mask, each predicted mask, true depth, each predicted depth. Tasks
-    that the network was not trained on are left out."""
+    """Return the panels of one sample: image, the mask over it where there is one prediction, true mask, each predicted
+    mask, true depth, each predicted depth. Tasks that the network was not trained on are left out."""
     truth = ground_truth_of(sample, encoding)
     panels = [Panel("image", _fitted(Image.fromarray(sample.image)))]
+    if len(predictions) == 1 and "mask" in evaluation.trained_tasks:
+        panels.append(Panel("overlay", _overlaid(sample.image, predictions[0][1].mask)))
     if truth.mask is not None:
         panels.append(Panel("true mask", _outcome(sample.image, truth.mask, truth.mask)))
     for name, predicted in predictions if "mask" in evaluation.trained_tasks else ():
@@ -161,6 +187,12 @@ def _outcome(image: NDArray[np.uint8], probability: NDArray[np.floating], truth:
     for part, colour in zip(parts, MASK_COLOURS.values(), strict=True):
         colours[part] = 0.25 * colours[part] + 0.75 * np.array(colour, np.float32)
     return _fitted(Image.fromarray(np.clip(colours, 0, 255).astype(np.uint8)))
+
+
+def _overlaid(image: NDArray[np.uint8], mask: NDArray[np.float32]) -> Image.Image:
+    """Return the photo under the predicted mask, outlined at the size at which it is shown."""
+    photo = _fitted(Image.fromarray(image))
+    return Image.fromarray(mask_overlay(np.asarray(photo), resized(mask, photo.size)))
 
 
 def _depth_panels(

@@ -1,8 +1,9 @@
 """HTML pages that hold everything in one file: numbers, plots, pictures. Names are untrusted and escaped."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qumade import __version__
-from qumade.evaluation.compare import Comparison, Run, letter
+from qumade.evaluation.cards import Card
+from qumade.evaluation.class_scores import class_lines
+from qumade.evaluation.compare import Comparison, Run, format_difference, letter
 from qumade.evaluation.evaluation import DEPTH_REGIONS, Evaluation
 from qumade.evaluation.gap import RunGaps
 from qumade.evaluation.panels import MASK_COLOURS, Panel, Row, headline_scores, jpeg
@@ -29,6 +32,7 @@ from qumade.evaluation.summary import (
     selected,
 )
 from qumade.evaluation.targets import as_text
+from qumade.evaluation.verdict import how_they_differ
 from qumade.io.files import write_bytes
 from qumade.metrics.bootstrap import Interval, means
 from qumade.viz.score_plots import plot_differences, plot_histogram, plot_intervals, plot_pairs, plot_sizes
@@ -76,12 +80,19 @@ def write_report(
     extra: Sequence[Section] = (),
     min_object_share: float = 0.0,
     trained: str = "",
+    shown: Mapping[str, Sequence[Row]] | None = None,
+    cards: Sequence[Card] = (),
+    warning: str = "",
+    verdict: Sequence[str] = (),
 ) -> None:
     """Write the report of one network on one dataset: report.html, which needs no other file and no connection.
 
     `groups` are the means for this `min_object_share`, `worst` the rows of pictures to show, `extra` additional
-    sections, `trained` a sentence on the data that the network was trained on.
+    sections, `trained` a sentence on the data that the network was trained on, `shown` headings with further pictures,
+    which come first, `cards` what the dataset and the network are, `warning` what to know before all, `verdict` the
+    sentences to begin with.
     """
+    keep = selected(evaluation, min_object_share)
     names = score_names(evaluation)
     sections = []
     for title, section_names in _by_section(names):
@@ -95,9 +106,15 @@ def write_report(
         "title": f"{run} on {evaluation.dataset}",
         "run": run,
         "dataset": evaluation.dataset,
+        "verdict": verdict,
         "counted": _counted(groups) + _kept(min_object_share),
-        "few": few_pictures(groups),
+        "warnings": list(filter(None, [warning, few_pictures(groups)])),
         "how": how_evaluated(evaluation),
+        "shown": [{"title": title, "rows": [_row(row) for row in rows]} for title, rows in (shown or {}).items()],
+        "facts": [
+            {"title": card.title, "rows": card.rows, "plots": [_plot(svg, caption) for svg, caption in card.plots]}
+            for card in cards
+        ],
         "masks": evaluation.has_masks,
         "cards": [
             {
@@ -106,8 +123,8 @@ def write_report(
                 "baseline": format_number(group.baselines[name.column]),
             }
             for name in headlines
-            for group in groups
-            if group.name in ("all", "test")
+            for group in (groups[1:] if len(groups) == 2 else groups)
+            if group.name in ("all", "test") or len(groups) == 2
         ],
         "baseline": BASELINE,
         "splits_note": f"{SPLITS_NOTE} {trained}".rstrip(),
@@ -121,7 +138,7 @@ def write_report(
             for group in groups
         ],
         "sections": sections,
-        "plots": _plots(evaluation, groups, selected(evaluation, min_object_share)),
+        "plots": _plots(evaluation, groups, keep),
         "extra": [
             {
                 "title": section.title,
@@ -133,7 +150,7 @@ def write_report(
         ],
         "worst": [_row(row) for row in worst],
         "worst_by": headline_scores(evaluation)[0][0],
-        "panels_width": _panels_width(worst),
+        "panels_width": _panels_width([*worst, *(row for rows in (shown or {}).values() for row in rows)]),
     }
     _write(path, "report.html.j2", content)
 
@@ -154,9 +171,12 @@ def write_comparison(
             {"title": title, "lines": [_compared(name, comparison) for name in names]}
             for title, names in _by_section(score_names(first))
         ]
+        if comparison.classes:
+            sections.append({"title": "IoU of a class", "lines": _compared_classes(comparison)})
         parts.append(
             {
                 "name": comparison.dataset,
+                "verdict": how_they_differ(comparison),
                 "counted": _counted(comparison.groups[:1]) + _kept(comparison.min_object_share),
                 "few": few_pictures(comparison.groups[:1]),
                 "how": how_evaluated(first, len(runs)),
@@ -168,13 +188,17 @@ def write_comparison(
             }
         )
     content = {
-        "title": f"{len(runs)} networks compared",
+        "title": f"{len(runs)} networks compared on {_listed([one.dataset for one in comparisons])}",
         "runs": [{"letter": letter(number), "name": run.name} for number, run in enumerate(runs)],
         "overview": _overview(comparisons),
         "parts": parts,
         "panels_width": _panels_width([row for part in wins for heading in part for row in heading.rows]),
     }
     _write(path, "compare.html.j2", content)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _gap_table(found: RunGaps) -> dict[str, Any]:
@@ -191,7 +215,9 @@ def _write(path: Path, template: str, content: dict[str, Any]) -> None:
         loader=PackageLoader("qumade.evaluation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     colours = [(name, " ".join(map(str, colour))) for name, colour in MASK_COLOURS.items()]
-    text = environment.get_template(template).render(content, version=__version__, mask_colours=colours)
+    text = environment.get_template(template).render(
+        content, date=datetime.now().astimezone().date().isoformat(), version=__version__, mask_colours=colours
+    )
     write_bytes(path, as_text(text).encode())
 
 
@@ -230,7 +256,7 @@ def _plots(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.boo
             continue
         plots.append(_plot(plot_histogram(values, title), f"Number of pictures over their {title}."))
         if evaluation.has_masks:
-            caption = f"{title[0].upper()}{title[1:]} over the size of the object; each point holds equally many."
+            caption = f"{_capital(title)} over the size of the object; each point holds equally many."
             plots.append(_plot(plot_sizes(shares, values, title), caption))
         rows = {
             group.name: np.ones(len(splits), bool) if group.name == "all" else splits == group.name for group in groups
@@ -241,6 +267,10 @@ def _plots(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.boo
             caption = f"Mean {title} of each split; an open point has no interval (fewer than 20 pictures)."
             plots.append(_plot(plot_intervals(intervals, title), caption))
     return plots
+
+
+def _capital(title: str) -> str:
+    return title[:1].upper() + title[1:]
 
 
 def _compared(name: ScoreName, comparison: Comparison) -> dict[str, Any]:
@@ -261,6 +291,17 @@ def _compared(name: ScoreName, comparison: Comparison) -> dict[str, Any]:
     return {"title": _arrowed(name), "cells": runs + cells}
 
 
+def _compared_classes(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return the line of each class: the IoU of each run, and each difference, without intervals."""
+    lines = []
+    for title, ious in class_lines(comparison.classes):
+        texts = [format_number(iou) for iou in ious]
+        for other in ious[1:]:
+            texts += [format_difference(ious[0], other), "-", f"{comparison.groups[0].pictures:,}"]
+        lines.append({"title": f"{title} ↑", "cells": [{"text": text, "better": False} for text in texts]})
+    return lines
+
+
 def _pair_plots(comparison: Comparison) -> list[dict[str, str]]:
     plots = []
     for number in range(1, len(comparison.evaluations)):
@@ -268,26 +309,24 @@ def _pair_plots(comparison: Comparison) -> list[dict[str, str]]:
         first, second = comparison.evaluations[0], comparison.evaluations[number]
         for (title, a), (_, b) in zip(headline_scores(first), headline_scores(second), strict=True):
             drawn = plot_pairs(a[comparison.keep], b[comparison.keep], title, pair)
-            caption = f"{title} of each picture; below the line {pair[0]} is better, above it {pair[1]}."
+            caption = f"{_capital(title)} of each picture; below the line {pair[0]} is better, above it {pair[1]}."
             plots.append(_plot(drawn, caption))
     return plots
 
 
 def _overview(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
-    """Return a plot for each headline score and pair: its difference on every dataset, numbered in the page's order."""
+    """Return a plot for each headline score and pair: its difference on every dataset."""
     plots = []
     for column, title in zip(HEADLINES, ("mask IoU", "delta < 1.25"), strict=True):
         for number in range(len(comparisons[0].differences)):
             intervals: dict[str, Interval] = {}
-            for place, comparison in enumerate(comparisons, 1):
+            for comparison in comparisons:
                 interval = comparison.differences[number][column]
                 if not np.isnan(interval.value):
-                    intervals[f"dataset {place}"] = interval
+                    intervals[comparison.dataset] = interval
             if intervals:
                 names = (f"{title} of A", letter(number + 1))
-                caption = (
-                    f"{title} of A minus that of {names[1]} with 95 % intervals, datasets numbered as on this page."
-                )
+                caption = f"{_capital(title)} of A minus that of {names[1]} on each dataset, with 95 % intervals."
                 plots.append(_plot(plot_differences(intervals, names), caption))
     return plots
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from qumade.data.dataset import SampleDataset
 from qumade.data.opening import open_dataset
 from qumade.errors import AssetError, ConfigError, DatasetError
-from qumade.evaluation.compare import Comparison, Run, draw_wins, letter, unique_names, wins
+from qumade.evaluation.compare import Comparison, Run, draw_wins, letter, require_same_classes, unique_names, wins
 from qumade.evaluation.compare import compare as compare_on
 from qumade.evaluation.folder import Evaluated, check_folder, evaluate_into
 from qumade.evaluation.gap import RunGaps, Values, measure, transfer_gaps
 from qumade.evaluation.panels import headline_scores
 from qumade.evaluation.report import Wins, write_comparison
 from qumade.evaluation.targets import choose
+from qumade.io.files import only_one
 from qumade.io.pictures import UnusablePicture, one_line
 from qumade.prediction.predictor import Predictor, load_predictor
 from qumade.training.config import load_config
@@ -104,7 +105,9 @@ def compare(
         run_paths, unique_names([one_line(p.absolute().name) for p in run_paths], run_paths), strict=True
     ):
         predictor = load_predictor(path, device)
-        networks.append(Run(name, predictor, predictor.config.depth_kind, predictor.config.trained_tasks))
+        config = predictor.config
+        networks.append(Run(name, predictor, config.depth_kind, config.trained_tasks, config.classes))
+    require_same_classes(networks)
     comparisons, won = [], []
     trained_on = [_training_pictures(path) for path in run_paths]
     gaps = tuple(_gaps(trained_on, dataset) for dataset in opened)
@@ -120,9 +123,9 @@ def compare(
         )
         comparisons.append(comparison)
         won.append(_wins(comparison, networks, dataset))
-    out.mkdir(parents=True, exist_ok=True)
     report = out / "comparison.html"
-    write_comparison(report, networks, comparisons, won, gaps)
+    with only_one(out, "comparing"):
+        write_comparison(report, networks, comparisons, won, gaps)
     return ComparedRuns(tuple(networks), tuple(comparisons), gaps, report)
 
 

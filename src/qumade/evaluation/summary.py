@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from qumade.depth.words import KIND_WORDS
 from qumade.errors import ConfigError
 from qumade.evaluation.evaluation import DEPTH_REGIONS, SCORES, Evaluation
 from qumade.metrics.alignment import Clamp, DepthKind
@@ -49,12 +50,6 @@ SPLITS_NOTE = (
     "training part of this dataset."
 )
 BASELINE = "trivial baseline, all"  # the head of its column, which is of all pictures
-KIND_WORDS = {
-    "metric": "metric",
-    "scaled": "scaled (true up to one factor)",
-    "affine": "affine (true up to factor and shift)",
-    None: "of unknown kind",
-}
 IN_METRES = ("sq_rel", "rmse")  # where depth is; every other score has no unit
 
 

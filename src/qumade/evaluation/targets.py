@@ -15,13 +15,17 @@ __all__ = ["Predict", "Predicted", "as_text", "choose", "predict_each"]
 
 
 class Predicted(Protocol):
-    """The prediction for one picture: mask, probability float32 [H, W] in [0, 1]; inverse depth float32 [H, W]."""
+    """The prediction for one picture: mask, probability float32 [H, W] in [0, 1]; inverse depth float32 [H, W]; class
+    map uint8 [H, W] of a network with several classes."""
 
     @property
     def mask(self) -> NDArray[np.float32]: ...
 
     @property
     def inverse_depth(self) -> NDArray[np.float32]: ...
+
+    @property
+    def class_map(self) -> NDArray[np.uint8] | None: ...
 
 
 Predict = Callable[[Sequence[NDArray[np.uint8]]], Sequence[Predicted]]

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from qumade.compose.boxes import visible_boxes
 from qumade.data.encode import encode_sample
 from qumade.data.manifest import manifest_table, plans_from_manifest, visible_boxes_of, visible_fractions
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError
 from qumade.generation.files_check import Problem
 from qumade.io.decode import decode_grey, decode_rgb
-from qumade.io.pictures import printable
+from qumade.io.pictures import UnusablePicture, printable
 from qumade.synth.synthesizer import Synthesizer
 
 __all__ = ["Files", "plan_again", "redraw"]
 
 
 class Files(Protocol):
-    """The files of a dataset's samples, by folder and key. `content` raises QumadeError."""
+    """The files of a dataset's samples, by folder and key. `content` raises DatasetError or UnusablePicture."""
 
     def path(self, folder: str, key: Any) -> Path: ...
     def content(self, folder: str, key: Any) -> bytes: ...
@@ -51,13 +51,13 @@ def redraw(
     visible = np.full((len(rows), recipe.objects[1]), np.nan, np.float32)
     instances, boxes = synthesizer.writes_instances, np.zeros((len(rows), recipe.objects[1], 4), np.int32)
     for n, stem in enumerate(stems):
-        sample = synthesizer.render(plans[n])
+        sample = synthesizer.render(plans[n], compress=False)
         encoded = encode_sample(sample, depth, recipe.encoding, instances=instances)
         for folder, redrawn in encoded.files.items():
             path = files.path(folder, keys[n])
             try:
                 problem = _difference(path, files.content(folder, keys[n]), folder, redrawn, codecs[folder])
-            except QumadeError as error:
+            except (DatasetError, UnusablePicture) as error:
                 problem = f"cannot be compared: {error}"
             if problem is not None:
                 yield Problem(stem, printable(path), problem)

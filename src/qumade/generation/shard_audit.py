@@ -15,7 +15,7 @@ from qumade.data.metadata import METADATA, Metadata
 from qumade.data.shard_files import INDEX, INDEX_BYTES, SHARDS, ShardEntry, json_member, parse_index, write_hash_file
 from qumade.data.shard_store import recipe_hash
 from qumade.data.shards import ShardDataset
-from qumade.errors import DatasetError, QumadeError
+from qumade.errors import DatasetError
 from qumade.generation.description_check import described_problems
 from qumade.generation.files_check import ADDED, Audit, Problem
 from qumade.generation.redraw import plan_again, redraw
@@ -123,7 +123,7 @@ def _damage(storage: Storage, entry: ShardEntry) -> Iterator[Problem]:
         for (name, size), expected in ((tar, entry.tar_sha256), (parquet, entry.parquet_sha256)):
             if _sha256(storage, name, size) != expected:
                 yield _problem(storage, name, "has other bytes than when it was written: its hash differs")
-    except QumadeError as error:
+    except DatasetError as error:
         yield Problem("-", one_line(storage.where(entry.name)), f"cannot be read: {error}")
 
 
@@ -175,7 +175,7 @@ def _member_problems(dataset: ShardDataset, rows: pa.Table, positions: list[int]
     for position, row in zip(positions, rows.to_pylist(), strict=True):
         try:
             members = dataset.members(position)
-        except QumadeError as error:
+        except DatasetError as error:
             yield Problem(row["stem"], manifest, f"its files cannot be read: {error}")
             continue
         if members.keys() != expected:

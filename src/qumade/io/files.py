@@ -37,6 +37,7 @@ __all__ = [
 
 _TEMPORARY = re.compile(r"\.tmp-\d+-.+", re.DOTALL)
 _LONGEST_NAME = 200  # bytes; file systems allow 255
+_PARTIAL, _WHOLE = ".partial", ".whole"  # inside a folder that is being made
 
 
 def cache_folder() -> Path:
@@ -82,25 +83,36 @@ def write_bytes(
 
 @contextmanager
 def new_folder(path: Path, error_class: type[QumadeError] = QumadeError) -> Iterator[Path]:
-    """Yield an empty folder that becomes the folder `path` at the end of the block, and is removed if the block fails.
+    """Yield an empty folder inside `path`, whose entries move into `path` at the end of the block: until then `path`
+    holds nothing else. If the block fails, all of it is removed; what a killed process left is removed first.
 
-    One that a killed process left is removed first. Raises `error_class` where `path` exists and is not an empty
-    folder.
+    Raises `error_class` where `path` exists and is not an empty folder.
     """
     path = path.absolute()
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    part, whole = path / _PARTIAL, path / _WHOLE
+    if whole.is_dir():  # a process was killed while it moved them
+        _move_up(whole)
+    if path.exists() and (not path.is_dir() or any(entry.name != _PARTIAL for entry in path.iterdir())):
         raise error_class(f"Invalid output: got {path}, which is not empty; must be a new or empty folder")
-    part = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    new = not path.exists()
     try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
         yield part
-        if path.is_dir():
-            path.rmdir()
-        part.rename(path)
+        part.rename(whole)
+        _move_up(whole)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
+        if new:
+            with suppress(OSError):
+                path.rmdir()
         raise
+
+
+def _move_up(folder: Path) -> None:
+    for entry in folder.iterdir():
+        entry.rename(folder.parent / entry.name)
+    folder.rmdir()
 
 
 @contextmanager
@@ -186,8 +198,11 @@ def remove_temporary_files(folder: Path) -> None:
 @contextmanager
 def only_one(folder: Path, doing: str) -> Iterator[None]:
     """Make a folder, and refuse one in which another process is `doing` (as "training"); the system frees the lock of
-    one that was killed. A new folder is removed again if what follows fails before it has written into it."""
+    one that was killed, and what it has not finished is removed. A new folder is removed again if what follows fails
+    before it has written into it."""
     new = not folder.exists()
+    if not new and not folder.is_dir():
+        raise QumadeError(f"Invalid --out: got the file {folder}; must be a folder")
     folder.mkdir(parents=True, exist_ok=True)
     opened = os.open(folder, os.O_RDONLY)
     try:
@@ -197,6 +212,7 @@ def only_one(folder: Path, doing: str) -> Iterator[None]:
             raise QumadeError(
                 f"Invalid --out: another process is {doing} into {folder}; wait for it or stop it"
             ) from None
+        remove_temporary_files(folder)
         yield
     except BaseException:
         if new:

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
 
-from qumade.errors import QumadeError
+from qumade.errors import DatasetError, QumadeError
 from qumade.io.files import is_temporary, new_file, open_regular
 
 __all__ = ["LocalFiles", "RemoteFiles", "Storage", "absolute", "is_url", "open_storage", "read_whole"]
@@ -81,7 +81,9 @@ def read_whole(storage: Storage, name: str, at_most: int) -> bytes:
     """Return a small file. Raises QumadeError if it is larger than `at_most` bytes, or cannot be read."""
     data = storage.read(name, 0, at_most + 1)
     if len(data) > at_most:
-        raise QumadeError(f"Invalid file: got more than {at_most} bytes in {storage.where(name)}; must be at most that")
+        raise DatasetError(
+            f"Invalid file: got more than {at_most} bytes in {storage.where(name)}; must be at most that"
+        )
     return data
 
 
@@ -109,7 +111,7 @@ class LocalFiles:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise QumadeError(f"Invalid folder: cannot list {self.where(folder)}: {error.strerror}") from error
+            raise DatasetError(f"Invalid folder: cannot list {self.where(folder)}: {error.strerror}") from error
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
         try:
@@ -121,7 +123,7 @@ class LocalFiles:
                     start, length = start + len(part), length - len(part)
                 return parts[0] if len(parts) == 1 else b"".join(parts)
         except OSError as error:
-            raise QumadeError(f"Invalid file: cannot read {self.where(name)}: {error.strerror}") from error
+            raise DatasetError(f"Invalid file: cannot read {self.where(name)}: {error.strerror}") from error
 
     def exists(self, name: str) -> bool:
         return (self.root / name).is_file()
@@ -218,7 +220,7 @@ class RemoteFiles:
         try:
             self._repeated("list", self.url, lambda: filesystem.ls(bucket, refresh=True))
         except _Missing:
-            raise QumadeError(f"Invalid URL: got no bucket {bucket!r} for {self.url}; must exist") from None
+            raise DatasetError(f"Invalid URL: got no bucket {bucket!r} for {self.url}; must exist") from None
 
     def _repeated(self, doing: str, url: str, request: Callable[[], Result]) -> Result:
         wait_s = _FIRST_WAIT_S
@@ -233,14 +235,14 @@ class RemoteFiles:
                 final = final or (isinstance(error, OSError) and error.errno in _FULL)
                 if final or attempt == _ATTEMPTS:
                     what = "Invalid output" if doing == "write" else "Invalid file"
-                    raise QumadeError(f"{what}: cannot {doing} {url}: {_line(error)}") from error
+                    raise DatasetError(f"{what}: cannot {doing} {url}: {_line(error)}") from error
             # Many workers that failed together must not return together.
             time.sleep(wait_s * random.uniform(0.5, 1.5))
             wait_s *= 2
         raise AssertionError("unreachable")
 
 
-class _Missing(QumadeError):
+class _Missing(DatasetError):
     """A folder that is listed is not there."""
 
 

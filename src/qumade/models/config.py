@@ -1,8 +1,16 @@
 """The config of a network, without torch: predicting from an .onnx file reads it too."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StrictStr,
+    model_serializer,
+    model_validator,
+)
 
 from qumade.depth.encoding import DepthKind
 from qumade.io.config import wrong_field
@@ -20,6 +28,7 @@ Channel = Annotated[float, Field(ge=0.0, le=1.0)]
 Spread = Annotated[float, Field(gt=0.0, le=1.0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=1, le=16384)]
+ClassNames = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=254)]
 
 
 class NetworkConfig(BaseModel):
@@ -36,13 +45,31 @@ class NetworkConfig(BaseModel):
     inverse_depth_limits: tuple[Finite, Finite] = (0.0, 1.0)
     """Range of predicted inverse depth (far, near)."""
     depth_kind: DepthKind | None = None
+    depth_sources: tuple[StrictStr, ...] = ()
+    """What the depth of its training data came from, as dataset.yaml states it: prior, depths, composite, dataset."""
     size: tuple[Side, Side] = (224, 224)
     """Width and height at which it was trained."""
     trained_tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = TASKS
     """Tasks whose labels the training data had. The network's output for the other one is meaningless."""
+    classes: ClassNames = ()
+    """Classes that the mask tells apart, in the order of its channels; none for objects of one class."""
+
+    @property
+    def mask_channels(self) -> int:
+        """The number of channels of the mask: one for each class."""
+        return max(1, len(self.classes))
+
+    @model_serializer(mode="wrap")
+    def _without_one_class(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = whole(self)
+        if not self.classes:  # weights of one class keep their bytes, and earlier versions read them
+            del values["classes"]
+        return values
 
     @model_validator(mode="after")
     def _consistent(self) -> "NetworkConfig":
         if self.inverse_depth_limits[0] >= self.inverse_depth_limits[1]:
             raise wrong_field("inverse_depth_limits", "far and near inverse depth, far below near")
+        if len(self.classes) == 1 or len(set(self.classes)) < len(self.classes):
+            raise wrong_field("classes", "none, or at least two different names")
         return self

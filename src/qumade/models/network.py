@@ -10,7 +10,7 @@ from qumade.errors import RunError
 from qumade.models.config import ModelName, NetworkConfig
 from qumade.models.encoders import EncoderWeights, new_encoder
 
-__all__ = ["MaskDepthNetwork", "Output", "build_network"]
+__all__ = ["MaskDepthNetwork", "Output", "build_network", "probabilities"]
 
 
 class _Widths(NamedTuple):
@@ -29,7 +29,8 @@ _WIDTHS: dict[ModelName, _Widths] = {
 
 
 class Output(NamedTuple):
-    """`mask_logits` and `inverse_depth`, both float [N, 1, H, W] of the picture's height and width."""
+    """`mask_logits` float [N, K, H, W], one channel for each class, and `inverse_depth` float [N, 1, H, W], both of the
+    picture's height and width. `probabilities` says what the logits mean."""
 
     mask_logits: Tensor
     inverse_depth: Tensor
@@ -39,7 +40,8 @@ class MaskDepthNetwork(nn.Module):
     """A shared encoder and two decoders. Takes pictures in [0, 1], and normalises them itself.
 
     Depth is predicted as it is composed: as two smooth layers, background and foreground, which the mask blends. So
-    depth is as sharp at an object's boundary as the mask, and neither layer has to locate the boundary.
+    depth is as sharp at an object's boundary as the mask, and neither layer has to locate the boundary. With several
+    classes each has a layer of its own: a pixel has the depth of what it shows.
     """
 
     mean: Tensor
@@ -55,8 +57,9 @@ class MaskDepthNetwork(nn.Module):
         self.stride = int(max(reductions))
         mask_widths, depth_widths = (widths[: len(channels) - 1] for widths in _WIDTHS[config.model])
         self._block = int(reductions[::-1][len(mask_widths)])
-        self.mask_decoder = _Decoder(channels, mask_widths, self._block**2, detail_px=self._block)
-        self.depth_decoder = _Decoder(channels, depth_widths, 2)
+        masks = config.mask_channels
+        self.mask_decoder = _Decoder(channels, mask_widths, masks * self._block**2, detail_px=self._block)
+        self.depth_decoder = _Decoder(channels, depth_widths, 1 + masks)
         for name, values in (("mean", config.mean), ("std", config.std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
@@ -75,9 +78,12 @@ class MaskDepthNetwork(nn.Module):
             self.depth_decoder(features, picture).float()
         ).contiguous()  # two maps enlarge badly as pixels
         layers = functional.interpolate(layers, size=image.shape[-2:], mode="bilinear", align_corners=False)
-        behind, front = layers.chunk(2, dim=1)
         far, near = self.config.inverse_depth_limits
-        return Output(mask_logits, far + (near - far) * torch.lerp(behind, front, torch.sigmoid(mask_logits)))
+        if mask_logits.shape[1] == 1:
+            behind, front = layers.chunk(2, dim=1)
+            return Output(mask_logits, far + (near - far) * torch.lerp(behind, front, torch.sigmoid(mask_logits)))
+        shown = torch.softmax(_with_background(mask_logits), dim=1)
+        return Output(mask_logits, far + (near - far) * (shown * layers).sum(1, keepdim=True))
 
     def freeze(self, levels: int) -> None:
         """Keep the layers that lead to the encoder's `levels` finest levels of features as they are, with their running
@@ -117,6 +123,18 @@ class MaskDepthNetwork(nn.Module):
                 f"Invalid picture: got {width}x{height} for a network of stride {self.stride}; must be padded to "
                 f"{padded[0]}x{padded[1]}"
             )
+
+
+def probabilities(mask_logits: Tensor) -> Tensor:
+    """Return the probability of each class, float [N, K, H, W] in 0..1: a softmax over the logits of the classes and 0,
+    the logit of the background. A pixel shows one thing. For one class it is the sigmoid."""
+    if mask_logits.shape[1] == 1:
+        return torch.sigmoid(mask_logits)
+    return torch.softmax(_with_background(mask_logits), dim=1)[:, 1:]
+
+
+def _with_background(mask_logits: Tensor) -> Tensor:
+    return torch.cat([torch.zeros_like(mask_logits[:, :1]), mask_logits], dim=1)
 
 
 class _Decoder(nn.Module):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["STRIDE", "resized", "shrunk", "working_size"]
+__all__ = ["STRIDE", "most_probable_class", "object_probability", "resized", "shrunk", "working_size"]
 
 STRIDE = 32  # of the encoders: both sides of their input are multiples of it
 
@@ -39,3 +39,21 @@ def resized(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
     large = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR))
     clipped: NDArray[np.float32] = np.clip(large, values.min(), values.max())
     return clipped
+
+
+def object_probability(classes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probability that a pixel shows an object of any class, [h, w], from that of each class [K, h, w]."""
+    total: NDArray[np.float32] = classes[0] if len(classes) == 1 else np.minimum(classes.sum(0), np.float32(1))
+    return total
+
+
+def most_probable_class(classes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the most probable class of each pixel at `size` (width, height), uint8 [H, W]: 0 for the background, k for
+    the k-th class, from the probability of each class [K, h, w]."""
+    best = resized(1 - object_probability(classes), size)
+    found = np.zeros(best.shape, np.uint8)
+    for number, probability in enumerate(classes, 1):  # one at a time: a large photo of many classes needs no more
+        own = resized(probability, size)
+        found[own > best] = number
+        np.maximum(best, own, out=best)
+    return found

@@ -1,5 +1,6 @@
 """A trained network as one .onnx file, for batches of any number and size, compared with PyTorch before it is there."""
 
+import json
 import logging
 import warnings
 from dataclasses import dataclass
@@ -17,13 +18,15 @@ from qumade.extras import needs
 from qumade.io.decode import read_rgb
 from qumade.io.files import write_bytes
 from qumade.io.pictures import list_pictures
-from qumade.models.network import MaskDepthNetwork
+from qumade.models.network import MaskDepthNetwork, probabilities
 from qumade.prediction.onnx_digest import ONNX_DIGEST_KEY, UNSEALED, sealed
 from qumade.prediction.predictor import ONNX_CONFIG_KEY, ONNX_INPUT, ONNX_OUTPUTS, onnx_predictor, torch_predictor
 from qumade.training.run_folder import load_network
 
 __all__ = ["Export", "export", "export_onnx"]
 
+ONNX_CLASSES_KEY = "classes"
+"""The metadata that holds the names of the mask's channels as JSON, for other tools."""
 TOLERANCE = 1e-3
 """Of probability, and of inverse depth as a share of the network's range: a quarter of a level of 8 bits."""
 
@@ -49,7 +52,7 @@ class _Exported(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         output = self.network(image)
-        return output.mask_logits.sigmoid(), output.inverse_depth
+        return probabilities(output.mask_logits), output.inverse_depth
 
 
 def export(run: Path | str, file: Path | str) -> Export:
@@ -58,12 +61,12 @@ def export(run: Path | str, file: Path | str) -> Export:
 
 
 def export_onnx(network: MaskDepthNetwork, file: Path) -> Export:
-    """Write a network as .onnx, with its NetworkConfig as JSON in the metadata.
+    """Write a network as .onnx, with its NetworkConfig as JSON in the metadata, and with several classes their names.
 
-    Input `image`: float32 [N, 3, H, W] in 0..1, sides multiples of the stride; outputs `mask` (probability) and
-    `inverse_depth`, both float32 [N, 1, H, W]. The file appears once ONNX Runtime and PyTorch agree on bundled
-    pictures, in batches of several sizes. Raises QumadeError where they do not, or where the file cannot be written.
-    The network comes back on the CPU, set to predicting.
+    Input `image`: float32 [N, 3, H, W] in 0..1, sides multiples of the stride; outputs `mask`, the probability of each
+    class, float32 [N, K, H, W], and `inverse_depth`, float32 [N, 1, H, W]. The file appears once ONNX Runtime and
+    PyTorch agree on bundled pictures, in batches of several sizes. Raises QumadeError where they do not, or where the
+    file cannot be written. The network comes back on the CPU, set to predicting.
     """
     file = file.absolute()
     if file.suffix.lower() != ".onnx" or not file.parent.is_dir() or file.is_dir():
@@ -108,7 +111,10 @@ def _onnx_bytes(network: MaskDepthNetwork) -> bytes:
     if program is None:
         raise RunError("Invalid export: got nothing from torch.onnx.export; must be a program")
     model = program.model_proto
-    onnx.helper.set_model_props(model, {ONNX_CONFIG_KEY: network.config.model_dump_json(), ONNX_DIGEST_KEY: UNSEALED})
+    properties = {ONNX_CONFIG_KEY: network.config.model_dump_json(), ONNX_DIGEST_KEY: UNSEALED}
+    if network.config.classes:
+        properties[ONNX_CLASSES_KEY] = json.dumps(network.config.classes)
+    onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model)
     return sealed(model.SerializeToString())
 

@@ -19,17 +19,22 @@ from qumade.errors import AssetError, RunError
 from qumade.io.decode import read_rgb
 from qumade.io.encode import png_bytes
 from qumade.io.files import only_one, read_bytes, write_bytes
+from qumade.io.palette import palette_image
 from qumade.io.pictures import UnusablePicture, list_pictures, printable
 from qumade.io.progress import progress_bar
-from qumade.models.config import TASKS, Task
+from qumade.models.config import TASKS, NetworkConfig, Task
+from qumade.models.resizing import resized
 from qumade.prediction.predictor import Prediction, Predictor
+from qumade.viz.overlay import mask_overlay
 from qumade.viz.sheets import coloured_depth, depth_legend
 
 __all__ = ["INDEX", "OUTPUTS", "OutputName", "Predicted", "draw", "find_pictures", "predict_files"]
 
-OutputName = Literal["mask", "depth", "depth_colour", "sheet", "cutout"]
+OutputName = Literal["mask", "depth", "depth_colour", "sheet", "cutout", "classes"]
 OUTPUTS: tuple[OutputName, ...] = get_args(OutputName)
-_TASK_OF: dict[OutputName, Task] = {"mask": "mask", "depth": "depth", "depth_colour": "depth", "cutout": "mask"}
+_TASK_OF: dict[OutputName, Task] = {
+    "mask": "mask", "classes": "mask", "depth": "depth", "depth_colour": "depth", "cutout": "mask",
+}  # fmt: skip
 
 INDEX = "predictions.json"
 FORMAT = "qumade-predictions/2"
@@ -82,7 +87,9 @@ def _listed(inputs: Sequence[Path]) -> Iterator[Path]:
             )
         pictures = list_pictures(path) if path.is_dir() else [path]
         if not pictures:
-            raise AssetError(f"Invalid folder: got no picture in {printable(path)}; must hold JPEG, PNG or WebP files")
+            raise AssetError(
+                f"Invalid folder: got no picture in {printable(path)}; must hold some, such as JPEG or PNG files"
+            )
         yield from pictures
 
 
@@ -105,7 +112,7 @@ def predict_files(
     cannot be read is left out and named in the result. Raises QumadeError for outputs that the network was not trained
     on, for names that are taken, and where the folder cannot be written.
     """
-    only = _outputs(only, predictor.config.trained_tasks)
+    only = _outputs(only, predictor.config)
     network = None if predictor.path is None else str(predictor.path)
     out = out.absolute()
     _make_folder(out, pictures)
@@ -155,9 +162,16 @@ def _written(
                 bar.update()
 
 
-def _outputs(only: Sequence[OutputName] | None, trained_tasks: Sequence[Task]) -> Sequence[OutputName]:
-    possible = [name for name in OUTPUTS if _TASK_OF.get(name) in (None, *trained_tasks)]
+def _outputs(only: Sequence[OutputName] | None, config: NetworkConfig) -> Sequence[OutputName]:
+    possible = [name for name in OUTPUTS if _TASK_OF.get(name) in (None, *config.trained_tasks)]
+    if not config.classes:
+        possible = [name for name in possible if name != "classes"]
     for name in only or ():
+        if name == "classes" and not config.classes:
+            raise RunError(
+                "Invalid output: got 'classes' of a network for objects of one class; must be some of "
+                f"{','.join(possible)}"
+            )
         if name not in possible:
             raise RunError(
                 f"Invalid output: got {name!r} of a network whose training had no {_TASK_OF[name]}; must be some of "
@@ -177,10 +191,14 @@ def draw(
 
     mask: 8-bit grey, 255 certainly the object. depth: 16-bit grey, inverse depth linearly over `inverse_depth_limits`.
     depth_colour: from black (far) to bright (near) over the picture's own range. cutout: RGBA, the mask as alpha.
-    sheet: image, mask and coloured depth side by side; only tasks that the network was trained on.
+    sheet: image, the mask over it, mask (or classes) and coloured depth side by side; only tasks that the network was
+    trained on. classes of a network with several: the number of each pixel's class, 0 for the background, in the
+    colours of Pascal VOC.
     """
     if name == "mask":
         return Image.fromarray(_coverage(prediction.mask))
+    if name == "classes":
+        return _labels(prediction)
     if name == "depth":
         return Image.fromarray(_levels(prediction.inverse_depth, inverse_depth_limits))
     if name == "depth_colour":
@@ -193,6 +211,12 @@ def draw(
 
 def _coverage(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
     return (np.clip(mask, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+
+
+def _labels(prediction: Prediction) -> Image.Image:
+    if prediction.class_map is None:
+        raise ValueError("classes of a network for objects of one class")
+    return palette_image(prediction.class_map)
 
 
 def _levels(inverse_depth: NDArray[np.float32], inverse_depth_limits: tuple[float, float]) -> NDArray[np.uint16]:
@@ -223,7 +247,10 @@ def _sheet(image: NDArray[np.uint8], prediction: Prediction, trained_tasks: Sequ
     resample = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
     cells = [Image.fromarray(image)]
     if "mask" in trained_tasks:
-        cells.append(Image.fromarray(_coverage(prediction.mask)))
+        small = np.asarray(cells[0].resize(size, resample).convert("RGB"))
+        cells.append(Image.fromarray(mask_overlay(small, resized(prediction.mask, size))))
+        one = prediction.class_map is None
+        cells.append(Image.fromarray(_coverage(prediction.mask)) if one else _labels(prediction))
     if "depth" in trained_tasks:
         cells.append(Image.fromarray(_colours(prediction.inverse_depth)))
     upright = size[0] <= 4 * size[1]  # a panorama's cells stand below each other
@@ -278,10 +305,13 @@ def _write(
         file = f"{path.stem}_{name}.png"
         write_bytes(out / file, png_bytes(drawn, FASTEST))
         entries[name] = {"file": file}
+        if name == "classes":
+            entries[name] |= {"names": ["background", *config.classes], "code": "value = position in names"}
         if name == "depth":
             entries[name] |= {
                 "kind": config.depth_kind,
                 "meaning": depth_legend(config.depth_kind),
+                "learnt_from": list(config.depth_sources),
                 "range": list(config.inverse_depth_limits),
                 "code": "inverse depth = range[0] + (range[1] - range[0]) * value / 65535; larger is nearer",
             }

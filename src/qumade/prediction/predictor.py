@@ -13,7 +13,7 @@ from qumade.errors import ConfigError, QumadeError, RunError
 from qumade.extras import needs
 from qumade.io.files import read_bytes
 from qumade.models.config import NetworkConfig
-from qumade.models.resizing import STRIDE, resized, shrunk, working_size
+from qumade.models.resizing import STRIDE, most_probable_class, object_probability, resized, shrunk, working_size
 from qumade.prediction.onnx_digest import is_intact
 
 if TYPE_CHECKING:
@@ -43,18 +43,21 @@ Forward = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.
 class Prediction(NamedTuple):
     """What a network says of one picture, at the picture's size.
 
-    `mask`: float32 [H, W], the probability in 0..1 that a pixel shows the object. `inverse_depth`: float32 [H, W],
-    larger is nearer; in 1/m where the network's `depth_kind` is metric, else in no unit of length.
+    `mask`: float32 [H, W], the probability in 0..1 that a pixel shows the object, or one of any class.
+    `inverse_depth`: float32 [H, W], larger is nearer; in 1/m where the network's `depth_kind` is metric, else in no
+    unit of length. `class_map`: uint8 [H, W] of a network with several classes, 0 for the background, k for the k-th.
     """
 
     mask: NDArray[np.float32]
     inverse_depth: NDArray[np.float32]
+    class_map: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A network ready to predict. `forward` takes float32 [N, 3, H, W] in 0..1, sides multiples of 32, and gives
-    probability and inverse depth, each float32 [N, 1, H, W]. `path`: where the network was read from."""
+    """A network ready to predict. `forward` takes float32 [N, 3, H, W] in 0..1, sides multiples of 32, and gives the
+    probability of each class, float32 [N, K, H, W], and inverse depth, float32 [N, 1, H, W]. `path`: where the network
+    was read from."""
 
     config: NetworkConfig
     forward: Forward
@@ -86,7 +89,9 @@ class Predictor:
                 for position, mask, depth in zip(some, masks, depths, strict=True):
                     height, width = images[position].shape[:2]
                     predictions[position] = Prediction(
-                        resized(mask[0], (width, height)), resized(depth[0], (width, height))
+                        resized(object_probability(mask), (width, height)),
+                        resized(depth[0], (width, height)),
+                        most_probable_class(mask, (width, height)) if self.config.classes else None,
                     )
         return [predictions[position] for position in range(len(images))]
 
@@ -126,6 +131,8 @@ def torch_predictor(network: "MaskDepthNetwork", device: str | None = None) -> P
     """Return the predictor of a network in memory, which is moved to the device and set to evaluation mode."""
     import torch
 
+    from qumade.models.network import probabilities
+
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("Invalid device: got cuda, which torch does not find; must be cpu here")
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -135,7 +142,7 @@ def torch_predictor(network: "MaskDepthNetwork", device: str | None = None) -> P
     def forward(batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         image = torch.from_numpy(batch).to(where, memory_format=torch.channels_last)
         output = network(image)
-        return output.mask_logits.sigmoid().cpu().numpy(), output.inverse_depth.cpu().numpy()
+        return probabilities(output.mask_logits).cpu().numpy(), output.inverse_depth.cpu().numpy()
 
     return Predictor(network.config, forward, batch_size=8 if where.type == "cpu" else 64)
 
@@ -174,8 +181,8 @@ def onnx_predictor(file: Path, device: str | None = None, content: bytes | None 
             mask, depth = session.run(list(ONNX_OUTPUTS), {ONNX_INPUT: batch})
         except Exception as error:
             raise _unusable(file, _first_line(error)) from error
-        wanted_shape = (len(batch), 1, *batch.shape[2:])
-        if mask.shape != wanted_shape or depth.shape != wanted_shape:
+        wanted_shape = (len(batch), config.mask_channels, *batch.shape[2:])
+        if mask.shape != wanted_shape or depth.shape != (len(batch), 1, *batch.shape[2:]):
             raise _unusable(file, f"outputs of shape {mask.shape} and {depth.shape} for {wanted_shape}")
         return mask, depth
 

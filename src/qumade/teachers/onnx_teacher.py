@@ -8,9 +8,9 @@ For depth:
     kind: affine                  # metric, scaled or affine
     direction: inverse            # inverse: larger is nearer; distance: larger is farther
 
-For segmentation `names` (a list from id 0, or ids and names) takes the place of `kind` and `direction`. The network
-has one input, float32 [N, 3, H, W]; its first output is a map [N, H, W] or [N, C, H, W]: depth, scores of classes, or
-whole ids.
+For segmentation `names` (a list from id 0, or ids and names) takes the place of `kind` and `direction`, and for
+cut-outs `output: probability` or `output: logits`. The network has one input, float32 [N, 3, H, W]; its first output is
+a map [N, H, W] or [N, C, H, W]: depth, scores of classes, whole ids, or the object's probability.
 """
 
 from collections.abc import Sequence
@@ -37,6 +37,7 @@ from qumade.io.config import parse_model, read_yaml, wrong_field
 from qumade.teachers.cache import file_fingerprint
 
 __all__ = [
+    "CutoutSettings",
     "DepthSettings",
     "SegmentationSettings",
     "class_ids",
@@ -79,6 +80,12 @@ class SegmentationSettings(InputSettings):
     """How to read the output of a segmentation network: the names of its ids."""
 
     names: dict[int, str] | list[str]
+
+
+class CutoutSettings(InputSettings):
+    """How to read the output of a network that cuts out objects: its map holds probabilities, or their logits."""
+
+    output: Literal["probability", "logits"]
 
 
 def settings_file(file: Path) -> Path:

@@ -5,6 +5,7 @@ F. You et al., "Test-time batch statistics calibration for covariate shift", 202
 (1 - alpha) x those of the training + alpha x those of the photos. How far to go is found without labels, too.
 """
 
+import contextlib
 import copy
 import json
 import shutil
@@ -24,9 +25,10 @@ from qumade.errors import ConfigError, RunError
 from qumade.io.decode import read_rgb
 from qumade.io.files import new_folder, write_bytes
 from qumade.io.pictures import UnusablePicture, left_out, list_pictures, printable
-from qumade.models.network import MaskDepthNetwork
+from qumade.models.network import MaskDepthNetwork, probabilities
 from qumade.models.resizing import shrunk, working_size
 from qumade.plan.indices import stratified_indices
+from qumade.training.config import load_config, save_config
 from qumade.training.run_folder import RunFolder, Which, load_network, read_weights_note, write_weights
 from qumade.viz.batch_sheet import batch_sheet, predicted
 from qumade.viz.sheets import save_sheet
@@ -59,26 +61,30 @@ class Adapted:
     sheet: Path
 
 
-def adapt(run: Path | str, photos: Path, out: Path | str, *, alpha: float | None = None) -> Adapted:
+def adapt(
+    run: Path | str, photos: Path, out: Path | str, *, alpha: float | None = None, strict: bool = False
+) -> Adapted:
     """Write the run folder `out`: that of `run`, with statistics adapted to the photos of a folder.
 
     `alpha` in [0, 1]; by default the smallest of ALPHAS that reaches half of the largest gain in `agreement`. Raises
-    QumadeError where `out` is not new or empty, where no photo is usable, and where the network has no batch
-    normalisation.
+    QumadeError where `out` is not new or empty, where no photo is usable, with `strict` for the first that is not, and
+    where the network has no batch normalisation.
     """
     if alpha is not None and not 0 <= alpha <= 1:
         raise ConfigError(f"Invalid alpha: got {alpha:g}; must be at least 0 and at most 1")
     with new_folder(Path(out), RunError) as folder:
-        adapted = _adapt(RunFolder(run), photos, RunFolder(folder), alpha)
+        adapted = _adapt(RunFolder(run), photos, RunFolder(folder), alpha, strict)
     out = Path(out).absolute()
     return replace(adapted, run=out, sheet=out / adapted.sheet.name)
 
 
-def _adapt(source: RunFolder, photos: Path, target: RunFolder, alpha: float | None) -> Adapted:
+def _adapt(source: RunFolder, photos: Path, target: RunFolder, alpha: float | None, strict: bool) -> Adapted:
     network = load_network(source.root)
     if not _norms(network):
         raise RunError(f"Invalid run: got {source.root}, whose network has no batch normalisation; must have some")
     images, left_out = _read(photos, network.config.size)
+    if strict and left_out:
+        raise RunError(f"Invalid photos: {left_out[0]}; must be none with --strict")
     batches = _batched(images)
     measured = statistics_of(network, batches)
     agreements: tuple[float, ...] = ()
@@ -98,9 +104,11 @@ def _adapt(source: RunFolder, photos: Path, target: RunFolder, alpha: float | No
         "agreement": {f"{each:g}": value for each, value in zip(ALPHAS, agreements, strict=False)},
     }
     write_bytes(target.adapted, (json.dumps(note, indent=2) + "\n").encode())
-    for path in (source.config, source.encoder):
-        if path.is_file():
-            shutil.copyfile(path, target.root / path.name)
+    with contextlib.suppress(ConfigError):  # of another version: the network does not need it
+        if source.config.is_file():  # its paths are relative to its folder
+            save_config(load_config(source.config), target.config)
+    if source.encoder.is_file():
+        shutil.copyfile(source.encoder, target.encoder)
     sheet = target.root / "adapted.png"
     save_sheet(_sheet(network, best, batches[0]), sheet)
     for which, network_ in moved.items():
@@ -147,7 +155,7 @@ def agreement(network: MaskDepthNetwork, batches: Sequence[Tensor]) -> float:
 
     def predict(images: Tensor) -> Tensor:
         output = network(images)
-        map_: Tensor = output.mask_logits.sigmoid() if "mask" in tasks else output.inverse_depth.clamp(min=0)
+        map_: Tensor = probabilities(output.mask_logits) if "mask" in tasks else output.inverse_depth.clamp(min=0)
         return map_
 
     for images in batches:

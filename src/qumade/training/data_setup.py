@@ -21,6 +21,7 @@ from qumade.data.photos import PhotoFolder
 from qumade.data.shards import ShardDataset
 from qumade.data.statistics import STATISTICS
 from qumade.data.synthetic import SyntheticDataset
+from qumade.depth.words import prior_note
 from qumade.errors import ConfigError, RunError
 from qumade.generation.describe import describe_assets
 from qumade.io.files import read_bytes
@@ -94,7 +95,13 @@ class Setup:
         fields = {name: getattr(self.config, name) for name in names}
         labels: dict[Task, bool] = {"mask": self.mixture.has_masks, "depth": self.mixture.has_depth}
         trained_tasks = tuple(task for task, there in labels.items() if there)
-        return NetworkConfig(**fields, depth_kind=self.mixture.depth_kind, trained_tasks=trained_tasks)
+        return NetworkConfig(
+            **fields,
+            depth_kind=self.mixture.depth_kind,
+            depth_sources=self.mixture.depth_sources,
+            trained_tasks=trained_tasks,
+            classes=self.mixture.classes,
+        )
 
     def objective(self) -> Objective:
         """Return the loss to minimise."""
@@ -146,6 +153,8 @@ def open_setup(
         ingredients.append(Ingredient(photos, photos.positions(""), config.unlabelled.share))
         notes += [f"Left out of the unlabelled photos: {finding}" for finding in photos.findings]
     mixture = Mixture(ingredients)
+    if earlier is not None:
+        earlier.require_classes(mixture.classes, main.name)
     validation = _stratified(main.positions("val"), config.val_limit)
     found |= _found_budget(config, mixture.epoch_batches(config.batch_size))
     found["found"] = wishes
@@ -192,11 +201,12 @@ def open_setup(
             f"Invalid inverse_depth_limits: got {config.inverse_depth_limits} for {mixture.depth_kind} depth; must "
             "begin at 0 or above"
         )
-    encoding = main.depth_encoding
-    if encoding is not None and encoding.source == "prior":
+    if note := prior_note(main.depth_encoding):
+        notes.append(f"{main.name}: {note}")
+    if mixture.has_masks and not any(_shows_objects(part) for part in ingredients if part.has_masks):
         notes.append(
-            f"The depth of {main.name} is a prior, made from horizon and label maps at best, not measured: depth maps "
-            "of the backgrounds (depths, or --depth-teacher) teach more"
+            f"No mask of {main.name} shows an object, as far as {MEASURED_PICTURES} training samples tell: the network "
+            "will learn that there are none"
         )
     if len(labels) == 1:
         notes.append(f"The data has {labels[0]} only: the other output of the network is not trained")
@@ -292,6 +302,11 @@ def _colours(config: TrainConfig, dataset: SampleDataset, positions: NDArray[np.
         mean, std = tuple((average / 255).tolist()), tuple((spread / 255).tolist())
         source = f"measured on {len(chosen)} training samples (`qumade stats` measures all of a dataset)"
     return mean, tuple(max(value, LEAST_SPREAD) for value in std), source
+
+
+def _shows_objects(part: Ingredient) -> bool:
+    masks = (part.dataset.read(position).mask for position in _stratified(part.positions, MEASURED_PICTURES).tolist())
+    return any(mask is not None and bool((mask >= 128).any()) for mask in masks)
 
 
 def _depth_range(ingredients: list[Ingredient]) -> tuple[tuple[float, float], str | None]:

@@ -1,6 +1,7 @@
 """Starting from the weights of a finished run, instead of from those of a pretrained encoder."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,19 @@ class EarlierRun:
     def note(self) -> str:
         step = read_weights_note(self.folder.root)["step"]
         return f"Weights: those of {self.folder.root} after its step {step:,}"
+
+    def require_classes(self, classes: Sequence[str], data: str) -> None:
+        """Refuse data with other classes than the channels of the network's mask stand for."""
+        before = self.network.classes
+        if before != tuple(classes):
+            raise ConfigError(
+                f"Invalid start_from: got {self.folder.root} with {_named(before)}, for {data} with "
+                f"{_named(classes)}; must have the same classes in the same order"
+            )
+
+
+def _named(classes: Sequence[str]) -> str:
+    return f"classes {', '.join(classes)}" if classes else "one class"
 
 
 def read_earlier_run(config: TrainConfig) -> EarlierRun | None:

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -20,18 +20,20 @@ from torch import Tensor
 
 from qumade.data.loader import to_batch
 from qumade.errors import ConfigError, QumadeError, RunError
-from qumade.io.files import only_one
+from qumade.io.files import only_one, remove_temporary_files
 from qumade.training.budget import steps_in
 from qumade.training.checkpoint import latest_checkpoint, read_latest, write_checkpoint
 from qumade.training.config import BUDGET, TrainConfig, differences, load_config, save_config
 from qumade.training.data_setup import Setup, open_setup, with_steps
 from qumade.training.ema import ema_decay_for, update_ema
+from qumade.training.enough import starts_trained, undertrained
 from qumade.training.fine_tuning import write_start_note
 from qumade.training.lr_finder import find_learning_rate
 from qumade.training.lr_schedule import one_cycle
 from qumade.training.report import AfterEpoch, Report
 from qumade.training.run_folder import RunFolder, environment, write_encoder_note, write_weights
 from qumade.training.runtime import deterministic_mode, held_signals, new_accelerator
+from qumade.training.tracking import DEFAULT_TRACKERS, TrackerName
 from qumade.training.trainer import Trainer, new_trainer
 from qumade.training.validation import validate
 from qumade.viz.curves import draw_learning_rates
@@ -74,11 +76,13 @@ def train(
     checkpoint_s: float = 60.0,
     progress: bool = True,
     after_epoch: AfterEpoch | None = None,
+    track: Sequence[TrackerName] = DEFAULT_TRACKERS,
 ) -> Path:
     """Train a network into the run folder `out` and return it. An interrupted run resumes; a finished one is kept.
 
     `workers` processes read ahead, `threads` threads compute. A checkpoint is written at least every `checkpoint_s`
-    seconds and after every epoch. `after_epoch(run, rows)` is called with the rows of results.csv.
+    seconds and after every epoch. `after_epoch(run, rows)` is called with the rows of results.csv. `track` names the
+    trackers that get its figures too.
 
     Raises QumadeError where the folder holds a run of another config or something else, and where the loss becomes
     non-finite, naming the last good checkpoint. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, with all progress
@@ -93,6 +97,8 @@ def train(
         held_signals(accelerator.num_processes == 1) as stopped,
     ):
         accelerator.wait_for_everyone()  # until the folder exists
+        if main:
+            remove_temporary_files(folder.weights("last").parent)
         checkpoint, tensors, state = read_latest(folder.checkpoints) or (None, {}, {})
         if checkpoint is not None and not state.keys() >= _Progress.__dataclass_fields__.keys():
             raise RunError(f"Invalid checkpoint: got other keys in {checkpoint}; must be those of this version")
@@ -110,6 +116,8 @@ def train(
             setup = _with_rate_and_steps(setup, trainer, folder)
             if main:
                 _log.info(_headline(setup))
+                if few := _few_steps(setup.config):
+                    _log.warning(few)
             so_far = _Progress(setup.fingerprint)
             if main:
                 write_encoder_note(folder, setup.config.encoder, setup.encoder_weights)
@@ -119,7 +127,7 @@ def train(
         else:
             so_far = _Progress(**{name: state[name] for name in _Progress.__dataclass_fields__})
             trainer.load_state_dict(tensors, str(checkpoint))
-        report = _report(folder, setup, so_far, progress, after_epoch) if main else None
+        report = _report(folder, setup, so_far, progress, after_epoch, track) if main else None
         try:
             _run(setup, trainer, folder, so_far, report, checkpoint_s=checkpoint_s, stopped=stopped)
         finally:
@@ -183,6 +191,10 @@ def _headline(setup: Setup) -> str:
         f"{config.model} at {width}x{height} on {setup.accelerator.device}: {config.steps:,} steps of "
         f"{config.batch_size}, {samples:,} training samples, learning rate {config.lr:.2g}"
     )
+
+
+def _few_steps(config: TrainConfig) -> str:
+    return undertrained(config.steps or 0, 60 * (config.minutes or 0.0), pretrained=starts_trained(config))
 
 
 def _run(
@@ -258,6 +270,12 @@ def _end_epoch(
         "val_delta1": scores.delta1,
         "score": scores.score,
     }
+    classes = setup.mixture.classes
+    metrics |= {f"val_iou_{name}": iou for name, iou in zip(classes, scores.class_ious, strict=True)}
+    if not so_far.rows and setup.accelerator.is_main_process:
+        for name, iou in zip(classes, scores.class_ious, strict=True):
+            if iou is None and scores.iou is not None:
+                _log.warning(f"No val sample shows {name}: its IoU is unknown, and val_iou is the mean of the others")
     samples = so_far.step * setup.config.batch_size
     row = {"epoch": len(so_far.rows) + 1, "step": so_far.step, "samples": samples, "lr": lr, **metrics}
     so_far.rows.append(row | {"best": int(best), **speed, "seconds": so_far.seconds})
@@ -295,14 +313,17 @@ def _non_finite(folder: RunFolder, loss: float, step: int, lr: float) -> QumadeE
 
 
 def _report(
-    folder: RunFolder, setup: Setup, so_far: _Progress, progress: bool, after_epoch: AfterEpoch | None
-) -> Report:
+    folder: RunFolder, setup: Setup, so_far: _Progress, progress: bool, after_epoch: AfterEpoch | None,
+    track: Sequence[TrackerName],
+) -> Report:  # fmt: skip
     """Open the report, and bring it up to date with the checkpoint of an interrupted run."""
     accelerator = setup.accelerator
     network, steps = setup.network_config(), _budget(setup.config).steps
+    settings = {name: value for name, value in setup.config.model_dump(mode="json").items() if value is not None}
     report = Report(
-        folder, network, steps=steps, step=so_far.step, rows=so_far.rows, progress=progress, after_epoch=after_epoch
-    )
+        folder, network, steps=steps, step=so_far.step, rows=so_far.rows, progress=progress, after_epoch=after_epoch,
+        track=track, settings={name: v if isinstance(v, int | float) else str(v) for name, v in settings.items()},
+    )  # fmt: skip
     running = {
         "processes": accelerator.num_processes, "threads": torch.get_num_threads(), "workers": setup.workers
     }  # fmt: skip

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qumade.data.loader import Batch
-from qumade.models.network import Output
+from qumade.models.network import Output, probabilities
 
 __all__ = [
-    "DepthLoss", "LossName", "MaskLoss", "Objective", "TaskWeights", "bce_dice", "scale_invariant_log",
+    "DepthLoss", "LossName", "MaskLoss", "Objective", "TaskWeights", "bce_dice", "class_dice", "scale_invariant_log",
     "scale_shift_invariant", "structural_l1",
 ]  # fmt: skip
 
@@ -48,6 +48,36 @@ def bce_dice(logits: Tensor, target: Tensor) -> Tensor:
     dice = 1 - (2 * overlap + _SMOOTH) / (total + _SMOOTH)
     count = pixels.sum(1)
     return entropy / count.sum() + dice[count > 0].mean()
+
+
+def class_dice(logits: Tensor, target: Tensor) -> Tensor:
+    """The loss of `bce_dice` for several classes: cross-entropy over background and classes plus the mean Dice loss of
+    the classes.
+
+    `logits` [N, K, H, W] are those of `probabilities`; `target` [N, 1, H, W] is 0 for the background, k for class k.
+    Boundaries lie between pixels of different classes too."""
+    known, target = _known(target)
+    if not known.any():
+        return _nothing(logits)
+    weight = known.to(logits.dtype)
+    shown = target == torch.arange(1, logits.shape[1] + 1, device=logits.device).view(1, -1, 1, 1)
+    total = torch.logsumexp(torch.cat([torch.zeros_like(logits[:, :1]), logits], 1), 1, keepdim=True)
+    entropy = total - (logits * shown).sum(1, keepdim=True)
+    emphasis = weight * (1 + _BOUNDARY * _class_boundary(target, known))
+    probability = ((logits - total).exp() * weight).flatten(2)
+    overlap = (probability * shown.flatten(2)).sum(2)
+    sizes = probability.sum(2) + (shown * weight).flatten(2).sum(2)
+    dice = 1 - (2 * overlap + _SMOOTH) / (sizes + _SMOOTH)
+    count = weight.flatten(1).sum(1)
+    return (entropy * emphasis).sum() / count.sum() + dice[count > 0].mean()
+
+
+def _class_boundary(target: Tensor, known: Tensor) -> Tensor:
+    """Return 1 for known pixels [N, 1, H, W] with a known neighbour of another class, else 0."""
+    largest = target.max() + 1
+    most = functional.max_pool2d(target, 3, 1, 1)  # 0 where unknown
+    least = -functional.max_pool2d(torch.where(known, -target, -largest), 3, 1, 1)
+    return (known & (most > least)).to(target.dtype)
 
 
 def _boundary(target: Tensor, weight: Tensor) -> Tensor:
@@ -161,9 +191,18 @@ class Objective(nn.Module):
         return {"loss": total, **parts}
 
     def _mask(self, output: Output, batch: Batch) -> Tensor:
+        logits, target = output.mask_logits, batch.mask
+        classes = logits.shape[1]
         if self.mask == "bce_dice":
-            return bce_dice(output.mask_logits, batch.mask)
-        return structural_l1(torch.sigmoid(output.mask_logits), batch.mask)
+            return bce_dice(logits, target) if classes == 1 else class_dice(logits, target)
+        probability = probabilities(logits)
+        if classes > 1:  # each class of a picture is a map of its own
+            numbers = torch.arange(1, classes + 1, device=target.device).view(1, -1, 1, 1)
+            target = torch.where(torch.isnan(target), target, (target == numbers).to(target.dtype)).flatten(0, 1)[
+                :, None
+            ]
+            probability = probability.flatten(0, 1)[:, None]
+        return structural_l1(probability, target)
 
     def _depth(self, output: Output, batch: Batch) -> Tensor:
         prediction, target = output.inverse_depth, batch.inverse_depth

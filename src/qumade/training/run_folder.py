@@ -129,7 +129,7 @@ def write_results(path: Path, rows: Sequence[Row]) -> None:
 
 def read_results(path: Path) -> list[dict[str, float | None]]:
     """Return the rows of results.csv as numbers; an empty field is None."""
-    rows = csv.DictReader(io.StringIO(read_bytes(path, MAX_BYTES).decode()))
+    rows = csv.DictReader(io.StringIO(read_bytes(path, MAX_BYTES, RunError).decode()))
     return [{name: float(value) if value else None for name, value in row.items()} for row in rows]
 
 

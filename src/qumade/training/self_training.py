@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional
 
 from qumade.data.augment import colour_jittered
 from qumade.data.loader import Batch
+from qumade.models.network import probabilities
 
 __all__ = ["ROUNDS", "SelfTraining", "unlabelled_in"]
 
@@ -30,7 +31,7 @@ BLUR_PX = 0.3, 2.0
 class SelfTraining:
     """Labels the photos of a batch with the network `teacher`, a copy of the averaged network `average`.
 
-    A pixel counts where the teacher gives one of object and background a probability of at least `confidence`. With
+    A pixel counts where the teacher gives background or a class a probability of at least `confidence`. With
     `depth` its inverse depth is a label too. With `paste` half of the photos also show the object of a labelled sample
     of the batch. `threads` threads label some photos each, so that labels do not depend on their number.
     """
@@ -54,9 +55,10 @@ class SelfTraining:
         if self.paste and len(labelled):
             sources = labelled[torch.randint(len(labelled), (len(chosen),)).to(labelled.device)]
             pasted = (torch.rand(len(chosen)) < 0.5).to(masks.device)
-            coverage = batch.mask[sources].nan_to_num(0.0) * pasted.view(-1, 1, 1, 1)
+            shown = batch.mask[sources].nan_to_num(0.0) * pasted.view(-1, 1, 1, 1)
+            coverage = shown.clamp(max=1.0)  # numbers of classes cover their pixels
             images = torch.lerp(images, batch.image[sources], coverage)
-            blended = torch.where(coverage < 1, coverage + (1 - coverage) * masks, coverage)  # 0 x NaN is NaN
+            blended = torch.where(coverage < 1, coverage + (1 - coverage) * masks, shown)  # 0 x NaN is NaN
             masks = torch.where(coverage > 0, blended, masks)
             # The object's depth is that of its own scene.
             depths = depths.masked_fill(coverage > 0, math.nan)
@@ -78,7 +80,7 @@ class SelfTraining:
         def label(some: Tensor) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
                 output = self.teacher(some.contiguous(memory_format=torch.channels_last))
-            return output.mask_logits.float().sigmoid(), output.inverse_depth.float()
+            return probabilities(output.mask_logits.float()), output.inverse_depth.float()
 
         chunks = torch.split(images, CHUNK)
         if images.device.type == "cpu":
@@ -86,9 +88,9 @@ class SelfTraining:
                 parts = list(pool.map(label, chunks))
         else:
             parts = [label(chunk) for chunk in chunks]
-        probability, depths = (torch.cat(part) for part in zip(*parts, strict=True))
-        certain = torch.maximum(probability, 1 - probability) >= self.confidence
-        masks = (probability >= 0.5).float().masked_fill(~certain, math.nan)
+        classes, depths = (torch.cat(part) for part in zip(*parts, strict=True))
+        probability, numbers = torch.cat([1 - classes.sum(1, keepdim=True), classes], 1).max(1, keepdim=True)
+        masks = numbers.float().masked_fill(~(probability >= self.confidence), math.nan)
         return masks, depths if self.depth else torch.full_like(depths, math.nan)
 
 

@@ -1,6 +1,7 @@
 """Validation of a network while it trains: its loss, and the mask IoU and depth delta < 1.25 that `evaluate` computes.
 
-As there, a network predicts whole pictures, its predictions are resized back, and scores are means over pictures.
+As there, a network predicts whole pictures, its predictions are resized back, and scores are means over pictures. With
+several classes IoU is the mean over classes, each over the pixels of all pictures.
 """
 
 import math
@@ -18,10 +19,12 @@ from qumade.data.dataset import LabeledSample
 from qumade.data.loader import Batch, read_ahead, to_batch
 from qumade.depth.encoding import DepthEncoding
 from qumade.metrics.alignment import default_alignment, default_clamp, depth_kind
+from qumade.metrics.classes import class_ious, confusion_matrix, mean_iou
 from qumade.metrics.ground_truth import ground_truth_of
 from qumade.metrics.scores import delta1, mask_iou
 from qumade.models.config import NetworkConfig
-from qumade.models.resizing import resized, shrunk, working_size
+from qumade.models.network import probabilities
+from qumade.models.resizing import most_probable_class, object_probability, resized, shrunk, working_size
 from qumade.training.data_setup import Setup
 from qumade.training.trainer import Trainer
 
@@ -30,19 +33,27 @@ __all__ = ["Group", "Scores", "groups_of", "validate", "validation_sums"]
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over pictures; None where no picture has such a label."""
+    """Means over pictures; None where no picture has such a label. With several classes `iou` is the mean of
+    `class_ious`, and those are None for classes that no picture shows."""
 
     loss: float | None
     iou: float | None
     delta1: float | None
+    class_ious: tuple[float | None, ...] = ()
 
     @classmethod
     def of(cls, sums: Tensor) -> "Scores":
         """Return the means from the sums of `validation_sums`, which may be added up over processes."""
-        values = sums.tolist()
+        values = sums[:6].tolist()
         pairs = zip(values[0::2], values[1::2], strict=True)
-        means = [total / count if count and math.isfinite(total) else None for total, count in pairs]
-        return cls(*means)
+        loss, iou, delta1 = (total / count if count and math.isfinite(total) else None for total, count in pairs)
+        if len(sums) == 6:
+            return cls(loss, iou, delta1)
+        confusion = sums[6:].numpy().astype(np.int64)
+        confusion = confusion.reshape(math.isqrt(confusion.size), -1)
+        ious = tuple(None if math.isnan(iou) else iou for iou in class_ious(confusion).tolist())
+        mean = mean_iou(confusion)
+        return cls(loss, None if math.isnan(mean) else mean, delta1, ious)
 
     @property
     def score(self) -> float | None:
@@ -107,22 +118,27 @@ def validation_sums(
     encoding: DepthEncoding | None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Return float64 [6] on the CPU: sum and count over pictures of the loss, of IoU and of delta1.
+    """Return float64 [6] on the CPU: sum and count over pictures of the loss, of IoU and of delta1. With several
+    classes the confusion matrix of all pictures follows.
 
     `encoding` is that of the samples' depth, None without depth.
     """
-    sums = np.zeros(6)
+    sums, classes = np.zeros(6), len(config.classes)
+    confusion = np.zeros((classes + 1, classes + 1), np.int64)
     for samples, batch in groups:
         batch = batch.to(device)
         output = network(batch.image.contiguous(memory_format=torch.channels_last))
         loss = float(objective(output, batch)["loss"])
         sums[:2] += loss * len(samples), len(samples)
-        masks, depths = output.mask_logits.sigmoid().cpu().numpy(), output.inverse_depth.cpu().numpy()
+        masks, depths = probabilities(output.mask_logits).cpu().numpy(), output.inverse_depth.cpu().numpy()
         for sample, mask, depth in zip(samples, masks, depths, strict=True):
-            scores = _scores(sample, mask[0], depth[0], config, encoding)
+            if classes and sample.class_map is not None:
+                found = most_probable_class(np.nan_to_num(mask), sample.image.shape[1::-1])
+                confusion += confusion_matrix(found, sample.class_map, sample.ignore, classes)
+            scores = _scores(sample, object_probability(mask), depth[0], config, encoding)
             sums[2::2] += np.nan_to_num(scores)
             sums[3::2] += ~np.isnan(scores)
-    return torch.from_numpy(sums)
+    return torch.from_numpy(np.concatenate([sums, confusion.ravel()]) if classes else sums)
 
 
 def _scores(

@@ -5,12 +5,14 @@ from PIL import Image
 
 from qumade.compose.boxes import visible_boxes
 from qumade.synth.synthesizer import Synthesizer
-from qumade.viz.sheets import SheetRow, contact_sheet, depth_legend, with_objects
+from qumade.viz.sheets import SheetRow, SheetStyle, contact_sheet, depth_legend, with_objects
 
 __all__ = ["preview_recipe"]
 
 
-def preview_recipe(synthesizer: Synthesizer, count: int = 24, *, boxes: bool = False) -> Image.Image:
+def preview_recipe(
+    synthesizer: Synthesizer, count: int = 24, *, boxes: bool = False, style: SheetStyle | None = None
+) -> Image.Image:
     """Draw a sheet of the samples that a limit of `count` selects: image, mask and layered depth; with `boxes` also the
     boxes of what is visible of each object."""
     indices = synthesizer.indices(count)
@@ -30,6 +32,8 @@ def preview_recipe(synthesizer: Synthesizer, count: int = 24, *, boxes: bool = F
     counts = f"{len(catalog.backgrounds)} backgrounds x {len(catalog.foregrounds)} cut-outs"
     title = f"{len(synthesizer):,} samples of {counts}"
     if depth is None:
-        return contact_sheet(rows, title=title, classes=catalog.classes)
+        return contact_sheet(rows, title=title, classes=catalog.classes, style=style)
     legend = depth_legend(depth.kind, depth.source)
-    return contact_sheet(rows, title=title, legend=legend, inverse_depth_limits=depth.limits, classes=catalog.classes)
+    return contact_sheet(
+        rows, title=title, legend=legend, inverse_depth_limits=depth.limits, classes=catalog.classes, style=style
+    )

@@ -4,19 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from qumade.data.folder import FolderDataset
 from qumade.data.objects import read_objects
-from qumade.errors import DatasetError
+from qumade.errors import ConfigError, DatasetError
 from qumade.io.encode import png_bytes
 from qumade.io.files import write_bytes
+from qumade.viz.colours import inferno
+from qumade.viz.overlay import OUTLINE, boundary
+from qumade.viz.seams import seams
 
 __all__ = [
     "SheetRow",
+    "SheetStyle",
     "class_colour",
     "coloured_depth",
     "contact_sheet",
@@ -27,24 +30,23 @@ __all__ = [
     "with_objects",
 ]
 
-CELL = 192  # side of the square that each image is fitted into, in pixels
+CELL = 192  # side of the square that each image is fitted into, in pixels, by default
+SIDES = 32, 4096
 SHEET_WIDTH = 1840
 MARGIN, GAP, CAPTION, HEADER = 16, 4, 24, 52
 PAPER, INK, FAINT = (250, 250, 248), (32, 32, 36), (120, 120, 124)
-OUTLINE = (0, 255, 110)
 CLASS_COLOURS = (
     OUTLINE, (255, 90, 60), (60, 160, 255), (255, 220, 0), (230, 80, 255), (0, 230, 230), (255, 150, 190),
     (170, 120, 60),
 )  # fmt: skip
 """Colours of the classes in turn, the first one that of all outlines without classes."""
 UNKNOWN = (96, 110, 124)
-COLOURS = "inferno"
 
 
 @dataclass(frozen=True, eq=False)
 class SheetRow:
-    """One sample: image uint8 [H, W, 3], mask uint8 [H, W] (255 is the object), inverse depth float32 [H, W] (NaN
-    unknown), and a caption below them. Mask and depth may be None.
+    """One sample: image uint8 [H, W, 3], mask uint8 [H, W] (255 is the object) or in colours [H, W, 3], inverse depth
+    float32 [H, W] (NaN unknown), and a caption below them. Mask and depth may be None.
 
     `classes` uint16 [H, W] (0 none, otherwise the number of the class, from 1) and `instances` [H, W] colour outlines
     and mask by class; `boxes` are the class and the (left, top, width, height) of each box to draw."""
@@ -58,6 +60,20 @@ class SheetRow:
     boxes: tuple[tuple[int, tuple[float, float, float, float]], ...] = ()
 
 
+@dataclass(frozen=True)
+class SheetStyle:
+    """How samples are drawn: the longest `side` of each image in pixels, with the `outline` of the mask in it or plain,
+    and with a `zoom` on seams of the object or without. Raises QumadeError for a side that is no picture's."""
+
+    side: int = CELL
+    outline: bool = True
+    zoom: bool = False
+
+    def __post_init__(self) -> None:
+        if not SIDES[0] <= self.side <= SIDES[1]:
+            raise ConfigError(f"Invalid side: got {self.side}; must be from {SIDES[0]} to {SIDES[1]}")
+
+
 def save_sheet(sheet: Image.Image, path: Path) -> None:
     """Write a sheet as PNG, atomically. Raises QumadeError if it cannot be written."""
     write_bytes(path, png_bytes(sheet))
@@ -69,19 +85,20 @@ def contact_sheet(
     title: str = "",
     legend: str = "inverse depth",
     inverse_depth_limits: tuple[float, float] | None = None,
-    outline: bool = True,
+    style: SheetStyle | None = None,
     classes: Sequence[str] = (),
 ) -> Image.Image:
     """Return an RGB sheet of the samples, several per line, each as image | mask | depth above its caption.
 
-    Images of any size are shrunk, or enlarged by an integer factor, into a 192 px square. Depth is coloured from black
-    (far) to bright (near) over `inverse_depth_limits` (far, near), or each image over its own range if that is None;
-    unknown depth is slate. `outline` draws the boundary of the mask into the image, by class in the colours of the
+    Images of any size are shrunk, or enlarged by an integer factor, into a square of the `style`'s side. Depth is
+    coloured from black (far) to bright (near) over `inverse_depth_limits` (far, near), or each image over its own range
+    if that is None; unknown depth is slate. Outlines are the boundary of the mask, by class in the colours of the
     `classes` that the title lists.
     """
+    style = style or SheetStyle()
     if not rows:
         raise DatasetError("Invalid preview: got no samples; must have at least one")
-    strips = [_strip(row, inverse_depth_limits, outline) for row in rows]
+    strips = [_strip(row, inverse_depth_limits, style) for row in rows]
     strip_width = max(strip.width for strip in strips)
     strip_height = max(strip.height for strip in strips)
     columns = max(1, min(len(rows), (SHEET_WIDTH - MARGIN) // (strip_width + MARGIN)))
@@ -120,7 +137,14 @@ def class_colour(number: int) -> tuple[int, int, int]:
     return CLASS_COLOURS[number % len(CLASS_COLOURS)]
 
 
-def preview_dataset(dataset: FolderDataset, count: int = 24, *, boxes: bool = False, seed: int = 0) -> Image.Image:
+def preview_dataset(
+    dataset: FolderDataset,
+    count: int = 24,
+    *,
+    boxes: bool = False,
+    seed: int = 0,
+    style: SheetStyle | None = None,
+) -> Image.Image:
     """Return a contact sheet of `count` samples: the dataset is divided into `count` parts, and one sample is drawn
     from each. `boxes` draws the boxes of what is visible of each object; the dataset needs instances/ then."""
     objects = read_objects(dataset) if boxes or dataset.has_instances else None
@@ -145,10 +169,10 @@ def preview_dataset(dataset: FolderDataset, count: int = 24, *, boxes: bool = Fa
     title = f"{dataset.name}: {count} of {len(dataset)} samples"
     encoding = dataset.depth_encoding
     if encoding is None:
-        return contact_sheet(rows, title=title, classes=shown)
+        return contact_sheet(rows, title=title, classes=shown, style=style)
     limits = _range_of(rows) if encoding.code == "metres" else encoding.limits
     legend = depth_legend(None if encoding.range == "image" else encoding.kind, encoding.source)
-    return contact_sheet(rows, title=title, legend=legend, inverse_depth_limits=limits, classes=shown)
+    return contact_sheet(rows, title=title, legend=legend, inverse_depth_limits=limits, classes=shown, style=style)
 
 
 def with_objects(
@@ -180,10 +204,10 @@ def depth_legend(kind: str | None, source: str | None = None) -> str:
     return f"{text}, {source}" if source else text
 
 
-def _strip(row: SheetRow, inverse_depth_limits: tuple[float, float] | None, outline: bool) -> Image.Image:
-    """Return image, mask and depth of one sample side by side."""
+def _strip(row: SheetRow, inverse_depth_limits: tuple[float, float] | None, style: SheetStyle) -> Image.Image:
+    """Return image, mask and depth of one sample side by side, and enlarged seams if the style has them."""
     height, width = row.image.shape[:2]
-    factor = CELL / max(height, width)
+    factor = style.side / max(height, width)
     if factor > 1:
         factor = float(int(factor))  # an integer factor keeps pixels square
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -193,9 +217,9 @@ def _strip(row: SheetRow, inverse_depth_limits: tuple[float, float] | None, outl
     if row.mask is not None:
         mask = Image.fromarray(row.mask).resize(size, nearest if factor > 1 else Image.Resampling.BOX)
         if row.classes is not None and row.instances is not None:
-            mask = _by_class(image, row.classes, row.instances, size, outline)
-        elif outline:
-            image.paste(OUTLINE, mask=Image.fromarray(_boundary(np.asarray(mask) >= 128)))
+            mask = _by_class(image, row.classes, row.instances, size, style.outline)
+        elif style.outline:
+            image.paste(OUTLINE, mask=Image.fromarray(boundary(np.asarray(mask) >= 128)))
         cells.append(mask.convert("RGB"))
     for number, (left, top, width_px, height_px) in row.boxes:
         across, down = size[0] / width, size[1] / height
@@ -204,9 +228,13 @@ def _strip(row: SheetRow, inverse_depth_limits: tuple[float, float] | None, outl
     if row.inverse_depth is not None:
         # nearest: a mean across a depth edge is a depth that occurs nowhere
         cells.append(Image.fromarray(coloured_depth(row.inverse_depth, inverse_depth_limits)).resize(size, nearest))
-    strip = Image.new("RGB", (len(cells) * (size[0] + GAP) - GAP, size[1]), PAPER)
-    for position, cell in enumerate(cells):
-        strip.paste(cell, (position * (size[0] + GAP), 0))
+    if style.zoom and row.mask is not None:
+        cells += seams(row.image, row.mask, min(size))
+    strip = Image.new("RGB", (sum(cell.width + GAP for cell in cells) - GAP, size[1]), PAPER)
+    left = 0
+    for cell in cells:
+        strip.paste(cell, (left, 0))
+        left += cell.width + GAP
     return strip
 
 
@@ -225,18 +253,11 @@ def _by_class(
     colours = np.array([(0, 0, 0), *(class_colour(number) for number in range(int(shown.max(initial=0))))], np.uint8)
     coloured = Image.fromarray(colours[shown])
     if outline:
-        boundary = np.zeros(shown.shape, bool)
+        edges = np.zeros(shown.shape, bool)
         for number in np.unique(numbers[numbers > 0]):
-            boundary |= _boundary(numbers == number)
-        image.paste(coloured, mask=Image.fromarray(boundary))
+            edges |= boundary(numbers == number)
+        image.paste(coloured, mask=Image.fromarray(edges))
     return coloured
-
-
-def _boundary(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the inside pixels next to an outside one; the edge of the image is no boundary."""
-    padded = np.pad(inside, 1, mode="edge")
-    core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return inside & ~core
 
 
 def coloured_depth(
@@ -249,7 +270,7 @@ def coloured_depth(
     if inverse_depth_limits is None and known.any():
         far, near = float(inverse_depth[known].min()), float(inverse_depth[known].max())
     share = (np.where(known, inverse_depth, far) - far) / max(near - far, 1e-12)
-    colours: NDArray[np.uint8] = matplotlib.colormaps[COLOURS](np.clip(share, 0, 1), bytes=True)[:, :, :3].copy()
+    colours = inferno(share)
     colours[~known] = UNKNOWN
     return colours
 

@@ -12,10 +12,10 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from qumade.convert.exporters.files import copy_image, write_missing
-from qumade.convert.exporters.palette import palette_png, voc_palette
 from qumade.convert.exporters.samples import Chunk, Instances
 from qumade.errors import DatasetError
 from qumade.io.files import write_bytes
+from qumade.io.palette import palette_png, voc_palette
 
 __all__ = ["VOID", "Voc"]
 

@@ -104,6 +104,12 @@ class Source:
     inputs: tuple[Path, ...] = ()
 
 
+def refuse_notes(source: Source) -> None:
+    """Raise DatasetError for the first note of a source: with --strict nothing is left out."""
+    if source.notes:
+        raise DatasetError(f"Invalid dataset: {source.notes[0]}; must be none with --strict")
+
+
 @dataclass(frozen=True)
 class ClassIds:
     """Ids of a label map: of the mask, of unlabelled pixels, of things that may occlude an object, and all that the

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qumade.compose.instance_png import instances_png
 from qumade.convert.importers.objects import ImportedObjects, numbered
-from qumade.convert.importers.records import Labels, Record, Source
+from qumade.convert.importers.records import Labels, Record, Source, refuse_notes
 from qumade.data.manifest import IMPORT_SCHEMA, MANIFEST, OBJECT_SCHEMA
 from qumade.data.metadata import METADATA, begun_metadata, write_metadata
 from qumade.depth.codec import encode_depth
@@ -25,7 +25,7 @@ from qumade.errors import DatasetError
 from qumade.io.config import DATASET_BYTES, read_yaml
 from qumade.io.decode import CONVERTED, PNG_END, decode_grey, decode_rgb
 from qumade.io.encode import png_bytes
-from qumade.io.files import ends_with, open_regular, remove_temporary_files, sync_filesystem, write_bytes
+from qumade.io.files import ends_with, only_one, open_regular, remove_temporary_files, sync_filesystem, write_bytes
 from qumade.io.pictures import UnusablePicture, content_hash, printable, read_picture
 from qumade.io.progress import progress_bar
 
@@ -58,26 +58,27 @@ def write_import(
     a folder that holds anything else, for the first image that is torn or differs in size from its labels, and with
     `strict` for the first note of the source.
     """
-    if strict and source.notes:
-        raise DatasetError(f"Invalid dataset: {source.notes[0]}; must be none with --strict")
+    if strict:
+        refuse_notes(source)
     out = out.absolute()
     folders = ("images", *source.folders)
     description = _metadata(source, out, folders, _inputs_hash(source, workers or os.cpu_count() or 1, progress))
     splits = dict(Counter(record.split for record in source.records))
     summary = ImportSummary(str(out), len(source.records), 0, splits, folders, source.notes)
-    _require_same_inputs(source, out, description)
-    before = begun_metadata(out, description, "qumade import")
-    if before is not None and before["complete"] and _all_there(source, out):
-        return summary
-    for folder in folders:
-        (out / folder).mkdir(parents=True, exist_ok=True)
-        remove_temporary_files(out / folder)
-    write_metadata(out, description | {"complete": False, "samples": len(source.records)})
-    sizes, written, objects = _write_records(source, out, workers or os.cpu_count() or 1, progress)
-    _write_manifest(source, out, objects)
-    _sync(out)
-    size = {"size": list(next(iter(sizes)))} if len(sizes) == 1 else {}
-    write_metadata(out, description | {"complete": True, "samples": len(source.records)} | size)
+    with only_one(out, "importing"):
+        _require_same_inputs(source, out, description)
+        before = begun_metadata(out, description, "qumade import")
+        if before is not None and before["complete"] and _all_there(source, out):
+            return summary
+        write_metadata(out, description | {"complete": False, "samples": len(source.records)})
+        for folder in folders:  # after dataset.yaml: a folder with anything but it is not taken for one of ours
+            (out / folder).mkdir(exist_ok=True)
+            remove_temporary_files(out / folder)
+        sizes, written, objects = _write_records(source, out, workers or os.cpu_count() or 1, progress)
+        _write_manifest(source, out, objects)
+        _sync(out)
+        size = {"size": list(next(iter(sizes)))} if len(sizes) == 1 else {}
+        write_metadata(out, description | {"complete": True, "samples": len(source.records)} | size)
     return replace(summary, written=written)
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from qumade.io.encode import png_bytes
 
-__all__ = ["palette_png", "voc_palette"]
+__all__ = ["palette_image", "palette_png", "voc_palette"]
 
 
 def voc_palette() -> NDArray[np.uint8]:
@@ -24,6 +24,11 @@ def voc_palette() -> NDArray[np.uint8]:
 
 def palette_png(values: NDArray[np.uint8]) -> bytes:
     """Return a label map uint8 [H, W] as the bytes of a PNG in the colours of `voc_palette`."""
+    return png_bytes(palette_image(values), 1)
+
+
+def palette_image(values: NDArray[np.uint8]) -> Image.Image:
+    """Return a label map uint8 [H, W] as a palette picture in the colours of `voc_palette`."""
     image = Image.fromarray(values)
     image.putpalette(voc_palette().ravel().tolist())
-    return png_bytes(image, 1)
+    return image

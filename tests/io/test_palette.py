@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from qumade.convert.exporters.palette import palette_png, voc_palette
+from qumade.io.palette import palette_png, voc_palette
 
 
 def test_the_first_colours_are_those_of_the_challenge():

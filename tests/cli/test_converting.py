@@ -52,6 +52,8 @@ def test_shards_and_back(run, folders, tmp_path):
             "Invalid --format: got folders for s3://bucket/a; must be",
         ),
         (["--out=a", "--shard-samples=5"], "Invalid --shard-samples: got 5; must be left out without --format shards"),
+        (["--out=a", "--executor=ray"], "Invalid --executor: got ray; must be processes unless shards are written"),
+        (["--out=a", "--address=auto"], "Invalid --address: got auto; must come with --executor ray"),
         (["--out=s4://bucket/a"], "Invalid URL: got scheme 's4' in s4://bucket/a; must be one that fsspec knows"),
     ],
 )

@@ -14,7 +14,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from qumade.depth.encoding import DepthKind
 from qumade.errors import QumadeError
+from qumade.models.config import NetworkConfig
 from qumade.prediction.predictor import Prediction
 
 Run = Callable[..., SimpleNamespace]
@@ -27,11 +29,11 @@ class Fake:
 
     threshold: int
     path: Path
-    depth_kind: str | None = "scaled"
+    depth_kind: DepthKind | None = "scaled"
 
     @property
-    def config(self) -> SimpleNamespace:
-        return SimpleNamespace(depth_kind=self.depth_kind, trained_tasks=("mask", "depth"))
+    def config(self) -> NetworkConfig:
+        return NetworkConfig(depth_kind=self.depth_kind)
 
     def __call__(self, images: list[np.ndarray]) -> list[Prediction]:
         found = []

@@ -1,9 +1,10 @@
 """The verbs for datasets: generate, preview, audit, stats."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import CycloptsError, Parameter
 
 from qumade.cli.common import (
     Json,
@@ -43,6 +44,8 @@ def generate(
     format_: Annotated[Literal["folders", "shards"] | None, Parameter(name="--format")] = None,
     shard_samples: int | None = None,
     workers: int | None = None,
+    executor: Literal["processes", "ray"] = "processes",
+    address: str | None = None,
     estimate: Annotated[bool, Parameter(negative="")] = False,
     strict: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
@@ -69,6 +72,10 @@ def generate(
         Samples in a shard (default: about 256 MiB, fewer in a small dataset).
     workers
         Processes; all cores by default.
+    executor
+        ray: draws shards with Ray, on the machines of a cluster.
+    address
+        For ray: address of a running cluster, as auto or HOST:6379 (default: an embedded one on this machine).
     estimate
         Only draw some samples, and say how many samples, shards, bytes and core-hours the dataset will take.
     strict
@@ -78,6 +85,7 @@ def generate(
     """
     from qumade.depth.words import prior_note
     from qumade.generation.engine import generate as run
+    from qumade.generation.ray_executor import ray_tasks
     from qumade.generation.shard_engine import generate_shards
     from qumade.io.pictures import one_line
     from qumade.io.storage import absolute, is_url
@@ -89,13 +97,19 @@ def generate(
     flags = flag_values(fields, Recipe)
     if out is None and not estimate:
         say("Error: qumade generate needs --out")
-        raise SystemExit(2)
+        raise CycloptsError  # as for any wrong usage, an example follows
     out = out or ""
     sharded = format_ == "shards" or (format_ is None and is_url(out))
     if is_url(out) and not sharded:
         raise ConfigError(f"Invalid --format: got folders for {out}; must be shards in an object store")
     if shard_samples is not None and not sharded:
         raise ConfigError(f"Invalid --shard-samples: got {shard_samples}; must be left out without --format shards")
+    if executor == "ray" and (not sharded or out.startswith("memory://")):
+        raise ConfigError(
+            "Invalid --executor: got ray; must be processes unless shards are written to disk or to a URL"
+        )
+    if address is not None and (executor != "ray" or workers is not None):
+        raise ConfigError(f"Invalid --address: got {address}; must come with --executor ray, and without --workers")
     given = recipe_fields("generate", recipe, flags)
     if given.get("depth") == "composite" and teachers.depth_teacher is not None:
         given = given | {"depth_teacher": model(teachers.depth_teacher)}
@@ -114,7 +128,10 @@ def generate(
     where = one_line(absolute(out))
     _say_what_is_coming(synthesizer, out, limit, workers, sharded=sharded)
     if sharded:
-        summary = generate_shards(synthesizer, out, limit=limit, samples_per_shard=shard_samples, workers=workers)
+        run_on = partial(ray_tasks, address=address, workers=workers) if executor == "ray" else None
+        summary = generate_shards(
+            synthesizer, out, limit=limit, samples_per_shard=shard_samples, workers=workers, executor=run_on
+        )
     else:
         summary = run(synthesizer, out, limit=limit, workers=workers, depth_predictor=predictor)
     if summary is None:

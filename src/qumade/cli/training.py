@@ -31,6 +31,7 @@ def train(
     unlabelled: str | None = None,
     augment: Switch = None,
     loss: Literal["ms_ssim_l1"] | None = None,
+    track: str = "tensorboard",
     workers: int | None = None,
     threads: int | None = None,
     json: Json = False,
@@ -64,6 +65,9 @@ def train(
         Augment the training samples (yes); a config file can change the settings of augmentation.
     loss
         The loss of both mask and depth.
+    track
+        Where the figures go besides the run folder: some of tensorboard,mlflow,wandb,trackio, each if its package is
+        installed.
     workers
         Worker processes that read ahead (by default depends on the number of cores).
     threads
@@ -89,7 +93,9 @@ def train(
     from qumade.training.config import config_from_dict, left_open, load_config, with_changes
     from qumade.training.loop import train as run
     from qumade.training.run_folder import RunFolder, read_weights_note
+    from qumade.training.tracking import parse_trackers
 
+    trackers = parse_trackers(track)
     if data is not None:
         given["data"] = data
     if from_ is not None:
@@ -111,7 +117,7 @@ def train(
         again = [name for name in left_open(full_config) if name in stored.found and name not in left_open(stored)]
         if again:
             say(f"Note: determined again, since {config.absolute()} has them for other settings: {', '.join(again)}")
-    folder = RunFolder(run(full_config, out, workers=workers, threads=threads))
+    folder = RunFolder(run(full_config, out, workers=workers, threads=threads, track=trackers))
     if not PartialState().is_main_process:
         return
     note = read_weights_note(folder.root)

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -33,6 +33,7 @@ from qumade.training.lr_schedule import one_cycle
 from qumade.training.report import AfterEpoch, Report
 from qumade.training.run_folder import RunFolder, environment, write_encoder_note, write_weights
 from qumade.training.runtime import deterministic_mode, held_signals, new_accelerator
+from qumade.training.tracking import DEFAULT_TRACKERS, TrackerName
 from qumade.training.trainer import Trainer, new_trainer
 from qumade.training.validation import validate
 from qumade.viz.curves import draw_learning_rates
@@ -75,11 +76,13 @@ def train(
     checkpoint_s: float = 60.0,
     progress: bool = True,
     after_epoch: AfterEpoch | None = None,
+    track: Sequence[TrackerName] = DEFAULT_TRACKERS,
 ) -> Path:
     """Train a network into the run folder `out` and return it. An interrupted run resumes; a finished one is kept.
 
     `workers` processes read ahead, `threads` threads compute. A checkpoint is written at least every `checkpoint_s`
-    seconds and after every epoch. `after_epoch(run, rows)` is called with the rows of results.csv.
+    seconds and after every epoch. `after_epoch(run, rows)` is called with the rows of results.csv. `track` names the
+    trackers that get its figures too.
 
     Raises QumadeError where the folder holds a run of another config or something else, and where the loss becomes
     non-finite, naming the last good checkpoint. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, with all progress
@@ -124,7 +127,7 @@ def train(
         else:
             so_far = _Progress(**{name: state[name] for name in _Progress.__dataclass_fields__})
             trainer.load_state_dict(tensors, str(checkpoint))
-        report = _report(folder, setup, so_far, progress, after_epoch) if main else None
+        report = _report(folder, setup, so_far, progress, after_epoch, track) if main else None
         try:
             _run(setup, trainer, folder, so_far, report, checkpoint_s=checkpoint_s, stopped=stopped)
         finally:
@@ -310,14 +313,17 @@ def _non_finite(folder: RunFolder, loss: float, step: int, lr: float) -> QumadeE
 
 
 def _report(
-    folder: RunFolder, setup: Setup, so_far: _Progress, progress: bool, after_epoch: AfterEpoch | None
-) -> Report:
+    folder: RunFolder, setup: Setup, so_far: _Progress, progress: bool, after_epoch: AfterEpoch | None,
+    track: Sequence[TrackerName],
+) -> Report:  # fmt: skip
     """Open the report, and bring it up to date with the checkpoint of an interrupted run."""
     accelerator = setup.accelerator
     network, steps = setup.network_config(), _budget(setup.config).steps
+    settings = {name: value for name, value in setup.config.model_dump(mode="json").items() if value is not None}
     report = Report(
-        folder, network, steps=steps, step=so_far.step, rows=so_far.rows, progress=progress, after_epoch=after_epoch
-    )
+        folder, network, steps=steps, step=so_far.step, rows=so_far.rows, progress=progress, after_epoch=after_epoch,
+        track=track, settings={name: v if isinstance(v, int | float) else str(v) for name, v in settings.items()},
+    )  # fmt: skip
     running = {
         "processes": accelerator.num_processes, "threads": torch.get_num_threads(), "workers": setup.workers
     }  # fmt: skip

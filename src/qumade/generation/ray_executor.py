@@ -1,0 +1,130 @@
+"""Runs work as tasks of Ray Core, on a cluster or on an embedded one of this machine: one task for each unit.
+
+Work is pure, so Ray may run a task again after a worker or a node is lost: the bytes are the same. The work (recipe,
+catalog and tables) goes to Ray's object store once, and each worker process opens it once. Assets are read where the
+recipe says, by each worker, and held against their content hashes: every node must reach them.
+"""
+
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
+from itertools import islice
+from typing import Any, TypeVar
+
+from qumade.errors import QumadeError, RunError
+from qumade.extras import needs
+from qumade.generation.describe import PACKAGES
+from qumade.generation.worker import Task
+
+__all__ = ["ray_tasks"]
+
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+
+_RETRIES = 5  # of a task whose worker or node was lost
+_AHEAD = 2  # units that wait or run, for each core of the cluster
+_LOOKED_S = 5.0  # between two looks at how many cores the cluster has now
+
+_opened: dict[str, Any] = {}  # in a worker process: the work, by the reference of its object
+
+
+def ray_tasks(
+    work: Task[Unit, Result], units: Iterable[Unit], *, address: str | None = None, workers: int | None = None
+) -> Iterator[Result]:
+    """Yields the result of each unit, in any order; an Executor, but for the last arguments.
+
+    `address` is that of a running cluster, as `ray.init` takes it. Without one, an embedded cluster of `workers`
+    processes (default: all cores) runs as long as the iterator. Closing the iterator cancels what runs. Raises RunError
+    if the cluster can't be reached or loses a task again and again, or if a node has other versions of the packages
+    that decide the bytes.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    with needs("cluster", "--executor ray"):
+        import ray
+    _connect(ray, address, workers)
+    running: dict[Any, None] = {}
+    try:
+        draw = ray.remote(max_retries=_RETRIES, num_cpus=1)(_draw)
+        reference = ray.put(work)
+        expected = versions()
+        waiting = iter(units)
+        while True:
+            cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+            for unit in islice(waiting, max(0, _AHEAD * max(1, cores) - len(running))):
+                running[draw.remote([reference], unit, expected)] = None
+            if not running:
+                return
+            done, _ = ray.wait(list(running), timeout=_LOOKED_S)
+            for one in done:
+                del running[one]
+                yield _result(ray, one)
+    finally:
+        for one in running:
+            ray.cancel(one, force=True)
+        ray.shutdown()
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of everything that decides the bytes."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def _connect(ray: Any, address: str | None, workers: int | None) -> None:
+    if ray.is_initialized():
+        raise RunError("Invalid use of Ray: got a process that is connected to a cluster; must not be connected yet")
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    if address is None:
+        options |= {"address": "local", "num_cpus": workers, "include_dashboard": False}
+        options["_node_ip_address"] = "127.0.0.1"  # by default its servers listen on the network
+    else:
+        options["address"] = address
+    try:
+        ray.init(**options)
+    except Exception as error:  # ConnectionError, RuntimeError, ValueError, by what the address is like
+        where = "an embedded cluster" if address is None else f"the cluster at {address}"
+        raise RunError(f"Invalid --address: cannot start or reach {where}: {_line(error)}") from error
+
+
+def _result(ray: Any, reference: Any) -> Any:
+    try:
+        found = ray.get(reference)
+    except ray.exceptions.RayError as error:
+        raise RunError(
+            f"A task of Ray failed ({_line(error)}); the same command resumes from here, with fewer workers on a node "
+            "if it ran out of memory"
+        ) from error
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _draw(reference: list[Any], unit: Any, expected: Mapping[str, str]) -> Any:
+    """Runs in a worker process of Ray. An error is returned: Ray would wrap it in a traceback of many lines."""
+    import ray
+
+    try:
+        _require_versions(expected)
+        key = reference[0].hex()
+        if key not in _opened:
+            work = ray.get(reference[0])
+            work.open()
+            _opened.clear()
+            _opened[key] = work
+        return _opened[key](unit, lambda: False)
+    except (QumadeError, OSError) as error:
+        return error
+
+
+def _require_versions(expected: Mapping[str, str]) -> None:
+    here = versions()
+    wrong = [f"{name} {here[name]} and {wanted}" for name, wanted in expected.items() if here[name] != wanted]
+    if wrong:
+        raise RunError(
+            f"Invalid cluster: got different versions on node {platform.node()} and where the command runs: "
+            f"{', '.join(wrong)}; must be equal, for only equal versions give equal bytes"
+        )
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

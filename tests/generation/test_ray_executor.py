@@ -1,0 +1,176 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from qumade.errors import DatasetError, QumadeError
+from qumade.generation import ray_executor
+from qumade.generation.ray_executor import ray_tasks, versions
+from qumade.generation.shard_engine import generate_shards
+from qumade.synth.synthesizer import Synthesizer
+
+OPTIONS = {"limit": 160, "samples_per_shard": 20, "progress": False}
+
+
+def _ports() -> dict[str, int]:
+    """Free ports. With given ones, a node does not wait for its agents, which a busy machine starts slowly."""
+    names = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+    sockets = [socket.socket() for _ in names]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = dict(zip(names, (each.getsockname()[1] for each in sockets), strict=True))
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A cluster of a head without cores; tests add nodes."""
+    pytest.importorskip("ray", reason="the extra `cluster` is not installed")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster()
+    try:
+        _add_node(cluster, 0, include_dashboard=False, no_monitor=True, include_log_monitor=False)
+    except Exception as error:
+        cluster.shutdown()
+        pytest.skip(f"Ray does not start on this machine: {error}")
+    yield cluster
+    cluster.shutdown()
+
+
+def _add_node(cluster: Any, cores: int, **options: Any) -> Any:
+    return cluster.add_node(num_cpus=cores, object_store_memory=100 << 20, **_ports(), **options)
+
+
+@pytest.fixture(scope="module")
+def expected(works: Any, read_tree: Any) -> dict[str, bytes]:
+    """The files that one process writes."""
+    out = works.out()
+    generate_shards(Synthesizer(works.recipe, works.catalog), out, workers=1, **OPTIONS)
+    tree: dict[str, bytes] = read_tree(out)
+    return tree
+
+
+class DyingOnce:
+    """Work whose worker process is killed at its second unit, once in all processes."""
+
+    def __init__(self, work: Any, marker: Path) -> None:
+        self.work, self.marker = work, marker
+
+    def open(self) -> None:
+        self.work.open()
+
+    def close(self) -> None:
+        self.work.close()
+
+    def __call__(self, unit: Any, stopped: Callable[[], bool]) -> Any:
+        if unit.number == 1:
+            try:
+                self.marker.touch(exist_ok=False)
+            except FileExistsError:
+                pass
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return self.work(unit, stopped)
+
+
+class Failing:
+    """Work that fails."""
+
+    def open(self) -> None:
+        """Nothing to prepare."""
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def __call__(self, unit: int, stopped: Callable[[], bool]) -> int:
+        if unit == 3:
+            raise DatasetError("Invalid unit: got 3; must be another")
+        return unit
+
+
+@pytest.mark.slow
+def test_a_killed_worker_and_a_lost_node_change_no_byte(
+    works: Any, read_tree: Any, expected: Any, cluster: Any, tmp_path: Path
+) -> None:
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    kept, lost = _add_node(cluster, 1), _add_node(cluster, 1)
+    marker, out = tmp_path / "died", works.out()
+
+    def executor(work: Any, units: Any) -> Iterator[Any]:
+        for number, entry in enumerate(ray_tasks(DyingOnce(work, marker), units, address=cluster.address)):
+            if number == 2:
+                cluster.remove_node(lost, allow_graceful=False)
+            yield entry
+
+    generate_shards(Synthesizer(works.recipe, works.catalog), out, executor=executor, **OPTIONS)
+    assert marker.exists() and read_tree(out) == expected
+    # An error of the work is raised as it is, and the connection ends.
+    with pytest.raises(QumadeError, match=r"^Invalid unit: got 3; must be another$"):
+        list(ray_tasks(Failing(), range(9), address=cluster.address))
+    import ray
+
+    assert not ray.is_initialized()
+    cluster.remove_node(kept)
+
+
+@pytest.mark.slow
+def test_a_killed_driver_leaves_a_state_that_the_same_command_finishes(
+    works: Any, read_tree: Any, expected: Any, cluster: Any, wait_until: Any
+) -> None:
+    node, out = _add_node(cluster, 1), works.out()
+    script = (
+        "import sys; from functools import partial\n"
+        "from qumade.generation.ray_executor import ray_tasks\n"
+        "from qumade.generation.shard_engine import generate_shards\n"
+        "run = partial(ray_tasks, address=sys.argv[3])\n"
+        f"generate_shards(sys.argv[1], sys.argv[2], executor=run, **{OPTIONS})"
+    )
+    command = [sys.executable, "-c", script, str(works.root / "recipe.yaml"), str(out), cluster.address]
+    driver = subprocess.Popen(command)
+    wait_until(lambda: list(out.glob("shards/*.sha256")) or driver.poll() is not None, 120)
+    driver.kill()
+    driver.wait()
+    cluster.remove_node(node)
+    generate_shards(Synthesizer(works.recipe, works.catalog), out, workers=1, **OPTIONS)
+    assert read_tree(out) == expected
+
+
+@pytest.mark.slow
+def test_other_versions_of_packages_are_refused(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = _add_node(cluster, 1)
+    monkeypatch.setattr(ray_executor, "versions", lambda: versions() | {"numpy": "1.2.3", "numba": "0.1"})
+    with pytest.raises(QumadeError, match=r"^Invalid cluster: got different versions on node .*: numba .* and 0\.1, "):
+        list(ray_tasks(Failing(), range(2), address=cluster.address))
+    cluster.remove_node(node)
+
+
+def test_versions_are_those_that_decide_the_bytes() -> None:
+    assert {"python", "qumade", "numba", "numpy", "pillow", "simplejpeg"} == versions().keys()
+    ray_executor._require_versions(versions())
+
+
+def test_a_cluster_that_cannot_be_reached_is_named() -> None:
+    def refused(**options: Any) -> None:
+        raise ConnectionError("Could not find any\nrunning Ray instance")
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=refused)
+    with pytest.raises(
+        QumadeError, match=r"^Invalid --address: cannot start or reach the cluster at here:1: Conn"
+    ) as e:
+        ray_executor._connect(ray, "here:1", None)
+    assert "\n" not in str(e.value)
+    with pytest.raises(QumadeError, match="connected to a cluster"):
+        ray_executor._connect(SimpleNamespace(is_initialized=lambda: True), None, None)

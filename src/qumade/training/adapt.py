@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from qumade.data.loader import Batch
 from qumade.errors import ConfigError, RunError
-from qumade.io.decode import read_rgb
 from qumade.io.config import plain_values, write_yaml
+from qumade.io.decode import read_rgb
 from qumade.io.files import new_folder, write_bytes
 from qumade.io.pictures import UnusablePicture, left_out, list_pictures, printable
 from qumade.models.network import MaskDepthNetwork, probabilities

@@ -1,8 +1,24 @@
 import numpy as np
 import pytest
+import torch
 
-from qumade.studio.look_panel import describe, map_picture
-from qumade.studio.looking import GRID, Table
+from qumade.evaluation.runs import evaluate
+from qumade.models.network import build_network
+from qumade.studio.look_panel import map_picture
+from qumade.studio.looking import GRID
+from qumade.training.run_folder import RunFolder, load_network, write_weights
+
+
+@pytest.fixture(scope="session")
+def other_run(world, world_run, world_dataset):
+    """A second network in run-other/, and what both scored on the dataset in eval-a/ and eval-b/."""
+    network, folder = load_network(world_run), RunFolder(world / "run-other")
+    torch.manual_seed(1)
+    write_weights(folder, "best", build_network(network.config), network.config, {"step": 1, "epoch": 1, "metrics": {}})
+    folder.config.write_text("data: ../dataset\n")
+    for run, name in ((world_run, "eval-a"), (folder.root, "eval-b")):
+        evaluate(run, world_dataset, world / name, limit=12, progress=False)
+    return folder.root
 
 
 def test_the_map_is_dark_where_nothing_stands():
@@ -12,15 +28,6 @@ def test_the_map_is_dark_where_nothing_stands():
     assert picture.shape == (480, 480, 3)
     assert picture[3 * 20 + 10, 4 * 20 + 10].sum() > 2 * picture[0, 0].sum()
     assert map_picture(counts * 0).std(axis=(0, 1)).max() == 0
-
-
-def test_a_sample_is_described_object_by_object():
-    table = Table(
-        np.array(["a", "b"]), np.array([1, 1]), {"split": np.array([0, 1]), "foreground": np.array([0, 1])},
-        {"split": ("", "train"), "foreground": ("x\ny.png", "van")}, {"scale": np.array([0.25, 0.5], np.float32)}, None,
-        {"mask_iou": np.array([np.nan, 0.5])},
-    )  # fmt: skip
-    assert describe(table, 1) == ["split: train, mask IoU: 0.500", "x\\ny.png, size 0.25", "van, size 0.5"]
 
 
 @pytest.mark.slow
@@ -38,13 +45,43 @@ def test_filters_the_map_and_a_network(open_page, world_run):
     page.locator("[data-map]").click(position={"x": 5, "y": 5})
     page.wait_for_selector("text=40 of 40 samples")
     page.get_by_text("Scores and networks").click()
-    page.get_by_role("button", name="Choose a network").click()
+    page.get_by_role("button", name="Choose network A").click()
     page.get_by_label("Path", exact=True).fill(str(world_run))
     page.get_by_role("button", name="OK").click()
-    page.wait_for_selector("text=Network: run")
+    page.wait_for_selector("text=A: run")
     page.locator(".qs-cell").first.click()
     page.wait_for_selector(".qs-wipe")
     wipe = "document.querySelector('.qs-wipe').style.getPropertyValue('--wipe').trim()"
     before = page.evaluate(wipe)
     page.locator('[aria-label="Border between the two pictures"] [tabindex="0"]').first.press("ArrowLeft")
     page.wait_for_function(f"{wipe} != '{before}'")
+
+
+@pytest.mark.slow
+def test_two_networks_side_by_side(open_page, world, world_run, other_run):
+    page = open_page("look")
+    page.wait_for_selector(".qs-cell img[src]")
+    page.get_by_text("Scores and networks").click()
+    for button, path in (
+        ("Scores of A", world / "eval-a"), ("Scores of B", world / "eval-b"),
+        ("Choose network A", world_run), ("Choose network B", other_run),
+    ):  # fmt: skip
+        page.get_by_role("button", name=button).click()
+        page.get_by_label("Path", exact=True).fill(str(path))
+        page.get_by_role("button", name="OK").click()
+        page.wait_for_selector(".qs-dialog", state="detached")
+    page.wait_for_selector("text=B: run-other")
+    first = ".qs-grid .qs-cell >> nth=0 >> .qs-caption"
+    better = float(page.locator(first).inner_text().split("·")[1])
+    page.get_by_role("button", name="Where B wins").click()
+    page.wait_for_function(
+        "([selector, old]) => parseFloat(document.querySelector(selector).innerText.split('·')[1]) <= old",
+        arg=[".qs-grid .qs-cell .qs-caption", better],
+    )
+    page.locator(".qs-cell").first.click()
+    page.wait_for_selector("text=Blue: only A is right. Orange: only B is right")
+    assert page.locator(".qs-beside img").count() == 4 + 3  # masks and where they differ, and depths
+    assert (
+        page.get_by_text("Mask: A (run), IoU").count() == 1
+        and page.get_by_text("Mask: B (run-other), IoU").count() == 1
+    )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from qumade.assets.catalog import Background
 from qumade.assets.depths import depth_facts, depth_grows_downwards, match_depths, read_inverse_depth
-from qumade.assets.ground import Survey, survey_background
+from qumade.assets.ground import FitPlane, Survey, survey_background
 from qumade.assets.identities import group_identities
 from qumade.assets.label_names import named_ids, unnamed_ids, unnamed_text
 from qumade.assets.label_scheme import LabelScheme
@@ -18,6 +18,7 @@ from qumade.assets.scan import Finding, ScannedBackground
 from qumade.assets.stems import match_stems
 from qumade.assets.survey_cache import cached_survey, survey_key
 from qumade.depth.encoding import DepthKind
+from qumade.geometry import fit_ground_plane
 from qumade.io.pictures import UnusablePicture, content_hash, printable
 from qumade.io.progress import progress_bar
 from qumade.recipe import Recipe, for_file
@@ -110,7 +111,13 @@ def catalog_backgrounds(
     return backgrounds, maps.kind
 
 
-def survey_photo(recipe: Recipe, scan: ScannedBackground, scheme: LabelScheme | None, maps: Maps) -> SurveyedBackground:
+def survey_photo(
+    recipe: Recipe,
+    scan: ScannedBackground,
+    scheme: LabelScheme | None,
+    maps: Maps,
+    fit_plane: FitPlane = fit_ground_plane,
+) -> SurveyedBackground:
     """Reads the maps of one photo and surveys its ground. A problem with a map becomes a finding."""
     depth_path, labels_path = maps.depths.get(scan.path), maps.labels.get(scan.path)
     labels, inverse_depth, survey = None, None, None
@@ -121,7 +128,7 @@ def survey_photo(recipe: Recipe, scan: ScannedBackground, scheme: LabelScheme | 
         inverse_depth = _inverse_depth(recipe, scan, depth_path, maps.kind)
         if inverse_depth is not None:
             findings.append(Finding("info", "background", where, "depth", depth_facts(inverse_depth, maps.kind)))
-        survey = _survey(recipe, scan, scheme, labels, inverse_depth, maps)
+        survey = _survey(recipe, scan, scheme, labels, inverse_depth, maps, fit_plane)
         findings += [Finding("warning", "background", where, "ground", note) for note in survey.notes]
         if recipe.present == "skip" and survey.present_share > _PRESENT_SHARE:
             detail = f"shows {', '.join(recipe.target)} on {survey.present_share:.1%} of its pixels"
@@ -146,11 +153,12 @@ def _survey(
     labels: NDArray[np.int32] | None,
     inverse_depth: NDArray[np.float32] | None,
     maps: Maps,
+    fit_plane: FitPlane,
 ) -> Survey:
     size = scan.width, scan.height
 
     def survey() -> Survey:
-        return survey_background(recipe, scan.name, size, labels, scheme, inverse_depth, maps.kind)
+        return survey_background(recipe, scan.name, size, labels, scheme, inverse_depth, maps.kind, fit_plane)
 
     if labels is None and inverse_depth is None:
         return survey()

@@ -1,5 +1,6 @@
 """Survey the ground of one background: its plane, its horizon, and where objects may stand."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ from qumade.geometry import (
 )
 from qumade.recipe import Recipe, for_file
 
-__all__ = ["PRIOR_HORIZON", "Survey", "occluding", "survey_background"]
+__all__ = ["PRIOR_HORIZON", "FitPlane", "Survey", "occluding", "survey_background"]
 
 PRIOR_HORIZON = 0.45
 """Default row of the horizon of the flat-ground prior, as a share of the photo's height."""
@@ -33,6 +34,7 @@ _LEAST_INLIERS = 0.5  # a plane that fits less than half of the ground is reject
 
 Labels = NDArray[np.int32]
 Bools = NDArray[np.bool_]
+FitPlane = Callable[[NDArray[np.floating], Bools], GroundFit]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +81,11 @@ def survey_background(
     scheme: LabelScheme | None,
     inverse_depth: NDArray[np.float32] | None,
     kind: DepthKind,
+    fit_plane: FitPlane = fit_ground_plane,
 ) -> Survey:
-    """Surveys the background `name` of `size` (width, height), with its label map and inverse depth [H, W] if known."""
+    """Surveys the background `name` of `size` (width, height), with its label map and inverse depth [H, W] if known.
+
+    `fit_plane` takes the place of `fit_ground_plane`."""
     photo = _Photo(recipe, name, size, labels, scheme, inverse_depth, kind, [])
     level, coarse, occluder, fit = 0.0, None, None, None
     plane: GroundPlane | None
@@ -91,7 +96,7 @@ def survey_background(
             occluder = _prior_occluder(labels, scheme, plane)
     else:
         level = _level(photo, inverse_depth)
-        fit = _fit(photo, inverse_depth, level)
+        fit = _fit(photo, inverse_depth, level, fit_plane)
         plane = _plane(photo, fit, level)
         coarse = coarse_mean(inverse_depth)
         occluder = np.nan_to_num(coarse_mean(occluding(inverse_depth, level, labels, scheme)))
@@ -164,12 +169,12 @@ def _level(photo: _Photo, inverse_depth: NDArray[np.float32]) -> float:
         return float("nan")
 
 
-def _fit(photo: _Photo, inverse_depth: NDArray[np.float32], level: float) -> GroundFit | None:
+def _fit(photo: _Photo, inverse_depth: NDArray[np.float32], level: float, fit_plane: FitPlane) -> GroundFit | None:
     """Fits a plane to the ground's inverse depth above the level; None if the ground or the horizon is unknown."""
     if photo.labels is None or photo.scheme is None or np.isnan(level):
         return None
     try:
-        return fit_ground_plane(inverse_depth - np.float32(level), target_pixels(photo.labels, photo.scheme.ground))
+        return fit_plane(inverse_depth - np.float32(level), target_pixels(photo.labels, photo.scheme.ground))
     except AssetError as error:
         photo.notes.append(f"no ground plane: {error}")
         return None

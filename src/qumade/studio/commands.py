@@ -19,7 +19,7 @@ class Part:
     flag: str
     kind: Literal["path", "out", "number", "text"]
     help: str
-    opens: Literal["recipe", "dataset", "run"] | None = None
+    opens: Literal["recipe", "dataset", "run", "folder"] | None = None
     default: str = ""
     required: bool = False
 
@@ -56,6 +56,31 @@ COMMANDS: Mapping[str, Command] = {
             Part("dataset", "", "path", "The dataset", "dataset", required=True),
             Part("out", "--out", "out", "Folder of the evaluation", default="evaluation", required=True),
             Part("samples", "--limit", "number", "Number of samples; all if empty"),
+        ),
+    ),
+    "compare": Command(
+        "Compare two networks",
+        (
+            Part("run A", "", "path", "The first run", "run", required=True),
+            Part("run B", "", "path", "The second run", "run", required=True),
+            Part("dataset", "--on", "path", "The dataset on which they are compared", "dataset", required=True),
+            Part("out", "--out", "out", "Folder of the comparison", default="comparison", required=True),
+            Part("samples", "--limit", "number", "Number of samples; all if empty"),
+        ),
+    ),
+    "adapt": Command(
+        "Adapt a network to photos",
+        (
+            Part("run", "", "path", "The run", "run", required=True),
+            Part(
+                "photos",
+                "",
+                "path",
+                "Folder of photos of the place, without labels; fifty or more",
+                "folder",
+                required=True,
+            ),
+            Part("out", "--out", "out", "Folder of the adapted run", default="adapted", required=True),
         ),
     ),
 }

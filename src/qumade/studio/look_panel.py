@@ -9,10 +9,11 @@ import matplotlib
 import numpy as np
 from nicegui import ui
 
-from qumade.data.dataset import LabeledSample, SampleDataset
+from qumade.data.dataset import SampleDataset
 from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
 from qumade.io.pictures import printable
+from qumade.studio.look_detail import OVERLAYS, ask, limits_of, picture_of_sample, show_sample, title_of
 from qumade.studio.looking import (
     GRID,
     NUMBERS,
@@ -28,21 +29,14 @@ from qumade.studio.looking import (
     with_scores,
 )
 from qumade.studio.opened import shown_name
-from qumade.studio.parts import announce, choose_file, hint, picture_button, section, wipe
-from qumade.studio.pictures import Overlay, Picture, fitted, overlaid, thumbnail
+from qumade.studio.parts import announce, choose_file, hint, picture_button, section
+from qumade.studio.pictures import Overlay, Picture, fitted, thumbnail
 from qumade.studio.state import Draft, Studio
-from qumade.viz.sheets import coloured_depth
 
 __all__ = ["look_panel"]
 
 PAGE = 24
 _THUMBNAIL, _MAP_PX = 320, 480
-OVERLAYS: dict[Overlay, str] = {"image": "Image", "mask": "Mask", "depth": "Depth"}
-TITLES = {
-    "position": "position", "objects": "number of objects", "scale": "size", "distance": "distance",
-    "visible_fraction": "visible fraction", "mask_iou": "mask IoU", "depth_delta1": "delta < 1.25",
-    "difference": "mask IoU of A minus that of B",
-}  # fmt: skip
 
 
 def look_panel(studio: Studio, draft: Draft) -> None:
@@ -65,7 +59,8 @@ class _Panel:
         self.overlay: Overlay = "image"
         self.positions = np.zeros(0, np.int64)
         self.chosen: int | None = None
-        self.network: Path | None = None
+        self.networks: dict[str, Path] = {}  # by letter
+        self.network_buttons: dict[str, ui.button] = {}
         self.loaded = 0
 
     def build(self) -> None:
@@ -132,17 +127,28 @@ class _Panel:
         with self.form:
             with section("Order", opened=True):
                 orders = ["position", *(n for n in ORDERS[1:] if n in table.numbers or n == "objects"), *table.scores]
-                titles = {name: _title(name) for name in orders}
+                titles = {name: title_of(name) for name in orders}
                 by = ui.select(titles, value=self.by, label="Sort by").props("dense outlined").classes("qs-field")
                 by.on_value_change(lambda event: self.change(by=event.value))
                 down = ui.switch("Largest first", value=self.descending).props("dense").classes("qs-field")
                 down.on_value_change(lambda event: self.change(descending=event.value))
             with section("Filter", opened=True):
-                stem = ui.input("Part of the name").props("dense outlined debounce=250 clearable").classes("qs-field")
+                stem = (
+                    ui.input("Part of the name", value=self.text)
+                    .props("dense outlined debounce=250 clearable")
+                    .classes("qs-field")
+                )
                 stem.on_value_change(lambda event: self.change(text=event.value or ""))
                 for column, words in choices_of(table).items():
                     shown = {word: shown_name(word) for word in words}
-                    select = ui.select(shown, label=column, multiple=True, clearable=True, with_input=len(words) > 12)
+                    select = ui.select(
+                        shown,
+                        label=column,
+                        multiple=True,
+                        clearable=True,
+                        with_input=len(words) > 12,
+                        value=self.choices.get(column, []),
+                    )
                     select.props("dense outlined options-dense use-chips").classes("qs-field")
                     select.on_value_change(lambda event, column=column: self.choose_words(column, event.value or []))
                 for column, title in NUMBERS.items():
@@ -154,17 +160,27 @@ class _Panel:
                     hint("Click a cell to see only its samples; click it again to see all")
                     self.map = ui.interactive_image(size=(_MAP_PX, _MAP_PX), on_mouse=self.click_map, events=["click"])
                     self.map.classes("qs-map").props("data-map")
-            with section("Scores and networks", opened=False):
+            with section("Scores and networks", opened=bool(self.networks or table.scores)):
                 hint("scores.parquet of qumade evaluate on this dataset: worst first, or where A is better than B")
                 ui.button("Scores of A", on_click=partial(self.open_scores, "")).props("flat dense")
                 ui.button("Scores of B", on_click=partial(self.open_scores, "B ")).props("flat dense")
-                hint("A network, to see its prediction beside the truth")
-                self.network_button = ui.button(self.network_title(), on_click=self.open_network).props("flat dense")
+                if "difference" in table.scores:
+                    with ui.row().classes("qs-row"):
+                        for letter in "AB":
+                            ui.button(f"Where {letter} wins", on_click=partial(self.order_by_winner, letter)).props(
+                                "outline dense"
+                            )
+                hint("A network, to see its prediction beside the truth; two, to see which is right where")
+                for letter in "AB":
+                    button = ui.button(self.network_title(letter), on_click=partial(self.open_network, letter))
+                    self.network_buttons[letter] = button.props("flat dense")
 
     def range_filter(self, column: str, title: str, ends: tuple[float, float]) -> None:
         step = (ends[1] - ends[0]) / 100
-        label = ui.label(f"{title}: all").classes("qs-text")
-        slider = ui.range(min=ends[0], max=ends[1], step=step, value={"min": ends[0], "max": ends[1]})
+        low, high = np.clip(self.ranges.get(column, ends), *ends).tolist()
+        text = f"{title}: {low:.3g} to {high:.3g}" if column in self.ranges else f"{title}: all"
+        label = ui.label(text).classes("qs-text")
+        slider = ui.range(min=ends[0], max=ends[1], step=step, value={"min": low, "max": high})
         slider.props(f'dense aria-label="{title}"').classes("qs-slider")
 
         async def changed(event: Any) -> None:
@@ -196,6 +212,11 @@ class _Panel:
         if event.value in OVERLAYS:
             self.overlay = event.value
             await self.refresh()
+
+    async def order_by_winner(self, letter: str) -> None:
+        self.by, self.descending = "difference", letter == "A"
+        self.build_form()
+        await self.change()
 
     async def turn(self, pages: int) -> None:
         last = max(0, (len(self.positions) - 1) // PAGE)
@@ -245,10 +266,12 @@ class _Panel:
         await self.show_detail()
 
     def thumbnails(self, dataset: SampleDataset, positions: Any) -> list[str]:
-        limits = _limits(dataset)
+        limits = limits_of(dataset)
         pictures = []
         for sample in dataset.read_many(positions.tolist()):
-            pictures.append(self.studio.pictures.add(thumbnail(_picture(sample, self.overlay, limits), _THUMBNAIL)))
+            picture = picture_of_sample(sample, self.overlay, limits)
+            picture = sample.image if picture is None else picture
+            pictures.append(self.studio.pictures.add(thumbnail(picture, _THUMBNAIL)))
         return pictures
 
     async def choose(self, position: int) -> None:
@@ -262,42 +285,17 @@ class _Panel:
             return
         try:
             sample = await asyncio.to_thread(dataset.read, chosen)
-            predicted = None if self.network is None else await asyncio.to_thread(self.predict, self.network, sample)
+            said = [
+                await asyncio.to_thread(ask, self.studio.networks, network, dataset, sample)
+                for network in self.networks.values()
+            ]
         except QumadeError as error:
             announce(error)
             return
-        add, limits = self.studio.pictures.add, _limits(dataset)
-        # In metres both have the same colours; a depth without a unit has its own range.
-        shared = limits if self.is_metric(dataset) else None
-        with self.detail, ui.element("div").classes("qs-card"):
-            ui.label(shown_name(str(table.stems[chosen]))).classes("qs-title")
-            for line in describe(table, chosen):
-                ui.label(line).classes("qs-text")
-            with ui.element("div").classes("qs-grid"):
-                for overlay, title in OVERLAYS.items():
-                    if overlay != "image" and getattr(sample, "mask" if overlay == "mask" else "inverse_depth") is None:
-                        continue
-                    with ui.element("div"):
-                        if predicted is None or overlay == "image":
-                            with ui.element("div").classes("qs-pictures"):
-                                ui.element("img").props["src"] = add(_picture(sample, overlay, limits))
-                            ui.label(title).classes("qs-caption")
-                        else:
-                            wipe(add(_picture(sample, overlay, limits)), add(_picture(predicted, overlay, shared)))
-                            caption = ui.label(f"{title}: left the truth, right the prediction")
-                            caption.classes("qs-caption qs-wrap")
-
-    def is_metric(self, dataset: SampleDataset) -> bool:
-        """Whether both the labels and the network's depth are inverse depth in 1/m."""
-        if self.network is None or dataset.depth_encoding is None:
-            return False
-        return dataset.depth_encoding.kind == self.studio.networks.get(self.network).config.depth_kind == "metric"
-
-    def predict(self, network: Path, sample: LabeledSample) -> LabeledSample:
-        """Return what a network says of a sample, as labels: mask, and inverse depth over its own range."""
-        said = self.studio.networks.predict(network, sample.image)
-        mask = np.round(255 * said.mask).astype(np.uint8)
-        return LabeledSample(sample.image, mask, said.inverse_depth, None)
+        if chosen == self.chosen:
+            self.detail.clear()
+            with self.detail:
+                show_sample(self.studio.pictures, dataset, table, chosen, sample, said)
 
     async def open_scores(self, prefix: str) -> None:
         path = await choose_file(self.studio, "evaluation", "Open an evaluation of this dataset")
@@ -315,21 +313,28 @@ class _Panel:
             table = table.scored("difference", scores["mask_iou"] - scores["B mask_iou"])
         self.table = table
         self.by, self.descending = f"{prefix}mask_iou" if f"{prefix}mask_iou" in scores else self.by, False
+        if "difference" in table.scores:
+            self.by, self.descending = "difference", True
         self.build_form()
         await self.refresh()
 
-    def network_title(self) -> str:
-        return "Choose a network" if self.network is None else f"Network: {shown_name(self.network.name)}"
-
-    async def open_network(self) -> None:
-        path = await choose_file(self.studio, "run", "Choose a network")
+    async def open_network(self, letter: str) -> None:
+        path = await choose_file(self.studio, "run", f"Choose network {letter}")
         try:
-            self.network = None if path is None else self.studio.opened.inside(path)
+            if path is None:
+                self.networks.pop(letter, None)
+            else:
+                self.networks[letter] = self.studio.opened.inside(path)
         except QumadeError as error:
             announce(error)
             return
-        self.network_button.set_text(self.network_title())
+        self.networks = dict(sorted(self.networks.items()))
+        self.network_buttons[letter].set_text(self.network_title(letter))
         await self.show_detail()
+
+    def network_title(self, letter: str) -> str:
+        network = self.networks.get(letter)
+        return f"Choose network {letter}" if network is None else f"{letter}: {shown_name(network.name)}"
 
 
 def map_picture(counts: np.ndarray[Any, Any]) -> Picture:
@@ -337,43 +342,6 @@ def map_picture(counts: np.ndarray[Any, Any]) -> Picture:
     share = counts / max(1, counts.max())
     colours = matplotlib.colormaps["viridis"](np.sqrt(share), bytes=True)[:, :, :3]
     return fitted(np.ascontiguousarray(colours), (_MAP_PX, _MAP_PX))
-
-
-def describe(table: Table, position: int) -> list[str]:
-    """Return what the manifest says of a sample, a line each: the sample, then its objects far to near."""
-    codes = {name: int(table.names[name][position]) for name in ("split", "background") if name in table.names}
-    about = [f"{name}: {shown_name(table.words[name][code])}" for name, code in codes.items()
-             if code >= 0 and table.words[name][code]]  # fmt: skip
-    about += [f"{_title(name)}: {values[position]:.3f}" for name, values in table.scores.items()]
-    lines = [", ".join(about)] if about else []
-    first, last = np.searchsorted(table.sample, [position, position + 1])
-    for thing in range(int(first), int(last)):
-        words = [
-            shown_name(table.words[name][table.names[name][thing]])
-            for name in ("foreground", "class", "policy")
-            if name in table.names and table.names[name][thing] >= 0
-        ]
-        numbers = [
-            f"{title} {table.numbers[name][thing]:.3g}" for name, title in NUMBERS.items() if name in table.numbers
-        ]
-        lines.append(", ".join([*words, *numbers]))
-    return lines
-
-
-def _title(name: str) -> str:
-    other = name.removeprefix("B ")
-    return TITLES.get(other, other) + (", of B" if other != name else "")
-
-
-def _picture(sample: LabeledSample, overlay: Overlay, limits: tuple[float, float] | None) -> Picture:
-    if overlay == "depth" and sample.inverse_depth is not None:
-        return coloured_depth(sample.inverse_depth, limits)
-    return overlaid(overlay, sample.image, mask=sample.mask, ignore=sample.ignore)
-
-
-def _limits(dataset: SampleDataset) -> tuple[float, float] | None:
-    encoding = dataset.depth_encoding
-    return None if encoding is None or encoding.code == "metres" else encoding.limits
 
 
 def _cell_mark(cell: tuple[int, int] | None) -> str:

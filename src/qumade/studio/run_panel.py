@@ -1,4 +1,4 @@
-"""The panel Run: generate, train and evaluate as jobs of their own, with their logs and curves."""
+"""The panel Run: generate, train, evaluate, compare and adapt as jobs of their own, with their logs and curves."""
 
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from qumade.studio.state import Draft, Studio
 __all__ = ["curves_of", "run_panel"]
 
 _EVERY_S = 1.0
+NONE_YET = "No jobs yet. They run one after another, and go on when this page is closed."
 LINES = {"loss": "training loss", "val_loss": "validation loss", "val_iou": "mask IoU", "val_delta1": "delta < 1.25"}
 COLOURS = ("#0072b2", "#56b4e9", "#d55e00", "#009e73")  # Okabe and Ito 2008
 
@@ -55,15 +56,18 @@ class _Panel:
     def command(self, verb: str) -> None:
         entries: dict[str, ui.input] = {}
         own = self.studio.opened.own
+        runs = [part.name for part in COMMANDS[verb].parts if part.opens == "run"]  # two runs are two of them
         for part in COMMANDS[verb].parts:
             value = part.default
             if part.kind == "out":
                 value = str(_free(own / part.default))
             elif part.opens is not None:
                 found = self.studio.opened.found(part.opens, most=40)
-                value = str(found[0]) if found else ""
+                value = str(found[runs.index(part.name) % len(found) if part.name in runs else 0]) if found else ""
                 if part.opens == "recipe" and self.draft.file is not None:
                     value = str(self.draft.file)
+                if part.opens == "folder" and self.draft.recipe is not None:
+                    value = str(self.draft.recipe.backgrounds)
             entry = ui.input(part.name, value=value).props("dense outlined hide-bottom-space").classes("qs-field")
             if part.opens is not None:
                 entry.set_autocomplete([str(path) for path in self.studio.opened.found(part.opens, most=40)])
@@ -75,9 +79,11 @@ class _Panel:
             for entry in entries.values():
                 entry.error = None
             try:
-                arguments, out = arguments_of(verb, {name: entry.value or "" for name, entry in entries.items()}, own)
-                for path in [out, *(Path(text) for text in arguments[1:] if text.startswith("/"))]:
-                    self.studio.opened.inside(path)
+                values = {name: entry.value or "" for name, entry in entries.items()}
+                arguments, out = arguments_of(verb, values, own)
+                for part in COMMANDS[verb].parts:
+                    if part.kind in ("path", "out"):
+                        self.require_opened(part.name, own / Path(values[part.name].strip()).expanduser())
                 if verb == "generate":
                     opened = self.studio.opened
                     opened.check(load_recipe(opened.inside(own / Path(entries["recipe"].value).expanduser())))
@@ -94,6 +100,12 @@ class _Panel:
 
         ui.button("Add to the queue", icon="playlist_add", on_click=add).props("dense unelevated").classes("qs-add")
 
+    def require_opened(self, part: str, path: Path) -> None:
+        try:
+            self.studio.opened.inside(path)
+        except QumadeError as error:
+            raise Problem(str(error), part) from None
+
     def follow(self) -> None:
         """Show the jobs as they are on disk, so that nothing depends on this page being open."""
         jobs = self.studio.jobs.all()
@@ -101,7 +113,7 @@ class _Panel:
             self.shown = jobs
             self.show_list()
         active = sum(job.state not in FINISHED for job in jobs)
-        self.status.set_text(f"Jobs: {len(jobs)}, of them waiting or running: {active}" if jobs else "No jobs yet")
+        self.status.set_text(f"Jobs: {len(jobs)}, of them waiting or running: {active}" if jobs else NONE_YET)
         job = next((job for job in jobs if job.number == self.chosen), None)
         if job is not None:
             self.show_detail(job)

@@ -158,12 +158,12 @@ class _Panel:
         self.result.clear()
         with self.result, ui.element("div").classes("qs-card"):
             ui.label(shown_name(photo.name)).classes("qs-title")
-            with ui.element("div").classes("qs-grid qs-pairs"):
+            with ui.element("div").classes("qs-grid qs-beside"):
                 for title, picture in pictures.items():
                     with ui.element("div").classes("qs-pictures-titled"):
                         with ui.element("div").classes("qs-pictures"):
                             ui.element("img").props["src"] = add(picture)
-                        ui.label(title).classes("qs-caption")
+                        ui.label(title).classes("qs-caption qs-wrap")
                 if thing is not None:
                     with ui.element("div"):
                         with ui.element("div").classes("qs-pictures qs-checker"):
@@ -176,12 +176,12 @@ class _Panel:
                     hint("The network finds no object in this photo")
             if "depth" in config.trained_tasks:
                 points, colours = point_cloud(image, said.inverse_depth)
-                hint("The depth in space; drag to turn it. Its focal length is assumed to be the width of the photo.")
-                with ui.scene(width=900, height=420, grid=False, background_color="#1b1e22").classes(
+                hint("The depth in space; drag to turn it. Focal length: assumed to be the photo's longer side.")
+                with ui.scene(width=900, height=380, grid=False, background_color="#1b1e22").classes(
                     "qs-wide"
                 ) as scene:
-                    scene.point_cloud(points.tolist(), colours.tolist(), point_size=0.012)
-                scene.move_camera(x=0, y=-0.6, z=0.25, look_at_x=0, look_at_y=1.5, look_at_z=0, duration=0)
+                    scene.point_cloud(points.tolist(), colours.tolist(), point_size=0.02)
+                scene.move_camera(x=0, y=-0.15, z=0.12, look_at_x=0, look_at_y=1.5, look_at_z=0, duration=0)
 
     def keep(self, photo: Path, thing: Picture) -> None:
         recipe = self.draft.recipe

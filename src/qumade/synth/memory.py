@@ -1,14 +1,20 @@
 """What was found in asset files, kept to build the catalog of a changed recipe without reading the files again."""
 
+import hashlib
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from qumade.assets.backgrounds import Maps, SurveyedBackground, survey_photo
 from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.reliefs import read_relief
 from qumade.assets.scan import Finding, ScannedBackground, ScannedForeground, scan_backgrounds, scan_foregrounds
+from qumade.geometry import GroundFit, fit_ground_plane
 from qumade.io.pictures import UnusablePicture
 from qumade.recipe import Recipe, for_file
 
@@ -72,9 +78,17 @@ class AssetMemory:
             tuple(None if path is None else _stamp(path) for path in files),
         )  # fmt: skip
         found: SurveyedBackground = self._get(
-            ("survey", scan.path), depends, lambda: _small(survey_photo(recipe, scan, scheme, maps))
+            ("survey", scan.path),
+            depends,
+            lambda: _small(survey_photo(recipe, scan, scheme, maps, partial(self._fit_plane, scan.path))),
         )
         return found
+
+    def _fit_plane(self, photo: Path, inverse_depth: NDArray[np.floating], ground: NDArray[np.bool_]) -> GroundFit:
+        """Return what `fit_ground_plane` does: most of a survey's time goes there."""
+        same = hashlib.blake2b(inverse_depth.tobytes() + ground.tobytes()).digest()
+        fit: GroundFit = self._get(("plane", photo), same, lambda: fit_ground_plane(inverse_depth, ground))
+        return fit
 
     def check_relief(self, path: Path, size: tuple[int, int]) -> None:
         """Raises UnusablePicture where `read_relief` does."""

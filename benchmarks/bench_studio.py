@@ -1,0 +1,104 @@
+"""Measure how long the studio takes to draw twelve samples again after a change of each field of a recipe.
+
+    python benchmarks/bench_studio.py [--rounds 5] [--field ground]
+
+The recipe is that of the bundled samples: 224x224, label maps, depth maps, perspective placement. A change is what the
+page does: the value is parsed, the recipe validated, twelve samples are planned and drawn, and their pictures encoded
+for the browser; the way to the browser is not in it. "new" is the first time that a value is chosen, "back" returns to
+the value before. Medians over the rounds, by the clock and by processor time of all threads.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qumade.assets.bundled import write_samples
+from qumade.recipe import Recipe, load_recipe
+from qumade.studio.composing import Composer, picture_of
+from qumade.studio.controls import given_of, parse_recipe, value_of, with_value
+from qumade.studio.pictures import PictureStore, thumbnail
+
+SIDE = 448  # of a thumbnail in Compose
+GOAL_MS = 300
+CHANGES: dict[str, Callable[[int], Any]] = {
+    "seed": lambda n: 100 + n,
+    "size": lambda n: [200 + 8 * n, 224],
+    "per_pair": lambda n: 30 + n,
+    "flip": lambda n: n % 2 == 0,
+    "mirror_backgrounds": lambda n: n % 2 == 0,
+    "crop": lambda n: [0.5, 0.6 + 0.01 * n],
+    "objects": lambda n: [1, 2 + n],
+    "scale": lambda n: [0.1, 0.5 + 0.01 * n],
+    "min_visible": lambda n: 0.3 + 0.01 * n,
+    "rows": lambda n: 0.5 + 0.01 * n,
+    "placement": lambda n: ("random", "semantic", "perspective")[n % 3],
+    "ground": lambda n: [["road"], ["road", "sidewalk"], ["road", "terrain"], ["sidewalk"]][n % 4],
+    "contact_rows": lambda n: [0.4 + 0.01 * n, 1.0],
+    "contact_distance": lambda n: [3.0 + n, 60.0],
+    "contact_sampling": lambda n: ("picture", "distance", "log_distance")[n % 3],
+    "height_ratio": lambda n: 0.9 + 0.01 * n,
+    "height_m": lambda n: {"default": 1.4 + 0.01 * n},
+    "camera_height_m": lambda n: {"default": 1.4 + 0.01 * n},
+    "size_jitter": lambda n: 0.05 + 0.01 * n,
+    "horizon": lambda n: {"default": 0.4 + 0.01 * n},
+    "effects.shadow": lambda n: [0.2, 0.5 + 0.01 * n],
+    "effects.haze": lambda n: [0.0, 0.2 + 0.01 * n],
+    "target": lambda n: [["car"], ["car", "truck"], ["car", "bus"]][n % 3],
+    "present": lambda n: ("ignore", "mask")[n % 2],
+    "depth": lambda n: ("composite", "layered")[n % 2],
+    "depth_near": lambda n: 0.3 + 0.01 * n,
+    "mask": lambda n: ("soft", "binary")[n % 2],
+    "split": lambda n: [0.7 - 0.01 * n, 0.2, 0.1 + 0.01 * n],
+    "exclude": lambda n: [f"road_0{1 + n % 8}.jpg"],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--field", action="append", choices=tuple(CHANGES))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        write_samples(Path(folder) / "samples")
+        recipe = load_recipe(Path(folder) / "samples" / "recipe.yaml")
+        measure(recipe, Path(folder) / "samples", options.field or list(CHANGES), options.rounds)
+
+
+def measure(recipe: Recipe, folder: Path, fields: list[str], rounds: int) -> None:
+    composer, store, given = Composer(), PictureStore(), given_of(recipe, folder)
+    began = time.perf_counter()
+    redraw(composer, store, given, folder)
+    print(f"first samples: {1000 * (time.perf_counter() - began):.0f} ms")
+    redraw(composer, store, given, folder)
+    print(f"{'field':<20}{'new ms':>8}{'cpu':>8}{'back ms':>8}{'cpu':>8}   medians of {rounds}")
+    for field in fields:
+        took: dict[str, list[tuple[float, float]]] = {"new": [], "back": []}
+        for number in range(rounds):
+            value = CHANGES[field](number)
+            if value == value_of(recipe, field):
+                continue
+            changed = with_value(given, recipe, field, value)
+            for what, values in (("new", changed), ("back", given)):
+                clock, cpu = time.perf_counter(), time.process_time()
+                redraw(composer, store, values, folder)
+                took[what].append((time.perf_counter() - clock, time.process_time() - cpu))
+        ms = [1000 * statistics.median(times) for what in ("new", "back") for times in zip(*took[what], strict=True)]
+        slow = "   above the goal" if ms[0] > GOAL_MS else ""
+        print(f"{field:<20}{ms[0]:>8.0f}{ms[1]:>8.0f}{ms[2]:>8.0f}{ms[3]:>8.0f}{slow}")
+
+
+def redraw(composer: Composer, store: PictureStore, given: dict[str, Any], folder: Path) -> None:
+    recipe = parse_recipe(given, folder)
+    drawn = composer.draw(recipe)
+    encoding = composer.synthesizer(recipe).depth_encoding
+    limits = None if encoding is None else encoding.limits
+    for one in drawn:
+        store.add(thumbnail(picture_of(one, "image", limits), SIDE))
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,8 @@ TRAIN_PACKAGES = ("torch", "torchvision", "timm", "accelerate", "tensorboard", "
 
 @contextmanager
 def needs(
-    extra: Literal["train", "teachers", "onnx", "explain", "imports", "studio", "cluster"], what: str = "the teacher"
+    extra: Literal["train", "teachers", "onnx", "explain", "imports", "studio", "cluster", "video"],
+    what: str = "the teacher",
 ) -> Iterator[None]:
     """Wrap the imports of optional packages that `what` needs.
 

@@ -126,3 +126,28 @@ def test_a_folder_that_is_no_run_is_refused_in_one_line(call: Run, tmp_path: Pat
     pictures = [tmp_path / "a.png"] if verb == "predict" else []
     code, _, err = call(verb, tmp_path, *pictures, "--out", tmp_path / "out" / "model.onnx")
     assert code == 1 and str(tmp_path) in err and len(err.splitlines()) == 1
+
+
+def test_clips_are_predicted_beside_images(call: Run, trained: Path, tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="the extra `video` is not installed")
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for level in (0, 100, 200):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), level, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    photo, torn = tmp_path / "photo.png", tmp_path / "torn.mkv"
+    Image.new("RGB", (40, 30)).save(photo)
+    torn.write_bytes(b"no clip")
+    inputs, out = (photo, tmp_path / "clip.mp4", torn), tmp_path / "out"
+    code, text, err = call(
+        "predict", trained, *inputs, "--out", out, "--only", "mask,overlay", "--smooth", 0.5, "--json"
+    )
+    result = json.loads(text)
+    assert code == 1 and result["predicted"] == 1 and [clip["frames"] for clip in result["clips"]] == [3]
+    assert "3 frames of 1 clips predicted" in err and f"Invalid clip: cannot read {torn}" in err
+    names = {path.name for path in out.iterdir()}
+    assert names == {"photo_mask.png", "clip_mask.mkv", "clip_overlay.mp4", "predictions.json"}
+    code, _, err = call("predict", trained, *inputs, "--out", out, "--only", "overlay")
+    assert code == 1 and "Invalid --only: got 'overlay', nothing of images; must name some of mask," in err

@@ -1,7 +1,8 @@
 """The verbs for trained networks: predict, export."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import Parameter
 
@@ -9,6 +10,10 @@ from qumade.cli.common import Json, finish, say
 from qumade.errors import AssetError, ConfigError
 
 __all__: list[str] = []
+
+if TYPE_CHECKING:
+    from qumade.prediction.predictor import Predictor
+    from qumade.prediction.video import PredictedClip, VideoOutput
 
 
 def predict(
@@ -19,27 +24,31 @@ def predict(
     out: Path,
     only: str | None = None,
     strict: Annotated[bool, Parameter(negative="")] = False,
+    smooth: float = 0.0,
     device: Literal["cpu", "cuda"] | None = None,
     json: Json = False,
 ) -> int:
-    """Predicts masks and depth of images. Images that cannot be read are reported and skipped; then it exits with 1.
+    """Predicts masks and depth of images and clips. What cannot be read is reported and skipped; then it exits with 1.
 
-    Example: `qumade predict RUN photos --out predictions`
+    Example: `qumade predict RUN photos clip.mp4 --out predictions`
 
     Parameters
     ----------
     network
         The folder of a training run, or an .onnx file of `qumade export`, which needs no torch.
     images
-        Images of any size, and folders of images.
+        Images of any size, folders of images, and clips (.mp4, .mov, .mkv, .webm, .avi, ...).
     out
         Folder for STEM_mask.png (8-bit probability), STEM_classes.png (of a network with several classes: their
         numbers, named in predictions.json), STEM_depth.png (16-bit inverse depth; predictions.json records its
-        kind and range), STEM_depth_colour.png, STEM_sheet.png (side by side) and STEM_cutout.png (only the object).
+        kind and range), STEM_depth_colour.png, STEM_sheet.png (side by side) and STEM_cutout.png (only the object);
+        of a clip STEM_overlay.mp4, and STEM_mask.mkv, STEM_depth.mkv and STEM_classes.mkv, which are lossless.
     only
-        Outputs to write, for example mask,depth (default: all that the network was trained for).
+        Outputs to write, for example mask,depth, or overlay of a clip (default: all that the network was trained for).
     strict
         Refuse a folder that holds anything but pictures, instead of leaving it out and saying so.
+    smooth
+        Of a clip: share of the earlier frames in the prediction of a frame, from 0 (off) to below 1.
     device
         Device to run on (a GPU if available).
     json
@@ -50,31 +59,66 @@ def predict(
     from qumade.models.config import TASKS
     from qumade.prediction.files import INDEX, OUTPUTS, OutputName, find_pictures, predict_files
     from qumade.prediction.predictor import load_predictor
+    from qumade.prediction.video import VIDEO_OUTPUTS, is_clip
 
+    clips = [path for path in images if is_clip(path) and not path.is_dir()]
+    others = [path for path in images if path not in clips]
     names = None if only is None else tuple(only.split(","))
-    if names is not None and set(names) - set(OUTPUTS):
-        raise ConfigError(f"Invalid --only: got {only!r}; must be some of {','.join(OUTPUTS)}")
-    pictures = find_pictures(images)
-    for folder in filter(Path.is_dir, images):
-        others = left_out(folder, pictures)
-        if others is not None and strict:
-            raise AssetError(f"Invalid folder: {printable(folder)}: {others}; must be none with --strict")
-        if others is not None:
-            say(f"warning: {printable(folder)}: {others}")
+    allowed = tuple(dict.fromkeys((OUTPUTS if others else ()) + (VIDEO_OUTPUTS if clips else ())))
+    if names is not None and set(names) - set(allowed):
+        raise ConfigError(f"Invalid --only: got {only!r}; must be some of {','.join(allowed)}")
+    for kind, there, own in (("images", others, OUTPUTS), ("clips", clips, VIDEO_OUTPUTS)):
+        if there and names is not None and not set(names) & set(own):
+            raise ConfigError(f"Invalid --only: got {only!r}, nothing of {kind}; must name some of {','.join(own)}")
+    pictures = find_pictures(others)
+    for folder in filter(Path.is_dir, others):
+        found = left_out(folder, pictures)
+        if found is not None and strict:
+            raise AssetError(f"Invalid folder: {printable(folder)}: {found}; must be none with --strict")
+        if found is not None:
+            say(f"warning: {printable(folder)}: {found}")
     predictor = load_predictor(network, device)
-    outputs = cast("tuple[OutputName, ...] | None", names)
-    result = predict_files(predictor, pictures, out, only=outputs, progress=True)
-    for line in result.failed:
-        say(f"Error: {line}")
-    config = predictor.config
-    depth = "" if "depth" not in config.trained_tasks else learnt_from(config.depth_sources)
     untrained = [task for task in TASKS if task not in predictor.config.trained_tasks]
     note = f"no {untrained[0]}, which the training had no labels of" if untrained else f"{INDEX} says what depth means"
-    text = f"{result.predicted:,} of {len(pictures):,} pictures predicted into {result.out}; {note}"
-    if depth:
-        text += f"\nDepth is {KIND_WORDS[config.depth_kind]}, {depth}"
-    finish(json, result, text)
-    return int(bool(result.failed))
+    result: dict[str, Any] = {"out": out.absolute(), "predicted": 0, "failed": ()}
+    lines = []
+    if pictures:
+        outputs = None if names is None else cast("tuple[OutputName, ...]", tuple(n for n in names if n in OUTPUTS))
+        predicted = predict_files(predictor, pictures, out, only=outputs, progress=True)
+        result = asdict(predicted)
+        lines.append(f"{predicted.predicted:,} of {len(pictures):,} pictures predicted into {predicted.out}; {note}")
+    if clips:
+        videos = (
+            None if names is None else cast("tuple[VideoOutput, ...]", tuple(n for n in names if n in VIDEO_OUTPUTS))
+        )
+        done, failed = _predict_clips(predictor, clips, out, videos, smooth)
+        result |= {"clips": [asdict(each) for each in done], "failed": (*result["failed"], *failed)}
+        frames = sum(each.frames for each in done)
+        lines.append(f"{frames:,} frames of {len(done):,} clips predicted into {out.absolute()}; {note}")
+    for line in result["failed"]:
+        say(f"Error: {line}")
+    if "depth" in predictor.config.trained_tasks and (depth := learnt_from(predictor.config.depth_sources)):
+        lines.append(f"Depth is {KIND_WORDS[predictor.config.depth_kind]}, {depth}")
+    finish(json, result, "\n".join(lines))
+    return int(bool(result["failed"]))
+
+
+def _predict_clips(
+    predictor: "Predictor", clips: list[Path], out: Path, only: "tuple[VideoOutput, ...] | None", smooth: float
+) -> tuple[list["PredictedClip"], list[str]]:
+    """Predict each clip, and return those that could be read and a line for each that is damaged."""
+    from qumade.prediction.video import UnusableClip, predict_video
+
+    done, failed = [], []
+    for clip in clips:
+        try:
+            found = predict_video(predictor, clip, out, only=only, smooth=smooth, progress=True)
+        except UnusableClip as error:
+            failed.append(str(error))
+            continue
+        done.append(found)
+        failed += [found.problem] if found.problem else []
+    return done, failed
 
 
 def adapt(

@@ -28,7 +28,10 @@ from qumade.prediction.predictor import Prediction, Predictor
 from qumade.viz.overlay import mask_overlay
 from qumade.viz.sheets import coloured_depth, depth_legend
 
-__all__ = ["INDEX", "OUTPUTS", "OutputName", "Predicted", "draw", "find_pictures", "predict_files"]
+__all__ = [
+    "INDEX", "OUTPUTS", "OutputName", "Predicted", "coverage_levels", "depth_levels", "draw", "find_pictures",
+    "make_folder", "meaning_of", "predict_files", "read_index", "same_file", "save_index",
+]  # fmt: skip
 
 OutputName = Literal["mask", "depth", "depth_colour", "sheet", "cutout", "classes"]
 OUTPUTS: tuple[OutputName, ...] = get_args(OutputName)
@@ -71,7 +74,7 @@ def find_pictures(inputs: Sequence[Path]) -> list[Path]:
                 f"{printable(path)}; must be at most {MAX_STEM_BYTES}, for predictions are named after it"
             )
         other = by_stem.setdefault(path.stem, path)
-        if not _same_file(other, path):
+        if not same_file(other, path):
             raise AssetError(
                 f"Invalid pictures: got the stem {path.stem!r} of {printable(other)} again in {printable(path)}; "
                 "must differ, for predictions are named after it (use two runs with an --out each)"
@@ -93,7 +96,8 @@ def _listed(inputs: Sequence[Path]) -> Iterator[Path]:
         yield from pictures
 
 
-def _same_file(one: Path, other: Path) -> bool:
+def same_file(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file."""
     return one == other or os.path.realpath(one) == os.path.realpath(other)
 
 
@@ -115,9 +119,9 @@ def predict_files(
     only = _outputs(only, predictor.config)
     network = None if predictor.path is None else str(predictor.path)
     out = out.absolute()
-    _make_folder(out, pictures)
+    make_folder(out, pictures)
     with only_one(out, "predicting"):
-        index = _read_index(out)
+        index = read_index(out)
         before = {path.stem: index["pictures"].get(path.stem) for path in pictures}
         _claim(out, index, pictures, only)
         unread: dict[str, str] = {}
@@ -137,7 +141,7 @@ def predict_files(
         index["pictures"] = {stem: entry for stem, entry in index["pictures"].items() if entry is not None}
         index["complete"] = not any(entry["unfinished"] for entry in index["pictures"].values())
         index["failed"] = list(unread.values())
-        _save_index(out, index)
+        save_index(out, index)
     return Predicted(out, len(pictures) - len(unread), tuple(unread.values()))
 
 
@@ -196,20 +200,21 @@ def draw(
     colours of Pascal VOC.
     """
     if name == "mask":
-        return Image.fromarray(_coverage(prediction.mask))
+        return Image.fromarray(coverage_levels(prediction.mask))
     if name == "classes":
         return _labels(prediction)
     if name == "depth":
-        return Image.fromarray(_levels(prediction.inverse_depth, inverse_depth_limits))
+        return Image.fromarray(depth_levels(prediction.inverse_depth, inverse_depth_limits))
     if name == "depth_colour":
         return Image.fromarray(_colours(prediction.inverse_depth))
     if name == "cutout":
-        alpha = _coverage(prediction.mask)
+        alpha = coverage_levels(prediction.mask)
         return Image.fromarray(np.dstack([np.where(alpha[..., None] > 0, image, np.uint8(0)), alpha]))
     return _sheet(image, prediction, trained_tasks)
 
 
-def _coverage(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
+def coverage_levels(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return a probability [H, W] as 8-bit grey, 255 for 1."""
     return (np.clip(mask, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
@@ -219,7 +224,8 @@ def _labels(prediction: Prediction) -> Image.Image:
     return palette_image(prediction.class_map)
 
 
-def _levels(inverse_depth: NDArray[np.float32], inverse_depth_limits: tuple[float, float]) -> NDArray[np.uint16]:
+def depth_levels(inverse_depth: NDArray[np.float32], inverse_depth_limits: tuple[float, float]) -> NDArray[np.uint16]:
+    """Return inverse depth [H, W] as 16-bit grey, linearly over `inverse_depth_limits`."""
     encoding = DepthEncoding(kind="affine", code="inverse", bits=16, range=inverse_depth_limits)
     levels: NDArray[np.uint16] = encode_depth(inverse_depth, encoding)[0]
     return levels
@@ -250,7 +256,7 @@ def _sheet(image: NDArray[np.uint8], prediction: Prediction, trained_tasks: Sequ
         small = np.asarray(cells[0].resize(size, resample).convert("RGB"))
         cells.append(Image.fromarray(mask_overlay(small, resized(prediction.mask, size))))
         one = prediction.class_map is None
-        cells.append(Image.fromarray(_coverage(prediction.mask)) if one else _labels(prediction))
+        cells.append(Image.fromarray(coverage_levels(prediction.mask)) if one else _labels(prediction))
     if "depth" in trained_tasks:
         cells.append(Image.fromarray(_colours(prediction.inverse_depth)))
     upright = size[0] <= 4 * size[1]  # a panorama's cells stand below each other
@@ -305,20 +311,27 @@ def _write(
         file = f"{path.stem}_{name}.png"
         write_bytes(out / file, png_bytes(drawn, FASTEST))
         entries[name] = {"file": file}
-        if name == "classes":
-            entries[name] |= {"names": ["background", *config.classes], "code": "value = position in names"}
-        if name == "depth":
-            entries[name] |= {
-                "kind": config.depth_kind,
-                "meaning": depth_legend(config.depth_kind),
-                "learnt_from": list(config.depth_sources),
-                "range": list(config.inverse_depth_limits),
-                "code": "inverse depth = range[0] + (range[1] - range[0]) * value / 65535; larger is nearer",
-            }
+        entries[name] |= meaning_of(name, config)
     return entries
 
 
-def _make_folder(out: Path, pictures: Sequence[Path]) -> None:
+def meaning_of(name: str, config: NetworkConfig) -> dict[str, Any]:
+    """Return what the values of an output mean, as predictions.json says it."""
+    if name == "classes":
+        return {"names": ["background", *config.classes], "code": "value = position in names"}
+    if name == "depth":
+        return {
+            "kind": config.depth_kind,
+            "meaning": depth_legend(config.depth_kind),
+            "learnt_from": list(config.depth_sources),
+            "range": list(config.inverse_depth_limits),
+            "code": "inverse depth = range[0] + (range[1] - range[0]) * value / 65535; larger is nearer",
+        }
+    return {}
+
+
+def make_folder(out: Path, pictures: Sequence[Path]) -> None:
+    """Make the folder of predictions. Raises QumadeError where the pictures lie in it, or it cannot be made."""
     if os.path.realpath(out) in {os.path.realpath(folder) for folder in {path.parent for path in pictures}}:
         raise RunError(f"Invalid --out: got {printable(out)}, where the pictures are; must be another folder")
     try:
@@ -335,7 +348,7 @@ def _claim(out: Path, index: dict[str, Any], pictures: Sequence[Path], only: Seq
     """
     for path in pictures:
         earlier = index["pictures"].get(path.stem, {"source": str(path), "outputs": {}, "unfinished": []})
-        if not _same_file(Path(earlier["source"]), path):
+        if not same_file(Path(earlier["source"]), path):
             raise RunError(
                 f"Invalid --out: got predictions of {earlier['source']} in {printable(out)}, which those of "
                 f"{printable(path)} would overwrite; must be another folder"
@@ -352,10 +365,11 @@ def _claim(out: Path, index: dict[str, Any], pictures: Sequence[Path], only: Seq
             **earlier, "outputs": outputs, "unfinished": sorted({*earlier["unfinished"], *only})
         }  # fmt: skip
     index["complete"] = False
-    _save_index(out, index)
+    save_index(out, index)
 
 
-def _read_index(out: Path) -> dict[str, Any]:
+def read_index(out: Path) -> dict[str, Any]:
+    """Return the content of the folder's predictions.json, an empty one where it has none."""
     file = out / INDEX
     if not file.exists():
         return {"format": FORMAT, "complete": False, "pictures": {}}
@@ -375,5 +389,6 @@ def _read_index(out: Path) -> dict[str, Any]:
     return dict(index)
 
 
-def _save_index(out: Path, index: dict[str, Any]) -> None:
+def save_index(out: Path, index: dict[str, Any]) -> None:
+    """Write the folder's predictions.json."""
     write_bytes(out / INDEX, (json.dumps(index, indent=1) + "\n").encode())

@@ -20,7 +20,7 @@ from qumade.io.storage import absolute
 from qumade.models.config import NetworkConfig
 from qumade.recipe import recipe_to_dict
 from qumade.training.config import TrainConfig, load_config
-from qumade.training.enough import starts_trained, undertrained
+from qumade.training.enough import undertrained
 from qumade.viz.score_plots import plot_training
 
 __all__ = ["Card", "dataset_card", "run_card", "training_note"]
@@ -104,7 +104,7 @@ def training_note(path: Path | None) -> str:
         return ""
     steps, seconds = int(results[-1].get("step") or 0), results[-1].get("seconds") or 0.0
     config = _config(path)
-    return undertrained(steps, seconds, pretrained=config is not None and starts_trained(config))
+    return "" if config is None else undertrained(config, steps, seconds)
 
 
 def _made(metadata: Metadata) -> list[tuple[str, str]]:

@@ -26,7 +26,7 @@ from qumade.training.checkpoint import latest_checkpoint, read_latest, write_che
 from qumade.training.config import BUDGET, TrainConfig, differences, load_config, save_config
 from qumade.training.data_setup import Setup, open_setup, with_steps
 from qumade.training.ema import ema_decay_for, update_ema
-from qumade.training.enough import starts_trained, undertrained
+from qumade.training.enough import undertrained
 from qumade.training.fine_tuning import write_start_note
 from qumade.training.lr_finder import find_learning_rate
 from qumade.training.lr_schedule import one_cycle
@@ -194,7 +194,7 @@ def _headline(setup: Setup) -> str:
 
 
 def _few_steps(config: TrainConfig) -> str:
-    return undertrained(config.steps or 0, 60 * (config.minutes or 0.0), pretrained=starts_trained(config))
+    return undertrained(config, config.steps or 0, 60 * (config.minutes or 0.0))
 
 
 def _run(

@@ -151,3 +151,22 @@ def test_torn_rows_are_named(copied):
         parquet.write_bytes(data)
         with pytest.raises(QumadeError, match=rf"^Invalid manifest: got other bytes in {parquet}; must be those with"):
             ShardDataset(copied).read(0)
+
+
+def test_shards_say_the_class_of_each_pixel_as_a_folder_does(two_classes, two_class_dataset, tmp_path):
+    generate_shards(
+        Synthesizer.from_recipe(two_classes),
+        tmp_path / "shards",
+        limit=60,
+        samples_per_shard=16,
+        workers=1,
+        progress=False,
+    )
+    folder, shards = FolderDataset(two_class_dataset), ShardDataset(tmp_path / "shards")
+    assert shards.classes == ("car", "person")
+    for position, stem in enumerate(shards.stems):
+        np.testing.assert_array_equal(shards.read(position).class_map, folder.read(str(stem)).class_map)
+    chosen = np.array([3, 40])
+    taken = shards.take(chosen)
+    for own, whole in enumerate(chosen.tolist()):
+        np.testing.assert_array_equal(taken.read(own).class_map, shards.read(whole).class_map)

@@ -42,6 +42,8 @@ class FolderDataset:
     Raises QumadeError naming what is missing, extra or wrong, and for a dataset that is incomplete.
     """
 
+    _object_classes: ObjectClasses | None = None  # read with the first class map
+
     def __init__(self, path: Path | str) -> None:
         self.root = Path(path).absolute()
         self.name = one_line(self.root.name)
@@ -56,7 +58,6 @@ class FolderDataset:
                 raise DatasetError(f"Invalid dataset.yaml: key depth is missing in {metadata_path}; must be given")
             _note_undescribed_depth(self.root)
         self._split_codes = _read_splits(self.manifest_path, self._stems)
-        self._object_classes: ObjectClasses | None = None
 
     def __len__(self) -> int:
         return len(self._stems)
@@ -210,7 +211,7 @@ class FolderDataset:
         if self._object_classes is None:
             if self.manifest_path is None:
                 raise DatasetError(f"Invalid dataset: got no {self.root / MANIFEST}; must have it for its objects")
-            self._object_classes = ObjectClasses.read(self.manifest_path, self._stems, self.classes)
+            self._object_classes = ObjectClasses.read(self.manifest_path, self.stems, self.classes)
         numbers, own = self.read_instances(key), self._object_classes.of(self.index(key))
         if numbers.max(initial=0) > len(own):
             raise DatasetError(

@@ -186,7 +186,7 @@ class ShardDataset(FolderDataset):
         base = np.arange(len(self)) if self._positions is None else self._positions
         taken._positions, taken._split_codes = base[positions], self._split_codes[positions]
         taken.suffixes = {folder: values[positions] for folder, values in self.suffixes.items()}
-        taken._rows, taken._last = OrderedDict(), None
+        taken._rows, taken._last, taken._object_classes = OrderedDict(), None, None
         taken.__dict__.pop("_all_stems", None)
         return taken
 

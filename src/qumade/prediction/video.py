@@ -28,6 +28,7 @@ from qumade.prediction.files import (
     save_index,
 )
 from qumade.prediction.predictor import Forward, Prediction, Predictor
+from qumade.viz.overlay import mask_overlay
 
 __all__ = [
     "CLIP_SUFFIXES",
@@ -50,8 +51,7 @@ MOST_PX = 100_000_000  # of a frame
 AT_ONCE, AT_ONCE_PX = 8, 1 << 24  # frames and pixels in memory
 USUAL_RATE = 25
 OVERLAY_CODECS = ("libx264", "libopenh264", "mpeg4")
-TINT = np.array((0, 158, 115), np.float32)
-STRENGTH = 0.55  # of the tint
+STRENGTH = 0.55  # of the colour of a class
 
 
 class _Format(NamedTuple):
@@ -159,13 +159,11 @@ def smoothed(forward: Forward, share: float) -> Forward:
 
 
 def overlaid(image: NDArray[np.uint8], prediction: Prediction) -> NDArray[np.uint8]:
-    """Return a picture uint8 [H, W, 3] with its objects tinted: in one colour as far as they are certain, or each class
-    in its colour of Pascal VOC."""
+    """Return a picture uint8 [H, W, 3] with its objects tinted and outlined, or each class in its VOC colour."""
     if prediction.class_map is None:
-        share, tint = STRENGTH * prediction.mask[..., None], TINT
-    else:
-        share = np.float32(STRENGTH) * (prediction.class_map > 0)[..., None]
-        tint = voc_palette()[prediction.class_map].astype(np.float32)
+        return mask_overlay(image, prediction.mask)
+    share = np.float32(STRENGTH) * (prediction.class_map > 0)[..., None]
+    tint = voc_palette()[prediction.class_map].astype(np.float32)
     mixed: NDArray[np.uint8] = np.clip(image + share * (tint - image) + 0.5, 0, 255).astype(np.uint8)
     return mixed
 

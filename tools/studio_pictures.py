@@ -147,9 +147,9 @@ def show_run(page: Any) -> None:
 def show_look(page: Any) -> None:
     page.wait_for_selector(".qs-cell img[src]")
     page.get_by_text("Scores and networks").click()
-    page.get_by_role("button", name="Choose a network").click()
+    page.get_by_role("button", name="Choose network A").click()
     page.get_by_role("button", name="OK").click()
-    page.wait_for_selector("text=Network: run")
+    page.wait_for_selector("text=A: run")
     page.locator(".qs-cell").nth(6).click()
     page.wait_for_selector(".qs-wipe")
 

@@ -31,7 +31,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _PATIENCE_MS = 180_000
 # Where the samples lie on this machine is nobody's business.
 SHORT_PATHS = """(world) => {
-  for (const one of document.querySelectorAll('.qs-path, .qs-hint, .qs-log'))
+  for (const one of document.querySelectorAll('.qs-path, .qs-hint, .qs-text, .qs-log'))
     one.textContent = one.textContent.replaceAll(world, '~/cars');
   for (const one of document.querySelectorAll('input')) one.value = one.value.replaceAll(world, '~/cars');
 }"""

@@ -7,7 +7,7 @@ import pytest
 
 from qumade.errors import QumadeError
 from qumade.io import storage as module
-from qumade.io.storage import LocalFiles, is_url, open_storage
+from qumade.io.storage import LocalFiles, is_url, open_storage, read_whole
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +47,14 @@ def test_a_file_that_is_not_finished_does_not_appear(storage):
         file.write(b"half")
         raise KeyError
     assert storage.sizes() == {}
+
+
+def test_a_small_file_has_a_limit(storage):
+    with storage.new("a") as file:
+        file.write(b"0123456789")
+    assert read_whole(storage, "a", 10) == b"0123456789"
+    with pytest.raises(QumadeError, match=r"^Invalid file: got more than 9 bytes in .*/a; must be"):
+        read_whole(storage, "a", 9)
 
 
 def test_a_missing_file_is_named(storage):

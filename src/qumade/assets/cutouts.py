@@ -111,7 +111,8 @@ def read_cutout(path: Path, mask: Path | None = None, *, premultiplied: bool = F
     elif mask is not None and alpha is not None:
         notes = _compare(path, mask, alpha)
     elif alpha is None:
-        raise _unusable(path, "no-alpha", "neither alpha nor a mask", "have one of them")
+        must = "have one of them (`qumade start` cuts objects out of pictures)"
+        raise _unusable(path, "no-alpha", "neither alpha nor a mask", must)
 
     opaque = alpha >= OPAQUE
     if not opaque.any():

@@ -1,8 +1,9 @@
 """Converts plans and the results of drawing to the rows of manifest.parquet, and back."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +31,7 @@ __all__ = [
     "manifest_table",
     "plans_from_manifest",
     "read_manifest",
+    "read_rows",
     "read_visible_boxes",
     "visible_boxes_of",
     "visible_fractions",
@@ -109,23 +111,34 @@ def read_manifest(path: Path, columns: Sequence[str] | None = None) -> Iterator[
     if parts:
         return
     try:
-        with open_regular(path) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
+        with open_regular(path) as opened:
+            yield from read_rows(opened, str(path.absolute()), columns)
+    except OSError as error:
+        raise _unreadable(str(path.absolute()), error) from None
+
+
+def read_rows(opened: BinaryIO | FileIO, where: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yields the rows of an open manifest; see `read_manifest`. `where` names it in messages."""
+    try:
+        with pq.ParquetFile(opened, page_checksum_verification=True) as file:
             for name in columns or ():
                 if name not in file.schema_arrow.names:
-                    raise DatasetError(f"Invalid manifest: got no column {name!r} in {path.absolute()}; must have it")
+                    raise DatasetError(f"Invalid manifest: got no column {name!r} in {where}; must have it")
             for group in range(file.num_row_groups):
                 size = file.metadata.row_group(group).total_byte_size
                 if size > _MOST_BYTES:
                     raise DatasetError(
-                        f"Invalid manifest: got a row group of {size} bytes in {path.absolute()}; must be at most "
-                        f"{_MOST_BYTES}"
+                        f"Invalid manifest: got a row group of {size} bytes in {where}; must be at most {_MOST_BYTES}"
                     )
                 rows = file.read_row_group(group, columns=None if columns is None else list(columns))
                 rows.validate(full=True)  # text that is not UTF-8, for example
                 yield rows
     except (OSError, pa.ArrowException, ValueError, KeyError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DatasetError(f"Invalid manifest: cannot read {path.absolute()}: {reason}") from None
+        raise _unreadable(where, error) from None
+
+
+def _unreadable(where: str, error: Exception) -> DatasetError:
+    return DatasetError(f"Invalid manifest: cannot read {where}: {' '.join(str(error).split())[:200]}")
 
 
 def manifest_table(

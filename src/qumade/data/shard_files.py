@@ -24,6 +24,7 @@ from qumade.io.tar import tar_member
 
 __all__ = [
     "INDEX",
+    "INDEX_BYTES",
     "SHARDS",
     "SHARD_BYTES",
     "ShardEntry",
@@ -42,6 +43,9 @@ SHARDS = "shards"
 _FIELDS = {"images": "image", "masks": "mask"}
 SHARD_BYTES = 256 * 2**20
 """About how large a tar is by default."""
+
+INDEX_BYTES = 1 << 30
+"""The most that an index.json may hold: some hundred bytes a shard."""
 
 _FORMAT = "qumade-index/1"
 _MARK = "# "

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from qumade.data.metadata import METADATA, metadata_text
-from qumade.data.shard_files import INDEX, SHARDS, ShardEntry, index_text, parse_index, read_hash_file
+from qumade.data.shard_files import INDEX, INDEX_BYTES, SHARDS, ShardEntry, index_text, parse_index, read_hash_file
 from qumade.errors import ConfigError, DatasetError
-from qumade.io.config import parse_yaml
-from qumade.io.storage import Storage
+from qumade.io.config import DATASET_BYTES, parse_yaml
+from qumade.io.storage import Storage, read_whole
 from qumade.recipe import recipe_from_dict, recipe_to_dict
 
 __all__ = ["begun", "finish", "is_there", "journal", "lost_shards", "recipe_hash", "write"]
 
 _READERS = 16
+_HASH_BYTES = 1 << 20
 
 
 def recipe_hash(metadata: Mapping[str, Any]) -> str:
@@ -42,7 +43,7 @@ def begun(storage: Storage, command: str) -> dict[str, Any] | None:
     """
     names = storage.sizes()
     if METADATA in names:
-        found = parse_yaml(storage.read(METADATA), METADATA, storage.where(METADATA))
+        found = parse_yaml(read_whole(storage, METADATA, DATASET_BYTES), METADATA, storage.where(METADATA))
         if not isinstance(found, dict):
             raise DatasetError(f"Invalid {METADATA}: {storage.where(METADATA)} describes no dataset; must be a mapping")
         return found
@@ -94,7 +95,8 @@ def lost_shards(storage: Storage, names: Collection[str]) -> set[str]:
     if not storage.exists(INDEX):
         return set(names)
     try:
-        entries = {entry.name: entry for entry in parse_index(storage.read(INDEX), storage.where(INDEX))}
+        index = read_whole(storage, INDEX, INDEX_BYTES)
+        entries = {entry.name: entry for entry in parse_index(index, storage.where(INDEX))}
     except (ConfigError, DatasetError):  # torn
         return set(names)
     sizes = storage.sizes(SHARDS)
@@ -110,7 +112,7 @@ def write(storage: Storage, name: str, parts: Iterable[bytes]) -> None:
 
 def _entry(storage: Storage, name: str) -> ShardEntry | None:
     where = f"{SHARDS}/{name}.sha256"
-    data = storage.read(where)
+    data = read_whole(storage, where, _HASH_BYTES)
     try:
         return read_hash_file(data, storage.where(where))
     except (ConfigError, DatasetError):

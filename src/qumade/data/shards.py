@@ -11,24 +11,25 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qumade.data.block_cache import BlockCache
 from qumade.data.dataset import SPLIT_NAMES, LabeledSample
 from qumade.data.folder import FolderDataset
+from qumade.data.manifest import read_rows
 from qumade.data.metadata import METADATA, Metadata
-from qumade.data.shard_files import INDEX, SHARDS, extension, parse_index
+from qumade.data.shard_files import INDEX, INDEX_BYTES, SHARDS, extension, parse_index
 from qumade.errors import DatasetError
-from qumade.io.config import parse_model, parse_yaml
+from qumade.io.config import DATASET_BYTES, parse_model, parse_yaml
 from qumade.io.files import cache_folder, write_bytes
-from qumade.io.storage import LocalFiles, is_url, open_storage
+from qumade.io.storage import LocalFiles, is_url, open_storage, read_whole
 from qumade.io.tar import read_members
 
 __all__ = ["ShardDataset", "is_sharded"]
 
 _BLOCK = 256  # samples that are fetched together from an object store
 _READERS = 16
+_LARGEST_SAMPLE = 1 << 30
 _ROWS_OF_SHARDS = 192  # shards whose stems and places are kept in memory: as many as training reads from at once
 _PLACES = ["stem", "tar_offset", "tar_bytes"]
 
@@ -61,14 +62,17 @@ class ShardDataset(FolderDataset):
         self.name = self.storage.url.rpartition("/")[2]
         where = self.storage.where(METADATA)
         self.metadata: Metadata = parse_model(
-            Metadata, parse_yaml(self.storage.read(METADATA), METADATA, where), where, what=METADATA
+            Metadata,
+            parse_yaml(read_whole(self.storage, METADATA, DATASET_BYTES), METADATA, where),
+            where,
+            what=METADATA,
         )
         if not self.metadata.complete:
             finish = f"must be finished first: run the same command with --out {self.storage.url} again"
             raise DatasetError(f"Invalid dataset: got complete: false in {where}; {finish}")
         if self.metadata.shards is None or not self.metadata.folders:
             raise DatasetError(f"Invalid dataset: got no shards or no folders in {where}; must have both")
-        index = self.storage.read(INDEX)
+        index = read_whole(self.storage, INDEX, INDEX_BYTES)
         self.shards = parse_index(index, self.storage.where(INDEX))
         if isinstance(self.storage, LocalFiles):
             self.root, self._cache = self.storage.root, None
@@ -205,8 +209,11 @@ class ShardDataset(FolderDataset):
 
     def rows(self) -> Iterator[pa.Table]:
         """Yield the rows of the manifest, shard by shard, with the places in the tar."""
-        for number in range(len(self.shards)):
-            yield self._table(number, None)
+        yield from map(self.rows_of_shard, range(len(self.shards)))
+
+    def rows_of_shard(self, number: int) -> pa.Table:
+        """Return the rows of one shard, in the order of its samples, with their places in the tar."""
+        return self._table(number, None)
 
     def _split_code(self, split: str) -> int:
         if split not in SPLIT_NAMES:
@@ -236,7 +243,7 @@ class ShardDataset(FolderDataset):
         starts, lengths = (table[name].to_numpy().astype(np.int64) for name in _PLACES[1:])
         entry = self.shards[number]
         ends_well = len(table) == entry.samples and (lengths > 0).all() and (starts >= 0).all()
-        if not ends_well or (starts + lengths).max() > entry.tar_bytes:
+        if not ends_well or lengths.max() > _LARGEST_SAMPLE or (starts + lengths).max() > entry.tar_bytes:
             raise DatasetError(
                 f"Invalid manifest: got places outside the tar in {self.storage.where(entry.parquet)}; must be as "
                 "they were written"
@@ -249,10 +256,10 @@ class ShardDataset(FolderDataset):
 
     def _table(self, number: int, columns: list[str] | None) -> pa.Table:
         where = self.storage.where(self.shards[number].parquet)
-        try:
-            return pq.read_table(BytesIO(self._parquet(number)), columns=columns)
-        except (pa.ArrowException, OSError, KeyError) as error:
-            raise DatasetError(f"Invalid manifest: cannot read {where}: {' '.join(str(error).split())[:200]}") from None
+        parts = list(read_rows(BytesIO(self._parquet(number)), where, columns))
+        if not parts:
+            raise DatasetError(f"Invalid manifest: got no rows in {where}; must have {self.shards[number].samples}")
+        return pa.concat_tables(parts)
 
     def _parquet(self, number: int) -> bytes:
         """Return the rows of a shard's samples; those of an object store are fetched once."""

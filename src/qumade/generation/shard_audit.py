@@ -3,18 +3,16 @@
 import hashlib
 import math
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qumade.data.manifest import manifest_schema
 from qumade.data.manifest_check import require_values
 from qumade.data.metadata import METADATA, Metadata
-from qumade.data.shard_files import INDEX, SHARDS, ShardEntry, json_member, parse_index, write_hash_file
+from qumade.data.shard_files import INDEX, INDEX_BYTES, SHARDS, ShardEntry, json_member, parse_index, write_hash_file
 from qumade.data.shard_store import recipe_hash
 from qumade.data.shards import ShardDataset
 from qumade.errors import DatasetError
@@ -25,7 +23,7 @@ from qumade.generation.shards import quadrants_of
 from qumade.io.config import parse_yaml
 from qumade.io.pictures import one_line
 from qumade.io.progress import progress_bar
-from qumade.io.storage import LocalFiles, Storage
+from qumade.io.storage import LocalFiles, Storage, read_whole
 from qumade.plan.indices import stratified_indices
 from qumade.plan.shards import Shard, ShardPlan
 from qumade.synth.synthesizer import Synthesizer
@@ -44,7 +42,7 @@ def audit_shards(storage: Storage, meta: Metadata, *, fraction: float, progress:
     shard's rows. Raises QumadeError without a readable index.json, or if an asset is missing or has changed.
     """
     dataset = ShardDataset(storage.url)
-    entries = parse_index(storage.read(INDEX), storage.where(INDEX))
+    entries = parse_index(read_whole(storage, INDEX, INDEX_BYTES), storage.where(INDEX))
     synthesizer, codecs, problems = described_problems(storage, meta)
     samples = meta.shards.samples if meta.shards is not None else 1
     plan = ShardPlan(quadrants_of(synthesizer, meta.samples), samples, synthesizer.recipe.seed)
@@ -53,13 +51,13 @@ def audit_shards(storage: Storage, meta: Metadata, *, fraction: float, progress:
     chosen = stratified_indices(total, math.ceil(total * fraction)) if fraction > 0 else np.zeros(0, np.int64)
     shard_of, first, redrawn = {shard.name: shard for shard in plan}, 0, 0
     bar = progress_bar(total=total, desc="audited", unit="sample", disable=not progress, leave=False)
-    for entry in entries:
+    for number, entry in enumerate(entries):
         damaged = list(_damage(storage, entry))
         problems += damaged
         shard = shard_of.get(entry.name)
         if not damaged and shard is not None:
             within = chosen[(chosen >= first) & (chosen < first + entry.samples)] - first
-            rows = pq.read_table(BytesIO(storage.read(entry.parquet)))
+            rows = dataset.rows_of_shard(number)
             found = list(_row_problems(storage, synthesizer, plan, shard, entry, rows, planned=fraction > 0))
             problems += found
             if not found:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 from qumade.errors import DatasetError, QumadeError
 from qumade.io.files import is_temporary, new_file, open_regular
 
-__all__ = ["LocalFiles", "RemoteFiles", "Storage", "absolute", "is_url", "open_storage"]
+__all__ = ["LocalFiles", "RemoteFiles", "Storage", "absolute", "is_url", "open_storage", "read_whole"]
 
 _ATTEMPTS = 4
 _FIRST_WAIT_S = 0.2
@@ -75,6 +75,16 @@ def open_storage(path: Path | str) -> Storage:
     storage = RemoteFiles(str(path).rstrip("/"))
     _ = storage.filesystem
     return storage
+
+
+def read_whole(storage: Storage, name: str, at_most: int) -> bytes:
+    """Return a small file. Raises QumadeError if it is larger than `at_most` bytes, or cannot be read."""
+    data = storage.read(name, 0, at_most + 1)
+    if len(data) > at_most:
+        raise DatasetError(
+            f"Invalid file: got more than {at_most} bytes in {storage.where(name)}; must be at most that"
+        )
+    return data
 
 
 class LocalFiles:

@@ -22,13 +22,14 @@ from torch import Tensor, nn
 
 from qumade.data.loader import Batch
 from qumade.errors import ConfigError, RunError
+from qumade.io.config import plain_values, write_yaml
 from qumade.io.decode import read_rgb
 from qumade.io.files import new_folder, write_bytes
 from qumade.io.pictures import UnusablePicture, left_out, list_pictures, printable
 from qumade.models.network import MaskDepthNetwork, probabilities
 from qumade.models.resizing import shrunk, working_size
 from qumade.plan.indices import stratified_indices
-from qumade.training.config import load_config, save_config
+from qumade.training.config import load_config
 from qumade.training.run_folder import RunFolder, Which, load_network, read_weights_note, write_weights
 from qumade.viz.batch_sheet import batch_sheet, predicted
 from qumade.viz.sheets import save_sheet
@@ -72,9 +73,13 @@ def adapt(
     """
     if alpha is not None and not 0 <= alpha <= 1:
         raise ConfigError(f"Invalid alpha: got {alpha:g}; must be at least 0 and at most 1")
-    with new_folder(Path(out), RunError) as folder:
-        adapted = _adapt(RunFolder(run), photos, RunFolder(folder), alpha, strict)
     out = Path(out).absolute()
+    with new_folder(out, RunError) as folder:
+        adapted = _adapt(RunFolder(run), photos, RunFolder(folder), alpha, strict)
+        with contextlib.suppress(ConfigError):  # of another version: the network does not need it
+            if RunFolder(run).config.is_file():  # its paths are relative to the folder where it will be
+                config = load_config(RunFolder(run).config)
+                write_yaml(plain_values(config, out), RunFolder(folder).config)
     return replace(adapted, run=out, sheet=out / adapted.sheet.name)
 
 
@@ -104,9 +109,6 @@ def _adapt(source: RunFolder, photos: Path, target: RunFolder, alpha: float | No
         "agreement": {f"{each:g}": value for each, value in zip(ALPHAS, agreements, strict=False)},
     }
     write_bytes(target.adapted, (json.dumps(note, indent=2) + "\n").encode())
-    with contextlib.suppress(ConfigError):  # of another version: the network does not need it
-        if source.config.is_file():  # its paths are relative to its folder
-            save_config(load_config(source.config), target.config)
     if source.encoder.is_file():
         shutil.copyfile(source.encoder, target.encoder)
     sheet = target.root / "adapted.png"

@@ -9,6 +9,7 @@ the value before. Medians over the rounds, by the clock and by processor time of
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -45,11 +46,10 @@ CHANGES: dict[str, Callable[[int], Any]] = {
     "camera_height_m": lambda n: {"default": 1.4 + 0.01 * n},
     "size_jitter": lambda n: 0.05 + 0.01 * n,
     "horizon": lambda n: {"default": 0.4 + 0.01 * n},
-    "effects.shadow": lambda n: [0.2, 0.5 + 0.01 * n],
+    "effects.shadow": lambda n: 0.5 + 0.01 * n,
     "effects.haze": lambda n: [0.0, 0.2 + 0.01 * n],
     "target": lambda n: [["car"], ["car", "truck"], ["car", "bus"]][n % 3],
     "present": lambda n: ("ignore", "mask")[n % 2],
-    "depth": lambda n: ("composite", "layered")[n % 2],
     "depth_near": lambda n: 0.3 + 0.01 * n,
     "mask": lambda n: ("soft", "binary")[n % 2],
     "split": lambda n: [0.7 - 0.01 * n, 0.2, 0.1 + 0.01 * n],
@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("--field", action="append", choices=tuple(CHANGES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = folder  # no survey of an earlier run is known
         write_samples(Path(folder) / "samples")
         recipe = load_recipe(Path(folder) / "samples" / "recipe.yaml")
         measure(recipe, Path(folder) / "samples", options.field or list(CHANGES), options.rounds)

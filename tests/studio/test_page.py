@@ -38,3 +38,7 @@ def test_narrow_and_dark(open_page):
     page.wait_for_selector(".qs-cell img[src]")
     assert page.evaluate("document.documentElement.scrollWidth") <= 420, "nothing is cut off at the side"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 24, 27)"
+    colour = page.get_by_role("button", name="Save as").evaluate("button => getComputedStyle(button).color")
+    assert colour == "rgb(76, 194, 154)", "a dark green could not be read on it"
+    box = page.get_by_role("button", name="Dark or light").bounding_box()
+    assert box["x"] + box["width"] <= 420

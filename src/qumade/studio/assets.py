@@ -34,7 +34,8 @@ __all__ = [
 ]
 
 VIEW = (720, 540)
-_AGREEMENT = np.array([(0, 0, 0), (60, 190, 90), (240, 120, 30), (60, 120, 240)], np.uint8)
+_AGREEMENT = np.array([(0, 0, 0), (0, 158, 115), (240, 228, 66), (0, 114, 178)], np.uint8)
+"""Off the ground; as the plane, nearer, farther: colours of Okabe and Ito 2008."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +119,7 @@ def ground_pictures(recipe: Recipe, ground: Ground) -> dict[str, Picture]:
     if row.depth is not None:
         found["Inverse depth"] = row.depth
     if row.agreement is not None:
-        found["Fit of the ground plane"] = _AGREEMENT[row.agreement]
+        found["Fit of the ground plane: green fits, yellow is nearer, blue farther"] = _AGREEMENT[row.agreement]
     if row.standable is not None:
         green = np.where(row.standable[:, :, None], 0.5 * row.photo + 0.5 * np.array([0, 230, 110]), 0.6 * row.photo)
         found["Where objects may stand"] = green.astype(np.uint8)

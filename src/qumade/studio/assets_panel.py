@@ -9,7 +9,7 @@ from nicegui import ui
 
 from qumade.assets.scan import Finding
 from qumade.errors import QumadeError
-from qumade.io.pictures import list_pictures, printable
+from qumade.io.pictures import SUFFIXES, list_pictures, printable
 from qumade.recipe import Recipe, for_file
 from qumade.studio.access import MOST_UPLOADED
 from qumade.studio.assets import (
@@ -72,7 +72,7 @@ class _Panel:
         with section("Add pictures"):
             hint("Drop files here. They are copied into the folder of the recipe only when you say so.")
             upload = ui.upload(multiple=True, on_upload=self.uploaded, max_file_size=MOST_UPLOADED, auto_upload=True)
-            upload.props('accept=".jpg,.jpeg,.png,.webp" flat bordered').classes("qs-wide")
+            upload.props(f'accept="{",".join(SUFFIXES)}" flat bordered').classes("qs-wide")
             self.copy = ui.button("Copy", on_click=self.copy_uploads)
             self.copy.set_visibility(False)
         ui.timer(1.0, self.follow)
@@ -221,7 +221,7 @@ class _Panel:
                     if title != "Photo":
                         with ui.element("div"):
                             ui.element("img").props["src"] = add(picture)
-                            ui.label(title).classes("qs-caption")
+                            ui.label(title).classes("qs-caption qs-wrap")
             labels = label_picture(recipe, ground.row)
             if labels is not None:
                 with ui.element("div").classes("qs-row"):

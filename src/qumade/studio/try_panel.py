@@ -12,7 +12,7 @@ from qumade.errors import QumadeError
 from qumade.io.decode import read_rgb
 from qumade.io.encode import png_bytes
 from qumade.io.files import write_bytes
-from qumade.io.pictures import list_pictures, printable
+from qumade.io.pictures import SUFFIXES, list_pictures, printable
 from qumade.prediction.predictor import Prediction
 from qumade.studio.access import MOST_UPLOADED
 from qumade.studio.assets import staged
@@ -52,7 +52,7 @@ class _Panel:
         upload = ui.upload(
             label="Drop a photo here", on_upload=self.uploaded, max_file_size=MOST_UPLOADED, auto_upload=True
         )
-        upload.props('accept=".jpg,.jpeg,.png,.webp" flat bordered').classes("qs-wide")
+        upload.props(f'accept="{",".join(SUFFIXES)}" flat bordered').classes("qs-wide")
         self.list = ui.element("div").classes("qs-grid")
         self.result = ui.element("div").classes("qs-detail")
         start = self.studio.start if self.studio.kind == "run" else None

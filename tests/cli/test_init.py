@@ -154,7 +154,7 @@ def test_signals_exit_with_130_and_keep_drawn_samples(folders: Folders, tmp_path
     ("arguments", "example"),
     [
         (("generate", "--backgrounds=a"), "Example: qumade generate --backgrounds samples/backgrounds"),
-        (("predict", "run", "photos"), "Example: qumade predict RUN photos --out predictions"),
+        (("predict", "run", "photos"), "Example: qumade predict RUN photos clip.mp4 --out predictions"),
         (("train", "data", "--nonsense=3"), "Example: qumade train DATA_PATH --out RUN"),
     ],
 )

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,26 @@ def test_a_finished_import_notices_that_its_labels_were_corrected(run: Run, buil
     finally:
         annotations.write_bytes(before)
     assert code == 1 and "made of other images or labels" in text
+
+
+@pytest.mark.parametrize(("encoding", "told"), [("ascii", r"gro\xdf.jpg"), ("latin-1", "groß.jpg")])
+def test_names_that_the_terminal_cannot_say_are_escaped(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, told: str
+) -> None:
+    text = _narrow(run, monkeypatch, encoding, f"check {ASSETS}", 1)
+    assert told in text and "got another type of file" in text
+    text = _narrow(run, monkeypatch, encoding, f"generate {ASSETS} --out $T/日-straße --limit 2 --workers 1", 0)
+    assert r"\u65e5-stra" in text and told in text
+    assert "complete: true" in (tmp_path / "日-straße" / "dataset.yaml").read_text()
+
+
+def _narrow(run: Run, monkeypatch: pytest.MonkeyPatch, encoding: str, command: str, code: int) -> str:
+    """Return what a command prints for a terminal of an encoding."""
+    printed = BytesIO()
+    with monkeypatch.context() as patch:
+        for name in ("stdout", "stderr"):
+            patch.setattr(sys, name, TextIOWrapper(printed, encoding, write_through=True))
+        found, _ = run("21", command)
+        text = printed.getvalue().decode(encoding)
+    assert found == code, text
+    return text

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,3 +117,25 @@ def test_missing_paths_are_reported_in_one_line(run: Run, tmp_path: Path, verb: 
     result = run(verb, *arguments)
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith("Error: ") and str(missing) in result.err and result.err.count("\n") == 1
+
+
+def test_stats_of_a_dataset_that_may_only_be_read_are_told(
+    run: Run, make_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may write everywhere: the folder is refused as a read-only file system refuses it."""
+    root = make_dataset(folders=("images", "masks"))
+    wanted, opened = run("stats", root, "--workers=1", "--json").last_line, Path.open
+    (root / "statistics.json").unlink()
+    before = sorted(root.rglob("*"))
+
+    def refuse(path: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
+        if path.is_relative_to(root) and set(mode) & set("wax+"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return opened(path, mode, *rest, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    told = run("stats", root, "--workers=1")
+    assert told.code == 0 and f"{wanted['samples']} samples" in told.out
+    assert f"warning: Invalid output: cannot write {root / 'statistics.json'}: Read-only file system" in told.err
+    told = run("stats", root, "--workers=1", "--json")
+    assert told.code == 0 and told.last_line == wanted and sorted(root.rglob("*")) == before

@@ -1,7 +1,4 @@
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -190,46 +187,3 @@ def test_flags_of_pairs_are_refused_for_other_datasets(
         call("import", "camvid", camvid, "--out", tmp_path / "out", "--depth-scale", "100")
     assert exit_info.value.code == 2
     assert "takes no --depth-scale; only pairs does" in capsys.readouterr().err
-
-
-def _tree(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("verb", ["import", "convert"])
-def test_a_command_that_is_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path, verb: str) -> None:
-    """SIGKILL at three moments that are spread over the work; the same command then finishes it."""
-    rng, source = np.random.default_rng(0), tmp_path / "source"
-    for folder in ("images", "masks"):
-        (source / folder).mkdir(parents=True)
-    for number in range(240):
-        Image.fromarray(rng.integers(0, 256, (96, 128, 3), np.uint8)).save(source / "images" / f"p{number:03d}.png")
-        mask = np.zeros((96, 128), np.uint8)
-        mask[20:60, number % 60 : 40 + number % 60] = 255
-        Image.fromarray(mask).save(source / "masks" / f"p{number:03d}.png")
-    command = {
-        "import": ["import", "pairs", str(source), "--images", "images", "--masks", "masks"],
-        "convert": ["convert", str(source), "--to", "coco"],
-    }[verb]
-
-    def start(out: Path) -> "subprocess.Popen[bytes]":
-        call = [sys.executable, "-m", "qumade", *command, "--out", str(out), "--workers", "1"]
-        return subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    assert start(whole).wait(300) == 0
-    killed = 0
-    for share in (0.2, 0.5, 0.9):
-        process = start(out)
-        wanted = share * len(_tree(whole))
-        while process.poll() is None and sum(path.is_file() for path in tmp_path.rglob("*out/**/*.*")) < wanted:
-            time.sleep(0.005)
-        process.kill()
-        killed += process.wait(60) < 0
-    assert killed >= 2
-    last = start(out)
-    assert last.wait(300) == 0, last.stderr
-    assert _tree(out).keys() == _tree(whole).keys()
-    differing = [name for name, data in _tree(out).items() if data != _tree(whole)[name] and name != "dataset.yaml"]
-    assert not differing

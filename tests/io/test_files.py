@@ -212,6 +212,15 @@ def test_the_cache_is_where_the_system_keeps_caches(monkeypatch: pytest.MonkeyPa
     assert cache_folder() == (Path(wanted) if wanted else Path.home() / ".cache" / "qumade")
 
 
+@pytest.mark.parametrize("given", ["", "relative"])
+def test_a_user_without_a_home_is_told_to_name_a_cache(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", given)
+    monkeypatch.setattr(os, "getuid", lambda: 987_654)  # whom the system does not know
+    with pytest.raises(ConfigError, match="Invalid XDG_CACHE_HOME: got none, nor a home folder"):
+        cache_folder()
+
+
 def test_the_end_of_a_file_is_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "a"
     for content, whole in ((b"", False), (b"N", False), (b"END", True), (b"xEND", True), (b"ENDx", False)):

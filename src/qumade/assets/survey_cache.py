@@ -21,7 +21,7 @@ from qumade import geometry
 from qumade.assets.ground import Survey
 from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import StandingTable
-from qumade.errors import AssetError
+from qumade.errors import AssetError, ConfigError
 from qumade.geometry import GroundFit, GroundPlane
 from qumade.io.files import cache_folder, read_bytes, write_bytes
 from qumade.recipe import Recipe, for_file
@@ -51,7 +51,10 @@ def survey_key(
 
 def cached_survey(key: str, survey: Callable[[], Survey]) -> Survey:
     """Return the survey with this key from the cache, or else make it and store it."""
-    path = cache_folder() / "ground" / f"{key}.npz"
+    try:
+        path = cache_folder() / "ground" / f"{key}.npz"
+    except ConfigError:  # a user without a home folder
+        return survey()
     try:
         return _read(read_bytes(path, _MOST_BYTES, AssetError))
     except (AssetError, OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error):

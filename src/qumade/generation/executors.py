@@ -1,20 +1,18 @@
 """Executors run work on units, such as chunks of indices, in this process or in several."""
 
 import multiprocessing
-import os
 import pickle
 import signal
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait as wait_for_connection
 from typing import Any, Protocol, TypeVar
 
 from qumade.errors import RunError
 from qumade.generation.worker import Stopped, Task
+from qumade.io.processes import end_with_parent
 
 __all__ = ["Executor", "local_processes", "this_process"]
 
@@ -97,15 +95,8 @@ _state: dict[str, Any] = {}
 
 def _start(shared: Any, stop: Any) -> None:
     """Initialises a worker process, which exits as soon as its parent is gone."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _state["pickled"], _state["stop"] = shared.raw, stop
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait_for_connection([parent.sentinel])
-        os._exit(1)
 
 
 def _run(chunk: Any) -> Any:

@@ -18,7 +18,7 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from qumade.errors import QumadeError
+from qumade.errors import ConfigError, QumadeError
 
 __all__ = [
     "cache_folder",
@@ -42,9 +42,14 @@ _PARTIAL, _WHOLE = ".partial", ".whole"  # inside a folder that is being made
 
 def cache_folder() -> Path:
     """Return the folder of what can be computed again: $XDG_CACHE_HOME/qumade, else ~/.cache/qumade (XDG Base
-    Directory)."""
+    Directory). Raises ConfigError for a user without a home folder, as in some containers."""
     given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "qumade"  # relative: invalid there
+    if Path(given).is_absolute():  # relative: invalid there
+        return Path(given) / "qumade"
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises RuntimeError
+    if not Path(home).is_absolute():
+        raise ConfigError("Invalid XDG_CACHE_HOME: got none, nor a home folder; must be the absolute path of a folder")
+    return Path(home) / ".cache" / "qumade"
 
 
 def open_regular(path: Path) -> FileIO:

@@ -3,15 +3,17 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for_connection
 from typing import TypeVar
 
 from qumade.errors import RunError
 
-__all__ = ["cores", "mapped"]
+__all__ = ["cores", "end_with_parent", "mapped"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,6 +22,18 @@ Result = TypeVar("Result")
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def end_with_parent() -> None:
+    """Let this worker process exit as soon as its parent is gone. One whose parent was killed would wait for ever."""
+    threading.Thread(target=_wait_for_end_of_parent, daemon=True).start()
+
+
+def _wait_for_end_of_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for_connection([parent.sentinel])
+        os._exit(1)
 
 
 @contextmanager
@@ -31,7 +45,7 @@ def mapped(function: Callable[[Item], Result], items: Sequence[Item], workers: i
     if workers <= 1:
         yield map(function, items)
         return
-    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=end_with_parent)
     # Workers start while Ctrl-C is blocked and inherit that: only this process receives it, and drops pending tasks.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

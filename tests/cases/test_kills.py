@@ -94,7 +94,7 @@ def test_a_command_that_is_killed_again_and_again_ends_with_the_same_bytes(
 ) -> None:
     """SIGKILL at ten random moments that are spread over the work, with one worker process and with two."""
     draw = random.Random(5)
-    moments = sorted((draw.random(), draw.uniform(0.05, 1)) for _ in range(KILLS))
+    moments = sorted((draw.random(), draw.uniform(0.05, 0.7)) for _ in range(KILLS))
     command = [str(dataset) if word == "$IN" else word for word in COMMANDS[verb]]
     killer = [sys.executable, "-c", KILLER, str(tmp_path), json.dumps(command), json.dumps(moments)]
     done = subprocess.run(killer, capture_output=True, text=True, timeout=120)

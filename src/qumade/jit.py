@@ -25,6 +25,7 @@ _SOURCES = (
     "compose/effects/*.py",
     "depth/codec.py",
     "assets/catalog.py",
+    "assets/cut_sides.py",
     "assets/scene_layout.py",
     "convert/exporters/outlines.py",
     "geometry.py",

@@ -60,10 +60,11 @@ class NetworkConfig(BaseModel):
         return max(1, len(self.classes))
 
     @model_serializer(mode="wrap")
-    def _without_one_class(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_defaults(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = whole(self)
-        if not self.classes:  # weights of one class keep their bytes, and earlier versions read them
-            del values["classes"]
+        for name in ("classes", "depth_sources"):  # weights without them keep their bytes
+            if not values[name]:
+                del values[name]
         return values
 
     @model_validator(mode="after")

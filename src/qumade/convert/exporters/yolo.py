@@ -1,5 +1,6 @@
 """YOLO segmentation and detection: images/SPLIT, labels/SPLIT/STEM.txt and data.yaml, as ultralytics reads them."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,13 +54,20 @@ class Yolo:
             left, top, box_width, box_height = instances.visible_box[number].tolist()
             if self.task == "detect":
                 centre = (left + box_width / 2) / width, (top + box_height / 2) / height
-                shares = [*centre, box_width / width, box_height / height]
+                texts = [f"{share:.6f}" for share in (*centre, box_width / width, box_height / height)]
             else:
+                across, down = _shares(width), _shares(height)
                 corners = outline(instances.pixels(number)).tolist()
-                shares = [value for x, y in corners for value in ((x + left) / width, (y + top) / height)]
-            numbers = " ".join([f"{share:.6f}" for share in shares])
+                texts = [f"{across[x + left]} {down[y + top]}" for x, y in corners]
+            numbers = " ".join(texts)
             lines.append(f"{instances.class_number[number]} {numbers}\n")
         return "".join(lines)
+
+
+@functools.cache
+def _shares(length: int) -> list[str]:
+    """Return the text of each edge of a pixel as a share of a side: outlines have hundreds of corners."""
+    return [f"{edge / length:.6f}" for edge in range(length + 1)]
 
 
 def write_data_yaml(out: Path, splits: Sequence[str], classes: Sequence[str]) -> None:

@@ -9,7 +9,8 @@ for the browser; the way to the browser is not in it. "new" is the first time th
 the value before. Medians over the rounds, by the clock and by processor time of all threads.
 
 With --first-page: how long `qumade studio` takes to answer, and how long a Chromium then takes to show the first panel,
-for a first start (no survey of the photos is known) and for later ones. Needs the packages of the tests.
+for a first start (no survey of the photos is known) and for later ones. Run it twice after a change of compiled
+functions: the first run compiles them. Needs the packages of the tests.
 """
 
 import argparse
@@ -151,12 +152,12 @@ def start_and_open(browser: Any, folder: Path) -> tuple[float, float, float]:
         page.goto(f"http://localhost:{port}/")
         page.wait_for_selector(".qs-form .qs-field")
         panel = time.perf_counter()
-        page.wait_for_selector(".qs-cell >> nth=11 >> img[src]")
+        page.wait_for_selector(".qs-cell >> nth=11 >> img[src]", timeout=600_000)
         pictures = time.perf_counter()
         context.close()
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait()
     return ready - began, panel - ready, pictures - ready
 
 

@@ -1,18 +1,28 @@
 """Measure how long the studio takes to draw twelve samples again after a change of each field of a recipe.
 
     python benchmarks/bench_studio.py [--rounds 5] [--field ground]
+    python benchmarks/bench_studio.py --first-page [--rounds 5]
 
 The recipe is that of the bundled samples: 224x224, label maps, depth maps, perspective placement. A change is what the
 page does: the value is parsed, the recipe validated, twelve samples are planned and drawn, and their pictures encoded
 for the browser; the way to the browser is not in it. "new" is the first time that a value is chosen, "back" returns to
 the value before. Medians over the rounds, by the clock and by processor time of all threads.
+
+With --first-page: how long `qumade studio` takes to answer, and how long a Chromium then takes to show the first panel,
+for a first start (no survey of the photos is known) and for later ones. Run it twice after a change of compiled
+functions: the first run compiles them. Needs the packages of the tests.
 """
 
 import argparse
 import os
+import shutil
+import socket
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,10 +71,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--field", action="append", choices=tuple(CHANGES))
+    parser.add_argument("--first-page", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder  # no survey of an earlier run is known
         write_samples(Path(folder) / "samples")
+        if options.first_page:
+            first_page(Path(folder), options.rounds)
+            return
         recipe = load_recipe(Path(folder) / "samples" / "recipe.yaml")
         measure(recipe, Path(folder) / "samples", options.field or list(CHANGES), options.rounds)
 
@@ -99,6 +113,60 @@ def redraw(composer: Composer, store: PictureStore, given: dict[str, Any], folde
     limits = None if encoding is None else encoding.limits
     for one in drawn:
         store.add(thumbnail(picture_of(one, "image", limits), SIDE))
+
+
+def first_page(folder: Path, rounds: int) -> None:
+    from playwright.sync_api import sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("QUMADE_TEST_BROWSER") or next(filter(None, map(shutil.which, names)), None)
+    took: list[tuple[float, float, float]] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        for _ in range(1 + rounds):
+            took.append(start_and_open(browser, folder))
+    print(f"{'start':<10}{'answers s':>11}{'panel s':>9}{'pictures s':>12}   medians of {rounds} later starts")
+    for what, times in (("first", took[:1]), ("later", took[1:])):
+        answers, panel, pictures = (statistics.median(column) for column in zip(*times, strict=True))
+        print(f"{what:<10}{answers:>11.2f}{panel:>9.2f}{pictures:>12.2f}")
+
+
+def start_and_open(browser: Any, folder: Path) -> tuple[float, float, float]:
+    """Return the seconds from the command to an answer, and from there to the panel and to its twelve pictures."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qumade", "studio", "samples/recipe.yaml", "--no-browser", "--port", str(port)],
+        cwd=folder, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while not answers(f"http://localhost:{port}/"):
+            if process.poll() is not None:
+                raise SystemExit("the studio did not start")
+            time.sleep(0.01)
+        ready = time.perf_counter()
+        context = browser.new_context(viewport={"width": 1400, "height": 900})
+        page = context.new_page()
+        page.goto(f"http://localhost:{port}/")
+        page.wait_for_selector(".qs-form .qs-field")
+        panel = time.perf_counter()
+        page.wait_for_selector(".qs-cell >> nth=11 >> img[src]", timeout=600_000)
+        pictures = time.perf_counter()
+        context.close()
+    finally:
+        process.terminate()
+        process.wait()
+    return ready - began, panel - ready, pictures - ready
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

@@ -24,6 +24,11 @@ def test_a_photo_with_a_hostile_name_its_ground_and_exclusion(open_page, world):
     page.wait_for_selector("text=pixels of the photo high here")
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 5)
     page.wait_for_selector("text=Above the horizon")
+    photo = page.get_by_role("application", name="Arrow keys move an object over the ground of the photo")
+    for _ in range(40):
+        photo.press("ArrowDown")
+    page.wait_for_selector("text=pixels of the photo high here")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.get_by_role("button", name="Exclude it from the recipe").click()
     page.wait_for_selector("text=excluded")
     page.get_by_role("tab", name="Compose").click()

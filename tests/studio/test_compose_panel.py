@@ -50,6 +50,22 @@ def test_the_pictures_are_those_of_the_library_and_change_with_a_field(open_page
         assert np.abs(shown(page) - made[index].image).mean() < 2
 
 
+def test_the_page_answers_while_it_draws(open_page):
+    page = open_page("compose")
+    page.wait_for_selector(".qs-cell img[src]")
+    before = page.locator(".qs-cell img").first.get_attribute("src")
+    # What the page showed is noted as it happens: a fast machine may have drawn before a look from outside.
+    page.evaluate(
+        """() => { window.seen = []; new MutationObserver(() => window.seen.push(
+            [document.querySelector('.qs-busy').offsetParent !== null, document.querySelectorAll('.qs-cell img').length]
+        )).observe(document.body, {subtree: true, childList: true, attributes: true}); }"""
+    )
+    entry(page, "seed").fill("12")
+    page.wait_for_function("(old) => document.querySelector('.qs-cell img').getAttribute('src') != old", arg=before)
+    page.wait_for_selector(".qs-busy", state="hidden")
+    assert [True, 12] in page.evaluate("window.seen"), "it says that it draws, and the old pictures stay"
+
+
 def test_a_wrong_value_is_shown_where_it_was_typed_and_the_pictures_stay(open_page):
     page = open_page("compose")
     page.wait_for_selector(".qs-cell img[src]")

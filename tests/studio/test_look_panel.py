@@ -58,6 +58,25 @@ def test_filters_the_map_and_a_network(open_page, world_run):
 
 
 @pytest.mark.slow
+def test_the_map_by_keys(open_page):
+    page = open_page("look")
+    page.wait_for_selector("text=40 of 40 samples")
+    plot = page.locator("[data-map]")
+    assert plot.evaluate("map => map.tabIndex") == 0, "the key Tab leads there"
+    plot.focus()
+    assert plot.evaluate("map => getComputedStyle(map).outlineStyle") == "solid", "the focus can be seen"
+    plot.press("ArrowDown")
+    page.wait_for_selector("text=Row 14, column 13:")
+    for _ in range(14):
+        plot.press("ArrowUp")
+    page.wait_for_selector("text=Row 1, column 13: 0 objects")
+    plot.press("Enter")
+    page.wait_for_selector("text=0 of 40 samples")
+    plot.press("Enter")
+    page.wait_for_selector("text=40 of 40 samples")
+
+
+@pytest.mark.slow
 def test_two_networks_side_by_side(open_page, world, world_run, other_run):
     page = open_page("look")
     page.wait_for_selector(".qs-cell img[src]")

@@ -1,6 +1,14 @@
-import pytest
+import json
+from pathlib import Path
 
+import pytest
+import torch
+
+from qumade.models.config import NetworkConfig
+from qumade.models.network import build_network
+from qumade.studio.commands import COMMANDS
 from qumade.studio.run_panel import _free, curves_of
+from qumade.training.run_folder import RunFolder, load_network, write_weights
 
 
 def test_curves_come_from_the_table_of_a_run(tmp_path):
@@ -45,3 +53,44 @@ def test_a_job_is_queued_stopped_continued_and_survives_a_reload(open_page, worl
     page.locator("[data-job='1']").get_by_role("button", name="Show").click()
     page.wait_for_selector("text=60 samples in")
     assert len(list((world / "studio" / "dataset" / "images").iterdir())) == 60
+
+
+@pytest.fixture(scope="module")
+def two_runs(world):
+    """Two networks that were not trained, as finished runs in first/ and second/."""
+    config = NetworkConfig(depth_kind="metric", size=(64, 64))
+    runs = [RunFolder(world / name) for name in ("first", "second")]
+    for seed, run in enumerate(runs):
+        torch.manual_seed(seed)
+        network = build_network(config)
+        for which in ("best", "last"):
+            write_weights(run, which, network, config, {"step": 1, "epoch": 1, "metrics": {}})
+        run.config.write_text("data: ../dataset\n")
+    return [run.root for run in runs]
+
+
+@pytest.mark.slow
+def test_networks_are_compared_and_adapted(open_page, world, world_dataset, two_runs):
+    page = open_page("run")
+    typed = {
+        "compare": {"run A": two_runs[0], "run B": two_runs[1], "dataset": world_dataset, "samples": 4},
+        "adapt": {"run": two_runs[0]},  # the photos are those of the recipe already
+    }
+    outs = {}
+    for verb, values in typed.items():
+        page.get_by_text(COMMANDS[verb].title).click()
+        form = page.locator(".qs-section", has_text=COMMANDS[verb].title)
+        for part, value in values.items():
+            page.locator(f'input[data-part="{verb}.{part}"]').fill(str(value))
+        outs[verb] = Path(page.locator(f'input[data-part="{verb}.out"]').input_value())
+        form.get_by_role("button", name="Add to the queue").click()
+        page.locator("[data-job]", has_text=f"{verb} →").wait_for()
+    for verb, out in outs.items():
+        job = page.locator("[data-job]", has_text=f"{verb} →")
+        job.get_by_text("done", exact=True).wait_for(timeout=300_000)
+        assert out.parent == world / "studio" and any(out.iterdir())
+    photos = len(list((world / "samples" / "backgrounds").iterdir()))
+    assert json.loads(RunFolder(outs["adapt"]).adapted.read_text())["count"] == photos
+    load_network(outs["adapt"])
+    page.locator("[data-job]", has_text="compare →").get_by_role("button", name="Show").click()
+    page.wait_for_selector(".qs-log >> text=comparison.html")

@@ -27,13 +27,14 @@ from qumade.studio.assets import (
 from qumade.studio.controls import parse_recipe, with_value
 from qumade.studio.marks import horizon_line, standing
 from qumade.studio.opened import shown_name
-from qumade.studio.parts import announce, hint, picture_button, section
+from qumade.studio.parts import announce, hint, move_by_keys, picture_button, section
 from qumade.studio.state import Draft, Studio
 from qumade.synth.check import check_assets
 
 __all__ = ["assets_panel"]
 
 PAGE, _THUMBNAIL = 36, 220
+_STEPS = 60  # of an arrow key, from the left edge of a photo to the right
 KINDS = {"backgrounds": "Photos", "foregrounds": "Cut-outs"}
 
 
@@ -211,8 +212,19 @@ class _Panel:
                     image = ui.interactive_image(
                         add(ground.row.photo), content=line, events=["mousemove", "mousedown"]
                     ).classes("qs-large")
-                    image.on_mouse(lambda event: self.follow_pointer(recipe, ground, image, line, event))
-                    self.pointer = ui.label("Move over the ground: an object stands at the pointer").classes("qs-text")
+                    at = [width / 2, 0.8 * height]
+
+                    def point(x: float, y: float) -> None:
+                        at[:] = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
+                        self.follow_pointer(recipe, ground, image, line, (at[0], at[1]))
+
+                    def step(right: int, down: int) -> None:
+                        point(at[0] + right * width / _STEPS, at[1] + down * width / _STEPS)
+
+                    image.on_mouse(lambda event: point(event.image_x, event.image_y))
+                    move_by_keys(image, "Arrow keys move an object over the ground of the photo", step)
+                    self.pointer = ui.label("Move over the ground, or use the arrow keys: an object stands there")
+                    self.pointer.classes("qs-text").props('role="status"')
                 with ui.element("div"):
                     self.horizon_slider(recipe, path, ground)
                     self.exclusion(recipe, path)
@@ -272,14 +284,14 @@ class _Panel:
         return True
 
     def follow_pointer(
-        self, recipe: Recipe, ground: Ground, image: ui.interactive_image, line: str, event: Any
+        self, recipe: Recipe, ground: Ground, image: ui.interactive_image, line: str, at: tuple[float, float]
     ) -> None:
         if ground.plane is None:
             self.pointer.set_text("The horizon of this photo is not known: no size follows from a place")
             return
         width = ground.row.photo.shape[1]
         factor = ground.size[0] / width
-        point = event.image_x * factor, event.image_y * factor
+        point = at[0] * factor, at[1] * factor
         name = None if self.object is None else self.object.name
         own = None if name is None else for_file(name, recipe.height_m)
         ratio = own / ground.camera_height_m if own and ground.camera_height_m else recipe.height_ratio
@@ -297,7 +309,7 @@ class _Panel:
                 picture, aspect = self.studio.pictures.add(pixels), pixels.shape[1] / pixels.shape[0]
             except QumadeError:
                 self.object = None
-        image.set_content(line + standing((event.image_x, event.image_y), high / factor, aspect, picture))
+        image.set_content(line + standing(at, high / factor, aspect, picture))
 
     async def uploaded(self, event: Any) -> None:
         try:

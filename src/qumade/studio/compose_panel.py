@@ -18,6 +18,7 @@ from qumade.studio.opened import shown_name
 from qumade.studio.parts import announce, choose_file, hint, picture_button, section
 from qumade.studio.pictures import OBJECT_COLOURS, Overlay, thumbnail
 from qumade.studio.state import Draft, Studio
+from qumade.synth.synthesizer import Synthesizer
 
 __all__ = ["compose_panel"]
 
@@ -40,6 +41,9 @@ class _Panel:
         self.chosen: int | None = None
         self.drawn: list[Drawn] = []
         self.others: list[Drawn] = []
+        # Those that drew them. To ask the composer instead would wait for what it draws now, and the page with it.
+        self.made: Synthesizer | None = None
+        self.other_made: Synthesizer | None = None
         self.cells: list[tuple[ui.element, list[ui.element], ui.label]] = []
 
     def build(self) -> None:
@@ -67,7 +71,9 @@ class _Panel:
                     self.indices.tooltip("Numbers such as 0, 17, 100-105. They stay the same while the recipe changes.")
                     self.indices.on_value_change(self.change_indices)
                     self.status = ui.label().classes("qs-status").props('role="status"')
-                    self.busy = ui.spinner(size="20px")
+                    with ui.row().classes("qs-busy") as self.busy:
+                        ui.spinner(size="20px")
+                        ui.label("Drawing").classes("qs-status")
                     self.busy.set_visibility(False)
                 self.banner = ui.label().classes("qs-banner").props('role="alert"')
                 self.banner.set_visibility(False)
@@ -161,7 +167,8 @@ class _Panel:
         if number != self.latest:
             return
         self.clear_errors()
-        made = self.studio.composer.synthesizer(recipe)
+        made = self.made
+        assert made is not None  # it has just drawn
         text = f"{len(self.drawn)} of {len(made):,} samples"
         left_out = sum(finding.severity == "error" for finding in made.findings)
         self.status.set_text(text + (f"; {left_out} files cannot be used, see Assets" if left_out else ""))
@@ -173,36 +180,36 @@ class _Panel:
         if number != self.latest:
             return
         indices = parse_indices(self.draft.indices)
+        composer, other = self.studio.composer, self.draft.other
         others: list[Drawn] = []
-        drawn = self.studio.composer.draw(recipe, indices, self.draft.count)
-        if self.draft.other is not None:
-            most = len(self.studio.composer.synthesizer(self.draft.other))
-            same = [one.index for one in drawn if one.index < most]
-            others = self.studio.composer.draw(self.draft.other, same) if same else []
+        drawn = composer.draw(recipe, indices, self.draft.count)
+        made, other_made = composer.synthesizer(recipe), None if other is None else composer.synthesizer(other)
+        if other is not None and other_made is not None:
+            same = [one.index for one in drawn if one.index < len(other_made)]
+            others = composer.draw(other, same) if same else []
         if number == self.latest:
-            self.drawn, self.others = drawn, others
+            self.drawn, self.others, self.made, self.other_made = drawn, others, made, other_made
 
-    def addresses(self, drawn: Drawn, recipe: Recipe) -> str:
-        encoding = self.studio.composer.synthesizer(recipe).depth_encoding
-        limits = None if encoding is None or encoding.limits is None else encoding.limits
+    def addresses(self, drawn: Drawn, made: Synthesizer) -> str:
+        limits = None if made.depth_encoding is None else made.depth_encoding.limits
         return self.studio.pictures.add(thumbnail(picture_of(drawn, self.draft.overlay, limits), _THUMBNAIL))
 
     def show_pictures(self) -> None:
-        recipe, other = self.draft.recipe, self.draft.other
-        if recipe is None or not self.drawn:
+        made, other = self.made, self.other_made
+        if made is None or not self.drawn:
             return
         by_index = {one.index: one for one in self.others} if other is not None else {}
         wanted = [(len(self.drawn), other is not None)]
         if [(len(self.cells), bool(self.cells) and len(self.cells[0][1]) == 2)] != wanted:
             self.make_cells(len(self.drawn), 1 if other is None else 2)
         for (button, images, caption), drawn in zip(self.cells, self.drawn, strict=True):
-            pictures = [self.addresses(drawn, recipe)]
+            pictures = [self.addresses(drawn, made)]
             if other is not None:
                 before = by_index.get(drawn.index)
                 pictures.insert(0, self.addresses(before, other) if before else pictures[0])
             for image, address in zip(images, pictures, strict=True):
                 image.props["src"] = address
-            names = ", ".join(thing.name for thing in explained(self.studio.composer.synthesizer(recipe), drawn))
+            names = ", ".join(thing.name for thing in explained(made, drawn))
             button.props["aria-label"] = f"Sample {drawn.index}: {names}"
             caption.set_text(f"{drawn.index:,}")
         self.show_detail()
@@ -223,13 +230,12 @@ class _Panel:
 
     def show_detail(self) -> None:
         self.detail.clear()
-        recipe = self.draft.recipe
+        made = self.made
         for number, (button, _, _) in enumerate(self.cells):
             button.classes(add="qs-chosen") if number == self.chosen else button.classes(remove="qs-chosen")
-        if recipe is None or self.chosen is None or self.chosen >= len(self.drawn):
+        if made is None or self.chosen is None or self.chosen >= len(self.drawn):
             return
         drawn = self.drawn[self.chosen]
-        made = self.studio.composer.synthesizer(recipe)
         things = explained(made, drawn)
         row = drawn.plan.sample
         background = made.catalog.backgrounds[int(row["background"])]
@@ -237,7 +243,7 @@ class _Panel:
         with self.detail, ui.element("div").classes("qs-why"):
             with ui.element("div"):
                 picture = self.studio.pictures.add(picture_of(drawn, self.draft.overlay, limits))
-                ui.interactive_image(picture, content=boxes(things, recipe.size)).classes("qs-large")
+                ui.interactive_image(picture, content=boxes(things, made.recipe.size)).classes("qs-large")
             with ui.element("div"):
                 ui.label(f"Sample {drawn.index:,} · {drawn.stem}").classes("qs-title")
                 crop = ", mirrored" if row["flip"] else ""

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from nicegui import ui
+from numpy.typing import NDArray
 
 from qumade.data.dataset import SampleDataset
 from qumade.data.opening import open_dataset
@@ -29,7 +30,7 @@ from qumade.studio.looking import (
     with_scores,
 )
 from qumade.studio.opened import shown_name
-from qumade.studio.parts import announce, choose_file, hint, picture_button, section
+from qumade.studio.parts import announce, choose_file, hint, move_by_keys, picture_button, section
 from qumade.studio.pictures import Overlay, Picture, fitted, thumbnail
 from qumade.studio.state import Draft, Studio
 
@@ -55,6 +56,8 @@ class _Panel:
         self.ranges: dict[str, tuple[float, float]] = {}
         self.text = ""
         self.cell: tuple[int, int] | None = None
+        self.cursor: tuple[int, int] | None = None  # the cell at which the arrow keys are
+        self.counts: NDArray[np.int64] | None = None  # of the cells
         self.by, self.descending, self.page = "position", False, 0
         self.overlay: Overlay = "image"
         self.positions = np.zeros(0, np.int64)
@@ -111,6 +114,7 @@ class _Panel:
         self.say(None)
         self.name.set_text(printable(path))
         self.choices, self.ranges, self.text, self.cell, self.page, self.chosen = {}, {}, "", None, 0, None
+        self.cursor = None
         self.by, self.descending = "position", False
         self.build_form()
         await self.refresh()
@@ -157,9 +161,15 @@ class _Panel:
                         self.range_filter(column, title, ends)
             if heat_map(table, self.positions[:0]) is not None:
                 with section("Where objects stand", opened=True):
-                    hint("Click a cell to see only its samples; click it again to see all")
+                    hint("Click a cell, or go there with the arrow keys and press Enter, to see only its samples")
+                    hint("The same again shows all")
                     self.map = ui.interactive_image(size=(_MAP_PX, _MAP_PX), on_mouse=self.click_map, events=["click"])
                     self.map.classes("qs-map").props("data-map")
+                    move_by_keys(
+                        self.map, "Arrow keys go to a cell of the map, Enter shows its samples", self.move_cursor
+                    )
+                    self.map.on("keydown.enter.prevent", self.pick_cursor, args=[])
+                    self.at_cursor = ui.label().classes("qs-text").props('role="status"')
             with section("Scores and networks", opened=bool(self.networks or table.scores)):
                 hint("scores.parquet of qumade evaluate on this dataset: worst first, or where A is better than B")
                 ui.button("Scores of A", on_click=partial(self.open_scores, "")).props("flat dense")
@@ -226,7 +236,29 @@ class _Panel:
 
     async def click_map(self, event: Any) -> None:
         row, column = (int(min(max(at / _MAP_PX * GRID, 0), GRID - 1)) for at in (event.image_y, event.image_x))
-        await self.change(cell=None if self.cell == (row, column) else (row, column))
+        self.cursor = None
+        await self.pick((row, column))
+
+    async def pick(self, cell: tuple[int, int]) -> None:
+        await self.change(cell=None if self.cell == cell else cell)
+
+    def move_cursor(self, right: int, down: int) -> None:
+        row, column = self.cursor or self.cell or (GRID // 2, GRID // 2)
+        self.cursor = min(max(row + down, 0), GRID - 1), min(max(column + right, 0), GRID - 1)
+        self.show_marks()
+
+    async def pick_cursor(self) -> None:
+        if self.cursor is not None:
+            await self.pick(self.cursor)
+
+    def show_marks(self) -> None:
+        """Mark the chosen cell and the one at which the keys are, and say how many objects stand there."""
+        self.map.set_content(_cell_mark(self.cell) + _cell_mark(self.cursor, dashed=True))
+        text = ""
+        if self.cursor is not None and self.counts is not None:
+            row, column = self.cursor
+            text = f"Row {row + 1}, column {column + 1}: {int(self.counts[row, column]):,} objects"
+        self.at_cursor.set_text(text)
 
     async def refresh(self) -> None:
         table, dataset = self.table, self.dataset
@@ -240,7 +272,8 @@ class _Panel:
         counts = heat_map(table, selected(table, without_cell))
         if counts is not None:
             self.map.set_source(self.studio.pictures.add(map_picture(counts)))
-            self.map.set_content(_cell_mark(self.cell))
+            self.counts = counts
+            self.show_marks()
         self.positions = positions
         shown = positions[self.page * PAGE : (self.page + 1) * PAGE]
         try:
@@ -344,11 +377,10 @@ def map_picture(counts: np.ndarray[Any, Any]) -> Picture:
     return fitted(np.ascontiguousarray(colours), (_MAP_PX, _MAP_PX))
 
 
-def _cell_mark(cell: tuple[int, int] | None) -> str:
+def _cell_mark(cell: tuple[int, int] | None, *, dashed: bool = False) -> str:
     if cell is None:
         return ""
     side = _MAP_PX / GRID
-    return (
-        f'<rect x="{cell[1] * side}" y="{cell[0] * side}" width="{side}" height="{side}" fill="none" stroke="white" '
-        'stroke-width="3"/>'
-    )
+    shape = f'<rect x="{cell[1] * side}" y="{cell[0] * side}" width="{side}" height="{side}" fill="none" '
+    mark = f'{shape}stroke="white" stroke-width="3"/>'
+    return mark + f'{shape}stroke="black" stroke-width="3" stroke-dasharray="5 5"/>' if dashed else mark

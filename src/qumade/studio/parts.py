@@ -12,7 +12,7 @@ from qumade.io.pictures import printable
 from qumade.studio.opened import Kind
 from qumade.studio.state import Studio
 
-__all__ = ["announce", "choose_file", "hint", "picture_button", "section", "wipe"]
+__all__ = ["announce", "choose_file", "hint", "move_by_keys", "picture_button", "section", "wipe"]
 
 
 @contextmanager
@@ -44,6 +44,23 @@ def picture_button(
             images = [ui.element("img").props('alt=""') for _ in range(pictures)]
         caption = ui.label().classes("qs-caption")
     return button, images, caption
+
+
+_ARROWS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+
+
+def move_by_keys(
+    image: ui.interactive_image, label: str, moved: Callable[[int, int], Awaitable[None] | None]
+) -> ui.interactive_image:
+    """Let an image have the focus, with a ring around it, and call `moved` with the step (right, down) of an arrow key.
+
+    `label` says what the keys do, to those who cannot see it.
+    """
+    image.classes("qs-keys").props("tabindex=0 role=application")
+    image.props["aria-label"] = label
+    for key, step in _ARROWS.items():
+        image.on(f"keydown.{key}.prevent", partial(moved, *step), args=[])
+    return image
 
 
 def wipe(left: str, right: str) -> None:

@@ -8,6 +8,7 @@ from qumade.plan.visibility import all_visible
 
 __all__ = [
     "ground_inverse_depth",
+    "left_and_top",
     "may_stand",
     "perspective_scale",
     "set_position",
@@ -89,13 +90,19 @@ def settles(t, sample, things, which, left, top):  # type: ignore[no-untyped-def
 
 
 @compiled()
-def settles_at(t, sample, things, which, background_u, background_v):  # type: ignore[no-untyped-def]
-    """Put the contact of an object at a point of the background; see `settles`."""
-    thing = things[which]
+def left_and_top(t, sample, thing, background_u, background_v):  # type: ignore[no-untyped-def]
+    """Return left and top of an object whose size is set and whose contact is at a point of the background."""
     width, height = t.foreground_size[thing.foreground]
     contact_u, contact_v = t.contact[thing.foreground]
     u, v = to_sample(t, sample, background_u, background_v)
-    return settles(t, sample, things, which, u - contact_u / width * thing.width, v - contact_v / height * thing.height)
+    return u - contact_u / width * thing.width, v - contact_v / height * thing.height
+
+
+@compiled()
+def settles_at(t, sample, things, which, background_u, background_v):  # type: ignore[no-untyped-def]
+    """Put the contact of an object at a point of the background; see `settles`."""
+    left, top = left_and_top(t, sample, things[which], background_u, background_v)
+    return settles(t, sample, things, which, left, top)
 
 
 @compiled()

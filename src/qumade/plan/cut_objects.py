@@ -5,12 +5,12 @@ Compiled.
 
 from qumade.assets.cut_sides import CUT_SIDES
 from qumade.jit import compiled
-from qumade.plan.contacts import may_stand, perspective_scale, set_size, settles
+from qumade.plan.contacts import may_stand, perspective_scale, set_size
 from qumade.plan.coordinates import to_background, to_sample
 from qumade.plan.tables import POLICIES
 from qumade.plan.visibility import CUT_SHARE
 
-__all__ = ["cut_edge_left", "cut_left", "settles_cut"]
+__all__ = ["cut_edge_left", "cut_left", "cut_place"]
 
 _LEFT, _PERSPECTIVE = CUT_SIDES.index("left"), POLICIES.index("perspective")
 # Where the cut is drawn behind another object, as shares of that object's width from its left.
@@ -38,9 +38,9 @@ def cut_left(t, things, which, attempt, r):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def settles_cut(t, sample, things, which, policy, attempt, v, jitter, r):  # type: ignore[no-untyped-def]
-    """Put an object that is cut on the row `v` of the photo, with its cut where it cannot be seen. Returns False, and
-    counts why, if it cannot be there.
+def cut_place(t, sample, things, which, policy, attempt, v, jitter, r):  # type: ignore[no-untyped-def]
+    """Return whether an object that is cut may stand on the row `v` of the photo, and its left and top there, with its
+    cut where it cannot be seen. Counts why it may not.
 
     Its size is set, and for perspective set again, since the horizon need not be level. At the edge of the image its
     contact may be outside: what counts is the ground at the edge.
@@ -55,13 +55,13 @@ def settles_cut(t, sample, things, which, policy, attempt, v, jitter, r):  # typ
         scale = perspective_scale(t, sample, thing.foreground, u, v, jitter)
         if not low <= scale <= high:
             thing.rejected_size += 1
-            return False
+            return False, 0.0, 0.0
         set_size(t, thing, scale)
     left = cut_left(t, things, which, attempt, r)
     at_u = left + contact_u / width * thing.width
     seen_u, _ = to_background(t, sample, min(max(at_u, 0.5), t.width - 0.5), 0.0)
     if not may_stand(t, sample, thing.foreground, seen_u, v):
         thing.rejected_horizon += 1
-        return False
+        return False, 0.0, 0.0
     _, at_v = to_sample(t, sample, seen_u, v)
-    return settles(t, sample, things, which, left, at_v - contact_v / height * thing.height)
+    return True, left, at_v - contact_v / height * thing.height

@@ -9,16 +9,16 @@ from qumade.assets.catalog import SILHOUETTE_PX
 from qumade.jit import compiled
 from qumade.plan.contacts import (
     ground_inverse_depth,
+    left_and_top,
     perspective_scale,
     set_position,
     set_size,
     settles,
-    settles_at,
     standing_range,
     stands,
 )
 from qumade.plan.coordinates import to_background, to_sample
-from qumade.plan.cut_objects import cut_edge_left, cut_left, settles_cut
+from qumade.plan.cut_objects import cut_edge_left, cut_left, cut_place
 from qumade.plan.layout_bins import accepted_share
 from qumade.plan.random_numbers import Stream, uniforms
 from qumade.plan.rows import place_in_row
@@ -79,15 +79,15 @@ def _has_ground(t, sample):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _try_random(t, sample, things, which, attempt):  # type: ignore[no-untyped-def]
-    """Draw size and position, the centre in the recipe's rows. Returns False if the object cannot be there."""
+def _draw_random(t, sample, things, which, attempt):  # type: ignore[no-untyped-def]
+    """Draw size and position, the centre in the recipe's rows. Sets the size; returns left and top."""
     thing = things[which]
     low, high = t.scale[thing.foreground]
     size, x, y, _ = uniforms(t.seed, _PLACEMENT, sample.index, which, attempt)
     set_size(t, thing, low + (high - low) * size)
     centre_v = (t.centre_row[0] + (t.centre_row[1] - t.centre_row[0]) * y) * t.height
     left = cut_left(t, things, which, attempt, x) if t.cut[thing.foreground] else x * t.width - thing.width / 2
-    return settles(t, sample, things, which, left, centre_v - thing.height / 2)
+    return left, centre_v - thing.height / 2
 
 
 @compiled()
@@ -112,16 +112,16 @@ def _crop_holds_standing(t, sample):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _try_standing(t, sample, things, which, policy, attempt):  # type: ignore[no-untyped-def]
+def _draw_standing(t, sample, things, which, policy, attempt):  # type: ignore[no-untyped-def]
     """Draw a pixel of the object's standing classes, and a random size or the size that perspective gives.
 
-    Returns False if the object cannot be there.
+    Sets the size; returns whether the object may stand there, and its left and top.
     """
     thing = things[which]
     low, high = t.scale[thing.foreground]
     start, stop = standing_range(t, sample, thing.foreground)
     if start == stop:
-        return False
+        return False, 0.0, 0.0
     photo_width = t.background_size[sample.background, 0]
     r, in_column, in_row, size = uniforms(t.seed, _STANDING, sample.index, which, attempt)
     pixel = t.standing_pixels[_draw_entry(t, thing.foreground, start, stop, r)]
@@ -133,24 +133,31 @@ def _try_standing(t, sample, things, which, policy, attempt):  # type: ignore[no
         scale = perspective_scale(t, sample, thing.foreground, background_u, background_v, jitter)
         if not low <= scale <= high:
             thing.rejected_size += 1
-            return False
+            return False, 0.0, 0.0
     else:
         scale = low + (high - low) * size
     set_size(t, thing, scale)
     if t.cut[thing.foreground]:
-        if not settles_cut(t, sample, things, which, policy, attempt, background_v, jitter, in_column):
-            return False
-    elif not settles_at(t, sample, things, which, background_u, background_v):
-        return False
-    thing.policy = policy
-    return True
+        return cut_place(t, sample, things, which, policy, attempt, background_v, jitter, in_column)
+    left, top = left_and_top(t, sample, thing, background_u, background_v)
+    return True, left, top
 
 
 @compiled()
 def _try(t, sample, things, which, policy, attempt):  # type: ignore[no-untyped-def]
+    """Draw size and position of an object by a policy. Returns False if it cannot be there."""
+    # What `settles` calls is large, and the compiler copies it to every place that calls it: there is one.
     if policy == _RANDOM:
-        return _try_random(t, sample, things, which, attempt)
-    return _try_standing(t, sample, things, which, policy, attempt)
+        left, top = _draw_random(t, sample, things, which, attempt)
+    else:
+        stands_there, left, top = _draw_standing(t, sample, things, which, policy, attempt)
+        if not stands_there:
+            return False
+    if not settles(t, sample, things, which, left, top):
+        return False
+    if policy != _RANDOM:
+        things[which].policy = policy
+    return True
 
 
 @compiled()
@@ -163,9 +170,16 @@ def _place_by(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
     """
     thing = things[which]
     chosen, total = -1, 0.0
-    for attempt in range(t.retries):
-        if not _try(t, sample, things, which, policy, attempt):
+    for attempt in range(t.retries + 1):
+        last = attempt == t.retries
+        if last and chosen < 0:
+            return False
+        if not _try(t, sample, things, which, policy, chosen if last else attempt):
+            if last:
+                return False
             continue
+        if last:
+            return True
         share = accepted_share(t, thing)
         accept, choose, _, _ = uniforms(t.seed, _LAYOUT, sample.index, which, attempt)
         if share >= 1.0 or accept < share:
@@ -174,7 +188,7 @@ def _place_by(t, sample, things, which, policy):  # type: ignore[no-untyped-def]
         total += share
         if chosen < 0 or choose * total < share:
             chosen = attempt
-    return chosen >= 0 and _try(t, sample, things, which, policy, chosen)
+    return False
 
 
 @compiled()

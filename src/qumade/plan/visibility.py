@@ -147,22 +147,25 @@ def _opaque_px(t, thing):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _shows_its_cut(t, sample, things, count, which):  # type: ignore[no-untyped-def]
-    """Whether the side on which an object is cut can be seen: it is neither outside the image nor behind anything."""
-    begin = 0 if t.cut[things[which].foreground] == _LEFT else SILHOUETTE_PX - _CUT_CELLS
-    sums = t.silhouette_sums[things[which].foreground]
-    cells = sums[SILHOUETTE_PX, begin + _CUT_CELLS] - sums[SILHOUETTE_PX, begin]
-    seen = _visible_share(t, sample, things, count, which, begin, begin + _CUT_CELLS) * sums[-1, -1]
-    return seen > _CUT_SEEN * cells
-
-
-@compiled()
 def all_visible(t, sample, things, count):  # type: ignore[no-untyped-def]
-    """Whether each of the first `count` objects is visible enough."""
-    for which in range(count):
-        share = visible_share(t, sample, things, count, which)
-        if share < t.min_visible or share * _opaque_px(t, things[which]) < LEAST_PX:
-            return False
-        if t.cut[things[which].foreground] and _shows_its_cut(t, sample, things, count, which):
+    """Whether each of the first `count` objects is visible enough, and none of them where it is cut."""
+    # First the whole object, then the side on which it is cut. There is one call for both, since the compiler copies
+    # what is called to every place that calls it.
+    for check in range(2 * count):
+        which, side = check // 2, check % 2 == 1
+        thing = things[which]
+        cut = t.cut[thing.foreground]
+        if side and cut == 0:
+            continue
+        begin, end = 0, SILHOUETTE_PX
+        if side:
+            begin = 0 if cut == _LEFT else SILHOUETTE_PX - _CUT_CELLS
+            end = begin + _CUT_CELLS
+        share = _visible_share(t, sample, things, count, which, begin, end)
+        if side:
+            sums = t.silhouette_sums[thing.foreground]
+            if share * sums[-1, -1] > _CUT_SEEN * (sums[SILHOUETTE_PX, end] - sums[SILHOUETTE_PX, begin]):
+                return False
+        elif share < t.min_visible or share * _opaque_px(t, thing) < LEAST_PX:
             return False
     return True

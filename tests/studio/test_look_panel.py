@@ -78,6 +78,8 @@ def test_the_map_by_keys(open_page):
 
 @pytest.mark.slow
 def test_two_networks_side_by_side(open_page, world, world_run, other_run):
+    from playwright.sync_api import TimeoutError as NotThere
+
     page = open_page("look")
     page.wait_for_selector(".qs-cell img[src]")
     page.get_by_text("Scores and networks").click()
@@ -85,8 +87,15 @@ def test_two_networks_side_by_side(open_page, world, world_run, other_run):
         ("Scores of A", world / "eval-a"), ("Scores of B", world / "eval-b"),
         ("Choose network A", world_run), ("Choose network B", other_run),
     ):  # fmt: skip
-        page.get_by_role("button", name=button).click()
-        page.get_by_label("Path", exact=True).fill(str(path))
+        field = page.get_by_label("Path", exact=True)
+        for _ in range(3):  # a click is lost where the panel is drawn again at that moment
+            page.get_by_role("button", name=button).click()
+            try:
+                field.wait_for(timeout=15_000)
+                break
+            except NotThere:
+                continue
+        field.fill(str(path))
         page.get_by_role("button", name="OK").click()
         page.wait_for_selector(".qs-dialog", state="detached")
     page.wait_for_selector("text=B: run-other")

@@ -28,7 +28,7 @@ def seconds_per_sample(synthesizer: Synthesizer, samples: int, *, instances: boo
     plans = synthesizer.plan(range(samples))
     start = time.process_time()
     for n in range(samples):
-        sample = synthesizer.render(plans[n], compress=False)
+        sample = synthesizer.render(plans[n])
         encode_sample(sample, synthesizer.depth_encoding, synthesizer.recipe.encoding, instances=instances)
         if instances:
             visible_boxes(sample.owner, len(sample.visible_fraction))

@@ -296,7 +296,7 @@ def profile(job: Job, samples: int) -> None:
     for indices in np.array_split(np.arange(len(job.synthesizer.catalog.foregrounds)) * job.recipe.per_pair, 8):
         plans = synthesizer.plan(indices)
         for n in range(len(plans)):
-            encode_sample(synthesizer.render(plans[n], compress=False), synthesizer.depth_encoding, job.recipe.encoding)
+            encode_sample(synthesizer.render(plans[n]), synthesizer.depth_encoding, job.recipe.encoding)
     seconds = time.process_time() - begin
     width, height = job.recipe.size
     print(f"One core, {width}x{height} {job.recipe.encoding}, microseconds of the core's time a sample")
@@ -314,7 +314,7 @@ def profile(job: Job, samples: int) -> None:
             spent["plan"] += clock() - t0
             for n, index in enumerate(indices.tolist()):
                 t0 = clock()
-                sample = synthesizer.render(plans[n], compress=False)
+                sample = synthesizer.render(plans[n])
                 t1 = clock()
                 encoded = encode_sample(sample, synthesizer.depth_encoding, job.recipe.encoding)
                 t2 = clock()
@@ -378,7 +378,7 @@ def ready_samples(job: Job) -> tuple[list[Sample], DepthEncoding]:
     plans = synthesizer.plan(all_indices(job, READY_SAMPLES))
     if synthesizer.depth_encoding is None:
         raise ValueError("a recipe without depth")
-    return [synthesizer.render(plans[n], compress=False) for n in range(len(plans))], synthesizer.depth_encoding
+    return [synthesizer.render(plans[n]) for n in range(len(plans))], synthesizer.depth_encoding
 
 
 def main() -> None:

@@ -83,7 +83,7 @@ class Effects(BaseModel):
     noise: Strengths = (0.0, 0.0)
     """Standard deviation of noise in the whole picture, as a share of white."""
     jpeg_quality: Quality | None = None
-    """Quality of a JPEG compression of the whole picture; with JPEG files, that of its file."""
+    """Quality of a JPEG compression of the whole picture, before the dataset's own encoding."""
 
     @classmethod
     def none(cls) -> "Effects":

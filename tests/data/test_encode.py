@@ -1,5 +1,4 @@
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,7 @@ from qumade.compose.sample import Sample
 from qumade.data.encode import encode_depth_file, encode_sample, folder_settings
 from qumade.depth.codec import inverse_depth_table
 from qumade.depth.encoding import DepthEncoding
-from qumade.effects import Effects
-from qumade.io.decode import decode_rgb
 from qumade.synth.choose_encoding import layered_encoding
-from qumade.synth.synthesizer import Synthesizer
 
 # The luminance table of the JPEG standard (ITU-T T.81, table K.1) in rows: what libjpeg scales by its quality.
 LUMINANCE = (
@@ -92,16 +88,6 @@ def test_jpeg_is_close_to_the_drawn_sample() -> None:
     assert np.abs(decoded(files["images"]).astype(int) - smooth).mean() < 2
     assert np.abs(decoded(files["masks"]).astype(int) - mask).mean() < 1
     assert np.abs(inverse_depth_table(code)[decoded(files["depth"])] - depth).max() < 2.5 * 1.5 / 255
-
-
-@pytest.mark.parametrize("encoding", ["jpeg", "lossless"])
-def test_a_camera_compresses_the_image_once(works: Any, encoding: str) -> None:
-    recipe = works.recipe.model_copy(update={"encoding": encoding, "effects": Effects(jpeg_quality=(30, 60))})
-    synthesizer = Synthesizer(recipe, works.catalog)
-    for plan in (synthesizer.plan([3, 8])[n] for n in range(2)):
-        seen = synthesizer.render(plan).image
-        data = encode_sample(synthesizer.render(plan, compress=False), None, encoding).files["images"]
-        np.testing.assert_array_equal(decode_rgb(data, Path("image")), seen)
 
 
 @given(seed=st.integers(0, 2**32), width=st.integers(1, 40), height=st.integers(1, 20))

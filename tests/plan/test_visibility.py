@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.plans import crop
+from qumade.assets.catalog import SILHOUETTE_PX
 from qumade.geometry import BEHIND
 from qumade.plan.tables import OBJECT_ROW, plan_tables
 from qumade.plan.visibility import all_visible, visible_share
@@ -47,7 +48,7 @@ def boxes(*rows):
 
 def shares(tables, things, sample=None):
     sample = crop() if sample is None else sample
-    return [visible_share(tables, sample, things, len(things), which) for which in range(len(things))]
+    return [visible_share(tables, sample, things, len(things), which, 0, SILHOUETTE_PX) for which in range(len(things))]
 
 
 @pytest.mark.parametrize(

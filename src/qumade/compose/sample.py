@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.compose.effects.camera import compressed
 from qumade.compose.effects.scene import Canvas, Thing, draw_distractors, finished, paste_with_look
 from qumade.compose.kernel import paste
 from qumade.compose.pyramid import Pyramid
@@ -39,8 +38,7 @@ class Sample(NamedTuple):
     `image` uint8 [H, W, 3] sRGB; `mask` uint8 [H, W], coverage by visible objects, 255 for full coverage;
     `inverse_depth` float32 [H, W]; `owner` uint8 [H, W], the object that a pixel shows (1 the farthest, 0 none);
     `visible_fraction` float32 [objects], the share of an object's opaque pixels that are inside the image and not
-    hidden; `ignore` bool [H, W], pixels that losses and metrics leave out, or None if none are known. `jpeg_quality` is
-    the camera's compression if the image has not gone through it yet: its file does.
+    hidden; `ignore` bool [H, W], pixels that losses and metrics leave out, or None if none are known.
     """
 
     image: NDArray[np.uint8]
@@ -49,7 +47,6 @@ class Sample(NamedTuple):
     owner: NDArray[np.uint8]
     visible_fraction: NDArray[np.float32]
     ignore: NDArray[np.bool_] | None = None
-    jpeg_quality: int | None = None
 
 
 def draw_sample(
@@ -62,14 +59,12 @@ def draw_sample(
     present_in_mask: bool = False,
     effects: SampleEffects | None = None,
     other: Callable[[int], Pyramid] | None = None,
-    compress: bool = True,
 ) -> Sample:
     """Draw a planned sample of `size` (width, height).
 
     `background(number, crop_step, flip)` and `cutout(number)` return the assets of the catalog. Pixels of the
     background that already show the object's class are ignored, or set in the mask with `present_in_mask`. `effects`
-    are those of `plan_effects`; `other(number)` returns the catalog's `distractors`. Without `compress` the camera's
-    compression is left to who writes the file.
+    are those of `plan_effects`; `other(number)` returns the catalog's `distractors`.
     """
     row = plan.sample
     prepared = background(int(row["background"]), int(row["crop_step"]), bool(row["flip"]))
@@ -85,7 +80,7 @@ def draw_sample(
     owner = np.zeros((height, width), np.uint8)
     visible = np.zeros(len(plan.objects) + 1, np.int64)
     whole = np.zeros(len(plan.objects), np.int64)
-    canvas, covered, quality = None, None, None
+    canvas, covered = None, None
     if effects is not None:
         canvas = Canvas.on(image, mask, inverse_depth, owner, visible, occluder, prepared.horizon_level, effects.haze)
         present = None if prepared.present is None else prepared.present[window]
@@ -102,9 +97,7 @@ def draw_sample(
             thing["left"], thing["top"], thing["width"], thing["height"], thing["inverse_depth"],
         )  # fmt: skip
     if canvas is not None and effects is not None:
-        image, quality = finished(canvas, effects), effects.camera.jpeg_quality
-        if compress:
-            image, quality = compressed(image, quality), None
+        image = finished(canvas, effects)
     ignore = None
     if prepared.present is not None:
         present = prepared.present[window] & (owner == 0)
@@ -117,4 +110,4 @@ def draw_sample(
     if binary_mask:
         mask = np.where(mask >= 128, np.uint8(255), np.uint8(0))
     fraction = (visible[1:] / np.maximum(whole, 1)).astype(np.float32)
-    return Sample(image, mask, inverse_depth, owner, fraction, ignore, quality)
+    return Sample(image, mask, inverse_depth, owner, fraction, ignore)

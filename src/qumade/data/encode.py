@@ -10,7 +10,6 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import features
 
-from qumade.compose.effects.camera import compressed
 from qumade.compose.instance_png import instances_png
 from qumade.compose.sample import Sample
 from qumade.depth.codec import encode_depth
@@ -65,19 +64,14 @@ def _png_settings() -> dict[str, Any]:
 
 
 def encode_sample(sample: Sample, depth: DepthEncoding | None, encoding: str, *, instances: bool = False) -> Encoded:
-    """Encodes a sample; leaves out its depth if `depth` is None. Pure. `encoding` as in Recipe.
-
-    Where the sample has a `jpeg_quality`, the image's file is the one that its camera would write.
-    """
+    """Encodes a sample; leaves out its depth if `depth` is None. Pure. `encoding` as in Recipe."""
     if encoding == "jpeg":
-        quality = _QUALITY["images"] if sample.jpeg_quality is None else sample.jpeg_quality
         files = {
-            "images": simplejpeg.encode_jpeg(np.ascontiguousarray(sample.image), quality, "RGB", "420"),
+            "images": simplejpeg.encode_jpeg(sample.image, _QUALITY["images"], "RGB", "420"),
             "masks": simplejpeg.encode_jpeg(sample.mask[..., None], _QUALITY["masks"], "GRAY", "444"),
         }
     else:
-        image = compressed(sample.image, sample.jpeg_quality)
-        files = {"images": png_bytes(image, _PNG_LEVEL), "masks": png_bytes(sample.mask, _PNG_LEVEL)}
+        files = {"images": png_bytes(sample.image, _PNG_LEVEL), "masks": png_bytes(sample.mask, _PNG_LEVEL)}
     encoded = Encoded({}, 0) if depth is None else encode_depth_file(sample.inverse_depth, depth, encoding)
     files |= encoded.files
     if sample.ignore is not None:

@@ -51,7 +51,7 @@ def redraw(
     visible = np.full((len(rows), recipe.objects[1]), np.nan, np.float32)
     instances, boxes = synthesizer.writes_instances, np.zeros((len(rows), recipe.objects[1], 4), np.int32)
     for n, stem in enumerate(stems):
-        sample = synthesizer.render(plans[n], compress=False)
+        sample = synthesizer.render(plans[n])
         encoded = encode_sample(sample, depth, recipe.encoding, instances=instances)
         for folder, redrawn in encoded.files.items():
             path = files.path(folder, keys[n])

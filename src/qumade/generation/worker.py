@@ -60,7 +60,7 @@ def draw_samples(
     for n, index in enumerate(indices.tolist()):
         if stopped():
             raise Stopped
-        sample = synthesizer.render(plans[n], compress=False)
+        sample = synthesizer.render(plans[n])
         encoded = encode_sample(sample, synthesizer.depth_encoding, encoding, instances=instances)
         store(synthesizer.stem(index), encoded)
         results.visible_fraction[n, : len(sample.visible_fraction)] = sample.visible_fraction

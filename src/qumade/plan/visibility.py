@@ -76,19 +76,13 @@ def _first_inside(start, length, limit):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def visible_share(t, sample, things, count, which):  # type: ignore[no-untyped-def]
-    """Return the share of an object's silhouette that is visible.
+def visible_share(t, sample, things, count, which, begin_cell, end_cell):  # type: ignore[no-untyped-def]
+    """Return the area that is visible in the columns `begin_cell` .. `end_cell` - 1 of an object's silhouette, as a
+    share of the whole silhouette.
 
     A cell counts by its centre: it must lie inside the image, and neither the background nor a nearer one of the first
     `count` objects may hide it.
     """
-    return _visible_share(t, sample, things, count, which, 0, SILHOUETTE_PX)
-
-
-@compiled()
-def _visible_share(t, sample, things, count, which, begin_cell, end_cell):  # type: ignore[no-untyped-def]
-    """Return the area that is visible in the columns `begin_cell` .. `end_cell` - 1 of the silhouette, as a share of
-    the whole."""
     thing = things[which]
     left, right = _first_inside(thing.left, thing.width, t.width)
     left, right = max(left, begin_cell), min(right, end_cell)
@@ -161,7 +155,7 @@ def all_visible(t, sample, things, count):  # type: ignore[no-untyped-def]
         if side:
             begin = 0 if cut == _LEFT else SILHOUETTE_PX - _CUT_CELLS
             end = begin + _CUT_CELLS
-        share = _visible_share(t, sample, things, count, which, begin, end)
+        share = visible_share(t, sample, things, count, which, begin, end)
         if side:
             sums = t.silhouette_sums[thing.foreground]
             if share * sums[-1, -1] > _CUT_SEEN * (sums[SILHOUETTE_PX, end] - sums[SILHOUETTE_PX, begin]):

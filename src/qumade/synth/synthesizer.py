@@ -113,11 +113,10 @@ class Synthesizer:
             tables = tables._replace(seed=resampled_seed(self.recipe.seed, draw))
         return plan_samples(tables, self.catalog, wanted)
 
-    def render(self, plan: Plan, variant: int = 0, *, compress: bool = True) -> Sample:
+    def render(self, plan: Plan, variant: int = 0) -> Sample:
         """Draws a planned sample: image, mask, inverse depth and visibility.
 
-        Variants of a plan are twins: equal labels, and other effects. Without effects they are all equal. Without
-        `compress`, the compression of the effects' camera is left to the image's file: `encode_sample` does it.
+        Variants of a plan are twins: equal labels, and other effects. Without effects they are all equal.
         """
         effects = None if self._effects is None else plan_effects(self._effects, plan, variant)
         return draw_sample(
@@ -129,7 +128,6 @@ class Synthesizer:
             present_in_mask=self.recipe.present == "mask",
             effects=effects,
             other=self._assets.distractor,
-            compress=compress,
         )
 
     def indices(self, limit: int | None = None) -> NDArray[np.int64]:

@@ -37,18 +37,6 @@ def test_any_camera_gives_the_same_picture_of_bytes_again(
     np.testing.assert_array_equal(one, other)
 
 
-@given(
-    seed=st.integers(0, 99), vignette=st.just(0.0) | st.floats(0.01, 1), exposure=st.just(0.0) | st.floats(-4, 4),
-    gamma=st.just(0.0) | st.floats(-4, 4), noise=st.just(0.0) | st.floats(0.001, 1), key=st.integers(0, 2**53 - 1),
-)  # fmt: skip
-def test_lens_exposure_and_noise_in_one_pass_are_those_of_each_after_the_other(
-    seed, vignette, exposure, gamma, noise, key
-):  # fmt: skip
-    camera = OFF._replace(vignette=vignette, exposure=exposure, gamma=gamma, noise=noise, noise_key=key)
-    image = noisy(exposed(vignetted(picture(seed), vignette), exposure, gamma), noise, key)
-    np.testing.assert_array_equal(photographed(picture(seed), camera), image)
-
-
 def test_a_blurred_edge_is_a_gaussian_one():
     image = grey(0)
     image[:, 40:] = 200

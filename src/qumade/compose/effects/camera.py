@@ -17,25 +17,18 @@ __all__ = ["blurred", "compressed", "exposed", "noisy", "photographed", "vignett
 _HALF, _FULL = np.float32(0.5), np.float32(255.0)
 _NOISE_VALUES = 1 << 18
 _NOISE = int(Stream.NOISE)
-_NO_NOISE = np.zeros(0, np.float32)
 
 
 def photographed(image: NDArray[np.uint8], camera: Camera) -> NDArray[np.uint8]:
-    """Return an image uint8 [H, W, 3] as a camera's sensor would deliver it: lens, exposure, noise in this order.
+    """Return an image uint8 [H, W, 3] as a camera would deliver it: lens, exposure, noise, compression in this order.
 
-    The image itself may be changed. What is left is `compressed`, which for an image that becomes a JPEG file is the
-    encoding of that file.
+    The image itself may be changed.
     """
     image = blurred(image, camera.blur_px)
-    if (camera.vignette > 0) + (camera.exposure != 0 or camera.gamma != 0) + (camera.noise > 0) < 2:
-        image = vignetted(image, camera.vignette)
-        image = exposed(image, camera.exposure, camera.gamma)
-        return noisy(image, camera.noise, camera.noise_key)
-    # The same bytes in one pass over the image, which takes half of the time.
-    noise = _noise_table() if camera.noise > 0 else _NO_NOISE
-    tones = _tones(camera.exposure, camera.gamma)
-    _sensed(image, camera.vignette, tones, noise, np.float32(255 * camera.noise), camera.noise_key)
-    return image
+    image = vignetted(image, camera.vignette)
+    image = exposed(image, camera.exposure, camera.gamma)
+    image = noisy(image, camera.noise, camera.noise_key)
+    return compressed(image, camera.jpeg_quality)
 
 
 def blurred(image: NDArray[np.uint8], sigma_px: float) -> NDArray[np.uint8]:
@@ -106,29 +99,6 @@ def _looked_up(image, table):  # type: ignore[no-untyped-def]
     for n in range(len(source)):
         target[n] = table[source[n]]
     return result
-
-
-@compiled(nogil=True)
-def _sensed(image, vignette, tones, table, noise_scale, key):  # type: ignore[no-untyped-def]
-    """Darken corners, look up tones and add noise, in place; a step that is off changes nothing."""
-    rows, columns, _ = image.shape
-    length = 3 * columns
-    scale = vignette / (0.25 * (rows * rows + columns * columns))
-    loss, start = np.empty(length, np.float32), 0
-    for n in range(length):
-        loss[n] = scale * (n // 3 + 0.5 - 0.5 * columns) ** 2
-    still = np.zeros(length, np.float32)
-    for y in range(rows):
-        if len(table) > 0:
-            place, _, _, _ = uniforms(key, _NOISE, y, 0, 0)
-            start = int(place * (len(table) - length + 1))
-        noise = table[start : start + length] if len(table) > 0 else still
-        rest = np.float32(1.0 - scale * (y + 0.5 - 0.5 * rows) ** 2)
-        values = image[y].reshape(-1)
-        for n in range(length):
-            dark = np.int32(np.float32(values[n]) * (rest - loss[n]) + _HALF)
-            value = np.float32(tones[dark]) + noise[n] * noise_scale + _HALF
-            values[n] = np.uint8(np.int32(min(max(value, np.float32(0.0)), _FULL)))
 
 
 @compiled(nogil=True)

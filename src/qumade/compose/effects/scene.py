@@ -117,7 +117,7 @@ def draw_distractors(
 
 
 def finished(canvas: Canvas, effects: SampleEffects) -> NDArray[np.uint8]:
-    """Return the picture of a composed canvas through haze and camera, before its compression."""
+    """Return the picture of a composed canvas through haze and camera."""
     haze, image = effects.haze, canvas.image
     if haze.density > 0 and canvas.nearest > 0:
         shares, light = haze_shares(haze.density, haze.far), np.array(haze.light, np.float32)

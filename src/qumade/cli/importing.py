@@ -232,7 +232,7 @@ def cutouts(
         if dataset is not None:
             source = read_dataset(dataset, path, classes)
         else:
-            teachers = TeacherFlags(None, teacher.label_teacher, teacher.download, teacher.teacher_cache)
+            teachers = TeacherFlags(**vars(teacher))
             source = _pairs(path.absolute(), (None, None, None), classes or [], None, None, None, teachers)
         if strict:
             refuse_notes(source)

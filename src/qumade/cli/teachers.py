@@ -14,15 +14,12 @@ __all__ = ["LabelTeacherFlags", "TeacherFlags", "labels_of_photos", "labels_of_t
 
 
 @Parameter(name="*", group="Teachers")
-@dataclass(frozen=True)
-class TeacherFlags:
-    """The networks that label the photos.
+@dataclass(frozen=True, kw_only=True)
+class LabelTeacherFlags:
+    """The network that labels what the photos show.
 
     Parameters
     ----------
-    depth_teacher
-        Network that predicts the depth of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
-        With `--depth composite` it predicts the depth of every composed image instead.
     label_teacher
         Network that predicts the label map of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
     download
@@ -31,30 +28,24 @@ class TeacherFlags:
         Folder that stores the labels of teachers (~/.cache/qumade).
     """
 
-    depth_teacher: str | None = None
     label_teacher: str | None = None
     download: Annotated[bool, Parameter(negative="")] = False
     teacher_cache: Path | None = None
 
 
 @Parameter(name="*", group="Teachers")
-@dataclass(frozen=True)
-class LabelTeacherFlags:
-    """The network that labels the photos.
+@dataclass(frozen=True, kw_only=True)
+class TeacherFlags(LabelTeacherFlags):
+    """The networks that label the photos.
 
     Parameters
     ----------
-    label_teacher
-        Network that predicts the label map of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
-    download
-        Download the network from the hub if it is not on disk.
-    teacher_cache
-        Folder that stores the label maps (~/.cache/qumade).
+    depth_teacher
+        Network that predicts the depth of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
+        With `--depth composite` it predicts the depth of every composed image instead.
     """
 
-    label_teacher: str | None = None
-    download: Annotated[bool, Parameter(negative="")] = False
-    teacher_cache: Path | None = None
+    depth_teacher: str | None = None
 
 
 def labels_of_teachers(

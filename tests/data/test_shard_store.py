@@ -3,7 +3,7 @@ import json
 import pytest
 
 from qumade.data.shard_files import ShardEntry, write_hash_file
-from qumade.data.shard_store import begun, finish, journal, lost_shards, recipe_hash, write
+from qumade.data.shard_store import begun, finish, journal, lost_shards, recipe_hash, recorded_samples, write
 from qumade.errors import QumadeError
 from qumade.io.storage import open_storage
 
@@ -51,6 +51,20 @@ def test_lost_shards_are_those_that_index_json_lists_and_the_folder_does_not(sto
     (storage.root / "shards" / "train-000002.sha256").unlink()
     assert lost_shards(storage, names) == {"train-000001", "train-000002"}
     assert lost_shards(storage, {*names, "val-000000"}) == {"train-000001", "train-000002", "val-000000"}
+
+
+@pytest.mark.parametrize(
+    ("found", "samples"),
+    [
+        (None, None),
+        ({}, None),
+        ({"shards": 3}, None),
+        ({"shards": {"samples": "9"}}, None),
+        ({"shards": {"samples": 9}}, 9),
+    ],
+)
+def test_the_samples_of_a_shard_are_those_that_are_recorded(found, samples):
+    assert recorded_samples(found) == samples
 
 
 def test_what_has_begun(storage):

@@ -20,7 +20,7 @@ from qumade.data.manifest import (
 )
 from qumade.data.metadata import METADATA, metadata_text, refuse_other
 from qumade.data.shard_files import SHARD_BYTES, extension
-from qumade.data.shard_store import begun, finish, journal, recipe_hash
+from qumade.data.shard_store import begun, finish, journal, recipe_hash, recorded_samples
 from qumade.data.shard_writer import ShardWriter
 from qumade.data.shards import ShardDataset
 from qumade.depth.encoding import UNDESCRIBED_DEPTH
@@ -56,8 +56,7 @@ def folder_to_shards(
     with only_one(storage.root, "converting") if isinstance(storage, LocalFiles) else nullcontext():
         found = begun(storage, "qumade convert")
         if samples_per_shard is None:
-            recorded = found["shards"].get("samples") if found and isinstance(found.get("shards"), dict) else None
-            samples_per_shard = recorded if isinstance(recorded, int) else _samples_of(dataset)
+            samples_per_shard = recorded_samples(found) or _samples_of(dataset)
         splits = [split or None for split in dataset.splits.tolist()]
         plan = ShardPlan(ListedQuadrants(np.arange(len(dataset)), splits), samples_per_shard, _seed(dataset))
         metadata = _described(dataset, storage.root if isinstance(storage, LocalFiles) else None)

@@ -19,7 +19,7 @@ from qumade.io.config import DATASET_BYTES, parse_yaml
 from qumade.io.storage import Storage, read_whole
 from qumade.recipe import recipe_from_dict, recipe_to_dict
 
-__all__ = ["begun", "finish", "is_there", "journal", "lost_shards", "recipe_hash", "write"]
+__all__ = ["begun", "finish", "is_there", "journal", "lost_shards", "recipe_hash", "recorded_samples", "write"]
 
 _READERS = 16
 _HASH_BYTES = 1 << 20
@@ -53,6 +53,13 @@ def begun(storage: Storage, command: str) -> dict[str, Any] | None:
             f"empty folder, or one that `{command}` has begun"
         )
     return None
+
+
+def recorded_samples(found: Mapping[str, Any] | None) -> int | None:
+    """Returns the samples of a shard that a dataset.yaml records, if one was begun and does."""
+    shards = found.get("shards") if found else None
+    samples = shards.get("samples") if isinstance(shards, dict) else None
+    return samples if isinstance(samples, int) else None
 
 
 def journal(storage: Storage, recipe: str) -> dict[str, ShardEntry]:

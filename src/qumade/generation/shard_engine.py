@@ -15,7 +15,7 @@ from typing import Any
 
 from qumade.data.metadata import METADATA, metadata_text, refuse_other
 from qumade.data.shard_files import SHARDS, ShardEntry
-from qumade.data.shard_store import begun, finish, is_there, journal, lost_shards, recipe_hash, write
+from qumade.data.shard_store import begun, finish, is_there, journal, lost_shards, recipe_hash, recorded_samples, write
 from qumade.errors import ConfigError, RunError
 from qumade.generation.describe import describe
 from qumade.generation.executors import Executor, local_processes
@@ -55,8 +55,7 @@ def generate_shards(
     with only_one(storage.root, "generating") if isinstance(storage, LocalFiles) else nullcontext():
         found = begun(storage, "qumade generate")
         if samples_per_shard is None:
-            recorded = found["shards"].get("samples") if found and isinstance(found.get("shards"), dict) else None
-            samples_per_shard = recorded if isinstance(recorded, int) else default_samples(synthesizer, samples)
+            samples_per_shard = recorded_samples(found) or default_samples(synthesizer, samples)
         plan = ShardPlan(quadrants, samples_per_shard, synthesizer.recipe.seed)
         metadata = shard_metadata(synthesizer, storage, plan)
         if found is not None:

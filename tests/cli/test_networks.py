@@ -146,7 +146,7 @@ def test_clips_are_predicted_beside_images(call: Run, trained: Path, tmp_path: P
     )
     result = json.loads(text)
     assert code == 1 and result["predicted"] == 1 and [clip["frames"] for clip in result["clips"]] == [3]
-    assert "3 frames of 1 clips predicted" in err and f"Invalid clip: cannot read {torn}" in err
+    assert "3 frames of 1 of 2 clips predicted" in err and f"Invalid clip: cannot read {torn}" in err
     names = {path.name for path in out.iterdir()}
     assert names == {"photo_mask.png", "clip_mask.mkv", "clip_overlay.mp4", "predictions.json"}
     code, _, err = call("predict", trained, *inputs, "--out", out, "--only", "overlay")

@@ -94,11 +94,14 @@ def predict(
         done, failed = _predict_clips(predictor, clips, out, videos, smooth)
         result |= {"clips": [asdict(each) for each in done], "failed": (*result["failed"], *failed)}
         frames = sum(each.frames for each in done)
-        lines.append(f"{frames:,} frames of {len(done):,} clips predicted into {out.absolute()}; {note}")
+        read = f"{frames:,} frames of {len(done):,} of {len(clips):,} clips predicted into {out.absolute()}"
+        lines.append(f"{read}; {note}" if done else read)
     for line in result["failed"]:
         say(f"Error: {line}")
-    if "depth" in predictor.config.trained_tasks and (depth := learnt_from(predictor.config.depth_sources)):
-        lines.append(f"Depth is {KIND_WORDS[predictor.config.depth_kind]}, {depth}")
+    config = predictor.config
+    depth = learnt_from(config.depth_sources) if "depth" in config.trained_tasks else ""
+    if depth and (result["predicted"] or result.get("clips")):
+        lines.append(f"Depth is {KIND_WORDS[config.depth_kind]}, {depth}")
     finish(json, result, "\n".join(lines))
     return int(bool(result["failed"]))
 

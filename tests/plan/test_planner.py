@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qumade.assets.catalog import SILHOUETTE_PX
 from qumade.assets.depths import coarse_mean
 from qumade.errors import QumadeError
 from qumade.geometry import GroundPlane, inverse_depth_map
@@ -151,7 +152,9 @@ def test_every_object_is_visible_enough(planned, world):
         if things["fallback"].any():
             continue
         for which in range(len(things)):
-            assert visible_share(tables, sample, things, len(things), which) >= recipe.min_visible - 1e-6
+            assert (
+                visible_share(tables, sample, things, len(things), which, 0, SILHOUETTE_PX) >= recipe.min_visible - 1e-6
+            )
 
 
 @given(worlds())

@@ -1,5 +1,8 @@
 """Render the bundled samples: `python tools/render_samples.py [--only backgrounds:1,2] [--samples 32]`.
 
+With `--training 300 --out DIR` it renders a dataset instead: roads with cars whose depth and masks are exact, of no
+world of the bundled reference scenes. Scenes that are in DIR already are kept, so the same command goes on.
+
 Needs an environment of its own: `pip install "bpy==5.0.1" OpenEXR scipy pillow pyyaml`.
 """
 
@@ -30,8 +33,14 @@ def main() -> None:
         "--only", action="append", help="a part, or scenes of it by number: backgrounds or backgrounds:1,5"
     )
     parser.add_argument("--samples", type=int, help="samples a pixel; the default is enough to keep")
+    parser.add_argument("--training", type=int, help="the number of scenes of a dataset for training, in --out")
     parser.add_argument("--out", type=Path, default=BUNDLED)
     arguments = parser.parse_args()
+    if arguments.training:
+        if arguments.out == BUNDLED:
+            parser.error("--training needs --out DIR")
+        _render_training(arguments.training, arguments.out, arguments.samples or 16)
+        return
     wanted = dict(entry.partition(":")[::2] for entry in arguments.only or PARTS)
     for part, numbers in wanted.items():
         make, write, samples = PARTS[part]
@@ -45,6 +54,16 @@ def main() -> None:
     files.write_dataset_yaml(arguments.out / "reference")
     if arguments.out == BUNDLED:
         write_sheet(BUNDLED, ROOT / "docs" / "images" / "samples.png")
+
+
+def _render_training(count: int, folder: Path, samples: int) -> None:
+    for scene in scenes.training_scenes(count):
+        if (folder / "instances" / f"{scene.name}.png").exists():  # the last file of a scene
+            continue
+        start = time.monotonic()
+        files.write_scene(scene, folder, samples)
+        print(f"{scene.name} of {count}: {time.monotonic() - start:.1f} s", flush=True)
+    files.write_dataset_yaml(folder)
 
 
 def _record(folder: Path, part: str, name: str, facts: dict[str, object]) -> None:

@@ -21,7 +21,15 @@ from sample_world.render import Array
 from sample_world.scenes import Scene
 from sample_world.sky import set_sky
 
-__all__ = ["write_background", "write_dataset_yaml", "write_foreground", "write_json", "write_pair", "write_reference"]
+__all__ = [
+    "write_background",
+    "write_dataset_yaml",
+    "write_foreground",
+    "write_json",
+    "write_pair",
+    "write_reference",
+    "write_scene",
+]
 
 SKY_LABEL = 10
 
@@ -178,6 +186,11 @@ def _contact_point(alpha: NDArray[np.uint8]) -> tuple[float, float]:
 
 
 def write_reference(scene: Scene, folder: Path, samples: int) -> dict[str, Any]:
+    """Write image, mask, depth and instances of a road with cars to `folder`/reference; return its camera and cars."""
+    return write_scene(scene, folder / "reference", samples)
+
+
+def write_scene(scene: Scene, folder: Path, samples: int) -> dict[str, Any]:
     """Write image, mask, depth and instances of a road with cars; return its camera and cars."""
     stage = _Stage(scene)
     fine_depth, _, fine_index = render.geometry()
@@ -191,7 +204,7 @@ def write_reference(scene: Scene, folder: Path, samples: int) -> dict[str, Any]:
         ("depth", truth.encode_depth(depth)),
         ("instances", instances),
     ):
-        _save(folder / "reference" / kind / f"{scene.name}.png", pixels)
+        _save(folder / kind / f"{scene.name}.png", pixels)
     cars = [
         {
             "instance": k,

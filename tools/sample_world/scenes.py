@@ -12,7 +12,15 @@ from sample_world.cars import PAINTS, Car, car_size
 from sample_world.sky import Light
 from sample_world.world import World, road_path
 
-__all__ = ["Scene", "Standing", "background_scenes", "foreground_scenes", "pair_scenes", "reference_scenes"]
+__all__ = [
+    "Scene",
+    "Standing",
+    "background_scenes",
+    "foreground_scenes",
+    "pair_scenes",
+    "reference_scenes",
+    "training_scenes",
+]
 
 BACKGROUND_SIZE = (512, 384)
 REFERENCE_SIZE = (224, 168)
@@ -166,14 +174,24 @@ def foreground_scenes() -> list[Scene]:
 
 
 def reference_scenes() -> list[Scene]:
-    """Roads of other worlds with 0 to 4 cars of other identities."""
+    """64 roads of other worlds with 0 to 4 cars of other identities."""
+    return _roads_with_cars(0, 64)
+
+
+def training_scenes(count: int) -> list[Scene]:
+    """As the reference scenes, but no world and no car of theirs; the first are the same for any count."""
+    return _roads_with_cars(1000, count)
+
+
+def _roads_with_cars(first: int, count: int) -> list[Scene]:
     scenes = []
-    for k in range(64):
+    for k in range(first, first + count):
         rng = np.random.default_rng([k, 57])
         world = _random_world(rng, 700 + k)
         camera = _random_camera(rng, world, REFERENCE_SIZE)
-        count = int(rng.choice([0, 1, 2, 3, 4], p=[0.06, 0.26, 0.28, 0.24, 0.16]))
-        scenes.append(Scene(f"img{k + 1:06d}", world, camera, _stand_cars(rng, world, camera, count, 5000 + 10 * k)))
+        cars = int(rng.choice([0, 1, 2, 3, 4], p=[0.06, 0.26, 0.28, 0.24, 0.16]))
+        standing = _stand_cars(rng, world, camera, cars, 5000 + 10 * k)
+        scenes.append(Scene(f"img{k - first + 1:06d}", world, camera, standing))
     return scenes
 
 

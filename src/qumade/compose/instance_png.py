@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.compose.boxes import shows_any
 from qumade.jit import compiled
 
 __all__ = ["instances_png"]
@@ -134,6 +135,9 @@ def _deflate(numbers, packed, codes, matches):  # type: ignore[no-untyped-def]
     zeros = 0  # bytes that are not written yet
     for y in range(rows):
         zeros += 1  # the filter
+        if not shows_any(numbers[y]):
+            zeros += 2 * columns
+            continue
         x = 0
         while x < columns:
             value = numbers[y, x]

@@ -81,7 +81,7 @@ class Coco:
         if not visible:
             return []
         found = []
-        stack = np.stack([instances.numbers == number + 1 for number in visible], -1)
+        stack = np.equal(instances.numbers.T, np.array(visible)[:, None, None] + 1, order="C").T
         for number, runs in zip(visible, _runs(stack), strict=True):
             segmentation = [_polygon(instances, number)] if self.polygons else None
             more: dict[str, Any] = {}
@@ -96,10 +96,10 @@ class Coco:
 
 
 def _runs(stack: np.ndarray) -> list[dict[str, Any]]:
-    """Return the compressed run lengths of masks [H, W, n]."""
+    """Return the compressed run lengths of masks, bool [H, W, n]: without a copy where columns are contiguous."""
     import pycocotools.mask
 
-    found: list[dict[str, Any]] = pycocotools.mask.encode(np.asfortranarray(stack, np.uint8))
+    found: list[dict[str, Any]] = pycocotools.mask.encode(np.asfortranarray(stack).view(np.uint8))
     return found
 
 

@@ -15,7 +15,9 @@ def outline(inside: NDArray[np.bool_]) -> NDArray[np.int32]:
     The polygon follows the edges of the pixels, so its inside by the even-odd rule is exactly the object. Several parts
     and holes are joined by bridges: pairs of equal edges in opposite directions, which enclose nothing.
     """
-    corners, ends = _loops(np.pad(inside, 1))
+    bordered = np.zeros((inside.shape[0] + 2, inside.shape[1] + 2), np.bool_)
+    bordered[1:-1, 1:-1] = inside  # np.pad takes ten times as long
+    corners, ends = _loops(bordered)
     polygon: NDArray[np.int32] = _joined(corners, ends) if len(ends) else corners
     return polygon
 

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from qumade.data.class_maps import class_map_of
@@ -16,7 +17,7 @@ from qumade.evaluation.class_scores import (
     unknown_classes,
 )
 from qumade.evaluation.compare import Run, compare, comparison_as_json, format_comparison
-from qumade.evaluation.evaluation import Evaluation, evaluate
+from qumade.evaluation.evaluation import Evaluation, evaluate, write_scores
 from qumade.evaluation.summary import selected, summarise
 from qumade.prediction.predictor import Prediction
 
@@ -63,6 +64,17 @@ def test_confusions_are_of_the_pixels_of_each_picture(dataset: FolderDataset) ->
         np.testing.assert_array_equal(confusion, [[background, 0, 0], [0, car, 0], [0, person, 0]])
     # Of objects of any class. Coverage also counts soft edges that meet.
     assert evaluation.scores["mask_iou"].to_numpy().min() > 0.98
+
+
+def test_the_table_has_the_iou_of_each_class_in_each_picture(dataset: FolderDataset, tmp_path: Path) -> None:
+    write_scores(evaluated(dataset, person=1), tmp_path / "scores.parquet")
+    table = pq.read_table(tmp_path / "scores.parquet")
+    for position, (car_iou, person_iou) in enumerate(
+        zip(*(table[f"iou_{name}"].to_pylist() for name in CLASSES), strict=True)
+    ):
+        _, car, person = np.bincount(dataset.read(position).class_map.ravel(), minlength=3)
+        assert car_iou == (pytest.approx(car / (car + person)) if car else None)
+        assert person_iou == (0 if person else None)
 
 
 def test_groups_are_the_splits_and_their_iou_is_that_of_their_pixels(dataset: FolderDataset) -> None:

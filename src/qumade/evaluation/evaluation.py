@@ -27,7 +27,7 @@ from qumade.metrics.alignment import (
     default_clamp,
     depth_kind,
 )
-from qumade.metrics.classes import confusion_matrix
+from qumade.metrics.classes import class_ious, confusion_matrix
 from qumade.metrics.ground_truth import GroundTruth, ground_truth_of
 from qumade.metrics.scores import DEPTH_METRICS, MASK_METRICS, THRESHOLD, depth_errors, mask_scores
 from qumade.models.config import TASKS, Task
@@ -182,7 +182,10 @@ def _confusion(
 
 
 def write_scores(evaluation: Evaluation, path: Path) -> None:
-    """Write the table of pictures as parquet, with alignment and clamp (nearest and farthest depth) in its metadata."""
+    """Write the table of pictures as parquet, with alignment and clamp (nearest and farthest depth) in its metadata.
+
+    With several classes it has a column `iou_CLASS` for each, null where no true pixel shows the class.
+    """
     clamp = evaluation.clamp
     stated = {
         "dataset": evaluation.dataset,
@@ -191,8 +194,13 @@ def write_scores(evaluation: Evaluation, path: Path) -> None:
         "truth_kind": evaluation.truth_kind,
         "predicted_kind": evaluation.predicted_kind,
     }
+    table = evaluation.scores
+    if evaluation.confusions is not None:
+        ious = np.array([class_ious(confusion) for confusion in evaluation.confusions])
+        for name, column in zip(evaluation.classes, ious.T, strict=True):
+            table = table.append_column(f"iou_{as_text(name)}", pa.array(column, from_pandas=True))  # NaN is null
     sink = pa.BufferOutputStream()
-    pq.write_table(evaluation.scores.replace_schema_metadata({"qumade": json.dumps(stated)}), sink, compression="zstd")
+    pq.write_table(table.replace_schema_metadata({"qumade": json.dumps(stated)}), sink, compression="zstd")
     write_bytes(path, sink.getvalue().to_pybytes())
 
 

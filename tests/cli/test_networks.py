@@ -65,6 +65,8 @@ def test_a_run_is_adapted_to_a_folder_of_photos(call: Run, trained: Path, asset_
     assert result["run"] == str(tmp_path / "moved") and result["photos"] == 3 and result["alpha"] == 0.5
     code, out, _ = call("adapt", trained, photos, "--out", tmp_path / "found")
     assert code == 0 and "alpha  agreement" in out and "from 3 photos" in out and str(tmp_path / "found") in out
+    code, out, _ = call("adapt", trained, photos, "--out", tmp_path / "same", "--alpha", "0")
+    assert code == 0 and out.endswith("Nothing changed, the network is that of the run\n")
     code, _, err = call("adapt", trained, photos, "--out", photos)
     assert code == 1 and f"got {photos}, which is not empty" in err
     assert call("predict", tmp_path / "moved", photos, "--out", tmp_path / "out")[0] == 0

@@ -166,6 +166,9 @@ def adapt(
         rows = [f"  {each:.1f}    {value:.4f}" for each, value in zip(ALPHAS, result.agreement, strict=True)]
         text = "\n".join(["alpha  agreement with itself on mirrored and recoloured photos", *rows, ""])
     text += f"alpha {result.alpha:g} from {result.photos:,} photos: {result.run}\nLook at {result.sheet}"
+    if result.alpha == 0:
+        found = ": with no other alpha does the network agree better with itself" if result.agreement else ""
+        text += f"\nNothing changed, the network is that of the run{found}"
     finish(json, result, text)
 
 

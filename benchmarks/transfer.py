@@ -9,6 +9,8 @@ val at the photos' own 480x360, without unlabelled pixels: the averaged weights 
 --every steps for the curve. Depth is evaluated on three KITTI frames, mask and depth on the bundled scenes. --cores
 training runs are active at once, each on one core: a network as small as this one gains little from a second.
 
+Arm (w) needs --rendered, a dataset that `tools/render_samples.py --training N --out DIR` has rendered.
+
 --pictures is a folder with qumade/{bgImages,fgImages,bgLabels}, camvid/ and kitti_demo/: $QUMADE_TEST_DATA, or
 ../shared/data. After an interruption, run the same command again: finished runs are kept, and an interrupted run
 resumes. Output in --out: runs/ARM-SEED (a run folder each), results.json, table.md, curves.png, and pictures/ for
@@ -87,6 +89,7 @@ ARMS = {
     "m": Arm("as p, cars in the photos' predicted label maps are cars", "recipes/present.yaml"),
     "r": Arm("as p + depth of rendered scenes", "recipes/p.yaml", depth_from="recipes/rendered.yaml"),
     "R": Arm("as s + depth of rendered scenes", "recipes/street.yaml", depth_from="recipes/rendered.yaml"),
+    "w": Arm("as p + depth of rendered roads with cars", "recipes/p.yaml", depth_from="data/rendered"),
     # Controls: (d) without composites, and (a) without labelling the photos' own cars as background.
     "g": Arm("10 % of CamVid train alone", "data/camvid_tenth"),
     "h": Arm("as a, cars that photos show already ignored", "recipes/random_ignoring.yaml"),
@@ -129,6 +132,7 @@ def main() -> None:
     parser.add_argument("--size", type=sides, default=(256, 192), help="input size of the network: WIDTHxHEIGHT")
     parser.add_argument("--cores", type=int, default=2, help="concurrent training runs, one core each")
     parser.add_argument("--pictures", type=Path, default=Path(os.environ.get("QUMADE_TEST_DATA", "../shared/data")))
+    parser.add_argument("--rendered", type=Path, help="dataset of rendered roads with cars, for arm w")
     parser.add_argument("--out", type=Path, default=Path("out/transfer"))
     parser.add_argument("--report", type=Path, help="write the page of the results there")
     parser.add_argument(
@@ -139,6 +143,8 @@ def main() -> None:
         parser.error(f"--arms must be different ones of {''.join(ARMS)}, got {options.arms!r}")
     if min(options.seeds, options.steps, options.cores, options.every or 1) < 1:
         parser.error("--seeds, --steps, --every and --cores must be at least 1")
+    if "w" in options.arms and options.rendered is None:
+        parser.error("arm w needs --rendered DIR")
     from qumade.errors import QumadeError
 
     try:
@@ -168,6 +174,8 @@ def run_all(options: argparse.Namespace) -> None:
 
     out: Path = options.out.absolute()
     sources = prepare(options.pictures.absolute(), out, options.size)
+    if options.rendered is not None and not (out / "data" / "rendered").exists():
+        (out / "data" / "rendered").symlink_to(options.rendered.absolute())
     # Every arm gets a first result early. Runs are adapted when they are there.
     plan = [(arm, seed) for seed in range(options.seeds) for arm in options.arms if ARMS[arm].of is None]
     run_plan(plan, options)

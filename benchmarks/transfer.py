@@ -9,7 +9,7 @@ val at the photos' own 480x360, without unlabelled pixels: the averaged weights 
 --every steps for the curve. Depth is evaluated on three KITTI frames, mask and depth on the bundled scenes. --cores
 training runs are active at once, each on one core: a network as small as this one gains little from a second.
 
-Arm (w) needs --rendered, a dataset that `tools/render_samples.py --training N --out DIR` has rendered.
+Arms (w) and (W) need --rendered, a dataset that `tools/render_samples.py --training N --out DIR` has rendered.
 
 --pictures is a folder with qumade/{bgImages,fgImages,bgLabels}, camvid/ and kitti_demo/: $QUMADE_TEST_DATA, or
 ../shared/data. After an interruption, run the same command again: finished runs are kept, and an interrupted run
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 BATCH = 16
 TENTH = 0.1
 REAL_SHARE = 0.5  # share of every batch in arms with real frames
-DEPTH_SHARE = 0.4  # share of every batch in arms with rendered scenes that teach depth
+DEPTH_SHARE = 0.4  # share of every batch in arms with rendered scenes
 THRESHOLD = 0.5
 SIZES = (0.0, 0.005, 0.03)  # of a car as a share of the image: the least of each class of sizes
 SHOWN = 24  # images on a sheet
@@ -62,7 +62,7 @@ PLAIN: dict[str, Any] = {
 @dataclass(frozen=True)
 class Arm:
     """The training data of an arm: `data`, `real` mixed with it, `unlabelled` photos, and a recipe `depth_from` which
-    teaches depth alone, all relative to --out. `of` is the arm whose runs this one adapts to the unlabelled photos
+    teaches depth alone or `rendered` samples that teach depth and mask, all relative to --out. `of` is the arm whose runs this one adapts to the unlabelled photos
     instead of training."""
 
     title: str
@@ -71,6 +71,7 @@ class Arm:
     unlabelled: str | None = None
     of: str | None = None
     depth_from: str | None = None
+    rendered: str | None = None
 
 
 UNLABELLED = "data/camvid_train/images"
@@ -90,6 +91,7 @@ ARMS = {
     "r": Arm("as p + depth of rendered scenes", "recipes/p.yaml", depth_from="recipes/rendered.yaml"),
     "R": Arm("as s + depth of rendered scenes", "recipes/street.yaml", depth_from="recipes/rendered.yaml"),
     "w": Arm("as p + depth of rendered roads with cars", "recipes/p.yaml", depth_from="data/rendered"),
+    "W": Arm("as p + rendered roads with cars", "recipes/p.yaml", rendered="data/rendered"),
     # Controls: (d) without composites, and (a) without labelling the photos' own cars as background.
     "g": Arm("10 % of CamVid train alone", "data/camvid_tenth"),
     "h": Arm("as a, cars that photos show already ignored", "recipes/random_ignoring.yaml"),
@@ -132,7 +134,7 @@ def main() -> None:
     parser.add_argument("--size", type=sides, default=(256, 192), help="input size of the network: WIDTHxHEIGHT")
     parser.add_argument("--cores", type=int, default=2, help="concurrent training runs, one core each")
     parser.add_argument("--pictures", type=Path, default=Path(os.environ.get("QUMADE_TEST_DATA", "../shared/data")))
-    parser.add_argument("--rendered", type=Path, help="dataset of rendered roads with cars, for arm w")
+    parser.add_argument("--rendered", type=Path, help="dataset of rendered roads with cars, for arms w and W")
     parser.add_argument("--out", type=Path, default=Path("out/transfer"))
     parser.add_argument("--report", type=Path, help="write the page of the results there")
     parser.add_argument(
@@ -143,8 +145,8 @@ def main() -> None:
         parser.error(f"--arms must be different ones of {''.join(ARMS)}, got {options.arms!r}")
     if min(options.seeds, options.steps, options.cores, options.every or 1) < 1:
         parser.error("--seeds, --steps, --every and --cores must be at least 1")
-    if "w" in options.arms and options.rendered is None:
-        parser.error("arm w needs --rendered DIR")
+    if set("wW") & set(options.arms) and options.rendered is None:
+        parser.error("arms w and W need --rendered DIR")
     from qumade.errors import QumadeError
 
     try:
@@ -377,6 +379,8 @@ def arm_config(
     extra_datasets = () if source.real is None else (ExtraDataset(data=out / source.real, share=REAL_SHARE),)
     if source.depth_from is not None:
         extra_datasets = (ExtraDataset(data=out / source.depth_from, share=DEPTH_SHARE, parts="depth"),)
+    if source.rendered is not None:
+        extra_datasets = (ExtraDataset(data=out / source.rendered, share=DEPTH_SHARE),)
     return TrainConfig(
         data=out / source.data, extra_datasets=extra_datasets, model="tiny", size=size, batch_size=BATCH,
         steps=steps, epoch_steps=every,

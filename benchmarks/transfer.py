@@ -61,9 +61,9 @@ PLAIN: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Arm:
-    """The training data of an arm: `data`, `real` mixed with it, `unlabelled` photos, and a recipe `depth_from` which
-    teaches depth alone or `rendered` samples that teach depth and mask, all relative to --out. `of` is the arm whose runs this one adapts to the unlabelled photos
-    instead of training."""
+    """The training data of an arm: `data`, `real` mixed with it, `unlabelled` photos, a recipe or dataset `depth_from`
+    that teaches depth alone, and `rendered` samples that teach depth and mask, all relative to --out. `of` is the arm
+    whose runs this one adapts to the unlabelled photos instead of training."""
 
     title: str
     data: str

@@ -1,14 +1,19 @@
 import importlib
 import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
+from numba import cloudpickle
 
 from qumade import jit as module
-from qumade.jit import compiled
+from qumade.depth import codec
+from qumade.jit import compiled, compiled_code, take_code
 
 
 def test_compiling_leaves_the_numba_settings_unchanged():
@@ -153,3 +158,64 @@ def test_empty_files_of_a_power_cut_are_removed(places):
         (folder / "a" / name).write_bytes(content)
     module._cache_folder()
     assert [path.name for path in (folder / "a").iterdir()] == ["three.nbi"]
+
+
+_NAME = ("qumade.depth.codec", "_look_up")
+_TAKE = """
+import pickle, sys
+from pathlib import Path
+import numpy as np
+from qumade.jit import take_code
+code = pickle.loads(Path(sys.argv[1]).read_bytes())
+assert take_code(code) and take_code(code)  # a second time, as the node's next worker does
+from qumade.depth import codec
+values = np.zeros(3, np.float32)
+codec._look_up(np.array([2, 0, 1], np.uint8), np.array([5, 6, 7], np.float32), values)
+stats = codec._look_up.stats
+print(values.tolist(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+"""
+
+
+@pytest.mark.slow
+def test_code_is_taken_on_a_machine_with_another_path_and_time_of_the_sources(tmp_path):
+    codec._look_up(np.zeros(1, np.uint8), np.zeros(1, np.float32), np.zeros(1, np.float32))
+    code = {_NAME: compiled_code()[_NAME]}
+    (tmp_path / "code").write_bytes(cloudpickle.dumps(code))
+    package = tmp_path / "elsewhere" / "qumade"
+    shutil.copytree(module._PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copy)
+    cache = tmp_path / "cache"
+    done = subprocess.run(
+        [sys.executable, "-c", _TAKE, str(tmp_path / "code")],
+        env={**os.environ, "PYTHONPATH": str(package.parent), "NUMBA_CACHE_DIR": str(cache)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[7.0, 5.0, 6.0] 1 0", done.stderr
+    assert len(list(cache.rglob("*.nbi"))) == 1
+    assert all(folder.stat().st_mode & 0o077 == 0 for folder in cache.glob("compiled-*"))
+
+
+def test_code_for_another_cpu_is_not_taken():
+    codec._look_up(np.zeros(1, np.uint8), np.zeros(1, np.float32), np.zeros(1, np.float32))
+    (signature, cpu, code), data = next(iter(compiled_code()[_NAME].items()))
+    other = {_NAME: {(signature, ("another", *cpu[1:]), code): data}}
+    folder = Path(codec._look_up.stats.cache_path)
+    before = sorted(folder.iterdir())
+    assert not take_code(other) and sorted(folder.iterdir()) == before
+
+
+def test_code_of_another_cpu_in_a_shared_folder_is_not_given_away(monkeypatch):
+    codec._look_up(np.zeros(1, np.uint8), np.zeros(1, np.float32), np.zeros(1, np.float32))
+    assert _NAME in compiled_code()
+    monkeypatch.setattr(module, "_cpu", lambda: ("another", "cpu", ""))
+    assert compiled_code() == {}
+
+
+def test_code_is_of_the_package_alone():
+    """What a test or another program compiles with `compiled` isn't found on another machine."""
+
+    @compiled()
+    def twice(x):
+        return x + x
+
+    assert twice(21) == 42
+    assert {name.partition(".")[0] for name, _ in compiled_code()} <= {"qumade"}

@@ -1,6 +1,10 @@
-"""Compile functions to machine code with numba, without fast-math, and cache them on disk where that is safe."""
+"""Compile functions to machine code with numba, without fast-math, and cache them on disk where that is safe.
+
+A cluster's nodes need not compile what the process that hands out the work has compiled: see `compiled_code`.
+"""
 
 import hashlib
+import importlib
 import logging
 import multiprocessing
 import os
@@ -12,8 +16,12 @@ from typing import Any
 
 import numba
 from numba import njit
+from numba.core.registry import cpu_target
 
-__all__ = ["compiled"]
+__all__ = ["CompiledCode", "compiled", "compiled_code", "take_code"]
+
+CompiledCode = dict[tuple[str, str], dict[Any, bytes]]
+"""Machine code by module and name of the function, and by numba's key: signature, CPU and bytecode."""
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +119,7 @@ def _is_safe(path: Path) -> bool:
 
 
 _FOLDER = _cache_folder()
+_functions: dict[tuple[str, str], Any] = {}  # what is cached, by module and name
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -123,8 +132,65 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         # Numba reads the setting when it decorates a function. It is restored for other packages.
         numba.config.CACHE_DIR = _FOLDER  # type: ignore[attr-defined]
         try:
-            return njit(cache=True, **options)(function)
+            made = njit(cache=True, **options)(function)
+            _functions[function.__module__, function.__qualname__] = made
+            return made
         finally:
             numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
 
     return decorate
+
+
+def compiled_code() -> CompiledCode:
+    """Return what is cached for this CPU of the package's functions that are imported, for `take_code` elsewhere.
+
+    It holds pickles: it must come from a process that may run any code here anyway.
+    """
+    code: CompiledCode = {}
+    for name, file in _cache_files().items():
+        for key, data in file._load_index().items():
+            if key[1] != _cpu():  # a folder that several machines share
+                continue
+            try:
+                code.setdefault(name, {})[key] = Path(file._data_path(data)).read_bytes()
+            except FileNotFoundError:  # numba writes the index first
+                continue
+    return code
+
+
+def take_code(code: CompiledCode) -> bool:
+    """Put code that another machine compiled into this machine's cache, where it is missing. Return False if it is for
+    another CPU.
+
+    Both must have equal versions of the package, numba and Python. It holds wherever the package is installed and
+    whenever: numba's own files would not, since their names and contents tell path and time of the source.
+    """
+    for module in sorted({module for module, _ in code}):
+        importlib.import_module(module)
+    files = _cache_files()
+    for name, overloads in code.items():
+        if any(key[1] != _cpu() for key in overloads):
+            return False
+        if name not in files:  # without a folder to trust
+            continue
+        index = files[name]._load_index()
+        missing = {key: data for key, data in overloads.items() if key not in index}
+        for key, data in missing.items():
+            # Not numbered as numba does it: a process that compiles meanwhile could choose the same number.
+            index[key] = files[name]._data_name(int(hashlib.sha256(data).hexdigest()[:15], 16))
+            with files[name]._open_for_write(files[name]._data_path(index[key])) as file:
+                file.write(data)
+        if missing:
+            files[name]._save_index(index)
+    return True
+
+
+def _cpu() -> Any:
+    """Return what numba calls the CPU: kind of machine, name and features."""
+    return cpu_target.target_context.codegen().magic_tuple()  # type: ignore[no-untyped-call]
+
+
+def _cache_files() -> dict[tuple[str, str], Any]:
+    """Return numba's files of the package's functions. It has no public way to them."""
+    package = f"{__package__}."
+    return {name: made._cache._cache_file for name, made in _functions.items() if name[0].startswith(package)}

@@ -1,4 +1,5 @@
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -84,6 +85,25 @@ class DyingOnce:
         return self.work(unit, stopped)
 
 
+class Compiling:
+    """Work that draws a sample and returns for how many functions the process had no machine code."""
+
+    def __init__(self, work: Any) -> None:
+        self.work = work
+
+    def open(self) -> None:
+        self.work.open()
+
+    def close(self) -> None:
+        self.work.close()
+
+    def __call__(self, unit: Any, stopped: Callable[[], bool]) -> int:
+        self.work(unit, stopped)
+        from qumade import jit
+
+        return sum(sum(made.stats.cache_misses.values()) for made in jit._functions.values())
+
+
 class Failing:
     """Work that fails."""
 
@@ -97,6 +117,48 @@ class Failing:
         if unit == 3:
             raise DatasetError("Invalid unit: got 3; must be another")
         return unit
+
+
+class FakeRay:
+    """Ray in this process, for what needs no other one."""
+
+    class Reference:
+        def __init__(self, value: Any) -> None:
+            self.value = value
+
+        def hex(self) -> str:
+            return hex(id(self))
+
+    exceptions = SimpleNamespace(RayError=ConnectionError)
+
+    def __init__(self, **resources: float) -> None:
+        self.resources, self.options, self.most = {"CPU": 1.0, **resources}, {}, 0
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, **options: Any) -> None:
+        """There is nothing to connect to."""
+
+    def shutdown(self) -> None:
+        """There is nothing to end."""
+
+    def cluster_resources(self) -> dict[str, float]:
+        return self.resources
+
+    def put(self, value: Any) -> Any:
+        return self.Reference(value)
+
+    def get(self, reference: Any) -> Any:
+        return reference.value
+
+    def remote(self, **options: Any) -> Any:
+        self.options = options
+        return lambda function: SimpleNamespace(remote=lambda *given: self.Reference(function(*given)))
+
+    def wait(self, running: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+        self.most = max(self.most, len(running))
+        return running[:1], running[1:]
 
 
 @pytest.mark.slow
@@ -124,6 +186,24 @@ def test_a_killed_worker_and_a_lost_node_change_no_byte(
 
     assert not ray.is_initialized()
     cluster.remove_node(kept)
+
+
+@pytest.mark.slow
+def test_a_new_node_takes_the_machine_code_of_the_driver(works: Any, cluster: Any, tmp_path: Path) -> None:
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    node = _add_node(cluster, 1, env_vars={"NUMBA_CACHE_DIR": str(tmp_path)})
+    missed: list[int] = []
+
+    def executor(work: Any, units: Any) -> Iterator[Any]:
+        units = list(units)
+        missed.extend(ray_tasks(Compiling(work), units[:1], address=cluster.address))
+        yield from (work(unit, lambda: False) for unit in units)
+
+    generate_shards(Synthesizer(works.recipe, works.catalog), works.out(), executor=executor, **OPTIONS)
+    cluster.remove_node(node)
+    assert missed == [0] and list(tmp_path.rglob("*.nbi"))
 
 
 @pytest.mark.slow
@@ -155,6 +235,17 @@ def test_other_versions_of_packages_are_refused(cluster: Any, monkeypatch: pytes
     with pytest.raises(QumadeError, match=r"^Invalid cluster: got different versions on node .*: numba .* and 0\.1, "):
         list(ray_tasks(Failing(), range(2), address=cluster.address))
     cluster.remove_node(node)
+
+
+def test_a_node_with_another_cpu_is_named_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", FakeRay())
+    monkeypatch.setattr(ray_executor, "take_code", lambda code: False)
+    assert sorted(ray_tasks(Failing(), iter(range(3)))) == [0, 1, 2]
+    assert [record.message for record in caplog.records] == [
+        f"node {platform.node()} has another CPU than the machine of this command: it compiles for a minute"
+    ]
 
 
 def test_versions_are_those_that_decide_the_bytes() -> None:

@@ -1,10 +1,12 @@
 """Runs work as tasks of Ray Core, on a cluster or on an embedded one of this machine: one task for each unit.
 
 Work is pure, so Ray may run a task again after a worker or a node is lost: the bytes are the same. The work (recipe,
-catalog and tables) goes to Ray's object store once, and each worker process opens it once. Assets are read where the
-recipe says, by each worker, and held against their content hashes: every node must reach them.
+catalog and tables) goes to Ray's object store once, and each worker process opens it once. So does the machine code of
+this process, which takes a new node more than a minute to compile. Assets are read where the recipe says, by each
+worker, and held against their content hashes: every node must reach them.
 """
 
+import logging
 import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,8 +18,11 @@ from qumade.errors import QumadeError, RunError
 from qumade.extras import needs
 from qumade.generation.describe import PACKAGES
 from qumade.generation.worker import Task
+from qumade.jit import compiled_code, take_code
 
 __all__ = ["ray_tasks"]
+
+_log = logging.getLogger(__name__)
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -26,7 +31,7 @@ _RETRIES = 5  # of a task whose worker or node was lost
 _AHEAD = 2  # units that wait or run, for each core of the cluster
 _LOOKED_S = 5.0  # between two looks at how many cores the cluster has now
 
-_opened: dict[str, Any] = {}  # in a worker process: the work, by the reference of its object
+_opened: dict[str, tuple[Any, str | None]] = {}  # in a worker process: the work and a remark, by the work's reference
 
 
 def ray_tasks(
@@ -46,19 +51,24 @@ def ray_tasks(
     running: dict[Any, None] = {}
     try:
         draw = ray.remote(max_retries=_RETRIES, num_cpus=1)(_draw)
-        reference = ray.put(work)
+        references = [ray.put(work), ray.put(compiled_code())]
         expected = versions()
+        remarks: set[str] = set()
         waiting = iter(units)
         while True:
             cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
             for unit in islice(waiting, max(0, _AHEAD * max(1, cores) - len(running))):
-                running[draw.remote([reference], unit, expected)] = None
+                running[draw.remote(references, unit, expected)] = None
             if not running:
                 return
             done, _ = ray.wait(list(running), timeout=_LOOKED_S)
             for one in done:
                 del running[one]
-                yield _result(ray, one)
+                found, remark = _result(ray, one)
+                if remark is not None and remark not in remarks:
+                    remarks.add(remark)
+                    _log.warning(remark)
+                yield found
     finally:
         for one in running:
             ray.cancel(one, force=True)
@@ -86,9 +96,9 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> None:
         raise RunError(f"Invalid --address: cannot start or reach {where}: {_line(error)}") from error
 
 
-def _result(ray: Any, reference: Any) -> Any:
+def _result(ray: Any, reference: Any) -> tuple[Any, str | None]:
     try:
-        found = ray.get(reference)
+        found, remark = ray.get(reference)
     except ray.exceptions.RayError as error:
         raise RunError(
             f"A task of Ray failed ({_line(error)}); the same command resumes from here, with fewer workers on a node "
@@ -96,24 +106,33 @@ def _result(ray: Any, reference: Any) -> Any:
         ) from error
     if isinstance(found, Exception):
         raise found
-    return found
+    return found, remark
 
 
-def _draw(reference: list[Any], unit: Any, expected: Mapping[str, str]) -> Any:
-    """Runs in a worker process of Ray. An error is returned: Ray would wrap it in a traceback of many lines."""
-    import ray
-
+def _draw(references: list[Any], unit: Any, expected: Mapping[str, str]) -> tuple[Any, str | None]:
+    """Runs in a worker process of Ray. Returns the result and what the user should know about the node. An error is
+    returned: Ray would wrap it in a traceback of many lines."""
     try:
         _require_versions(expected)
-        key = reference[0].hex()
+        key = references[0].hex()
         if key not in _opened:
-            work = ray.get(reference[0])
-            work.open()
             _opened.clear()
-            _opened[key] = work
-        return _opened[key](unit, lambda: False)
+            _opened[key] = _open(*references)
+        work, remark = _opened[key]
+        return work(unit, lambda: False), remark
     except (QumadeError, OSError) as error:
-        return error
+        return error, None
+
+
+def _open(work: Any, code: Any) -> tuple[Any, str | None]:
+    import ray
+
+    remark = None
+    if not take_code(ray.get(code)):
+        remark = f"node {platform.node()} has another CPU than the machine of this command: it compiles for a minute"
+    opened = ray.get(work)
+    opened.open()
+    return opened, remark
 
 
 def _require_versions(expected: Mapping[str, str]) -> None:

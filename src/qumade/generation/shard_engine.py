@@ -19,7 +19,7 @@ from qumade.data.shard_store import begun, finish, is_there, journal, lost_shard
 from qumade.errors import ConfigError, RunError
 from qumade.generation.describe import describe
 from qumade.generation.executors import Executor, local_processes
-from qumade.generation.shards import DrawShards, default_samples, quadrants_of
+from qumade.generation.shards import DrawShards, default_samples, draw_rows, quadrants_of
 from qumade.generation.summary import Summary, summarized
 from qumade.io.files import only_one, remove_temporary_files
 from qumade.io.progress import progress_bar
@@ -69,7 +69,8 @@ def generate_shards(
         write(storage, METADATA, [metadata_text({**metadata, "complete": False})])
         entries = journal(storage, work.recipe)
         missing = sum(shard.name not in entries for shard in plan)
-        synthesizer.plan(plan.indices(next(iter(plan)))[:1])  # compiles once, here; workers read the cache
+        if missing:  # compiles once, here: workers and nodes take the machine code
+            draw_rows(synthesizer, plan.indices(next(iter(plan)))[:1], lambda: False)
         if executor is None:
             workers = 1 if storage.url.startswith("memory://") else max(1, min(workers or os.cpu_count() or 1, missing))
             executor = partial(local_processes, workers=workers)

@@ -187,7 +187,7 @@ def take_code(code: CompiledCode) -> bool:
 
 def _cpu() -> Any:
     """Return what numba calls the CPU: kind of machine, name and features."""
-    return cpu_target.target_context.codegen().magic_tuple()  # type: ignore[no-untyped-call]
+    return cpu_target.target_context.codegen().magic_tuple()
 
 
 def _cache_files() -> dict[tuple[str, str], Any]:

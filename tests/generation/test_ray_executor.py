@@ -5,17 +5,21 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from qumade.errors import DatasetError, QumadeError
 from qumade.generation import ray_executor
 from qumade.generation.ray_executor import ray_tasks, versions
 from qumade.generation.shard_engine import generate_shards
 from qumade.synth.synthesizer import Synthesizer
+from qumade.teachers.label_backgrounds import label_backgrounds
 
 OPTIONS = {"limit": 160, "samples_per_shard": 20, "progress": False}
 
@@ -116,6 +120,13 @@ class Failing:
     def __call__(self, unit: int, stopped: Callable[[], bool]) -> int:
         if unit == 3:
             raise DatasetError("Invalid unit: got 3; must be another")
+        return unit
+
+
+class Succeeding(Failing):
+    """Work that returns its units."""
+
+    def __call__(self, unit: int, stopped: Callable[[], bool]) -> int:
         return unit
 
 
@@ -237,12 +248,42 @@ def test_other_versions_of_packages_are_refused(cluster: Any, monkeypatch: pytes
     cluster.remove_node(node)
 
 
+@pytest.mark.parametrize(
+    ("resources", "gpu", "asked", "ahead"),
+    [({"CPU": 3.0}, False, 0, 6), ({"CPU": 3.0}, True, 0, 6), ({"CPU": 9.0, "GPU": 2.0}, True, 1, 4)],
+)
+def test_units_wait_for_a_core_or_a_gpu_each_twice_as_many_at_once(
+    monkeypatch: pytest.MonkeyPatch, resources: dict[str, float], gpu: bool, asked: int, ahead: int
+) -> None:
+    ray = FakeRay(**resources)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    assert sorted(ray_tasks(Succeeding(), iter(range(20)), gpu=gpu)) == list(range(20))
+    assert (ray.options["num_gpus"], ray.most) == (asked, ahead)
+
+
+@pytest.mark.slow
+def test_teachers_label_on_the_nodes_with_the_same_bytes(
+    saved_model: Any, cluster: Any, tmp_path: Path, read_tree: Any
+) -> None:
+    """The GPU is one in name: the network runs on the CPU, but on this node alone."""
+    model, photos = saved_model("depth_anything"), tmp_path / "photos"
+    node = _add_node(cluster, 1, num_gpus=1)
+    run = partial(ray_tasks, address=cluster.address, gpu=True)
+    photos.mkdir()
+    for n, shape in enumerate([(60, 90, 3), (96, 64, 3), (60, 90, 3)]):
+        Image.fromarray(np.random.default_rng(n).integers(0, 256, shape, np.uint8)).save(photos / f"{n}.png")
+    for cache, executor in (("here", None), ("there", run)):
+        label_backgrounds(photos, depth=model, cache=tmp_path / cache, executor=executor)
+    cluster.remove_node(node)
+    assert read_tree(tmp_path / "there") == read_tree(tmp_path / "here")
+
+
 def test_a_node_with_another_cpu_is_named_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", FakeRay())
     monkeypatch.setattr(ray_executor, "take_code", lambda code: False)
-    assert sorted(ray_tasks(Failing(), iter(range(3)))) == [0, 1, 2]
+    assert sorted(ray_tasks(Succeeding(), iter(range(3)))) == [0, 1, 2]
     assert [record.message for record in caplog.records] == [
         f"node {platform.node()} has another CPU than the machine of this command: it compiles for a minute"
     ]

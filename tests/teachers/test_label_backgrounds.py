@@ -1,7 +1,8 @@
 import dataclasses
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from qumade.assets.depths import match_depths, read_inverse_depth
 from qumade.assets.label_names import LABEL_TABLES, label_table, table_of_names
 from qumade.assets.labels import read_labels
 from qumade.errors import QumadeError
+from qumade.generation.executors import this_process
 from qumade.teachers import label_backgrounds as module
 from qumade.teachers.depth import DepthTeacher
 from qumade.teachers.label_backgrounds import label_backgrounds
@@ -96,6 +98,27 @@ def test_a_folder_of_maps_never_changes(teachers: Teachers, backgrounds: Path, t
     assert first != second and len(list(second.iterdir())) == 4
     assert {path.name: path.read_bytes() for path in first.iterdir()} == before
     assert np.load(second / "photo 1.npy").shape == (6, 8)
+
+
+def test_an_executor_makes_the_same_folders(teachers: Teachers, backgrounds: Path, tmp_path: Path) -> None:
+    ran: list[object] = []
+
+    def executor(work: Any, chunks: Iterable[Any]) -> Iterator[Any]:
+        ran.append(work)
+        yield from reversed(list(this_process(work, chunks)))
+
+    for n in range(20):
+        Image.new("RGB", (8, 6 + n), (n, 0, 0)).save(backgrounds / f"more {n:02d}.png")
+    options: dict[str, Any] = {"depth": "x", "labels": "y"}
+    here = label_backgrounds(backgrounds, **options, cache=tmp_path / "here")
+    there = label_backgrounds(backgrounds, **options, cache=tmp_path / "there", executor=executor)
+    assert len(ran) == 2 and len(teachers.asked) == 2 * 2 * 23
+    for name in ("depths", "labels"):
+        found = {path.name: path.read_bytes() for path in there[name].iterdir()}
+        assert found == {path.name: path.read_bytes() for path in here[name].iterdir()} and len(found) >= 23
+        assert there[name].relative_to(tmp_path / "there") == here[name].relative_to(tmp_path / "here")
+    label_backgrounds(backgrounds, **options, cache=tmp_path / "there", executor=executor)
+    assert len(ran) == 2  # nothing was missing
 
 
 def test_other_weights_have_other_folders(teachers: Teachers, backgrounds: Path, tmp_path: Path) -> None:

@@ -113,7 +113,9 @@ def generate(
     given = recipe_fields("generate", recipe, flags)
     if given.get("depth") == "composite" and teachers.depth_teacher is not None:
         given = given | {"depth_teacher": model(teachers.depth_teacher)}
-    given = given | labels_of_teachers("generate", given, flags, teachers)
+    run_on = partial(ray_tasks, address=address, workers=workers) if executor == "ray" else None
+    run_teachers = None if run_on is None else partial(run_on, gpu=True)
+    given = given | labels_of_teachers("generate", given, flags, teachers, run_teachers)
     full_recipe = recipe_from_dict(given, "the command line", Path.cwd(), name_field=flag_of)
     predictor = None
     if full_recipe.depth == "composite":
@@ -128,7 +130,6 @@ def generate(
     where = one_line(absolute(out))
     _say_what_is_coming(synthesizer, out, limit, workers, sharded=sharded)
     if sharded:
-        run_on = partial(ray_tasks, address=address, workers=workers) if executor == "ray" else None
         summary = generate_shards(
             synthesizer, out, limit=limit, samples_per_shard=shard_samples, workers=workers, executor=run_on
         )

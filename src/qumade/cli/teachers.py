@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from qumade.cli.common import model, say
 from qumade.cli.model_flags import flag_of
+
+if TYPE_CHECKING:
+    from qumade.generation.executors import Executor
 
 __all__ = ["LabelTeacherFlags", "TeacherFlags", "labels_of_photos", "labels_of_teachers"]
 
@@ -49,12 +52,16 @@ class TeacherFlags(LabelTeacherFlags):
 
 
 def labels_of_teachers(
-    verb: str, given: Mapping[str, Any], on_command_line: Mapping[str, Any], teachers: TeacherFlags
+    verb: str,
+    given: Mapping[str, Any],
+    on_command_line: Mapping[str, Any],
+    teachers: TeacherFlags,
+    executor: "Executor | None" = None,
 ) -> dict[str, Any]:
     """Return the recipe fields for the labels that the teachers predict; empty without teachers.
 
-    `given` are the recipe's fields so far; `on_command_line` are those given as flags. Exits with 2 if a flag names
-    labels that a teacher predicts.
+    `given` are the recipe's fields so far; `on_command_line` are those given as flags. The networks run where
+    `executor` says, by default here. Exits with 2 if a flag names labels that a teacher predicts.
     """
     depth_teacher = None if given.get("depth") == "composite" else teachers.depth_teacher
     label_teacher = teachers.label_teacher
@@ -68,10 +75,10 @@ def labels_of_teachers(
     # Wrong settings are reported before the networks run.
     soon = ({"depths": cache} if depth_teacher else {}) | ({"labels": cache} if label_teacher else {})
     recipe = recipe_from_dict({**given, **soon}, "the command line", Path.cwd(), name_field=flag_of)
-    return soon | labels_of_photos(recipe.backgrounds, replace(teachers, depth_teacher=depth_teacher))
+    return soon | labels_of_photos(recipe.backgrounds, replace(teachers, depth_teacher=depth_teacher), executor)
 
 
-def labels_of_photos(photos: Path, teachers: TeacherFlags) -> dict[str, Any]:
+def labels_of_photos(photos: Path, teachers: TeacherFlags, executor: "Executor | None" = None) -> dict[str, Any]:
     """Return the folders of labels that the teachers predict for a folder of photos, and what they mean, as the fields
     of a recipe: `depths`, `depths_kind`, `labels`, `label_names`."""
     from qumade.io.files import cache_folder
@@ -83,6 +90,7 @@ def labels_of_photos(photos: Path, teachers: TeacherFlags) -> dict[str, Any]:
         labels=teachers.label_teacher and model(teachers.label_teacher),
         cache=teachers.teacher_cache or cache_folder(),
         download=teachers.download,
+        executor=executor,
     )
 
 

@@ -28,21 +28,26 @@ Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 
 _RETRIES = 5  # of a task whose worker or node was lost
-_AHEAD = 2  # units that wait or run, for each core of the cluster
-_LOOKED_S = 5.0  # between two looks at how many cores the cluster has now
+_AHEAD = 2  # units that wait or run, for each core or GPU of the cluster
+_LOOKED_S = 5.0  # between two looks at how many of them the cluster has now
 
 _opened: dict[str, tuple[Any, str | None]] = {}  # in a worker process: the work and a remark, by the work's reference
 
 
 def ray_tasks(
-    work: Task[Unit, Result], units: Iterable[Unit], *, address: str | None = None, workers: int | None = None
+    work: Task[Unit, Result],
+    units: Iterable[Unit],
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    gpu: bool = False,
 ) -> Iterator[Result]:
     """Yields the result of each unit, in any order; an Executor, but for the last arguments.
 
     `address` is that of a running cluster, as `ray.init` takes it. Without one, an embedded cluster of `workers`
-    processes (default: all cores) runs as long as the iterator. Closing the iterator cancels what runs. Raises RunError
-    if the cluster can't be reached or loses a task again and again, or if a node has other versions of the packages
-    that decide the bytes.
+    processes (default: all cores) runs as long as the iterator. With `gpu`, each unit has a GPU of its own where the
+    cluster has some. Closing the iterator cancels what runs. Raises RunError if the cluster can't be reached or loses a
+    task again and again, or if a node has other versions of the packages that decide the bytes.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     with needs("cluster", "--executor ray"):
@@ -50,14 +55,15 @@ def ray_tasks(
     _connect(ray, address, workers)
     running: dict[Any, None] = {}
     try:
-        draw = ray.remote(max_retries=_RETRIES, num_cpus=1)(_draw)
+        gpu = gpu and _count(ray, "GPU") > 0
+        draw = ray.remote(max_retries=_RETRIES, num_cpus=1, num_gpus=int(gpu))(_draw)
         references = [ray.put(work), ray.put(compiled_code())]
         expected = versions()
         remarks: set[str] = set()
         waiting = iter(units)
         while True:
-            cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-            for unit in islice(waiting, max(0, _AHEAD * max(1, cores) - len(running))):
+            places = max(1, _count(ray, "GPU" if gpu else "CPU"))  # a cluster without nodes may get some
+            for unit in islice(waiting, max(0, _AHEAD * places - len(running))):
                 running[draw.remote(references, unit, expected)] = None
             if not running:
                 return
@@ -94,6 +100,11 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> None:
     except Exception as error:  # ConnectionError, RuntimeError, ValueError, by what the address is like
         where = "an embedded cluster" if address is None else f"the cluster at {address}"
         raise RunError(f"Invalid --address: cannot start or reach {where}: {_line(error)}") from error
+
+
+def _count(ray: Any, kind: str) -> int:
+    """Returns how many cores or GPUs the cluster has now."""
+    return int(ray.cluster_resources().get(kind, 0))
 
 
 def _result(ray: Any, reference: Any) -> tuple[Any, str | None]:

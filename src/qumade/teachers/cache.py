@@ -1,7 +1,9 @@
 """A cache of predicted labels: one .npy file per picture, named by the content hashes of picture and teacher."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +21,42 @@ _CHUNK_BATCHES = 4
 
 Map = NDArray[Any]
 Predict = Callable[[Sequence[NDArray[np.uint8]]], list[Map]]
+Chunk = list[tuple[Path, Path]]
+"""Pictures: the file for the map of each, whose stem is the hash of the picture's content, and the picture."""
+Run = Callable[[Iterable[Chunk]], Iterator[tuple[Chunk, list[Map]]]]
+"""Yields each chunk with the maps of its pictures, in any order."""
 
 
-def cached_maps(paths: Sequence[Path], folder: Path, predict: Predict, *, batch_size: int, what: str) -> list[Path]:
+def cached_maps(
+    paths: Sequence[Path], folder: Path, predict: Predict, *, batch_size: int, what: str, run: Run | None = None
+) -> list[Path]:
     """The .npy file in `folder` of every picture's map, in order; those that are missing are predicted and written.
 
     `folder` must belong to one teacher. Pictures are read and predicted a few batches at a time; equal pictures once.
-    After an interruption the finished files remain and are whole. `what` names the progress bar.
+    After an interruption the finished files remain and are whole. `what` names the progress bar. `run` predicts
+    elsewhere; by default `predict` does it here.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{content_hash(path)}.npy" for path in paths]
     missing = {file: path for file, path in zip(files, paths, strict=True) if not file.exists()}
+    if not missing:
+        return files
     work = list(missing.items())
     step = batch_size * _CHUNK_BATCHES
-    with progress_bar(total=len(work), desc=what, unit="picture", disable=not work) as bar:
-        for start in range(0, len(work), step):
-            chunk = work[start : start + step]
-            maps = predict([read_rgb(path) for _, path in chunk])
+    chunks = (work[start : start + step] for start in range(0, len(work), step))
+    run = partial(_here, predict) if run is None else run
+    with progress_bar(total=len(work), desc=what, unit="picture") as bar, closing(run(chunks)) as done:  # type: ignore[type-var]
+        for chunk, maps in done:
             for (file, _), one in zip(chunk, maps, strict=True):
                 with new_file(file, durable=True) as opened:
                     np.save(opened, one, allow_pickle=False)
             bar.update(len(chunk))
     return files
+
+
+def _here(predict: Predict, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, list[Map]]]:
+    for chunk in chunks:
+        yield chunk, predict([read_rgb(path) for _, path in chunk])
 
 
 def file_fingerprint(files: Sequence[Path]) -> str:

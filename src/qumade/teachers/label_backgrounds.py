@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ import yaml
 from qumade.assets.label_names import LABEL_TABLES, LabelTable
 from qumade.assets.scan import scan_backgrounds
 from qumade.errors import AssetError
+from qumade.generation.executors import Executor
 from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
-from qumade.teachers.cache import cached_maps
+from qumade.teachers.cache import Run, cached_maps
 from qumade.teachers.depth import DepthTeacher, depth_teacher
+from qumade.teachers.label_pictures import LabelPictures
 from qumade.teachers.segmentation import SegmentationTeacher, segmentation_teacher
 
 __all__ = ["label_backgrounds"]
@@ -38,24 +41,34 @@ def label_backgrounds(
     labels: str | Path | None = None,
     cache: Path,
     download: bool = False,
+    executor: Executor | None = None,
 ) -> dict[str, Any]:
     """Labels the backgrounds in `folder` and returns the fields of a recipe that take the labels from the cache.
 
     `depth` and `labels` are models, see `depth_teacher` and `segmentation_teacher`. They give `depths` and
     `depths_kind`, `labels` and `label_names`. Files that are no usable picture are left out: the audit of the assets
-    names them. Raises QumadeError for a model that cannot be used, and for two backgrounds of one stem.
+    names them. The networks run where `executor` says, by default in this process. Raises QumadeError for a model that
+    cannot be used, and for two backgrounds of one stem.
     """
     cache = Path(os.path.abspath(cache))
     backgrounds = _one_a_stem(list_pictures(folder))
     depths = None if depth is None else depth_teacher(depth, download=download)
     segments = None if labels is None else segmentation_teacher(labels, download=download)
     fields: dict[str, Any] = {}
-    if depths is not None:
-        fields |= {"depths": _labelled(backgrounds, folder, depths, cache), "depths_kind": depths.kind}
-    if segments is not None:
-        labelled = _labelled(backgrounds, folder, segments, cache)
+    if depth is not None and depths is not None:
+        make: Any = partial(depth_teacher, download=download)
+        run = _elsewhere(executor, LabelPictures(make, depth, depths.fingerprint))
+        fields |= {"depths": _labelled(backgrounds, folder, depths, cache, run), "depths_kind": depths.kind}
+    if labels is not None and segments is not None:
+        make = partial(segmentation_teacher, download=download)
+        run = _elsewhere(executor, LabelPictures(make, labels, segments.fingerprint))
+        labelled = _labelled(backgrounds, folder, segments, cache, run)
         fields |= {"labels": labelled, "label_names": _built_in_table(segments.names) or labelled / _NAMES}
     return fields
+
+
+def _elsewhere(executor: Executor | None, work: LabelPictures) -> Run | None:
+    return None if executor is None else partial(executor, work)
 
 
 def _one_a_stem(backgrounds: Sequence[Path]) -> Sequence[Path]:
@@ -71,7 +84,11 @@ def _one_a_stem(backgrounds: Sequence[Path]) -> Sequence[Path]:
 
 
 def _labelled(
-    backgrounds: Sequence[Path], folder: Path, teacher: DepthTeacher | SegmentationTeacher, cache: Path
+    backgrounds: Sequence[Path],
+    folder: Path,
+    teacher: DepthTeacher | SegmentationTeacher,
+    cache: Path,
+    run: Run | None,
 ) -> Path:
     """The folder with the map of each background by its stem, and the names of a segmentation teacher's ids."""
     maps = cache / teacher.cache_name
@@ -83,7 +100,7 @@ def _labelled(
     usable = [scanned.path for scanned in scan_backgrounds(folder, progress=True)[0]]
     size = teacher.batch_size
     files = cached_maps(
-        usable, maps, lambda some: list(teacher.predict(some, size)), batch_size=size, what=teacher.labels
+        usable, maps, lambda some: list(teacher.predict(some, size)), batch_size=size, what=teacher.labels, run=run
     )
     temporary = Path(tempfile.mkdtemp(prefix=".backgrounds-", dir=maps))
     try:

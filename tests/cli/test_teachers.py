@@ -15,6 +15,8 @@ from PIL import Image
 
 from qumade.cli import main
 from qumade.data.opening import open_dataset
+from qumade.generation import ray_executor
+from qumade.generation.executors import this_process
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -81,6 +83,25 @@ def test_backgrounds_are_labelled_once_and_the_kind_is_recorded(
     for out in ("again", "third"):
         assert yaml.safe_load(Path(out, "dataset.yaml").read_text()) == description
         assert Path(out, "depth", first).read_bytes() == before
+
+
+@pytest.mark.slow
+def test_teachers_and_shards_are_tasks_of_one_cluster(
+    run: Run, saved_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def tasks(work: Any, units: Any, **options: Any) -> Any:
+        asked.append((type(work).__name__, options))
+        yield from this_process(work, units)
+
+    monkeypatch.setattr(ray_executor, "ray_tasks", tasks)
+    Path("recipe.yaml").write_text("{backgrounds: backgrounds, foregrounds: foregrounds, ground: [road]}")
+    teachers = "--depth-teacher", saved_model("depth_anything"), "--label-teacher", saved_model("segformer")
+    code, text = run("--out", "out", "--recipe", "recipe.yaml", "--format", "shards", "--executor", "ray", *teachers)
+    assert code == 0, text
+    here = {"address": None, "workers": 1}
+    assert asked == [*[("LabelPictures", {**here, "gpu": True})] * 2, ("DrawShards", here)]
 
 
 def test_label_teacher_gives_labels_and_their_names(

@@ -21,6 +21,27 @@ from qumade.generation.shard_engine import generate_shards
 from qumade.synth.synthesizer import Synthesizer
 from qumade.teachers.label_backgrounds import label_backgrounds
 
+# A driver whose shards take a moment each, so that it can be interrupted between two of them.
+_SLOW_DRIVER = """
+import sys, time
+from qumade.generation.ray_executor import ray_tasks
+from qumade.generation.shard_engine import generate_shards
+
+class Slow:
+    def __init__(self, work):
+        self.work = work
+    def open(self):
+        self.work.open()
+    def close(self):
+        self.work.close()
+    def __call__(self, unit, stopped):
+        time.sleep(0.5)
+        return self.work(unit, stopped)
+
+generate_shards(
+    sys.argv[1], sys.argv[2], executor=lambda work, units: ray_tasks(Slow(work), units, address=sys.argv[3]), **OPTIONS
+)
+"""
 OPTIONS = {"limit": 160, "samples_per_shard": 20, "progress": False}
 
 
@@ -218,25 +239,26 @@ def test_a_new_node_takes_the_machine_code_of_the_driver(works: Any, cluster: An
 
 
 @pytest.mark.slow
-def test_a_killed_driver_leaves_a_state_that_the_same_command_finishes(
+def test_ctrl_c_and_a_killed_driver_leave_a_state_that_the_same_command_finishes(
     works: Any, read_tree: Any, expected: Any, cluster: Any, wait_until: Any
 ) -> None:
     node, out = _add_node(cluster, 1), works.out()
-    script = (
-        "import sys; from functools import partial\n"
-        "from qumade.generation.ray_executor import ray_tasks\n"
-        "from qumade.generation.shard_engine import generate_shards\n"
-        "run = partial(ray_tasks, address=sys.argv[3])\n"
-        f"generate_shards(sys.argv[1], sys.argv[2], executor=run, **{OPTIONS})"
-    )
+    script = _SLOW_DRIVER.replace("OPTIONS", repr(OPTIONS))
     command = [sys.executable, "-c", script, str(works.root / "recipe.yaml"), str(out), cluster.address]
-    driver = subprocess.Popen(command)
-    wait_until(lambda: list(out.glob("shards/*.sha256")) or driver.poll() is not None, 120)
-    driver.kill()
-    driver.wait()
+    total = sum(name.endswith(".sha256") for name in expected)
+    for number in (signal.SIGINT, signal.SIGKILL):
+        before = len(_shards(out))
+        driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        wait_until(lambda: len(_shards(out)) > before or driver.poll() is not None, 120)  # noqa: B023
+        driver.send_signal(number)
+        assert driver.wait(60) == -number and before < len(_shards(out)) < total
     cluster.remove_node(node)
     generate_shards(Synthesizer(works.recipe, works.catalog), out, workers=1, **OPTIONS)
     assert read_tree(out) == expected
+
+
+def _shards(out: Path) -> list[Path]:
+    return list(out.glob("shards/*.sha256"))
 
 
 @pytest.mark.slow

@@ -64,12 +64,15 @@ def cluster() -> Iterator[Any]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster()
-    try:
-        _add_node(cluster, 0, include_dashboard=False, no_monitor=True, include_log_monitor=False)
-    except Exception as error:
-        cluster.shutdown()
-        pytest.skip(f"Ray does not start on this machine: {error}")
+    for left in (2, 1, 0):  # Ray waits 30 s for its own processes, which a busy machine starts more slowly
+        cluster = Cluster()
+        try:
+            _add_node(cluster, 0, include_dashboard=False, no_monitor=True, include_log_monitor=False)
+            break
+        except Exception as error:
+            cluster.shutdown()
+            if not left:
+                pytest.skip(f"Ray does not start on this machine: {error}")
     yield cluster
     cluster.shutdown()
 

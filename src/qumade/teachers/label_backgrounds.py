@@ -26,7 +26,7 @@ from qumade.generation.executors import Executor
 from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
 from qumade.teachers.cache import Run, cached_maps
 from qumade.teachers.depth import DepthTeacher, depth_teacher
-from qumade.teachers.label_pictures import LabelPictures
+from qumade.teachers.label_pictures import LabelPictures, label_elsewhere
 from qumade.teachers.segmentation import SegmentationTeacher, segmentation_teacher
 
 __all__ = ["label_backgrounds"]
@@ -68,7 +68,7 @@ def label_backgrounds(
 
 
 def _elsewhere(executor: Executor | None, work: LabelPictures) -> Run | None:
-    return None if executor is None else partial(executor, work)
+    return None if executor is None else partial(label_elsewhere, executor, work)
 
 
 def _one_a_stem(backgrounds: Sequence[Path]) -> Sequence[Path]:

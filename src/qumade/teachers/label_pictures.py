@@ -1,25 +1,31 @@
 """The work that an executor runs where the command's own process shall not run the networks: it labels pictures."""
 
+import hashlib
 import platform
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from qumade.errors import AssetError, RunError
+from qumade.generation.executors import Executor
 from qumade.io.decode import read_rgb
-from qumade.io.pictures import content_hash, printable
+from qumade.io.pictures import printable, read_picture
 from qumade.teachers.cache import Chunk, Map
 
-__all__ = ["LabelPictures"]
+__all__ = ["LabelPictures", "label_elsewhere"]
+
+Files = list[tuple[Path, Path, bytes]]
+"""The file for each map, the picture, and the picture's content: other machines need not reach it."""
 
 
 @dataclass
 class LabelPictures:
     """Labels chunks of pictures with the teacher that `teacher(model)` makes in each process.
 
-    The machine must have the same model and the same pictures under the same paths: raises QumadeError for a teacher
-    whose fingerprint is not `fingerprint`, and for a picture of other content.
+    The machine must have the same model: raises QumadeError for one whose fingerprint is not `fingerprint`, and for a
+    picture whose content has not the hash that the file of its map is named by.
     """
 
     teacher: Callable[[str | Path], Any]
@@ -38,10 +44,21 @@ class LabelPictures:
     def close(self) -> None:
         self.opened = None
 
-    def __call__(self, unit: Chunk, stopped: Callable[[], bool]) -> tuple[Chunk, list[Map]]:
+    def __call__(self, unit: Files, stopped: Callable[[], bool]) -> tuple[Chunk, list[Map]]:
         """Returns the chunk and its maps. It is not stopped within: it has a few pictures."""
-        for file, path in unit:
-            if content_hash(path) != file.stem:
-                where = f"{printable(path)} on node {platform.node()}"
-                raise AssetError(f"Invalid picture: got other content of {where} than where the command runs")
-        return unit, self.opened.predict([read_rgb(path) for _, path in unit], self.opened.batch_size)
+        pictures = []
+        with tempfile.TemporaryDirectory() as folder:
+            for file, path, content in unit:
+                if hashlib.sha256(content).hexdigest() != file.stem:
+                    raise AssetError(f"Invalid picture: {printable(path)} has changed meanwhile; must stay unchanged")
+                copy = Path(folder) / path.name
+                copy.write_bytes(content)
+                pictures.append(read_rgb(copy))
+        return [(file, path) for file, path, _ in unit], self.opened.predict(pictures, self.opened.batch_size)
+
+
+def label_elsewhere(
+    executor: Executor, work: LabelPictures, chunks: Iterable[Chunk]
+) -> Iterator[tuple[Chunk, list[Map]]]:
+    """Yields each chunk with the maps of its pictures, in any order, predicted where `executor` runs the work."""
+    return executor(work, ([(file, path, read_picture(path)) for file, path in chunk] for chunk in chunks))

@@ -4,7 +4,7 @@
 
 `start`: a node whose cache of machine code is empty joins a cluster. Seconds until its first sample is drawn, with and
 without the machine code of this process.
-`local`: an embedded cluster of `--workers` processes, and as many local processes.
+`local`: a cluster of one node of `--workers` cores, and as many local processes.
 `nodes`: clusters of two and of one node of one core each, all on this machine, which needs two free cores.
 
 Runs alternate, each in a process of its own, and medians are printed. Speed is that between the first quarter of the
@@ -94,15 +94,14 @@ def free_ports() -> dict[str, int]:
 
 
 @contextmanager
-def cluster() -> Iterator[Any]:
-    """A head without cores; tasks run on the nodes that are added."""
+def cluster(cores: int = 0) -> Iterator[Any]:
+    """A head; tasks run on its cores and on the nodes that are added."""
     from ray.cluster_utils import Cluster
 
     made = Cluster()
-    made.add_node(
-        num_cpus=0, object_store_memory=200 << 20, **free_ports(), include_dashboard=False, include_log_monitor=False
-    )
+    head = {"include_dashboard": False, "include_log_monitor": False}
     try:
+        made.add_node(num_cpus=cores, object_store_memory=200 << 20, **free_ports(), **head)
         yield made
     finally:
         made.shutdown()
@@ -164,11 +163,10 @@ def run(args: argparse.Namespace, arm: str, out: Path) -> dict[str, float]:
     measured = partial(speed, synthesizer, out=out / "data", shards=args.shards, samples=args.samples)
     if args.what == "start":
         return start(synthesizer, arm, out)
-    if args.what == "local":
-        run_on: Any = local_processes if arm == "processes" else ray_executor.ray_tasks
-        return measured(executor=partial(run_on, workers=args.workers))
-    with cluster() as made:
-        for _ in range(1 + (arm == "two")):
+    if arm == "processes":
+        return measured(executor=partial(local_processes, workers=args.workers))
+    with cluster(args.workers if arm == "ray" else 0) as made:
+        for _ in range({"ray": 0, "one": 1, "two": 2}[arm]):
             made.add_node(num_cpus=1, object_store_memory=200 << 20, **free_ports())
         return measured(executor=partial(ray_executor.ray_tasks, address=made.address))
 

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qumade.errors import DatasetError, QumadeError
+from qumade.errors import AssetError, DatasetError, QumadeError
 from qumade.generation import ray_executor
 from qumade.generation.ray_executor import ray_tasks, versions
 from qumade.generation.shard_engine import generate_shards
+from qumade.generation.shards import DrawShards
 from qumade.synth.synthesizer import Synthesizer
 from qumade.teachers.label_backgrounds import label_backgrounds
 
@@ -112,6 +113,17 @@ class DyingOnce:
                 os.kill(os.getpid(), signal.SIGKILL)
         return self.work(unit, stopped)
 
+    def shared_parts(self) -> tuple[int, int]:
+        found: tuple[int, int] = self.work.shared_parts()
+        assert found[0] == 4
+        return found
+
+    def make_part(self, number: int) -> Any:
+        return self.work.make_part(number)
+
+    def take_parts(self, get: Callable[[int], Any]) -> None:
+        self.work.take_parts(get)
+
 
 class Compiling:
     """Work that draws a sample and returns for how many functions the process had no machine code."""
@@ -165,6 +177,7 @@ class FakeRay:
             return hex(id(self))
 
     exceptions = SimpleNamespace(RayError=ConnectionError)
+    store_bytes = 1e8
 
     def __init__(self, **resources: float) -> None:
         self.resources, self.options, self.most = {"CPU": 1.0, **resources}, {}, 0
@@ -178,6 +191,9 @@ class FakeRay:
     def shutdown(self) -> None:
         """There is nothing to end."""
 
+    def cancel(self, reference: Any, force: bool) -> None:
+        """Tasks end before they are waited for."""
+
     def cluster_resources(self) -> dict[str, float]:
         return self.resources
 
@@ -187,9 +203,17 @@ class FakeRay:
     def get(self, reference: Any) -> Any:
         return reference.value
 
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True, "Resources": {"CPU": 1.0, "object_store_memory": self.store_bytes}}]
+
     def remote(self, **options: Any) -> Any:
         self.options = options
-        return lambda function: SimpleNamespace(remote=lambda *given: self.Reference(function(*given)))
+
+        def call(function: Callable[..., Any], *given: Any) -> Any:
+            found = function(*given)
+            return list(map(self.Reference, found)) if options.get("num_returns", 1) > 1 else self.Reference(found)
+
+        return lambda function: SimpleNamespace(remote=partial(call, function))
 
     def wait(self, running: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
         self.most = max(self.most, len(running))
@@ -212,7 +236,8 @@ def test_a_killed_worker_and_a_lost_node_change_no_byte(
                 cluster.remove_node(lost, allow_graceful=False)
             yield entry
 
-    generate_shards(Synthesizer(works.recipe, works.catalog), out, executor=executor, **OPTIONS)
+    # No room for two cut-outs in a process: Ray's object store holds them.
+    generate_shards(Synthesizer(works.recipe, works.catalog, cache_bytes=1), out, executor=executor, **OPTIONS)
     assert marker.exists() and read_tree(out) == expected
     # An error of the work is raised as it is, and the connection ends.
     with pytest.raises(QumadeError, match=r"^Invalid unit: got 3; must be another$"):
@@ -301,6 +326,39 @@ def test_teachers_label_on_the_nodes_with_the_same_bytes(
         label_backgrounds(photos, depth=model, cache=tmp_path / cache, executor=executor)
     cluster.remove_node(node)
     assert read_tree(tmp_path / "there") == read_tree(tmp_path / "here")
+
+
+@pytest.mark.parametrize(("room", "store", "builds"), [(1, 1e8, 4), (None, 1e8, 0), (1, 1e3, 0)])
+def test_cut_outs_that_a_process_cannot_hold_are_decoded_once_if_the_store_can(
+    works: Any,
+    read_tree: Any,
+    expected: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    room: int | None,
+    store: float,
+    builds: int,
+) -> None:
+    ray = FakeRay()
+    ray.store_bytes = store
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    made: list[int] = []
+    part = DrawShards.make_part
+    monkeypatch.setattr(DrawShards, "make_part", lambda work, number: made.append(number) or part(work, number))
+    out = works.out()
+    synthesizer = Synthesizer(works.recipe, works.catalog, cache_bytes=room)
+    generate_shards(synthesizer, out, executor=ray_tasks, **OPTIONS)
+    assert made == list(range(builds)) and read_tree(out) == expected
+
+
+def test_an_error_of_a_shared_part_is_raised_as_it_is(works: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(work: Any, number: int) -> None:
+        raise AssetError("Invalid asset: thing.png has changed; must stay unchanged")
+
+    monkeypatch.setitem(sys.modules, "ray", FakeRay())
+    monkeypatch.setattr(DrawShards, "make_part", changed)
+    synthesizer = Synthesizer(works.recipe, works.catalog, cache_bytes=1)
+    with pytest.raises(AssetError, match=r"^Invalid asset: thing\.png has changed; must stay unchanged$"):
+        generate_shards(synthesizer, works.out(), executor=ray_tasks, **OPTIONS)
 
 
 def test_a_node_with_another_cpu_is_named_once(

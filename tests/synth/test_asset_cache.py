@@ -253,3 +253,27 @@ def test_the_flat_prior_hides_nothing(recipe, asset_folders):
         Image.fromarray(np.zeros(size, np.uint8)).save(labels / f"{name}.png")
     fields = recipe.model_dump(exclude_unset=True) | {"labels": labels, "label_names": "cityscapes", "prior": "flat"}
     assert opened(Recipe(**fields))[1].background(0, 0, False).occluder is None
+
+
+def test_the_size_of_decoded_cut_outs_is_known_before_they_are_decoded(recipe):
+    catalog, store = opened(recipe)
+    count = len(catalog.foregrounds)
+    truth = sum(store.cutout(number).pixels.nbytes for number in range(count))
+    assert store.cutouts_beyond_room() == 0
+    estimate = AssetCache(recipe, catalog, room_bytes=truth // 2).cutouts_beyond_room()
+    assert 0.5 * truth < estimate < 2 * truth
+    assert AssetCache(recipe, catalog, room_bytes=2 * estimate).cutouts_beyond_room() == 0
+
+
+def test_cut_outs_that_were_decoded_elsewhere_are_taken(recipe, monkeypatch):
+    catalog, store = opened(recipe)
+    elsewhere = [store.cutout(number) for number in range(len(catalog.foregrounds))]
+    for part in (part for pyramid in elsewhere for part in pyramid if isinstance(part, np.ndarray)):
+        part.flags.writeable = False  # as from Ray
+    taking = AssetCache(recipe, catalog, room_bytes=1)
+    taking.take_cutouts(elsewhere.__getitem__)
+    monkeypatch.setattr(taking, "_build", None)
+    for number in (0, 2, 1, 0):
+        for part, truth in zip(taking.cutout(number), elsewhere[number], strict=True):
+            np.testing.assert_array_equal(part, truth)
+            assert not isinstance(part, np.ndarray) or part.flags.writeable

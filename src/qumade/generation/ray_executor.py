@@ -1,15 +1,16 @@
 """Runs work as tasks of Ray Core, on a cluster or on an embedded one of this machine: one task for each unit.
 
-Work is pure, so Ray may run a task again after a worker or a node is lost: the bytes are the same. The work (recipe,
-catalog and tables) goes to Ray's object store once, and each worker process opens it once. So does the machine code of
-this process, which takes a new node more than a minute to compile. Assets are read where the recipe says, by each
-worker, and held against their content hashes: every node must reach them.
+Work is pure, so Ray may run a task again after a worker or a node is lost: the bytes are the same. To Ray's object
+store go, once: the work (recipe, catalog and tables), which each worker process opens once; the machine code of this
+process, which takes a new node more than a minute to compile; and decoded cut-outs, if a process can't hold them all
+and would decode nearly one for every sample. Assets are read where the recipe says, by each worker, and held against
+their content hashes: every node must reach them.
 """
 
 import logging
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import islice
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 from qumade.errors import QumadeError, RunError
 from qumade.extras import needs
 from qumade.generation.describe import PACKAGES
-from qumade.generation.worker import Task
+from qumade.generation.worker import SharesParts, Task
 from qumade.jit import compiled_code, take_code
 
 __all__ = ["ray_tasks"]
@@ -29,6 +30,8 @@ Result = TypeVar("Result")
 
 _RETRIES = 5  # of a task whose worker or node was lost
 _AHEAD = 2  # units that wait or run, for each core or GPU of the cluster
+_PARTS = 16  # that one task makes
+_STORE_SHARE = 0.5  # of the object store of the smallest node, at most, for parts
 _LOOKED_S = 5.0  # between two looks at how many of them the cluster has now
 
 _opened: dict[str, tuple[Any, str | None]] = {}  # in a worker process: the work and a remark, by the work's reference
@@ -57,8 +60,9 @@ def ray_tasks(
     try:
         gpu = gpu and _count(ray, "GPU") > 0
         draw = ray.remote(max_retries=_RETRIES, num_cpus=1, num_gpus=int(gpu))(_draw)
-        references = [ray.put(work), ray.put(compiled_code())]
         expected = versions()
+        references = [ray.put(work), ray.put(compiled_code())]
+        references += _shared_parts(ray, work, references, expected)
         remarks: set[str] = set()
         waiting = iter(units)
         while True:
@@ -102,6 +106,29 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> None:
         raise RunError(f"Invalid --address: cannot start or reach {where}: {_line(error)}") from error
 
 
+def _shared_parts(ray: Any, work: Any, references: list[Any], expected: Mapping[str, str]) -> list[Any]:
+    """Has the cluster make the parts that the work's processes share, if its nodes can hold them. Returns a reference
+    to their references, or nothing."""
+    count, size = work.shared_parts() if isinstance(work, SharesParts) else (0, 0)
+    if not count or size > _STORE_SHARE * min(map(_store_bytes, filter(_draws, ray.nodes())), default=0):
+        return []
+    parts: list[Any] = []
+    for start in range(0, count, _PARTS):
+        numbers = range(start, min(count, start + _PARTS))
+        make = ray.remote(max_retries=_RETRIES, num_cpus=1, num_returns=len(numbers))(_make)
+        made = make.remote(references, numbers, expected)
+        parts += made if len(numbers) > 1 else [made]
+    return [ray.put(parts)]
+
+
+def _draws(node: Mapping[str, Any]) -> bool:
+    return bool(node["Alive"] and node["Resources"].get("CPU", 0))
+
+
+def _store_bytes(node: Mapping[str, Any]) -> float:
+    return float(node["Resources"].get("object_store_memory", 0))
+
+
 def _count(ray: Any, kind: str) -> int:
     """Returns how many cores or GPUs the cluster has now."""
     return int(ray.cluster_resources().get(kind, 0))
@@ -124,18 +151,33 @@ def _draw(references: list[Any], unit: Any, expected: Mapping[str, str]) -> tupl
     """Runs in a worker process of Ray. Returns the result and what the user should know about the node. An error is
     returned: Ray would wrap it in a traceback of many lines."""
     try:
-        _require_versions(expected)
-        key = references[0].hex()
-        if key not in _opened:
-            _opened.clear()
-            _opened[key] = _open(*references)
-        work, remark = _opened[key]
+        work, remark = _work(references, expected)
         return work(unit, lambda: False), remark
     except (QumadeError, OSError) as error:
         return error, None
 
 
-def _open(work: Any, code: Any) -> tuple[Any, str | None]:
+def _make(references: list[Any], numbers: Sequence[int], expected: Mapping[str, str]) -> Any:
+    """Runs in a worker process of Ray. Returns parts, or the error in place of each."""
+    try:
+        work = _work(references, expected)[0]
+        parts: list[Any] = [work.make_part(number) for number in numbers]
+    except (QumadeError, OSError) as error:
+        parts = [error] * len(numbers)
+    return parts if len(parts) > 1 else parts[0]
+
+
+def _work(references: list[Any], expected: Mapping[str, str]) -> tuple[Any, str | None]:
+    """Returns the work, which this process opens once, and a remark. `references`: see `_open`."""
+    _require_versions(expected)
+    key = "".join(reference.hex() for reference in references)
+    if key not in _opened:
+        _opened.clear()
+        _opened[key] = _open(*references)
+    return _opened[key]
+
+
+def _open(work: Any, code: Any, shared: Any = None) -> tuple[Any, str | None]:
     import ray
 
     remark = None
@@ -143,6 +185,16 @@ def _open(work: Any, code: Any) -> tuple[Any, str | None]:
         remark = f"node {platform.node()} has another CPU than the machine of this command: it compiles for a minute"
     opened = ray.get(work)
     opened.open()
+    if shared is not None:
+        parts = ray.get(shared)
+
+        def get(number: int) -> Any:
+            part = ray.get(parts[number])
+            if isinstance(part, Exception):
+                raise part
+            return part
+
+        opened.take_parts(get)
     return opened, remark
 
 

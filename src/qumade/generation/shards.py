@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from qumade.compose.pyramid import Pyramid
 from qumade.data.encode import Encoded, folder_settings
 from qumade.data.manifest import manifest_table
 from qumade.data.shard_files import SHARD_BYTES, ShardEntry, extension
@@ -79,6 +80,17 @@ class DrawShards:
 
     def close(self) -> None:
         """Nothing to end."""
+
+    def shared_parts(self) -> tuple[int, int]:
+        """The decoded cut-outs, if a process can't hold them all."""
+        size = self.synthesizer.assets.cutouts_beyond_room()
+        return (len(self.synthesizer.catalog.foregrounds), size) if size else (0, 0)
+
+    def make_part(self, number: int) -> Pyramid:
+        return self.synthesizer.assets.cutout(number)
+
+    def take_parts(self, get: Callable[[int], Pyramid]) -> None:
+        self.synthesizer.assets.take_cutouts(get)
 
     def __call__(self, unit: Shard, stopped: Callable[[], bool]) -> ShardEntry:
         """Draws one shard in the order of the indices, which reads each background once, and writes it in its own."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from qumade.generation.writers import Writer
 from qumade.plan.planner import Plans
 from qumade.synth.synthesizer import Synthesizer
 
-__all__ = ["DrawSamples", "Stopped", "Task", "Work", "draw_samples"]
+__all__ = ["DrawSamples", "SharesParts", "Stopped", "Task", "Work", "draw_samples"]
 
 Unit = TypeVar("Unit", contravariant=True)
 Result = TypeVar("Result", covariant=True)
@@ -35,6 +35,21 @@ class Task(Protocol[Unit, Result]):
 
     def __call__(self, unit: Unit, stopped: Callable[[], bool], /) -> Result:
         """Processes one unit. Raises Stopped if `stopped()` returns true between two samples."""
+
+
+@runtime_checkable
+class SharesParts(Protocol):
+    """A task whose processes need the same parts, such as decoded cut-outs, which one process of a cluster may make for
+    all."""
+
+    def shared_parts(self) -> tuple[int, int]:
+        """Returns how many parts are worth sharing, and about how many bytes they take."""
+
+    def make_part(self, number: int) -> Any:
+        """Makes a part, in a process where the task is open."""
+
+    def take_parts(self, get: Callable[[int], Any]) -> None:
+        """Is called once in each process that shall not make them, after `open`."""
 
 
 class Work(Task[NDArray[np.int64], Results], Protocol):

@@ -37,7 +37,7 @@ class _LeastRecentlyUsed:
     """A thread-safe cache that drops the least recently used values when they exceed its size."""
 
     def __init__(self, room_bytes: int) -> None:
-        self._room_bytes = room_bytes
+        self.room_bytes = room_bytes
         self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
@@ -54,7 +54,7 @@ class _LeastRecentlyUsed:
         size = sum(part.nbytes for part in value if isinstance(part, np.ndarray))
         self._values[key] = (value, size)
         self._bytes += size
-        while self._bytes > self._room_bytes and len(self._values) > 1:
+        while self._bytes > self.room_bytes and len(self._values) > 1:
             self._bytes -= self._values.popitem(last=False)[1][1]
         return value
 
@@ -88,6 +88,7 @@ class AssetCache:
         caches = tuple(map(_LeastRecentlyUsed, rooms)) if like is None else like._caches
         self._caches: tuple[_LeastRecentlyUsed, ...] = caches
         self._photos, self._backgrounds, self._things, self._cutouts, self._distractors = caches
+        self._decode: Callable[[int], Pyramid] = self._build
         # What decoding depends on beside the asset itself: caches that are shared hold assets of several recipes.
         scheme = (recipe.ground, tuple(recipe.place.items()), recipe.target, recipe.label_names, catalog.classes)
         maps = recipe.labels, recipe.depths, catalog.depth_kind, recipe.depths_scale, recipe.prior
@@ -111,8 +112,27 @@ class AssetCache:
         """Returns cut-out `number` as a pyramid with the levels that its scale range may need."""
         asset = self._catalog.foregrounds[number]
         key = self._cutout_settings, *_content(asset), self._largest_px(asset)
-        pyramid: Pyramid = self._cutouts.get(key, lambda: self._build(number))
+        pyramid: Pyramid = self._cutouts.get(key, lambda: self._decode(number))
         return pyramid
+
+    def cutouts_beyond_room(self) -> int:
+        """Returns about how many bytes all decoded cut-outs take if that is more than the cache holds: most would be
+        decoded for every sample. Else 0."""
+        size = 0.0
+        for asset in self._catalog.foregrounds:
+            pixels = asset.width * asset.height
+            shrunk = min(1.0, math.sqrt(2) * self._largest_px(asset) / max(asset.width, asset.height))
+            # Levels of 8 bytes a pixel, each of half the pixels of the one before.
+            size += 16 * pixels * shrunk**2 + (4 * pixels if asset.relief_name is not None else 0)
+        return int(size) if size > self._cutouts.room_bytes else 0
+
+    def take_cutouts(self, get: Callable[[int], Pyramid]) -> None:
+        """Lets `get` return decoded cut-outs, whose arrays may be read-only, instead of decoding them here."""
+
+        def copied(number: int) -> Pyramid:  # compiled code is for arrays of its own
+            return Pyramid._make(part.copy() if isinstance(part, np.ndarray) else part for part in get(number))
+
+        self._decode = copied
 
     def distractor(self, number: int) -> Pyramid:
         """Returns number `number` of the catalog's distractors."""

@@ -130,6 +130,11 @@ class Synthesizer:
             other=self._assets.distractor,
         )
 
+    @property
+    def assets(self) -> AssetCache:
+        """The decoded assets of this process."""
+        return self._assets
+
     def indices(self, limit: int | None = None) -> NDArray[np.int64]:
         """Returns the indices of the samples that a limit selects, int64 [N], ascending; all without a limit."""
         sides = [[asset.split for asset in side] for side in (self.catalog.backgrounds, self.catalog.foregrounds)]

@@ -65,21 +65,24 @@ def cluster() -> Iterator[Any]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    for left in (2, 1, 0):  # Ray waits 30 s for its own processes, which a busy machine starts more slowly
-        cluster = Cluster()
-        try:
-            _add_node(cluster, 0, include_dashboard=False, no_monitor=True, include_log_monitor=False)
-            break
-        except Exception as error:
-            cluster.shutdown()
-            if not left:
-                pytest.skip(f"Ray does not start on this machine: {error}")
+    cluster = Cluster()
+    try:
+        _add_node(cluster, 0, include_dashboard=False, no_monitor=True, include_log_monitor=False)
+    except Exception as error:
+        cluster.shutdown()
+        pytest.skip(f"Ray does not start on this machine: {error}")
     yield cluster
     cluster.shutdown()
 
 
 def _add_node(cluster: Any, cores: int, **options: Any) -> Any:
-    return cluster.add_node(num_cpus=cores, object_store_memory=100 << 20, **_ports(), **options)
+    def add() -> Any:
+        return cluster.add_node(num_cpus=cores, object_store_memory=100 << 20, **_ports(), **options)
+
+    try:
+        return add()
+    except Exception:  # Ray gives its own processes 15 s, which is too short for a busy machine
+        return add()
 
 
 @pytest.fixture(scope="module")

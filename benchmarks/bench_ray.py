@@ -1,11 +1,12 @@
 """Measure `qumade generate --executor ray`: the start of a node, next to local processes, and two nodes next to one.
 
-    python benchmarks/bench_ray.py start|local|nodes --backgrounds D --foregrounds D --out SCRATCH
+    python benchmarks/bench_ray.py start|local|nodes|cutouts --backgrounds D --foregrounds D --out SCRATCH
 
 `start`: a node whose cache of machine code is empty joins a cluster. Seconds until its first sample is drawn, with and
 without the machine code of this process.
 `local`: a cluster of one node of `--workers` cores, and as many local processes.
 `nodes`: clusters of two and of one node of one core each, all on this machine, which needs two free cores.
+`cutouts`: a process has room for `--room` bytes of cut-outs; it decodes the others again, or takes them from Ray.
 
 Runs alternate, each in a process of its own, and medians are printed. Speed is that between the first quarter of the
 shards and the last ones, so starting and ending do not count. Where other processes take the cores, look at the seconds
@@ -35,7 +36,12 @@ from qumade.generation.shard_engine import generate_shards
 from qumade.recipe import Recipe
 from qumade.synth.synthesizer import Synthesizer
 
-ARMS = {"start": ("without", "with"), "local": ("processes", "ray"), "nodes": ("one", "two")}
+ARMS = {
+    "start": ("without", "with"),
+    "local": ("processes", "ray"),
+    "nodes": ("one", "two"),
+    "cutouts": ("decoded", "shared"),
+}
 
 
 class FirstSample:
@@ -159,14 +165,17 @@ def speed(synthesizer: Synthesizer, executor: Any, out: Path, shards: int, sampl
 
 def run(args: argparse.Namespace, arm: str, out: Path) -> dict[str, float]:
     recipe = Recipe(backgrounds=args.backgrounds, foregrounds=args.foregrounds, per_pair=args.shards)
-    synthesizer = Synthesizer.from_recipe(recipe)
+    room = args.room if args.what == "cutouts" else None
+    synthesizer = Synthesizer.from_recipe(recipe, cache_bytes=room)
     measured = partial(speed, synthesizer, out=out / "data", shards=args.shards, samples=args.samples)
     if args.what == "start":
         return start(synthesizer, arm, out)
     if arm == "processes":
         return measured(executor=partial(local_processes, workers=args.workers))
     with cluster(args.workers if arm == "ray" else 0) as made:
-        for _ in range({"ray": 0, "one": 1, "two": 2}[arm]):
+        if arm == "decoded":
+            ray_executor._STORE_SHARE = 0.0
+        for _ in range({"ray": 0, "two": 2}.get(arm, 1)):
             made.add_node(num_cpus=1, object_store_memory=200 << 20, **free_ports())
         return measured(executor=partial(ray_executor.ray_tasks, address=made.address))
 
@@ -194,6 +203,7 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=48)
     parser.add_argument("--samples", type=int, default=250, help="samples in a shard")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--room", type=int, default=5 << 20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--arm", help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -385,10 +385,12 @@ def test_a_cluster_that_cannot_be_reached_is_named() -> None:
         raise ConnectionError("Could not find any\nrunning Ray instance")
 
     ray = SimpleNamespace(is_initialized=lambda: False, init=refused)
-    with pytest.raises(
-        QumadeError, match=r"^Invalid --address: cannot start or reach the cluster at here:1: Conn"
-    ) as e:
-        ray_executor._connect(ray, "here:1", None)
-    assert "\n" not in str(e.value)
+    for address, what in (
+        ("here:1", "--address: cannot reach Ray at here:1"),
+        (None, "--executor: cannot start Ray here"),
+    ):
+        with pytest.raises(QumadeError, match=f"^Invalid {what}: ConnectionError: Could not find any running") as e:
+            ray_executor._connect(ray, address, None)
+        assert "\n" not in str(e.value)
     with pytest.raises(QumadeError, match="connected to a cluster"):
         ray_executor._connect(SimpleNamespace(is_initialized=lambda: True), None, None)

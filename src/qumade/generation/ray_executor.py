@@ -102,8 +102,8 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> None:
     try:
         ray.init(**options)
     except Exception as error:  # ConnectionError, RuntimeError, ValueError, by what the address is like
-        where = "an embedded cluster" if address is None else f"the cluster at {address}"
-        raise RunError(f"Invalid --address: cannot start or reach {where}: {_line(error)}") from error
+        what = "--executor: cannot start Ray here" if address is None else f"--address: cannot reach Ray at {address}"
+        raise RunError(f"Invalid {what}: {_line(error)}") from error
 
 
 def _shared_parts(ray: Any, work: Any, references: list[Any], expected: Mapping[str, str]) -> list[Any]:

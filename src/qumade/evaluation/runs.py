@@ -52,7 +52,8 @@ def evaluate(
     device: str | None = None,
     progress: bool = True,
 ) -> Evaluated:
-    """Evaluate a trained run, or an .onnx file, on a dataset: scores by split beside those of two trivial baselines.
+    """Evaluate a trained run, or an .onnx file, on a dataset: scores by split, and those of a trivial baseline:
+    background everywhere, and flat ground, fitted to each image by scale and shift.
 
     Writes scores.parquet, worst.png and report.html into the folder `out`. Only samples of `splits` are used (all where
     none is named), at most `limit` of them; means are over pictures of which the object covers at least

@@ -155,7 +155,7 @@ def _page(results: Results, image: str) -> str:
         f"""KITTI is {sources["kitti"]} frames with laser depth: a spot check, not a result. Scenes are the
         {sources["reference"]} bundled reference scenes, which no training uses. Depth is evaluated after fitting scale
         and shift to each image. `-` was trained without depth. The trivial baseline predicts background everywhere, and
-        flat ground below a horizon at 45 % of the height.""",
+        flat ground below a horizon at 45 % of the height, fitted in the same way.""",
         f"![IoU and loss over the steps]({image})",
         "Lines are means over seeds, bands their range.",
         *_ablation_blocks(results),
@@ -196,15 +196,15 @@ def _points(results: Results) -> list[str]:
             ignored.""",
         ),
         (
-            "b",
-            """(b) uses predicted label maps. Cars that they show are ignored, and photos without ground are left out.
-            The horizon comes from the label map where it can, otherwise from a value set by eye
-            (`benchmarks/road_horizons.yaml`). There is one car in each sample, well in view.""",
+            "b" + streets,
+            f"""{_listed("b" + streets, arms)} perspective placement on label maps that a network predicted. Cars that
+            the maps show are ignored, and photos without ground are left out. The horizon comes from the label map
+            where it can, otherwise from a value set by eye (`benchmarks/road_horizons.yaml`).""",
         ),
+        ("b", "(b) has one car in each sample, well in view."),
         (
             streets,
-            f"""{_listed(streets, arms)} the defaults of perspective placement: scenes laid out like a street, with 1 to
-            6 cars, sizes from 0.03 to 0.7, a third of a car visible at least, crops from half of the photo on, contacts
+            f"""{_listed(streets, arms)} its defaults: scenes laid out like a street, with 1 to 6 cars, sizes from 0.03 to 0.7, a third of a car visible at least, crops from half of the photo on, contacts
             uniform over the distance.""",
         ),
         ("sR", f"{_listed('sR', arms)} depth from the label maps (`prior: upright`)."),

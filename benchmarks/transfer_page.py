@@ -204,8 +204,9 @@ def _points(results: Results) -> list[str]:
         ("b", "(b) has one car in each sample, well in view."),
         (
             streets,
-            f"""{_listed(streets, arms)} its defaults: scenes laid out like a street, with 1 to 6 cars, sizes from 0.03 to 0.7, a third of a car visible at least, crops from half of the photo on, contacts
-            uniform over the distance.""",
+            f"""{_listed(streets, arms)} its defaults: scenes laid out like a street, with 1 to 6 cars, sizes from 0.03
+            to 0.7, a third of a car visible at least, crops from half of the photo on, contacts uniform over the
+            distance.""",
         ),
         ("sR", f"{_listed('sR', arms)} depth from the label maps (`prior: upright`)."),
         (flat, f"{_listed(flat, arms)} depth of flat ground."),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fixtures.imports import NoticesChanges
 from qumade.convert.importers.coco_panoptic import read_coco_panoptic
 from qumade.errors import QumadeError
 
@@ -54,3 +55,9 @@ def test_wrong_json_is_refused(root: Path) -> None:
     (root / "annotations" / "panoptic_val2017.json").write_text('{"categories": 3}')
     with pytest.raises(QumadeError, match="must be COCO panoptic"):
         read_coco_panoptic(root)
+
+
+def test_an_import_is_tied_to_json_and_maps(root: Path, notices_changes: NoticesChanges) -> None:
+    path, ids = root / "annotations" / "panoptic_val2017.json", root / "panoptic_val2017" / "1.png"
+    changes = {path: path.read_bytes().replace(b'"iscrowd": 1', b'"iscrowd": 0'), ids: ids.read_bytes() + b" "}
+    notices_changes(lambda: read_coco_panoptic(root), changes)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fixtures.imports import NoticesChanges
 from qumade.convert.importers.labelme import read_labelme
 from qumade.errors import QumadeError
 
@@ -80,3 +81,9 @@ def test_a_wrong_shape_is_named(tmp_path: Path) -> None:
         read_labelme(write(tmp_path, {"label": "car", "points": [[1, 1]]})).records[0].read_labels((20, 30))
     with pytest.raises(QumadeError, match=r"Invalid shape: got .* as shape 1 in .*a\.json; must have a label"):
         read_labelme(write(tmp_path, {"points": []}))
+
+
+def test_an_import_is_tied_to_the_annotations(tmp_path: Path, notices_changes: NoticesChanges) -> None:
+    root = write(tmp_path, rectangle("car", [1, 1], [9, 9]))
+    path = root / "a.json"
+    notices_changes(lambda: read_labelme(root), {path: path.read_bytes().replace(b"[9, 9]", b"[8, 9]")})

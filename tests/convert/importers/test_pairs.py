@@ -103,3 +103,13 @@ def test_class_ids_are_refused_as_a_mask(root: Path, save_picture: SavePicture) 
     source = read_pairs(root, Path("photos"), Path("masks"))
     with pytest.raises(QumadeError, match=r"got areas of level 1 .* in .*masks/a.png"):
         source.records[0].read_labels((2, 3))
+
+
+def test_depth_of_another_scale_is_not_taken_for_this_one(root: Path, tmp_path: Path) -> None:
+    def write(scale: float) -> None:
+        source = read_pairs(root, Path("photos"), depth=Path("depth"), depth_scale=scale)
+        write_import(source, tmp_path / "out", workers=1, progress=False)
+
+    write(256.0)
+    with pytest.raises(QumadeError, match=r"import\.depth_scale 256\.0, this one has 1000\.0"):
+        write(1000.0)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qumade.convert.importers.voc import read_voc
+from fixtures.imports import NoticesChanges
+from qumade.convert.importers.voc import CLASSES, read_voc
 from qumade.errors import QumadeError
 
 
@@ -70,3 +71,16 @@ def test_xml_that_disagrees_is_refused(root: Path) -> None:
     path.write_text('<!DOCTYPE x [<!ENTITY a "b">]><annotation>&a;</annotation>')
     with pytest.raises(QumadeError, match=r"Invalid XML: got a document type in .*a\.xml"):
         read_voc(root).records[0].read_labels((6, 8))
+
+
+def test_an_import_is_tied_to_maps_lists_names_and_xml(root: Path, notices_changes: NoticesChanges) -> None:
+    maps = {root / name / "a.png" for name in ("SegmentationClass", "SegmentationObject")}
+    (root / "Annotations").mkdir()
+    names = "background:0,0,0::\n" + "".join(f"{name}:0,0,0::\n" for name in CLASSES)
+    xml = b"<annotation><object><name>car</name></object><object><name>person</name></object></annotation>"
+    changes = {path: path.read_bytes() + b" " for path in maps} | {
+        root / "labelmap.txt": names.encode(),
+        root / "Annotations" / "a.xml": xml,
+        root / "ImageSets" / "Segmentation" / "train.txt": b"a\n",
+    }
+    notices_changes(lambda: read_voc(root), changes)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fixtures.imports import NoticesChanges
 from qumade.convert.importers.yolo import read_yolo
 from qumade.errors import QumadeError
 
@@ -13,7 +14,7 @@ pytest.importorskip("pycocotools")
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Two photos of 20 x 10 pixels: a car and a dog in one, nothing in the other."""
-    for folder in ("images/train", "labels/train", "images/val"):
+    for folder in ("images/train", "labels/train", "images/val", "labels/val"):
         (tmp_path / folder).mkdir(parents=True)
     for path in ("images/train/a.png", "images/val/b.png"):
         Image.fromarray(np.zeros((10, 20, 3), np.uint8)).save(tmp_path / path)
@@ -59,3 +60,13 @@ def test_a_folder_outside_of_the_root_is_refused(root: Path, folder: str) -> Non
     (root / "data.yaml").write_text(f"train: {folder}\nnames: [car]\n")
     with pytest.raises(QumadeError, match=r"must be a folder of images below"):
         read_yolo(root)
+
+
+def test_an_import_is_tied_to_names_and_labels(root: Path, notices_changes: NoticesChanges) -> None:
+    label, names = root / "labels" / "train" / "a.txt", root / "data.yaml"
+    changes = {
+        label: b"",
+        names: names.read_bytes().replace(b"car, cat, dog", b"dog, cat, car"),
+        root / "labels" / "val" / "b.txt": label.read_bytes(),
+    }
+    notices_changes(lambda: read_yolo(root), changes)

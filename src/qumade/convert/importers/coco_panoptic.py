@@ -34,7 +34,7 @@ def read_coco_panoptic(root: Path, classes: Collection[str] = ("car",)) -> Sourc
     for path in files:
         records += _records(root, path, classes)
     found = require_records(records, root, LAYOUT)
-    return Source("coco_panoptic", root, found, folders_of(classes), tuple(classes))
+    return Source("coco_panoptic", root, found, folders_of(classes), tuple(classes), inputs=tuple(files))
 
 
 def _records(root: Path, path: Path, classes: Collection[str]) -> list[Record]:
@@ -69,7 +69,7 @@ def _records(root: Path, path: Path, classes: Collection[str]) -> list[Record]:
         image, ids = image_of(photos, root, file_name, path), image_of(maps, root, map_name, path)
         stem = Path(file_name).with_suffix("").as_posix().replace("/", "_").lstrip(".")
         read = partial(_read, ids, segments, chosen)
-        records.append(Record(stem, split, image, image.relative_to(root).as_posix(), read))
+        records.append(Record(stem, split, image, image.relative_to(root).as_posix(), read, inputs=(ids,)))
     return records
 
 

@@ -52,7 +52,7 @@ def read_labelme(root: Path, classes: Collection[str] = ("car",)) -> Source:
         split = next((part for part in parts if part in ("train", "val", "test")), "")
         stem = path.relative_to(root).with_suffix("").as_posix().replace("/", "_")
         read = partial(_read, path, shapes, chosen)
-        records.append(Record(stem, split, image, image.relative_to(root).as_posix(), read))
+        records.append(Record(stem, split, image, image.relative_to(root).as_posix(), read, inputs=(path,)))
     return Source("labelme", root, require_records(records, root, LAYOUT), folders_of(classes), tuple(classes))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,9 @@ def read_pairs(
         else DepthEncoding(kind=depth_kind, source="dataset", code="inverse", bits=16, range=(0.0, 1.0))
     )
     given = {"images": images, "masks": masks, "depth": depth, "label_names": label_names}
-    options = {name: str(value) for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
+    if depth is not None and depth_kind == "metric":
+        options["depth_scale"] = float(depth_scale)
     if mask_of is not None and ids is None:
         _refuse_inverted([mask_of[record.stem] for record in found])
     paired = {record.stem for record in found}

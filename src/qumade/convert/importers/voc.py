@@ -56,8 +56,12 @@ def read_voc(root: Path, classes: Collection[str] = ("car",)) -> Source:
         if stem in images and stem in class_maps and stem in object_maps:
             annotation = root / "Annotations" / f"{stem}.xml"
             read = partial(_read, class_maps[stem], object_maps[stem], annotation, names, chosen)
-            records.append(Record(stem, split, images[stem], images[stem].relative_to(root).as_posix(), read))
-    return Source("voc", root, require_records(records, root, LAYOUT), folders_of(classes), tuple(classes))
+            source = images[stem].relative_to(root).as_posix()
+            inputs = (class_maps[stem], object_maps[stem], *([annotation] if annotation.is_file() else []))
+            records.append(Record(stem, split, images[stem], source, read, inputs=inputs))
+    found = require_records(records, root, LAYOUT)
+    shared = tuple(path for path in (root / "labelmap.txt",) if path.is_file())
+    return Source("voc", root, found, folders_of(classes), tuple(classes), inputs=shared)
 
 
 def _names(path: Path) -> list[str]:

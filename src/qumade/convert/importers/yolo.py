@@ -58,7 +58,8 @@ def read_yolo(root: Path, classes: Collection[str] = ("car",)) -> Source:
         for folder in folders if isinstance(folders, list) else [folders]:
             if isinstance(folder, str):
                 records += _records(root, files[0], content.get("path"), folder, split, chosen, len(names))
-    return Source("yolo", root, require_records(records, root, LAYOUT), folders_of(classes), tuple(classes))
+    found = require_records(records, root, LAYOUT)
+    return Source("yolo", root, found, folders_of(classes), tuple(classes), inputs=(files[0],))
 
 
 def _records(
@@ -83,6 +84,7 @@ def _records(
             image,
             image.relative_to(root).as_posix(),
             partial(_read, labels / f"{stem}.txt", chosen, known),
+            inputs=tuple(path for path in (labels / f"{stem}.txt",) if path.is_file()),
         )
         for stem, image in pictures_by_stem(images, IMAGE_SUFFIXES).items()
     ]

@@ -1,5 +1,6 @@
 """Which id in a label map means what: built-in tables and a user's own."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +17,7 @@ __all__ = [
     "LabelTable",
     "fitting_tables",
     "label_table",
+    "means_unknown",
     "named_ids",
     "read_label_table",
     "resolve_ids",
@@ -30,6 +32,8 @@ road, sidewalk, terrain, vegetation, building, person, car and sky are understoo
 
 UNNAMED_SHARE = 0.001  # of a map: fewer pixels of ids without a name are noise, and unknown
 NO_LABEL = (255, 65535)  # the highest code: "no label" by custom
+# Names of what is not labelled in public datasets, in lower case and of letters only.
+_UNKNOWN = re.compile(r"unlabell?ed|void|dont ?care|ignored?( ?(regions?|areas?))?")
 
 # Train ids of Cityscapes; 19 and 255 are what its users write where nothing is labelled.
 _CITYSCAPES = (
@@ -74,6 +78,13 @@ def table_of_names(names: Mapping[int, str]) -> LabelTable:
     for i in sorted(names):
         table[names[i]] = (*table.get(names[i], ()), i)
     return MappingProxyType(table)
+
+
+def means_unknown(name: str) -> bool:
+    """Whether a class of this name is none: its pixels are not labelled and may show anything ("void", "unlabelled",
+    "ignore", "DontCare")."""
+    letters = re.sub(r"[^a-z ]", "", re.sub(r"[\s_-]+", " ", name.casefold()))
+    return bool(_UNKNOWN.fullmatch(letters.strip()))
 
 
 def _built_in(names: str, synonyms: Mapping[str, str]) -> LabelTable:

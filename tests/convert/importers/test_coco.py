@@ -264,3 +264,28 @@ def test_foreign_json_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "instances.json").write_text(text, "latin-1")
     with pytest.raises(QumadeError, match=r"Invalid annotations: got .*instances.json; must be COCO instances"):
         read_coco(tmp_path)
+
+
+def test_a_category_that_means_unlabelled_is_unknown_unless_it_is_chosen(
+    tmp_path: Path, save_picture: SavePicture
+) -> None:
+    ignored = {"category_id": 1, "segmentation": [rectangle(8, 2, 14, 7)]}
+    path = make(tmp_path, save_picture, [GOOD, ignored])
+    path.write_text(path.read_text().replace('"person"', '"ignored regions"'))
+    (record,) = read_coco(tmp_path).records
+    labels = record.read_labels((HEIGHT, WIDTH))
+    expected = np.zeros((HEIGHT, WIDTH), bool)
+    expected[2:7, 8:14] = True
+    np.testing.assert_array_equal(labels.ignore, expected)
+    assert record.uncertain and not labels.in_front.any()
+    (record,) = read_coco(tmp_path, ("ignored regions",)).records
+    np.testing.assert_array_equal(record.read_labels((HEIGHT, WIDTH)).mask == 255, expected)
+    assert not record.uncertain
+
+
+@pytest.mark.parametrize(("name", "split"), [("Train", "train"), ("Validation", "val"), ("default", "")])
+def test_the_split_is_in_the_name_of_the_file(tmp_path: Path, save_picture: SavePicture, name: str, split: str) -> None:
+    path = make(tmp_path, save_picture, [GOOD])
+    path.rename(path.with_name(f"instances_{name}.json"))
+    (tmp_path / "val2017").rename(tmp_path / name)
+    assert [record.split for record in read_coco(tmp_path).records] == [split]

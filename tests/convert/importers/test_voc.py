@@ -36,6 +36,7 @@ def root(tmp_path: Path) -> Path:
 def test_objects_have_the_classes_of_their_pixels_and_void_is_ignored(root: Path) -> None:
     source = read_voc(root, ("person", "car"))
     (record,) = source.records
+    assert source.notes == (f"1 images in the lists of {root} are left out, without a photo or a map: not_downloaded",)
     assert (record.stem, record.split) == ("a", "val")
     labels = record.read_labels((6, 8))
     assert labels.instances[0].tolist() == [1, 1, 1, 0, 2, 2, 0, 0]
@@ -56,7 +57,7 @@ def test_one_class_leaves_the_others_in_front(root: Path) -> None:
 def test_labelmap_names_the_values(root: Path) -> None:
     names = ["background", "a", "b", "c", "d", "e", "f", "truck"]
     (root / "labelmap.txt").write_text("# comment\n" + "".join(f"{name}:0,0,0::\n" for name in names))
-    with pytest.raises(QumadeError, match="must be a class, 1 to 7"):
+    with pytest.raises(QumadeError, match="must be a class, 1 to 7, 0 or 255"):
         read_voc(root, ("truck",)).records[0].read_labels((6, 8))
     with pytest.raises(QumadeError, match="got 'car' for"):
         read_voc(root, ("car",))
@@ -84,3 +85,63 @@ def test_an_import_is_tied_to_maps_lists_names_and_xml(root: Path, notices_chang
         root / "ImageSets" / "Segmentation" / "train.txt": b"a\n",
     }
     notices_changes(lambda: read_voc(root), changes)
+
+
+def change(root: Path, folder: str, *columns: int, value: int) -> None:
+    with Image.open(root / folder / "a.png") as picture:
+        values = np.array(picture)
+    values[:, list(columns)] = value
+    save_palette(root / folder / "a.png", values)
+
+
+@pytest.mark.parametrize("folder", ["SegmentationClass", "SegmentationObject"])
+def test_pixels_on_which_the_maps_do_not_agree_are_unknown(root: Path, folder: str) -> None:
+    """The car covers columns 0 to 2. Where only one of the maps says so, it may be there or not."""
+    change(root, folder, 0, value=0)
+    labels = read_voc(root).records[0].read_labels((6, 8))
+    assert labels.mask[0].tolist() == [0, 255, 255, 0, 0, 0, 0, 0]
+    assert labels.ignore[0].tolist() == [True, False, False, True, False, False, False, False]
+
+
+def test_a_class_without_any_object_is_unknown(root: Path) -> None:
+    change(root, "SegmentationClass", 7, value=7)
+    labels = read_voc(root).records[0].read_labels((6, 8))
+    assert labels.ignore[0].tolist() == [False] * 3 + [True] + [False] * 3 + [True]
+
+
+def test_values_without_a_name_are_refused(root: Path) -> None:
+    change(root, "SegmentationClass", 7, value=40)
+    with pytest.raises(QumadeError, match=r"got ids 40 \(12\.5%\) in .*a\.png; must be a class, 1 to 20"):
+        read_voc(root).records[0].read_labels((6, 8))
+
+
+@pytest.mark.parametrize("name", ["my photo 1", "stra\u00dfe"])
+def test_names_may_have_spaces_quotes_marks_and_line_ends_of_windows(root: Path, name: str) -> None:
+    for path in (
+        root / "JPEGImages" / "a.jpg",
+        *(root / f"Segmentation{part}" / "a.png" for part in ("Class", "Object")),
+    ):
+        path.rename(path.with_name(f"{name}{path.suffix}"))
+    lists = root / "ImageSets" / "Segmentation"
+    for path in lists.iterdir():
+        path.unlink()
+    (lists / "val.txt").write_bytes(f'\ufeff"{name}"\r\n'.encode())
+    (lists / "._val.txt").write_bytes(b"\0\5")
+    source = read_voc(root)
+    assert [(record.stem, record.split) for record in source.records] == [(name, "val")] and not source.notes
+
+
+def test_a_photo_with_a_difficult_object_of_the_class_is_no_background(root: Path) -> None:
+    (root / "Annotations").mkdir()
+    entry = "<object><name>{}</name><difficult>{}</difficult></object>"
+    for difficult in (0, 1):
+        lines = entry.format("car", 0) + entry.format("car", difficult) + entry.format("person", 0)
+        (root / "Annotations" / "a.xml").write_text(f"<annotation>{lines}</annotation>")
+        assert [read_voc(root, (name,)).records[0].uncertain for name in ("car", "person")] == [difficult == 1, False]
+
+
+def test_maps_in_no_list_are_named(root: Path) -> None:
+    for part in ("Class", "Object"):
+        path = root / f"Segmentation{part}"
+        (path / "b.png").write_bytes((path / "a.png").read_bytes())
+    assert read_voc(root).notes[1].endswith("are left out, in no list of ImageSets/Segmentation: b.png")

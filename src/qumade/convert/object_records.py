@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from qumade.convert.exporters.samples import class_names_of
-from qumade.convert.importers.records import Labels, Record
+from qumade.convert.importers.records import Labels, Record, require_distinct
 from qumade.data.folder import FolderDataset
 from qumade.data.objects import read_objects
 from qumade.errors import ConfigError
@@ -21,6 +21,7 @@ def records_of_objects(dataset: FolderDataset, classes: Collection[str] = ()) ->
     Raises QumadeError for a class that the dataset does not have.
     """
     known = class_names_of(dataset)
+    require_distinct(classes)
     for name in classes:
         if name not in known:
             raise ConfigError(

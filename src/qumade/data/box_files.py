@@ -142,7 +142,7 @@ def _coco(path: Path, category: str | None) -> SceneLayout:
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"Invalid boxes: cannot read {printable(path)}: {error}; must be COCO JSON") from error
     images, annotations = (_entries(boxes, content, name) for name in ("images", "annotations"))
-    chosen = None if category is None else _category(boxes, content, category)
+    chosen, known = (None, None) if category is None else _category(boxes, content, category)
     pictures: dict[object, _Picture] = {}
     for number, image in enumerate(images):
         where = f"images[{number}]"
@@ -152,12 +152,17 @@ def _coco(path: Path, category: str | None) -> SceneLayout:
     crowded = set()
     for number, annotation in enumerate(annotations):
         where = f"annotations[{number}]"
+        if known is not None and _key(annotation.get("category_id")) not in known:
+            raise boxes.wrong("category_id", annotation.get("category_id"), where, "the id of one of the categories")
         if chosen is not None and _key(annotation.get("category_id")) not in chosen:
             continue
         key = _key(annotation.get("image_id"))
         if key is None or key not in pictures:
             raise boxes.wrong("image_id", annotation.get("image_id"), where, "the id of one of the images")
-        if annotation.get("iscrowd"):
+        crowd = annotation.get("iscrowd") or 0
+        if str(crowd) not in ("0", "1", "True"):
+            raise boxes.wrong("iscrowd", crowd, where, "0 or 1")
+        if str(crowd) != "0":
             crowded.add(key)
             continue
         box = annotation.get("bbox")
@@ -174,14 +179,18 @@ def _entries(boxes: _Boxes, content: Any, name: str) -> list[Mapping[str, Any]]:
     return entries
 
 
-def _category(boxes: _Boxes, content: Any, category: str) -> set[object]:
+def _category(boxes: _Boxes, content: Any, category: str) -> tuple[set[object], set[object]]:
+    """Return the ids of a category, and those of all."""
     ids: defaultdict[str, set[object]] = defaultdict(set)
     for entry in _entries(boxes, content, "categories"):
         ids[str(entry.get("name"))].add(_key(entry.get("id")))
     if category not in ids:
         raise boxes.wrong("category", category, "the command line", f"one of {shown(sorted(ids))}")
-    return ids[category]
+    return ids[category], set().union(*ids.values())
 
 
 def _key(value: object) -> int | str | None:
+    """Return an id: some tools write numbers as text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None

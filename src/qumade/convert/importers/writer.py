@@ -32,6 +32,7 @@ from qumade.io.progress import progress_bar
 __all__ = ["ImportSummary", "read_image", "write_import"]
 
 PNG_LEVEL = 1
+ROW_GROUP = 10_000  # as the generator writes them
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
@@ -270,5 +271,5 @@ def _write_manifest(source: Source, out: Path, objects: list[ImportedObjects | N
         schema = OBJECT_SCHEMA
         columns["objects"] = [[] if found is None else found.rows(source.classes) for found in objects]
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=schema), buffer, write_page_checksum=True)
+    pq.write_table(pa.table(columns, schema=schema), buffer, write_page_checksum=True, row_group_size=ROW_GROUP)
     write_bytes(out / MANIFEST, buffer.getvalue())

@@ -38,6 +38,7 @@ from qumade.errors import QumadeError
         ("camvid_32", "car", {5}),
         ("camvid_32", "sky", {21}),
         ("camvid_32", "wall", {31}),
+        ("camvid_32", "road", {10, 17}),
         ("camvid", "sky", {0}),
         ("camvid", "car", {8}),
         ("camvid", "sidewalk", {4}),

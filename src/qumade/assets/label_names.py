@@ -116,7 +116,13 @@ LABEL_TABLES: Mapping[str, LabelTable] = MappingProxyType(
             },
         ),
         "camvid_32": _built_in(
-            _CAMVID_32, {"vegetation": "tree, other vegetation", "terrain": "road shoulder", "pedestrian": "person"}
+            _CAMVID_32,
+            {
+                "road": "road, lane markings",  # as the eleven classes have it: else the ground has holes
+                "vegetation": "tree, other vegetation",
+                "terrain": "road shoulder",
+                "pedestrian": "person",
+            },
         ),
     }
 )

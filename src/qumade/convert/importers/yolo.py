@@ -48,7 +48,7 @@ def read_yolo(root: Path, classes: Collection[str] = ("car",)) -> Source:
     files = [path for path in (root / "data.yaml", *sorted(root.glob("*.yaml"))) if path.is_file()]
     if not files:
         raise DatasetError(f"Invalid dataset: found no data.yaml in {printable(root)}; must have {LAYOUT}")
-    content = read_yaml(files[0], "data.yaml")
+    content: Any = read_yaml(files[0], "data.yaml")
     names = _names(content, files[0])
     table = table_of_names(names)
     choose_classes(table, classes, root)  # refuses unknown ones

@@ -15,6 +15,7 @@ from qumade.io.config import read_yaml, shown
 __all__ = [
     "LABEL_TABLES",
     "LabelTable",
+    "alike",
     "fitting_tables",
     "label_table",
     "means_unknown",
@@ -78,6 +79,12 @@ def table_of_names(names: Mapping[int, str]) -> LabelTable:
     for i in sorted(names):
         table[names[i]] = (*table.get(names[i], ()), i)
     return MappingProxyType(table)
+
+
+def alike(table: LabelTable, names: Iterable[str]) -> list[str]:
+    """The names of a table that are one of these but for capitals: a user's own table may have Sky."""
+    wanted = [name.casefold() for name in names]
+    return [each for name in wanted for each in table if each.casefold() == name]
 
 
 def means_unknown(name: str) -> bool:

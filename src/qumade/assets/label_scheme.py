@@ -1,6 +1,6 @@
 """Map the classes that a recipe names to ids of the label maps."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 from qumade.assets.label_names import (
     LABEL_TABLES,
     LabelTable,
+    alike,
     fitting_tables,
     label_table,
     means_unknown,
@@ -66,24 +67,19 @@ def label_scheme(recipe: Recipe, classes: Collection[str] = ()) -> LabelScheme |
     places = tuple(dict.fromkeys([recipe.ground, *recipe.place.values()]))
     for names in places:
         resolve_ids(table, names)
-    target = [*recipe.target, *_alike(table, classes if recipe.target else ())]
-    flat = _alike(table, _FLAT) or list(recipe.ground)
+    target = [*recipe.target, *alike(table, classes if recipe.target else ())]
+    flat = alike(table, _FLAT) or list(recipe.ground)
     return LabelScheme(
         ground=resolve_ids(table, recipe.ground),
         road=resolve_ids(table, flat[:1]),
         flat=resolve_ids(table, flat),
-        level=resolve_ids(table, [*flat, *_alike(table, [_UNEVEN])]),
-        sky=resolve_ids(table, _alike(table, ["sky"])),
+        level=resolve_ids(table, [*flat, *alike(table, [_UNEVEN])]),
+        sky=resolve_ids(table, alike(table, ["sky"])),
         target=resolve_ids(table, target),
         named=frozenset(i for name, ids in table.items() if name != "none" and not means_unknown(name) for i in ids),
         places=places,
         table=table,
     )
-
-
-def _alike(table: LabelTable, names: Iterable[str]) -> list[str]:
-    """Returns the names of a table that are one of these but for capitals: a user's own table may have Sky."""
-    return [each for name in names for each in table if each.casefold() == name.casefold()]
 
 
 def _no_names(folder: Path) -> ConfigError:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qumade.assets.coverage import coverage_problem, looks_inverted
 from qumade.assets.depths import depth_grows_downwards, read_inverse_depth
-from qumade.assets.label_names import label_table, means_unknown, named_ids
+from qumade.assets.label_names import alike, label_table, means_unknown, named_ids
 from qumade.convert.importers.records import (
     IMAGE_SUFFIXES,
     ClassIds,
@@ -74,7 +74,7 @@ def read_pairs(
         table = label_table(label_names)
         known = named_ids(table)
         unknown = frozenset(i for name in table if means_unknown(name) and name not in classes for i in table[name])
-        in_front = frozenset(i for name in IN_FRONT for i in table.get(name, ()))
+        in_front = frozenset(i for name in alike(table, IN_FRONT) for i in table[name])
         ids = ClassIds(choose_classes(table, classes, root), unknown, in_front, known, f"{str(label_names)!r}")
     mask_of = None if masks is None else pictures_by_stem(root / masks, IMAGE_SUFFIXES if ids is None else _MAPS)
     depth_of = None if depth is None else pictures_by_stem(root / depth, _MAPS)

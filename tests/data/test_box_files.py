@@ -91,3 +91,9 @@ def test_what_is_no_id_or_flag_is_refused(tmp_path: Path, wrong: dict[str, Any],
     (tmp_path / "boxes.json").write_text(json.dumps(content))
     with pytest.raises(QumadeError, match=words):
         layout_of_boxes(tmp_path / "boxes.json", "car")
+
+
+def test_boxes_in_shares_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text(HEAD + "a,0.1,0.2,0.3,0.4,640,480\nb,0.5,0.5,0.5,0.5,640,480\n")
+    with pytest.raises(QumadeError, match=r"got 'at most 1 in all' in the boxes of .*csv; must be pixels, not shares"):
+        layout_of_boxes(tmp_path / "boxes.csv")

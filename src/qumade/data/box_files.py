@@ -37,12 +37,14 @@ class _Boxes:
         self._path = path
         self.table = np.zeros((ROWS, SIZES), np.int64)
         self.of_picture: Counter[object] = Counter()
+        self._reach = 0.0  # the farthest edge of a box from the upper left corner
 
     def add(self, box: Iterable[Any], picture: _Picture, key: object, where: str) -> None:
         left, top, width, height = (self.number(value, name, where) for value, name in zip(box, _BOX, strict=True))
         for value, name in ((width, "width"), (height, "height")):
             if not 0 < value <= 10 * MOST_PX:
                 raise self.wrong(name, value, where, "above 0 pixels")
+        self._reach = max(self._reach, left + width, top + height)
         right, bottom = min(left + width, picture.width), min(top + height, picture.height)
         left, top = max(left, 0.0), max(top, 0.0)
         if not (left < right and top < bottom):
@@ -77,6 +79,8 @@ class _Boxes:
         """The layout; `pictures` are the keys of those whose number of objects is known, or None if no one's is."""
         if not self.table.any():
             raise DatasetError(f"Invalid boxes: got none in {printable(self._path)}; must have at least one")
+        if self._reach <= 1:
+            raise self.wrong("boxes", f"at most {self._reach:g} in all", "the boxes", "pixels, not shares")
         number: tuple[float, ...] = ()
         if pictures is not None:
             counts = np.bincount(

@@ -41,7 +41,8 @@ Size = tuple[int, int]  # height, width
 
 
 def read_coco(root: Path, classes: Collection[str] = ("car",)) -> Source:
-    """Return every image of every instances*.json in `root` or its annotations/, also images without such objects.
+    """Return every image of every instances*.json in `root` or its annotations/, also images without such objects. A
+    file without any annotation is not labelled: it is left out, and a note says so.
 
     An annotation that contradicts its picture's size, its own bbox or area, or that has no outline, is unknown: notes
     count them. Raises QumadeError for ids of the classes' annotations that are not unique or lead nowhere, and where
@@ -78,6 +79,8 @@ def _records(root: Path, path: Path, classes: Collection[str]) -> tuple[list[Rec
     table = table_of_names(dict(categories))
     choose_classes(table, classes, path)  # refuses unknown ones
     chosen = {number: place for place, name in enumerate(classes) for number in table[name]}
+    if images and not listed:
+        return [], [f"{len(images):,} images of {printable(path)} are left out: the file has no annotation"]
     folders = [folder for folder in (root / name, root / "images" / name, root / "images", root) if folder.is_dir()]
     photos = {number: image_of(folders, root, file_name, path) for number, file_name, _ in images}
     sizes = {number: size or _size_of(photos[number]) for number, _, size in images}

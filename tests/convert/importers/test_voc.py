@@ -7,6 +7,7 @@ from PIL import Image
 from fixtures.imports import NoticesChanges
 from qumade.convert.importers.voc import CLASSES, read_voc
 from qumade.errors import QumadeError
+from qumade.io.palette import voc_palette
 
 
 def save_palette(path: Path, values: np.ndarray) -> None:
@@ -145,3 +146,25 @@ def test_maps_in_no_list_are_named(root: Path) -> None:
         path = root / f"Segmentation{part}"
         (path / "b.png").write_bytes((path / "a.png").read_bytes())
     assert read_voc(root).notes[1].endswith("are left out, in no list of ImageSets/Segmentation: b.png")
+
+
+def test_a_palette_in_another_order_is_refused(root: Path) -> None:
+    """Colours tell what was meant: here car (7) and person (15) are numbered 1 and 2."""
+    path = root / "SegmentationClass" / "a.png"
+    with Image.open(path) as picture:
+        values = np.array(picture)
+    image = Image.fromarray(values)
+    image.putpalette(voc_palette().ravel().tolist())
+    image.save(path)
+    assert (read_voc(root).records[0].read_labels((6, 8)).mask == 255).sum() == 18
+    image = Image.fromarray(np.where(values == 7, 1, np.where(values == 15, 2, values)).astype(np.uint8))
+    palette = voc_palette()
+    palette[[1, 2]] = palette[[7, 15]]
+    image.putpalette(palette.ravel().tolist())
+    image.save(path)
+    wanted = r"got value 1, aeroplane, in the colour 128, 128, 128 of car in .*a\.png; must be numbered as"
+    with pytest.raises(QumadeError, match=wanted):
+        read_voc(root).records[0].read_labels((6, 8))
+    (root / "labelmap.txt").write_text("background:0,0,0::\ncar:128,128,128::\nperson:192,128,128::\n")
+    labels = read_voc(root).records[0].read_labels((6, 8))
+    assert (labels.mask == 255).sum() == 18 and (labels.in_front > 0).sum() == 12

@@ -7,11 +7,12 @@ challenge. XML in Annotations confirms them; difficult objects are listed there,
 
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qumade.assets.label_names import means_unknown, table_of_names, unnamed_ids, unnamed_text
 from qumade.convert.importers.objects import UNKNOWN, folders_of, painted
@@ -28,6 +29,7 @@ from qumade.convert.importers.records import (
 from qumade.errors import DatasetError
 from qumade.io.files import read_bytes
 from qumade.io.listing import is_leftover, name_key, named
+from qumade.io.palette import read_palette, voc_palette
 from qumade.io.pictures import printable
 
 __all__ = ["read_voc"]
@@ -37,6 +39,7 @@ CLASSES = [
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 ]  # fmt: skip
 SPLITS = ("train", "val", "test")
+Colour = tuple[int, ...]
 LAYOUT = "JPEGImages/, SegmentationClass/, SegmentationObject/ and ImageSets/Segmentation/SPLIT.txt"
 VOID = 255
 MAX_TEXT_BYTES = 1 << 24
@@ -48,7 +51,7 @@ def read_voc(root: Path, classes: Collection[str] = ("car",)) -> Source:
 
     An image in several lists, such as train and trainval, has the split of the first of train, val and test.
     """
-    names = _names(root / "labelmap.txt")
+    names, colours = _names(root / "labelmap.txt")
     table = table_of_names(dict(enumerate(names, 1)))
     choose_classes(table, classes, root)  # refuses unknown ones
     chosen = {number: place for place, name in enumerate(classes) for number in table[name]}
@@ -64,7 +67,7 @@ def read_voc(root: Path, classes: Collection[str] = ("car",)) -> Source:
             continue
         annotation = root / "Annotations" / f"{images[stem].stem}.xml"
         listed = _listed(annotation) if annotation.is_file() else None
-        read = partial(_read, class_maps[stem], object_maps[stem], annotation, listed, names, meaning)
+        read = partial(_read, class_maps[stem], object_maps[stem], annotation, listed, names, colours, meaning)
         source = images[stem].relative_to(root).as_posix()
         inputs = (class_maps[stem], object_maps[stem], *([annotation] if annotation.is_file() else []))
         uncertain = listed is not None and any(listed[name] for name in classes)
@@ -80,17 +83,46 @@ def read_voc(root: Path, classes: Collection[str] = ("car",)) -> Source:
     return Source("voc", root, found, folders_of(classes), tuple(classes), notes=tuple(notes), inputs=shared)
 
 
-def _names(path: Path) -> list[str]:
-    """Return the names of the classes 1, 2, ... from labelmap.txt: a line name:r,g,b:: for each, background first."""
+def _names(path: Path) -> tuple[list[str], dict[Colour, int]]:
+    """Return the names of the classes 1, 2, ... from labelmap.txt: a line name:r,g,b:: for each, background first; and
+    the value of each colour, none where the colours are not all different."""
     if not path.is_file():
-        return CLASSES
+        return CLASSES, _values([tuple(colour) for colour in voc_palette()[: len(CLASSES) + 1].tolist()])
     lines = read_bytes(path, MAX_TEXT_BYTES, DatasetError).decode("utf-8-sig", "replace").splitlines()
-    names = [line.split(":")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+    parts = [line.split(":") for line in lines if line.strip() and not line.startswith("#")]
+    names = [part[0].strip() for part in parts]
     if len(names) < 2 or names[0] != "background":
         raise DatasetError(
             f"Invalid labelmap: got {names[:1]} first in {printable(path)}; must be background, then classes"
         )
-    return names[1:]
+    colours = [part[1].split(",") if len(part) > 1 else [] for part in parts]
+    known = all(len(each) == 3 and all(level.strip().isdecimal() for level in each) for each in colours)
+    return names[1:], _values([tuple(int(level) for level in each) for each in colours] if known else [])
+
+
+def _values(colours: list[Colour]) -> dict[Colour, int]:
+    return {colour: value for value, colour in enumerate(colours)} if len(set(colours)) == len(colours) else {}
+
+
+def _require_order(
+    class_map: Path, values: NDArray[np.integer], names: list[str], colours: Mapping[Colour, int]
+) -> None:
+    """Refuse a map whose palette gives a value the colour of another class: programs that make pictures smaller number
+    the colours anew."""
+    palette = read_palette(class_map) if colours else None
+    if palette is None:
+        return
+    shown = {
+        value: tuple(palette[value].tolist()) for value in values.tolist() if value < min(len(palette), len(names))
+    }
+    if len(set(shown.values())) < len(shown):
+        return  # a palette without meaning
+    for value, colour in shown.items():
+        other = colours.get(colour, value)
+        if other != value:
+            got = f"value {value}, {names[value]}, in the colour {', '.join(map(str, colour))} of {names[other]}"
+            wanted = "numbered as the classes: was the file made smaller?"
+            raise DatasetError(f"Invalid palette: got {got} in {printable(class_map)}; must be {wanted}")
 
 
 def _splits(folder: Path) -> dict[str, str]:
@@ -110,12 +142,14 @@ def _read(
     annotation: Path,
     listed: Counter[str] | None,
     names: list[str],
+    colours: Mapping[Colour, int],
     meaning: list[int | None],
     shape: tuple[int, int],
 ) -> Labels:
     """Return the labels of an image. Pixels on which the maps do not agree are unknown, such as those of a class but of
     no object."""
     classes, numbers = read_ids(class_map, shape), read_ids(object_map, shape)
+    _require_order(class_map, np.unique(classes), ["background", *names], colours)
     unnamed = unnamed_ids(classes, range(len(names) + 1))
     if unnamed:
         wanted = f"must be a class, 1 to {len(names)}, 0 or {VOID}"

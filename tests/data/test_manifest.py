@@ -194,8 +194,8 @@ def test_a_small_file_that_needs_much_memory_is_refused(tmp_path, monkeypatch):
         QumadeError, match=r"got a row group of 2000000000 bytes of text in .*manifest\.parquet; must be"
     ):
         list(read_manifest(path, ["stem"]))
-    monkeypatch.setattr("qumade.data.manifest._MOST_VALUES", 2 * rows - 1)
-    with pytest.raises(QumadeError, match=r"got a row group of 400000 values in .*; must be at most 399999"):
+    monkeypatch.setattr("qumade.data.manifest._MOST_ROWS", rows - 1)
+    with pytest.raises(QumadeError, match=r"got a row group of 200000 rows in .*; must be at most 199999"):
         list(read_manifest(path, ["stem"]))
 
 

@@ -137,7 +137,9 @@ def test_shapes_that_cannot_be_those_of_the_image_are_refused(
 
 def test_a_label_that_means_ignore_is_unknown(tmp_path: Path) -> None:
     root = write(tmp_path, rectangle("car", [1, 1], [9, 9]), rectangle("__ignore__", [5, 1], [12, 9]))
-    labels = read_labelme(root).records[0].read_labels((20, 30))
+    (record,) = read_labelme(root).records
+    labels = record.read_labels((20, 30))
+    assert record.uncertain
     assert (labels.mask == 255).sum() == 4 * 8 and labels.ignore.sum() == 7 * 8 and not labels.in_front.any()
 
 

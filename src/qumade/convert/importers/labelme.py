@@ -63,7 +63,9 @@ def read_labelme(root: Path, classes: Collection[str] = ("car",)) -> Source:
         split = next((part for part in parts if part in ("train", "val", "test")), "")
         stem = path.relative_to(root).with_suffix("").as_posix().replace("/", "_")
         read = partial(_read, path, content, meaning)
-        records.append(Record(stem, split, image, image.relative_to(root).as_posix(), read, inputs=(path,)))
+        source = image.relative_to(root).as_posix()
+        uncertain = any(meaning[shape["label"]] == UNKNOWN for shape in content["shapes"])
+        records.append(Record(stem, split, image, source, read, uncertain=uncertain, inputs=(path,)))
     required = require_records(records, root, LAYOUT)
     used = {image.resolve() for _, image, _ in found}
     unused = [path.relative_to(root).as_posix() for path in _files(root, IMAGE_SUFFIXES) if path.resolve() not in used]

@@ -46,7 +46,6 @@ def studio(
     from qumade.studio.server import serve
     from qumade.studio.state import Studio
 
-    out.mkdir(parents=True, exist_ok=True)
     start = Path.cwd() if path is None else path
     opened, kind = open_path(start, out, open)
     serve(Studio(opened, start.absolute(), kind), host=host, port=port, show=browser)

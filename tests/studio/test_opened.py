@@ -53,6 +53,24 @@ def test_a_recipe_opens_its_folder_and_those_of_its_assets(tree):
         opened.inside(tree / "other")
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("recipe.yaml", None), ("new/other.yml", None), ("dataset.yaml", "must not be named"),
+        ("data/Dataset.yaml", "must not be named"), ("run/config.yaml", "must not be named"),
+        ("photo.png", "must end in .yaml"), ("folder.yaml", "must be a file"), ("../secret/x.yaml", "must be below"),
+    ],
+)  # fmt: skip
+def test_where_a_recipe_may_be_written(tree, name, message):
+    (tree / "work" / "folder.yaml").mkdir()
+    opened = Opened(tree / "own", (tree / "work",))
+    if message is None:
+        assert opened.writable(tree / "work" / name) == tree / "work" / name
+    else:
+        with pytest.raises(ConfigError, match=message):
+            opened.writable(tree / "work" / name)
+
+
 def test_a_recipe_of_other_folders_is_refused_by_field(tree):
     opened = Opened(tree / "own", (tree / "work",))
     recipe = Recipe(backgrounds=tree / "work" / "photos", foregrounds=tree / "secret")

@@ -273,8 +273,8 @@ def _cut_out(objects: Path, folder: Path, cutter: _Cutter, progress: bool) -> tu
         notes.append(f"No network cuts out objects. {cutter.missing}")
     if by_hand:
         notes.append(
-            f"{len(by_hand):,} cut-outs in {folder} were changed or added by hand and stay as they are: "
-            f"{named(by_hand)}. One that you remove is made again from its picture"
+            f"Cut-outs that were changed or added by hand in {folder} stay as they are: {named(by_hand)}. One that you "
+            "remove is made again from its picture"
         )
     if failed:
         shown = "; ".join(failed[:3]) + (f"; and {len(failed) - 3:,} more" if len(failed) > 3 else "")

@@ -65,7 +65,7 @@ def test_cut_outs_of_classes_are_shown_excluded_and_added_by_class(open_page, wo
         data = io.BytesIO()
         image.rotate(5).save(data, "png")
     page.set_input_files("input[type=file]", {"name": "new.png", "mimeType": "image/png", "buffer": data.getvalue()})
-    page.get_by_role("button", name="Copy 1 files").click()
+    page.get_by_role("button", name="Copy 1 file into").click()
     page.locator(".qs-list").get_by_role("button", name="van").click()
     page.get_by_role("button", name="OK").click()
     page.wait_for_selector(".qs-cell[aria-label='van/new.png']")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,9 @@ def test_a_sample_is_described_object_by_object():
         {"mask_iou": np.array([np.nan, 0.5])},
     )  # fmt: skip
     assert describe(table, 1) == ["split: train, mask IoU: 0.500", "x\\ny.png, size 0.25", "van, size 0.5"]
+    far = replace(table, numbers={"distance": np.array([7, 9], np.float32)})
+    assert describe(far, 1)[2] == "van, distance 9 in a unit of its own"
+    assert describe(replace(far, metric=True), 1)[2] == "van, distance 9 m"
 
 
 def test_the_map_of_two_networks_shows_where_only_one_is_right():

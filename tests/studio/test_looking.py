@@ -139,6 +139,7 @@ def test_a_generated_dataset_is_read_as_its_manifest_says(both):
     assert len(table) == len(rows) == len(dataset)
     assert table.size == dataset.metadata.size
     assert table.stems.tolist() == dataset.stems.tolist()
+    assert table.metric and table.unit("distance") == " m", "the samples have depth maps in metres"
     for position in range(len(rows)):
         row = row_of[table.stems[position]]
         assert table.words["background"][table.names["background"][position]] == row["background"]

@@ -4,7 +4,7 @@ import pytest
 
 from qumade.errors import ConfigError
 from qumade.recipe import Recipe
-from qumade.studio.opened import Opened, kind_of, open_path, shown_name
+from qumade.studio.opened import Opened, kind_of, open_path, shown_name, start_of
 
 
 @pytest.fixture
@@ -23,6 +23,15 @@ def test_kinds(tree):
     work = tree / "work"
     found = [kind_of(work / name) for name in ("recipe.yaml", "data", "run", "photos", "nothing")]
     assert found == ["recipe", "dataset", "run", "folder", None]
+
+
+def test_a_folder_with_a_recipe_starts_with_it(tree):
+    work = tree / "work"
+    assert start_of(work) == work / "recipe.yaml"
+    for other in (work / "data", work / "run", work / "photos", work / "recipe.yaml", tree / "nothing"):
+        assert start_of(other) == other
+    (work / "recipe.yaml").write_text("backgrounds: [")
+    assert start_of(work) == work
 
 
 def test_found_by_kind(tree):

@@ -328,7 +328,8 @@ class _Panel:
             announce(error)
             return
         self.uploads.append(path)
-        self.copy.set_text(f"Copy {len(self.uploads)} files into the folder of {KINDS[self.kind].lower()}")
+        files = "1 file" if len(self.uploads) == 1 else f"{len(self.uploads)} files"
+        self.copy.set_text(f"Copy {files} into the folder of {KINDS[self.kind].lower()}")
         self.copy.set_visibility(True)
 
     async def copy_uploads(self) -> None:

@@ -315,7 +315,8 @@ def _explain(number: int, thing: Explained) -> None:
         where = f"Stands at ({at[0]:.0f}, {at[1]:.0f}), in the photo at ({photo[0]:.0f}, {photo[1]:.0f})"
         ui.label(f"{where}; distance {thing.distance}").classes("qs-text")
         for reason, count in thing.rejected.items():
-            ui.label(f"{count} times rejected: {REASONS.get(reason, reason)}").classes("qs-text")
+            times = "Once" if count == 1 else f"{count} times"
+            ui.label(f"{times} rejected: {REASONS.get(reason, reason)}").classes("qs-text")
         if not thing.rejected:
             ui.label("The first draw was accepted").classes("qs-text")
 

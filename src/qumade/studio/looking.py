@@ -51,6 +51,7 @@ class Table:
     `names` has code int32 per sample (split, background) or per object (foreground, policy, class), `words` what the
     codes mean. `numbers` are float32 per object; `sample` int64 is the sample of each object, ascending. `scores` are
     float64 per sample, NaN where a sample has none. `size` is width and height of a sample, None if they differ.
+    `metric`: distances are in metres, and not in a unit of their own.
     """
 
     stems: NDArray[np.str_]
@@ -60,9 +61,14 @@ class Table:
     numbers: Mapping[str, NDArray[np.float32]]
     size: tuple[int, int] | None
     scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    metric: bool = False
 
     def __len__(self) -> int:
         return len(self.stems)
+
+    def unit(self, name: str) -> str:
+        """Return the unit of a number of objects, to be written after its value; "" without one."""
+        return "" if name != "distance" else " m" if self.metric else " in a unit of its own"
 
     def scored(self, name: str, values: NDArray[np.float64]) -> "Table":
         """Return the table with one more score per sample."""
@@ -104,7 +110,9 @@ def load_table(dataset: SampleDataset) -> Table:
         raise DatasetError(
             f"Invalid manifest: got a damaged one in {manifest} ({' '.join(str(error).split())[:200]})"
         ) from None
-    return parts.table(names, words, size)
+    encoding = getattr(dataset, "depth_encoding", None)
+    metric = encoding is not None and encoding.kind == "metric"
+    return replace(parts.table(names, words, size), metric=metric)
 
 
 def _columns(manifest: Path) -> list[str]:

@@ -10,7 +10,7 @@ from qumade.errors import ConfigError
 from qumade.io.pictures import printable
 from qumade.recipe import Recipe, load_recipe
 
-__all__ = ["Kind", "Opened", "is_reserved", "kind_of", "open_path", "shown_name"]
+__all__ = ["Kind", "Opened", "is_reserved", "kind_of", "open_path", "shown_name", "start_of"]
 
 Kind = Literal["recipe", "dataset", "run", "evaluation", "folder"]
 _OF_DATASETS = ("images", "masks", "depth", "dataset.yaml")
@@ -100,6 +100,19 @@ def kind_of(path: Path) -> Kind | None:
     if (path / "scores.parquet").is_file():
         return "evaluation"
     return "dataset" if any((path / name).exists() for name in _OF_DATASETS) else "folder"
+
+
+def start_of(folder: Path) -> Path:
+    """Return the recipe.yaml of a folder that holds a valid one, such as a project of `qumade start`, and else the path
+    as it is. The photos of a project lie elsewhere: only its recipe says which folders are to be opened."""
+    recipe = folder / "recipe.yaml"
+    if kind_of(folder) != "folder" or not recipe.is_file():
+        return folder
+    try:
+        load_recipe(recipe)
+    except ConfigError:
+        return folder
+    return recipe
 
 
 def open_path(path: Path | None, own: Path, more: Sequence[Path] = ()) -> tuple[Opened, Kind | None]:

@@ -144,16 +144,13 @@ def speed(synthesizer: Synthesizer, executor: Any, out: Path, shards: int, sampl
 
     def timed(work: Any, units: Any) -> Iterator[Any]:
         for entry in executor(work, units):
-            if len(marks) in (0, shards // 4 - 1) or len(marks) >= shards - 5:
-                marks.append((time.perf_counter(), processor_seconds()))
-            else:
-                marks.append(marks[-1])
+            marks.append((time.perf_counter(), processor_seconds()))
             yield entry
 
     begin = time.perf_counter()
     generate_shards(synthesizer, out, limit=shards * samples, samples_per_shard=samples, executor=timed, progress=False)
     total = time.perf_counter() - begin
-    first, last = shards // 4 - 1, len(marks) - 5
+    first, last = len(marks) // 4, len(marks) - 5
     drawn = (last - first) * samples
     return {
         "samples/s": drawn / (marks[last][0] - marks[first][0]),

@@ -271,7 +271,7 @@ def test_a_new_node_takes_the_machine_code_of_the_driver(works: Any, cluster: An
 
 @pytest.mark.slow
 def test_ctrl_c_and_a_killed_driver_leave_a_state_that_the_same_command_finishes(
-    works: Any, read_tree: Any, expected: Any, cluster: Any, wait_until: Any
+    works: Any, read_tree: Any, expected: Any, cluster: Any, wait_until: Any, tmp_path: Path
 ) -> None:
     node, out = _add_node(cluster, 1), works.out()
     script = _SLOW_DRIVER.replace("OPTIONS", repr(OPTIONS))
@@ -279,10 +279,12 @@ def test_ctrl_c_and_a_killed_driver_leave_a_state_that_the_same_command_finishes
     total = sum(name.endswith(".sha256") for name in expected)
     for number in (signal.SIGINT, signal.SIGKILL):
         before = len(_shards(out))
-        driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        said = tmp_path / f"stderr-{number}"
+        with said.open("wb") as stderr:
+            driver = subprocess.Popen(command, stderr=stderr)
         wait_until(lambda: len(_shards(out)) > before or driver.poll() is not None, 120)  # noqa: B023
         driver.send_signal(number)
-        assert driver.wait(60) == -number and before < len(_shards(out)) < total
+        assert driver.wait(60) == -number and before < len(_shards(out)) < total, said.read_text()
     cluster.remove_node(node)
     generate_shards(Synthesizer(works.recipe, works.catalog), out, workers=1, **OPTIONS)
     assert read_tree(out) == expected

@@ -140,18 +140,18 @@ def start(synthesizer: Synthesizer, arm: str, out: Path) -> dict[str, float]:
 
 
 def speed(synthesizer: Synthesizer, executor: Any, out: Path, shards: int, samples: int) -> dict[str, float]:
-    marks: list[tuple[float, float]] = []
+    marks: list[tuple[float, float, int]] = []
 
     def timed(work: Any, units: Any) -> Iterator[Any]:
         for entry in executor(work, units):
-            marks.append((time.perf_counter(), processor_seconds()))
+            marks.append((time.perf_counter(), processor_seconds(), entry.samples))
             yield entry
 
     begin = time.perf_counter()
     generate_shards(synthesizer, out, limit=shards * samples, samples_per_shard=samples, executor=timed, progress=False)
     total = time.perf_counter() - begin
     first, last = len(marks) // 4, len(marks) - 5
-    drawn = (last - first) * samples
+    drawn = sum(count for *_, count in marks[first + 1 : last + 1])
     return {
         "samples/s": drawn / (marks[last][0] - marks[first][0]),
         "processor us a sample": 1e6 * (marks[last][1] - marks[first][1]) / drawn,

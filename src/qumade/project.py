@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from qumade.assets.fetched import local_folder
 from qumade.assets.label_names import label_table
+from qumade.assets.local_recipe import shown_asset
 from qumade.convert.plain_background import NotPlain, plain_background_alpha
 from qumade.errors import AssetError, ConfigError, DatasetError, MissingPackage, RunError
 from qumade.io.decode import read_rgba
@@ -29,6 +31,7 @@ from qumade.io.encode import png_bytes
 from qumade.io.files import cache_folder, read_bytes, remove_temporary_files, write_bytes
 from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
 from qumade.io.progress import progress_bar
+from qumade.io.storage import is_url
 from qumade.plan.splits import FEW
 from qumade.recipe import Recipe, save_recipe
 from qumade.synth.check import AssetReport, check_assets, format_report
@@ -63,8 +66,8 @@ class Project:
 
 
 def start_project(
-    photos: Path,
-    objects: Path,
+    photos: Path | str,
+    objects: Path | str,
     root: Path,
     *,
     cutout_teacher: str | Path | None = "auto",
@@ -73,18 +76,24 @@ def start_project(
     download: bool = False,
     progress: bool = True,
 ) -> Project:
-    """Make a project of a folder of photos and a folder of pictures of the object, or bring it up to date.
+    """Make a project of a folder of photos and a folder of pictures of the object, or bring it up to date. The folders
+    may be URLs.
 
     Pictures without alpha are cut out by the `cutout_teacher` if it can be loaded, and else by colour if their
     background is plain. Teachers predict depth and label maps of the
     photos, if they can be loaded; nothing is fetched without `download`. Raises QumadeError if no cut-out or no photo
     can be used, or if the folder holds something else.
     """
-    photos, objects, root = photos.absolute(), objects.absolute(), root.absolute()
-    if photos.resolve() == objects.resolve():
-        raise AssetError(f"Invalid OBJECTS: got {printable(objects)}, the folder of the photos; must be another one")
+    photos, objects = (folder if is_url(folder) else Path(folder).absolute() for folder in (photos, objects))
+    root = root.absolute()
+    local_photos, _ = local_folder(photos, progress=progress)
+    local_objects, shown = local_folder(objects, progress=progress)
+    if local_photos.resolve() == local_objects.resolve():
+        raise AssetError(f"Invalid OBJECTS: got {shown_asset(objects)}, the folder of the photos; must be another one")
     _refuse_strangers(root)
-    cutouts, notes = _cut_out(objects, root / "cutouts", _Cutter(cutout_teacher, download), progress)
+    with shown:
+        cutouts, notes = _cut_out(local_objects, root / "cutouts", _Cutter(cutout_teacher, download), progress)
+    notes = [shown.text(note) for note in notes]
     fields, more = _labels(photos, depth_teacher, label_teacher, download)
     recipe = Recipe(backgrounds=photos, foregrounds=cutouts, **fields)
     synthesizer = Synthesizer.from_recipe(recipe, progress=progress)
@@ -101,7 +110,7 @@ def start_project(
         f"qumade generate --recipe {recipe_path} --out {root / 'dataset'} --limit 2000",
         f"qumade train {root / 'dataset'} --out {root / 'run'} --minutes 10",
         f"qumade evaluate {root / 'run'} {root / 'dataset'} --split test --out {root / 'report'}",
-        f"qumade predict {root / 'run'} {photos} --out {root / 'predictions'}",
+        f"qumade predict {root / 'run'} {local_photos} --out {root / 'predictions'}",
     )
     write_bytes(page, _page(root, report, notes, commands).encode())
     return Project(root, recipe_path, sheet, page, report, tuple(notes), commands)
@@ -221,7 +230,7 @@ def _read_sources(folder: Path) -> dict[str, list[str]]:
 
 
 def _labels(
-    photos: Path, depth: str | Path | None, labels: str | Path | None, download: bool
+    photos: Path | str, depth: str | Path | None, labels: str | Path | None, download: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the fields of a recipe that hold what the teachers predicted, and what they could not."""
     fields: dict[str, Any] = {}

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
 
 from qumade.errors import DatasetError, QumadeError
 from qumade.io.files import is_temporary, new_file, open_regular
 
-__all__ = ["LocalFiles", "RemoteFiles", "Storage", "absolute", "is_url", "open_storage", "read_whole"]
+__all__ = ["Entry", "LocalFiles", "RemoteFiles", "Storage", "absolute", "is_url", "open_storage", "read_whole"]
 
 _ATTEMPTS = 4
 _FIRST_WAIT_S = 0.2
@@ -28,7 +28,21 @@ _FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFoun
 _PART_BYTES = 16 * 2**20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
+# What the listings of the usual file systems say that changes with the content of a file.
+_VERSIONS = (
+    "ETag", "etag", "md5Hash", "generation", "VersionId",
+    "LastModified", "last_modified", "updated", "mtime", "created",
+)  # fmt: skip
+
 Result = TypeVar("Result")
+
+
+class Entry(NamedTuple):
+    """A file in a listing: its size in bytes, -1 for a folder, and a text that changes with its content, "" where the
+    storage says none."""
+
+    size: int
+    version: str
 
 
 class Storage(Protocol):
@@ -174,6 +188,10 @@ class RemoteFiles:
         return f"{self.url}/{name}" if name else self.url
 
     def sizes(self, folder: str = "") -> dict[str, int]:
+        return {name: entry.size for name, entry in self.entries(folder).items()}
+
+    def entries(self, folder: str = "") -> dict[str, Entry]:
+        """Return the names in a folder with what the listing says of them; none if it does not exist."""
         url = self.where(folder)
         try:
             entries = self._repeated("list", url, lambda: self.filesystem.ls(url, detail=True, refresh=True))
@@ -182,10 +200,14 @@ class RemoteFiles:
             return {}
         own = self.filesystem._strip_protocol(url).rstrip("/")
         return {
-            entry["name"].rstrip("/").rpartition("/")[2]: -1 if entry["type"] == "directory" else int(entry["size"])
+            entry["name"].rstrip("/").rpartition("/")[2]: _entry(url, entry)
             for entry in entries
             if entry["name"].rstrip("/") != own
         }
+
+    def is_file(self) -> bool:
+        """Return whether the URL is that of a file and not of a folder."""
+        return bool(self._repeated("read", self.url, lambda: self.filesystem.isfile(self.url)))
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
         url = self.where(name)
@@ -240,6 +262,14 @@ class RemoteFiles:
             time.sleep(wait_s * random.uniform(0.5, 1.5))
             wait_s *= 2
         raise AssertionError("unreachable")
+
+
+def _entry(url: str, entry: dict[str, Any]) -> Entry:
+    if entry["type"] == "directory":
+        return Entry(-1, "")
+    if entry["size"] is None:
+        raise DatasetError(f"Invalid URL: got a listing without sizes of files at {url}; must be in an object store")
+    return Entry(int(entry["size"]), " ".join(str(entry[key]) for key in _VERSIONS if entry.get(key) is not None))
 
 
 class _Missing(DatasetError):

@@ -88,7 +88,7 @@ def generate(
     from qumade.generation.ray_executor import ray_tasks
     from qumade.generation.shard_engine import generate_shards
     from qumade.io.pictures import one_line
-    from qumade.io.storage import absolute, is_url
+    from qumade.io.storage import absolute, is_url, open_storage
     from qumade.plan.splits import few_samples
     from qumade.recipe import recipe_from_dict
     from qumade.synth.synthesizer import Synthesizer
@@ -110,6 +110,8 @@ def generate(
         )
     if address is not None and (executor != "ray" or workers is not None):
         raise ConfigError(f"Invalid --address: got {address}; must come with --executor ray, and without --workers")
+    if out:
+        open_storage(out)  # an unknown scheme is named before assets are read
     given = recipe_fields("generate", recipe, flags)
     if given.get("depth") == "composite" and teachers.depth_teacher is not None:
         given = given | {"depth_teacher": model(teachers.depth_teacher)}

@@ -27,7 +27,7 @@ from qumade.io.files import cache_folder, read_bytes, write_bytes
 from qumade.io.listing import is_leftover
 from qumade.io.pictures import SUFFIXES, UnusablePicture, content_hash, one_line
 from qumade.io.progress import progress_bar
-from qumade.io.storage import Entry, RemoteFiles, open_storage
+from qumade.io.storage import Entry, RemoteFiles, Storage, open_storage
 
 __all__ = ["fetch_file", "fetch_folder"]
 
@@ -51,7 +51,9 @@ def fetch_folder(url: str, *, sub_folders: bool = False, progress: bool = False)
     QumadeError naming the URL where the folder is missing or cannot be read, and for a file that is larger than 512 MiB
     or whose name no folder can hold.
     """
-    storage = _open(url)
+    storage = open_storage(url)
+    if not isinstance(storage, RemoteFiles):  # file:///a/b
+        return Path(storage.url)
     entries = dict(_entries(storage, sub_folders))
     wanted = {name: entry for name, entry in entries.items() if entry.size >= 0 and _is_read(name)}
     for name, entry in wanted.items():
@@ -69,23 +71,19 @@ def fetch_file(url: str, name: str, sha256: str) -> Path:
     Raises QumadeError where it is missing, cannot be read or has another content.
     """
     path = _cached(name, sha256)
-    if not _is_whole(path, sha256):
-        storage = _open(url)
-        if _fetch(storage, name, None) != sha256:
-            raise AssetError(
-                f"Invalid asset: {_shown(storage, name)} has changed since the catalog was built; must stay unchanged"
-            )
+    if _is_whole(path, sha256):
+        return path
+    storage = open_storage(url)
+    if not isinstance(storage, RemoteFiles):
+        path = Path(storage.where(name))
+    if (_fetch(storage, name, None) if isinstance(storage, RemoteFiles) else content_hash(path)) != sha256:
+        raise AssetError(
+            f"Invalid asset: {_shown(storage, name)} has changed since the catalog was built; must stay unchanged"
+        )
     return path
 
 
-def _open(url: str) -> RemoteFiles:
-    storage = open_storage(url)
-    if not isinstance(storage, RemoteFiles):
-        raise AssetError(f"Invalid URL: got {one_line(url)}; must be that of a folder, as s3://bucket/name")
-    return storage
-
-
-def _shown(storage: RemoteFiles, name: str) -> str:
+def _shown(storage: Storage, name: str) -> str:
     return one_line(storage.where(name))
 
 
@@ -97,8 +95,7 @@ def _entries(storage: RemoteFiles, sub_folders: bool) -> Iterator[tuple[str, Ent
     """Yield the entries of a folder and of its sub-folders by their path."""
     top = _usable(storage, "", storage.entries())
     if not top:
-        found = "a file" if storage.is_file() else "nothing"
-        raise AssetError(f"Invalid folder: got {found} at {one_line(storage.url)}; must be a folder of pictures")
+        raise AssetError(f"Invalid folder: got nothing at {one_line(storage.url)}; must be a folder of pictures")
     for name, entry in top.items():
         yield name, entry
         if sub_folders and entry.size < 0:
@@ -154,7 +151,7 @@ def _fetch_all(storage: RemoteFiles, wanted: Mapping[str, Entry], progress: bool
     return {name: sha256 for name, (_, _, sha256) in now.items()}
 
 
-def _fetch(storage: RemoteFiles, name: str, size: int | None) -> str:
+def _fetch(storage: Storage, name: str, size: int | None) -> str:
     """Read a file into the cache and return its hash."""
     data = storage.read(name)
     if len(data) > _MOST_BYTES or (size is not None and len(data) != size):

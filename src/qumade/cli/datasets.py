@@ -86,7 +86,7 @@ def generate(
     from qumade.depth.words import prior_note
     from qumade.generation.engine import generate as run
     from qumade.generation.ray_executor import ray_tasks
-    from qumade.generation.shard_engine import generate_shards
+    from qumade.generation.shard_engine import generate_shards, refuse_composite
     from qumade.io.pictures import one_line
     from qumade.io.storage import absolute, is_url, open_storage
     from qumade.plan.splits import few_samples
@@ -117,6 +117,8 @@ def generate(
         given = given | {"depth_teacher": model(teachers.depth_teacher)}
     given = given | labels_of_teachers("generate", given, flags, teachers)
     full_recipe = recipe_from_dict(given, "the command line", Path.cwd(), name_field=flag_of)
+    if sharded and not estimate:
+        refuse_composite(full_recipe, absolute(out))
     predictor = None
     if full_recipe.depth == "composite":
         from qumade.teachers.predict_depth import teacher_depth

@@ -81,6 +81,15 @@ def test_only_what_is_new_is_read_again(url, put, read):
     }
 
 
+def test_with_and_without_sub_folders_both_are_known(url, put, read):
+    put("a.png", b"1")
+    put("car/b.png", b"2")
+    for _ in range(2):
+        fetch_folder(url)
+        fetch_folder(url, sub_folders=True)
+    assert sorted(read) == ["a.png", "a.png", "car/b.png"]
+
+
 def test_equal_contents_take_room_once(url, put, own_cache):
     for number in range(40):  # several threads fetch at once
         put(f"{number}.png", b"same" * 10_000)
@@ -184,7 +193,7 @@ def test_a_huge_file_is_refused_before_it_is_read(url, put, read, monkeypatch):
 
 def test_a_file_of_another_size_than_listed_is_refused(url, put, monkeypatch):
     put("a.png", b"0123")
-    monkeypatch.setattr(RemoteFiles, "read", lambda self, name: b"01234")
+    monkeypatch.setattr(RemoteFiles, "read", lambda self, name, start, stop: b"01234"[start:stop])
     with pytest.raises(QumadeError, match=r"^Invalid file: got 5 bytes in memory://.*/a\.png; must be the 4 that were"):
         fetch_folder(url)
 

@@ -61,7 +61,7 @@ def fetch_folder(url: str, *, sub_folders: bool = False, progress: bool = False)
             raise AssetError(
                 f"Invalid file: got {entry.size} bytes in {_shown(storage, name)}; must be at most 512 MiB"
             )
-    hashes = _fetch_all(storage, wanted, progress)
+    hashes = _fetch_all(storage, wanted, _listing(storage.url, sub_folders), progress)
     return _linked(storage.url, entries, hashes)
 
 
@@ -118,9 +118,10 @@ def _usable(storage: RemoteFiles, folder: str, entries: Mapping[str, Entry]) -> 
     return found
 
 
-def _fetch_all(storage: RemoteFiles, wanted: Mapping[str, Entry], progress: bool) -> dict[str, str]:
-    """Return the hash of each file, all of which are then in the cache. What was fetched is noted even if one fails."""
-    known = _read_listing(storage.url)
+def _fetch_all(storage: RemoteFiles, wanted: Mapping[str, Entry], listing: Path, progress: bool) -> dict[str, str]:
+    """Return the hash of each file, all of which are then in the cache. What was fetched is noted in `listing`, even if
+    one fails."""
+    known = _read_listing(listing)
     before = {name: known[name] for name in wanted.keys() & known.keys()}
     now: _Known = {}
 
@@ -142,18 +143,18 @@ def _fetch_all(storage: RemoteFiles, wanted: Mapping[str, Entry], progress: bool
         for name, sha256 in zip(wanted, bar, strict=True):
             now[name] = wanted[name].size, wanted[name].version, sha256
             if time.monotonic() - noted_at > _NOTED_S:
-                _write_listing(storage.url, before | now)
+                _write_listing(listing, before | now)
                 noted_at = time.monotonic()
     finally:
         pool.shutdown(cancel_futures=True)
         if now != known:
-            _write_listing(storage.url, now if len(now) == len(wanted) else before | now)
+            _write_listing(listing, now if len(now) == len(wanted) else before | now)
     return {name: sha256 for name, (_, _, sha256) in now.items()}
 
 
 def _fetch(storage: Storage, name: str, size: int | None) -> str:
     """Read a file into the cache and return its hash."""
-    data = storage.read(name)
+    data = storage.read(name, 0, (_MOST_BYTES if size is None else size) + 1) if size != 0 else b""
     if len(data) > _MOST_BYTES or (size is not None and len(data) != size):
         must = "at most 512 MiB" if size is None else f"the {size} that were listed; run again if it was just written"
         raise AssetError(f"Invalid file: got {len(data)} bytes in {_shown(storage, name)}; must be {must}")
@@ -231,13 +232,13 @@ def _is_linked(folder: Path, kinds: Mapping[str, str]) -> bool:
         return False
 
 
-def _listing(url: str) -> Path:
-    return _folder("listings") / f"{hashlib.sha256(url.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.json"
+def _listing(url: str, sub_folders: bool) -> Path:
+    content = json.dumps([url, sub_folders]).encode("utf-8", "surrogatepass")
+    return _folder("listings") / f"{hashlib.sha256(content).hexdigest()[:32]}.json"
 
 
-def _read_listing(url: str) -> _Known:
+def _read_listing(path: Path) -> _Known:
     """Return what was fetched from a URL before. What cannot be read is fetched again."""
-    path = _listing(url)
     try:
         content = json.loads(read_bytes(path, _LISTING_BYTES, AssetError))
         found = {str(name): (int(size), str(version), str(sha)) for name, (size, version, sha) in content.items()}
@@ -246,9 +247,8 @@ def _read_listing(url: str) -> _Known:
     return {name: each for name, each in found.items() if _SHA256.fullmatch(each[2])}
 
 
-def _write_listing(url: str, known: _Known) -> None:
+def _write_listing(path: Path, known: _Known) -> None:
     with suppress(OSError, AssetError):  # it only saves time
-        path = _listing(url)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, json.dumps(known).encode(), error_class=AssetError)
 

@@ -211,7 +211,7 @@ class Recipe(BaseModel):
     maps know by the same name count too."""
     present: Literal["ignore", "mask", "skip"] = "ignore"
     """Treatment of objects that a background already shows. ignore: ignore their pixels; mask: add them to the mask;
-    skip: leave the background out."""
+    skip: leave the background out. Pixels without a label may show one, so they are always ignored."""
 
     centre_row: Annotated[tuple[Share, Share], Ascending] = (0.5, 1.0)
     """Range of rows for the centre of an object under random placement."""
@@ -313,6 +313,11 @@ class Recipe(BaseModel):
     def save(self, path: Path | str) -> None:
         """Writes the recipe so that `Recipe.load(path)` gives an equal one."""
         save_recipe(self, Path(path))
+
+    @property
+    def knows_present(self) -> bool:
+        """Whether label maps tell where the backgrounds already show the object. Samples then have `ignore`."""
+        return self.labels is not None and bool(self.target)
 
     @property
     def policies(self) -> dict[str, float]:

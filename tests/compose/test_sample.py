@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qumade.compose.pyramid import build_pyramid
-from qumade.compose.sample import PreparedBackground, draw_sample
+from qumade.compose.sample import UNLABELLED, PreparedBackground, draw_sample
 from qumade.geometry import GroundPlane, inverse_depth_map
 from qumade.plan.planner import Plan, plan_samples
 from qumade.plan.tables import OBJECT_ROW, SAMPLE_ROW, plan_tables
@@ -133,8 +133,21 @@ def test_target_pixels_of_the_background_are_ignored_or_in_the_mask(photo):
     np.testing.assert_array_equal(ignored.ignore, expected)
     assert (ignored.mask > 0).sum() == 60
     counted = draw(plan, prepared, block(10, 6, RED), present_in_mask=True)
-    assert counted.ignore is None
+    assert counted.ignore is not None and not counted.ignore.any()
     assert (counted.mask == 255).sum() == expected.sum() + 60
+
+
+@pytest.mark.parametrize("in_mask", [False, True])
+def test_unlabelled_pixels_of_the_background_are_ignored_and_never_in_the_mask(photo, in_mask):
+    present = np.zeros((50, 60), np.uint8)
+    present[:, 20:] = UNLABELLED
+    plan, prepared = make_plan((0, 15, 5, 12, 6, 0.5), crop=(5, 5)), photo._replace(present=present)
+    sample = draw(plan, prepared, block(10, 6, RED), present_in_mask=in_mask)
+    expected = np.zeros((30, 40), bool)
+    expected[:, 15:] = True
+    expected[5:11, 16:26] = False
+    np.testing.assert_array_equal(sample.ignore, expected)
+    assert (sample.mask > 0).sum() == 60
 
 
 def test_drawing_does_not_modify_assets(photo):

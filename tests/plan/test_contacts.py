@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fixtures.plans import crop
+from qumade.assets import labels as labels_module
+from qumade.assets.labels import standing_table
 from qumade.geometry import GroundPlane
-from qumade.plan.contacts import ground_inverse_depth, perspective_scale, set_position, set_size, stands
+from qumade.plan.contacts import ground_inverse_depth, may_stand, perspective_scale, set_position, set_size, stands
 from qumade.plan.tables import OBJECT_ROW, plan_tables
 
 PLANE = GroundPlane(0.001, 0.02, -0.8)
@@ -64,3 +68,30 @@ def test_size_and_position_put_the_contact_on_the_ground(tables):
     assert thing["contact_v"] == pytest.approx(30 + v * thing["height"])
     expected = PLANE.a * thing["contact_background_u"] + PLANE.b * thing["contact_background_v"] + PLANE.c
     assert thing["inverse_depth"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("entries", [None, 300, 170])
+@settings(max_examples=15)
+@given(seed=st.integers(0, 99), corner=st.tuples(st.integers(0, 80), st.integers(0, 40)))
+def test_an_object_stands_only_between_pixels_of_its_ground(make_recipe, make_catalog, entries, seed, corner):
+    """Also where the table lists every n-th pixel of the ground only; then some pixels near its edge are refused."""
+    ground = np.zeros((90, 120), bool)
+    ground[corner[1] : corner[1] + 25, corner[0] : corner[0] + 35] = True
+    u, v = np.random.default_rng(seed).uniform((0, 0), (120, 90), (60, 2)).T
+    with pytest.MonkeyPatch.context() as patch:
+        if entries is not None:
+            patch.setattr(labels_module, "TABLE_ENTRIES", entries)
+        table = standing_table(ground)
+        tables = plan_tables(make_recipe(size=(64, 48)), make_catalog(grounds=(PLANE,)))._replace(
+            standing_pixels=table.pixels,
+            standing_start=np.array([[0, table.pixels.size]]),
+            standing_step=np.array([[table.step]]),
+        )
+    found = np.array([may_stand(tables, crop(), 0, *point) for point in zip(u, v, strict=True)])
+    on_ground = ground[v.astype(int), u.astype(int)]
+    assert not found[~on_ground].any()
+    if entries is None:
+        assert found[on_ground].all()
+    elif on_ground.sum() > 5:
+        assert found[on_ground].any()
+    assert not may_stand(tables, crop(), 0, -1.0, 5.0) and not may_stand(tables, crop(), 0, 5.0, 90.0)

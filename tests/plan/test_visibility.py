@@ -23,8 +23,7 @@ def make_tables(make_recipe, make_catalog, alphas):
         if occluder is None:
             return tables
         return tables._replace(
-            coarse_size=np.array([occluder.shape[::-1]]),
-            coarse_depth=np.zeros(occluder.size, np.float32),
+            occluder_size=np.array([occluder.shape[::-1]]),
             coarse_occluder=occluder.astype(np.float32).ravel(),
             horizon_level=np.array([level]),
         )
@@ -152,7 +151,7 @@ def brute_force(tables, sample, things, which):
             meets = (column >= 0) & (column < 32) & (row >= 0) & (row < 32)
             cover = tables.silhouette[other["foreground"]][row.clip(0, 31), column.clip(0, 31)].astype(np.float64)
             seen = seen * np.where(meets, 1 - cover, 1)
-    columns, rows = tables.coarse_size[0]
+    columns, rows = tables.occluder_size[0]
     if columns:
         level = np.nan_to_num(tables.horizon_level[0])
         photo_u = ((SIZE[0] - u if sample["flip"] else u) + sample["crop_x"]) / sample["scale_x"]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from qumade.assets import backgrounds as backgrounds_module
 from qumade.assets.bundled import write_samples
+from qumade.assets.label_names import label_table
 from qumade.recipe import Recipe, load_recipe, recipe_from_dict
 from qumade.synth import memory as module
 from qumade.synth.memory import NOT_SURVEYED, AssetMemory
@@ -93,6 +94,32 @@ def test_a_file_that_changed_is_read_again(base, tmp_path, samples):
     again = Synthesizer.from_recipe(recipe, like=one)
     assert (again.catalog.backgrounds[0].width, again.catalog.backgrounds[0].height) == (90, 40)
     np.testing.assert_array_equal(again[3].image, Synthesizer.from_recipe(recipe)[3].image)
+
+
+@pytest.mark.slow
+def test_classes_of_the_label_maps_are_looked_up_again(base, samples, tmp_path):
+    """A file of names with other content, and classes that come from the cut-outs' folders."""
+    names = tmp_path / "names.yaml"
+    fields = base | {"label_names": names, "ground": ("road",), "split": (1.0, 0.0, 0.0)}
+    text = "".join(f"{ids[0]}: {name}\n" for name, ids in label_table("cityscapes").items())
+    names.write_text(text)
+    recipe = recipe_from_dict(fields, "test", samples)
+    one = drawn_from(recipe)
+    names.write_text(text.replace("13: car", "13: building").replace("2: building", "2: car"))
+    same = drawn_from(recipe, like=one), drawn_from(recipe)
+    classes = tmp_path / "foregrounds"
+    for number, path in enumerate(sorted((samples / "foregrounds").iterdir())):
+        target = classes / ("building" if number else "car") / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    recipe = recipe_from_dict(fields | {"foregrounds": classes, "reliefs": None}, "test", samples)
+    sorted_ones = drawn_from(recipe, like=one), drawn_from(recipe)
+    for mine, other in (same, sorted_ones):
+        assert mine.findings == other.findings
+        for index in (0, len(other) // 2, len(other) - 1):
+            for part, expected in zip(mine[index], other[index], strict=True):
+                np.testing.assert_array_equal(part, expected)
+    assert any(not np.array_equal(one[n].ignore, same[0][n].ignore) for n in range(0, len(one), len(one) // 5))
 
 
 def test_the_survey_reads_none_of_the_fields_that_it_is_said_not_to(base, samples, monkeypatch):

@@ -11,6 +11,8 @@ from PIL import Image
 
 from qumade.assets.bundled import write_samples
 from qumade.assets.catalog import Catalog
+from qumade.compose.sample import Sample
+from qumade.data.encode import encode_sample, folder_settings
 from qumade.effects import Effects
 from qumade.errors import QumadeError
 from qumade.plan.planner import plan_samples
@@ -236,3 +238,80 @@ def test_assets_at_urls_give_the_samples_of_local_ones(
         assert received.plan([index])[0].sample == local.plan([index])[0].sample
         for part, expected in zip(received[index], local[index], strict=True):
             np.testing.assert_array_equal(part, expected)
+
+
+ROAD, WALL, SKY, CAR, UNLABELLED = 0, 2, 10, 13, 255  # ids of the table cityscapes
+
+
+@pytest.fixture
+def street(tmp_path: Path):
+    """Makes recipes of one 120x90 photo whose label map [90, 120] is given, and of three cut-outs."""
+    rng = np.random.default_rng(5)
+    for folder in ("backgrounds", "foregrounds", "labels"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(rng.integers(0, 256, (90, 120, 3), np.uint8)).save(tmp_path / "backgrounds" / "photo.png")
+    for number in range(3):
+        pixels = np.zeros((34, 44 + 5 * number, 4), np.uint8)
+        pixels[2:-2, 2:-2] = [*rng.integers(0, 256, 3), 255]
+        Image.fromarray(pixels).save(tmp_path / "foregrounds" / f"thing_{number}.png")
+
+    def make(labels: np.ndarray, **fields: Any) -> Recipe:
+        Image.fromarray(labels.astype(np.uint8)).save(tmp_path / "labels" / "photo.png")
+        names = {name: tmp_path / name for name in ("backgrounds", "foregrounds", "labels")}
+        return Recipe(**names | {"label_names": "cityscapes", "size": (120, 90)} | fields)
+
+    return make
+
+
+def street_labels() -> np.ndarray:
+    """A road below row 36 and sky above it."""
+    labels = np.full((90, 120), SKY)
+    labels[36:] = ROAD
+    return labels
+
+
+def test_things_of_the_upright_prior_never_hide_more_of_an_object_than_the_recipe_allows(street) -> None:
+    """Two walls stand near the camera and hide the road behind them."""
+    labels = street_labels()
+    labels[20:75, 5:45] = labels[20:75, 75:115] = WALL
+    fields: dict[str, Any] = {"placement": "perspective", "horizon": 0.4, "per_pair": 200, "objects": (1, 1)}
+    synthesizer = Synthesizer.from_recipe(street(labels, min_visible=0.6, crop=(1.0, 1.0), **fields))
+    hidden = 0
+    for index in range(0, len(synthesizer), 3):
+        sample = synthesizer[index]
+        assert sample.visible_fraction.min() > 0.6 - 0.1 and sample.mask.any()  # silhouettes are coarse
+        hidden += sample.visible_fraction.min() < 0.97
+    assert hidden > 5, "the walls hid nothing: the test shows nothing"
+
+
+@pytest.mark.parametrize("present", ["ignore", "mask", "skip"])
+def test_what_a_photo_may_already_show_is_never_called_absent(street, present: str) -> None:
+    labels = street_labels()
+    labels[50:52, 60:62] = CAR  # little enough for `skip`
+    labels[80:, :30] = UNLABELLED
+    recipe = street(labels, present=present, prior="flat", mirror_backgrounds=False, crop=(1.0, 1.0))
+    synthesizer = Synthesizer.from_recipe(recipe)
+    shown = {CAR: 0, UNLABELLED: 0}
+    for index in range(12):
+        sample: Sample = synthesizer[index]
+        assert sample.ignore is not None
+        free = sample.owner == 0
+        car, unlabelled = (labels == CAR) & free, (labels == UNLABELLED) & free
+        shown[CAR] += car.sum()
+        shown[UNLABELLED] += unlabelled.sum()
+        np.testing.assert_array_equal(sample.ignore, unlabelled if present == "mask" else unlabelled | car)
+        assert sample.mask[free & ~car].max() < 128  # soft edges of the objects
+        shown_as = sample.mask[car]
+        assert (shown_as == 255).all() if present == "mask" else (shown_as < 128).all()
+    assert min(shown.values()) > 0
+    files = encode_sample(sample, synthesizer.depth_encoding, recipe.encoding).files
+    assert files.keys() == folder_settings(recipe).keys() == {"images", "masks", "depth", "ignore"}
+
+
+def test_a_background_without_many_labels_is_named(street) -> None:
+    labels = street_labels()
+    labels[70:] = UNLABELLED
+    notes = [finding.detail for finding in Synthesizer.from_recipe(street(labels, horizon=0.4)).findings]
+    assert any("22% of its pixels have no label" in note for note in notes), notes
+    none = Synthesizer.from_recipe(street(labels, horizon=0.4, target=()))
+    assert none[0].ignore is None and not any("no label" in finding.detail for finding in none.findings)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from qumade.errors import QumadeError
+from qumade.errors import QumadeError, RunError
 from qumade.models.config import NetworkConfig
 from qumade.models.network import build_network
 from qumade.prediction.predictor import load_predictor
@@ -65,6 +65,14 @@ def test_the_statistics_are_those_of_the_photos():
     mean, variance = statistics_of(network, batches)[position]
     torch.testing.assert_close(mean, torch.stack([each.mean((0, 2, 3)) for each in seen]).mean(0))
     torch.testing.assert_close(variance, torch.stack([each.var((0, 2, 3)) for each in seen]).mean(0))
+
+
+def test_photos_without_statistics_are_refused():
+    network = build_network(NetworkConfig())
+    side = network.stride
+    with pytest.raises(RunError, match=rf"got one of each of the sizes {side}x{side} .* larger than {side}x{side}"):
+        statistics_of(network, [torch.rand(1, 3, side, side)])
+    statistics_of(network, [torch.rand(2, 3, side, side)])
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])

@@ -81,6 +81,13 @@ def test_depth_is_left_out_where_it_is_not_trained(batch):
     assert SelfTraining(Teacher(), Teacher(), depth=False)(batch, 1.0).inverse_depth[4:].isnan().all()
 
 
+def test_masks_are_left_out_and_nothing_is_pasted_where_masks_are_not_trained(batch):
+    for _ in range(8):
+        labelled = SelfTraining(Teacher(), Teacher(), 0.8, mask=False)(batch, 1.0)
+        assert labelled.mask[4:].isnan().all() and labelled.inverse_depth[4:].isfinite().all()
+        torch.testing.assert_close(labelled.inverse_depth[4:], batch.image[4:, 1:2])
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_equal_random_states_give_equal_labels_whatever_the_threads(batch, threads):
     torch.manual_seed(5)

@@ -21,7 +21,7 @@ class Background:
 
     A contact takes its inverse depth from `plane`, or else from `coarse_depth`: float32 [h, w], the mean inverse depth
     in the cells of a grid over the photo, NaN where unknown. `horizon_level` is the inverse depth at infinity: 0 except
-    for affine depth, NaN if its shift is unknown. `coarse_occluder` is a grid of the same size with the inverse depth
+    for affine depth, NaN if its shift is unknown. `coarse_occluder` is a grid with the inverse depth
     of everything that may hide objects, 0 elsewhere. `standing` has a table for each of the catalog's `places`; it is
     None without a label map.
     """

@@ -30,6 +30,7 @@ __all__ = ["PRIOR_HORIZON", "FitPlane", "Survey", "occluding", "survey_backgroun
 PRIOR_HORIZON = 0.45
 """Default row of the horizon of the flat-ground prior, as a share of the photo's height."""
 
+_MOST_UNLABELLED = 0.1  # share of a photo: more are worth a warning
 _LEAST_INLIERS = 0.5  # a plane that fits less than half of the ground is rejected
 
 Labels = NDArray[np.int32]
@@ -103,6 +104,11 @@ def survey_background(
     if labels is None or scheme is None:
         return Survey(plane, level, known, coarse, occluder, None, 0.0, tuple(photo.notes))
     present = float(target_pixels(labels, scheme.target).mean())
+    unlabelled = 1.0 - float(target_pixels(labels, scheme.named).mean())
+    if recipe.knows_present and unlabelled > _MOST_UNLABELLED:
+        photo.notes.append(
+            f"{unlabelled:.0%} of its pixels have no label; they are ignored, since they may show the object"
+        )
     standing, where = _standing(photo, labels, scheme, plane, level)
     return Survey(plane, level, known, coarse, occluder, standing, present, tuple(photo.notes), fit, where)
 

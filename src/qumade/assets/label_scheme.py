@@ -1,9 +1,12 @@
 """Map the classes that a recipe names to ids of the label maps."""
 
+import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +44,12 @@ class LabelScheme:
     places: tuple[tuple[str, ...], ...]
     table: LabelTable
 
+    @cached_property
+    def key(self) -> str:
+        """Equal for equal schemes only: the name of what was made with one."""
+        values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return json.dumps(values, sort_keys=True)
+
     def place_of(self, place: Mapping[str, tuple[str, ...]], name: str) -> int:
         """Returns the number of the classes that a cut-out stands on."""
         names = for_file(name, place)
@@ -76,6 +85,12 @@ def label_scheme(recipe: Recipe, classes: Collection[str] = ()) -> LabelScheme |
         places=places,
         table=table,
     )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return {name: list(ids) for name, ids in value.items()} if isinstance(value, Mapping) else value
 
 
 def _no_names(folder: Path) -> ConfigError:

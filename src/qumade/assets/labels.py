@@ -154,9 +154,9 @@ class StandingTable:
 
     @cached_property
     def step(self) -> int:
-        """The distance of neighbouring entries: large tables list every n-th pixel only."""
-        steps = np.diff(self.pixels)
-        return int(np.median(steps)) + 1 if steps.size else 1
+        """The largest distance of entries with ground between them: 1 in a table of all pixels, more in a large one,
+        which lists every n-th pixel only."""
+        return 1 if self.pixels.size < TABLE_ENTRIES else int(np.median(np.diff(self.pixels))) + 1
 
 
 def standing_table(

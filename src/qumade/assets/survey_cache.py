@@ -9,7 +9,6 @@ import io
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,8 +41,8 @@ def survey_key(
 ) -> str:
     """Return a hash of all that the survey of a photo depends on: the code, the recipe's settings for the file `name`,
     the photo's `size`, the classes, the hashes of its `maps` and the kind of their depth."""
-    classes = None if scheme is None else {one.name: _plain(getattr(scheme, one.name)) for one in fields(scheme)}
-    settings = {setting: getattr(recipe, setting) for setting in _SETTINGS}
+    classes = None if scheme is None else scheme.key
+    settings = {setting: getattr(recipe, setting) for setting in _SETTINGS} | {"target": bool(recipe.target)}
     horizon = for_file(name, recipe.horizon)
     content = json.dumps([_code_hash(), horizon, settings, size, classes, maps, kind], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
@@ -74,12 +73,6 @@ def _code_hash() -> str:
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, frozenset):
-        return sorted(value)
-    return {name: list(ids) for name, ids in value.items()} if hasattr(value, "items") else value
 
 
 def _written(survey: Survey) -> bytes:

@@ -12,8 +12,9 @@ from qumade.compose.pyramid import Pyramid
 from qumade.plan.effects import SampleEffects
 from qumade.plan.planner import Plan
 
-__all__ = ["PreparedBackground", "Sample", "draw_sample"]
+__all__ = ["PRESENT", "UNLABELLED", "PreparedBackground", "Sample", "draw_sample"]
 
+PRESENT, UNLABELLED = 1, 2
 _NOTHING_HIDES = np.zeros((0, 0), np.float32)
 
 
@@ -22,14 +23,15 @@ class PreparedBackground(NamedTuple):
 
     `image` uint8 [H, W, 3]; `inverse_depth` float32 [H, W]; `occluder` float32 [H, W], the inverse depth of everything
     that may hide objects, relative to `horizon_level`, and 0 elsewhere, or None if nothing hides objects; `present`
-    bool [H, W], the pixels that already show the object's class, or None if unknown.
+    uint8 [H, W], PRESENT where the photo already shows the object's class, UNLABELLED where it may, 0 elsewhere, or
+    None without a label map.
     """
 
     image: NDArray[np.uint8]
     inverse_depth: NDArray[np.float32]
     occluder: NDArray[np.float32] | None
     horizon_level: float = 0.0
-    present: NDArray[np.bool_] | None = None
+    present: NDArray[np.uint8] | None = None
 
 
 class Sample(NamedTuple):
@@ -63,8 +65,8 @@ def draw_sample(
     """Draw a planned sample of `size` (width, height).
 
     `background(number, crop_step, flip)` and `cutout(number)` return the assets of the catalog. Pixels of the
-    background that already show the object's class are ignored, or set in the mask with `present_in_mask`. `effects`
-    are those of `plan_effects`; `other(number)` returns the catalog's `distractors`.
+    background that already show the object's class are ignored, or set in the mask with `present_in_mask`; unlabelled
+    ones are ignored. `effects` are those of `plan_effects`; `other(number)` returns the catalog's `distractors`.
     """
     row = plan.sample
     prepared = background(int(row["background"]), int(row["crop_step"]), bool(row["flip"]))
@@ -83,7 +85,7 @@ def draw_sample(
     canvas, covered = None, None
     if effects is not None:
         canvas = Canvas.on(image, mask, inverse_depth, owner, visible, occluder, prepared.horizon_level, effects.haze)
-        present = None if prepared.present is None else prepared.present[window]
+        present = None if prepared.present is None else prepared.present[window] > 0
         covered = draw_distractors(canvas, effects.distractors, cutout, other or cutout, present)
     for number, thing in enumerate(plan.objects):
         pyramid = cutout(int(thing["foreground"]))
@@ -100,13 +102,12 @@ def draw_sample(
         image = finished(canvas, effects)
     ignore = None
     if prepared.present is not None:
-        present = prepared.present[window] & (owner == 0)
+        present = np.where(owner == 0, prepared.present[window], 0)
         if covered is not None:
-            present &= ~covered
+            present[covered] = 0
         if present_in_mask:
-            mask[present] = 255
-        else:
-            ignore = present
+            mask[present == PRESENT] = 255
+        ignore = present == UNLABELLED if present_in_mask else present > 0
     if binary_mask:
         mask = np.where(mask >= 128, np.uint8(255), np.uint8(0))
     fraction = (visible[1:] / np.maximum(whole, 1)).astype(np.float32)

@@ -52,10 +52,9 @@ def folder_settings(recipe: Recipe, *, instances: bool = False) -> dict[str, dic
 
 
 def _ignore_settings(recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """Returns the settings of ignore/, or none. The folder exists if label maps show which objects a background already
-    contains and the recipe ignores them."""
-    ignored = recipe.labels is not None and recipe.target and recipe.present == "ignore"
-    return {"ignore": _png_settings() | {"encoder": f"zlib {zlib.ZLIB_RUNTIME_VERSION}"}} if ignored else {}
+    """Returns the settings of ignore/, or none."""
+    encoder = {"encoder": f"zlib {zlib.ZLIB_RUNTIME_VERSION}"}
+    return {"ignore": _png_settings() | encoder} if recipe.knows_present else {}
 
 
 def _png_settings() -> dict[str, Any]:

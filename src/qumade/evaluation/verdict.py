@@ -40,7 +40,11 @@ def how_good(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.b
         if flat is not None and not np.isnan(fitted).all():
             own = float(np.nanmean(fitted))
             words += "" if alignment == "scale and shift" else f", {_percent(own)} {FITTED['scale and shift']}"
-            words += f", {'against' if own > flat else 'no better than'} {_percent(flat)} of flat ground"
+            words += (
+                f", against {_percent(flat)} of flat ground"
+                if own > flat
+                else f"; flat ground reaches {_percent(flat)}"
+            )
         parts.append(words)
     pictures = f"{group.pictures:,} pictures" if group.pictures != 1 else "1 picture"
     splits = [one.name for one in groups if one.name != "all"]

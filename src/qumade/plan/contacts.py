@@ -120,13 +120,14 @@ def may_stand(t, sample, foreground, u, v):  # type: ignore[no-untyped-def]
         return False
     start, stop = standing_range(t, sample, foreground)
     pixel = int(v) * photo_width + int(u)
-    step = t.standing_step[sample.background, t.place[foreground]]
     at = start + np.searchsorted(t.standing_pixels[start:stop], pixel)
-    for entry in range(max(at - 1, start), min(at + 1, stop)):
-        found = t.standing_pixels[entry]
-        if abs(found - pixel) < step and found // photo_width == int(v):
-            return True
-    return False
+    if at < stop and t.standing_pixels[at] == pixel:
+        return True
+    if not start < at < stop:
+        return False
+    before, after = t.standing_pixels[at - 1], t.standing_pixels[at]
+    same_row = before // photo_width == after // photo_width == int(v)
+    return same_row and after - before <= t.standing_step[sample.background, t.place[foreground]]
 
 
 @compiled()

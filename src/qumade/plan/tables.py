@@ -1,5 +1,6 @@
 """Recipe and catalog as plain arrays for the compiled planner."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -87,6 +88,8 @@ class PlanTables(NamedTuple):
     coarse_start: NDArray[np.int64]  # [B] into coarse_depth
     coarse_size: NDArray[np.int64]  # [B, 2] width, height
     coarse_depth: NDArray[np.float32]  # all grids, one after another
+    occluder_start: NDArray[np.int64]  # [B] into coarse_occluder
+    occluder_size: NDArray[np.int64]  # [B, 2] width, height
     coarse_occluder: NDArray[np.float32]  # all grids, one after another
     foreground_size: NDArray[np.float64]  # [F, 2] width, height
     contact: NDArray[np.float64]  # [F, 2]
@@ -107,9 +110,9 @@ _NOWHERE = StandingTable(np.zeros(0, np.int32), None)
 def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
     """Build the arrays that planning needs. They take a few kilobytes per asset."""
     backgrounds, foregrounds = catalog.backgrounds, catalog.foregrounds
-    nothing = np.zeros((0, 0), np.float32)
-    grids = [nothing if b.coarse_depth is None else b.coarse_depth for b in backgrounds]
-    occluders = [nothing if b.coarse_occluder is None else b.coarse_occluder for b in backgrounds]
+    coarse_start, coarse_size, coarse_depth = _joined([b.coarse_depth for b in backgrounds])
+    # A prior from label maps hides objects, too, and has no depth map.
+    occluder_start, occluder_size, coarse_occluder = _joined([b.coarse_occluder for b in backgrounds])
     standing = [table for b in backgrounds for table in (b.standing or [_NOWHERE] * max(1, len(catalog.places)))]
     ends = np.cumsum([0] + [table.pixels.size for table in standing], dtype=np.int64)
     places = len(standing) // len(backgrounds)
@@ -146,10 +149,12 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
             if by_distance
             else [np.zeros(0)]
         ),
-        coarse_start=np.cumsum([0] + [grid.size for grid in grids[:-1]], dtype=np.int64),
-        coarse_size=np.array([grid.shape[::-1] for grid in grids], np.int64),
-        coarse_depth=np.concatenate([grid.ravel() for grid in grids]).astype(np.float32),
-        coarse_occluder=np.concatenate([grid.ravel() for grid in occluders]).astype(np.float32),
+        coarse_start=coarse_start,
+        coarse_size=coarse_size,
+        coarse_depth=coarse_depth,
+        occluder_start=occluder_start,
+        occluder_size=occluder_size,
+        coarse_occluder=coarse_occluder,
         foreground_size=np.array([(f.width, f.height) for f in foregrounds], np.float64),
         contact=np.array([f.contact for f in foregrounds], np.float64),
         silhouette=np.stack([f.silhouette for f in foregrounds]).reshape(-1, SILHOUETTE_PX, SILHOUETTE_PX),
@@ -164,3 +169,13 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
         side_start=np.searchsorted(np.sort(sides), np.arange(len(SPLITS) + 2)).astype(np.int64),
         side_members=np.argsort(sides, kind="stable").astype(np.int64),
     )
+
+
+def _joined(
+    grids: Sequence[NDArray[np.float32] | None],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Returns where each grid starts, its width and height, and all grids one after another; None is an empty grid."""
+    known = [np.zeros((0, 0), np.float32) if grid is None else grid for grid in grids]
+    starts = np.cumsum([0] + [grid.size for grid in known[:-1]], dtype=np.int64)
+    sizes = np.array([grid.shape[::-1] for grid in known], np.int64)
+    return starts, sizes, np.concatenate([grid.ravel() for grid in known]).astype(np.float32)

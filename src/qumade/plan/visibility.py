@@ -91,7 +91,7 @@ def visible_share(t, sample, things, count, which, begin_cell, end_cell):  # typ
     top, bottom = _first_inside(thing.top, thing.height, t.height)
     sums = t.silhouette_sums[thing.foreground]
     whole = sums[SILHOUETTE_PX, SILHOUETTE_PX]
-    hides = t.coarse_size[sample.background, 0] > 0  # the background
+    hides = t.occluder_size[sample.background, 0] > 0  # the background
     # The objects in front, copied once: reading a field of a record takes longer than testing a point.
     foregrounds, boxes, front = np.empty(count, np.int64), np.empty((count, 4)), 0
     for other in range(count):
@@ -106,7 +106,7 @@ def visible_share(t, sample, things, count, which, begin_cell, end_cell):  # typ
     silhouettes, foreground = t.silhouette, thing.foreground
     thing_left, thing_top, thing_width, thing_height = thing.left, thing.top, thing.width, thing.height
     if hides:  # where its coarse grid is nearer than the object
-        grid_width, grid_height = t.coarse_size[sample.background]
+        grid_width, grid_height = t.occluder_size[sample.background]
         photo_width, photo_height = t.background_size[sample.background]
         level = t.horizon_level[sample.background]
         nearest = (thing.inverse_depth - (level if level == level else 0.0)) * BEHIND
@@ -115,7 +115,7 @@ def visible_share(t, sample, things, count, which, begin_cell, end_cell):  # typ
             thing_left, thing_width, sample.crop_x, sample.scale_x, flip_at, photo_width, grid_width
         )
         rows = _cell_positions(thing_top, thing_height, sample.crop_y, sample.scale_y, 0, photo_height, grid_height)
-        begin = t.coarse_start[sample.background]
+        begin = t.occluder_start[sample.background]
         occluder = t.coarse_occluder[begin : begin + grid_width * grid_height]
     else:
         nearest, grid_width, columns, rows = 0.0, 0, np.empty(0, np.int64), np.empty(0, np.int64)

@@ -20,7 +20,7 @@ from qumade.assets.local_recipe import asset_file
 from qumade.assets.reliefs import read_relief
 from qumade.assets.upright_prior import things_depth, upright_prior
 from qumade.compose.pyramid import Pyramid, build_pyramid
-from qumade.compose.sample import PreparedBackground
+from qumade.compose.sample import PRESENT, UNLABELLED, PreparedBackground
 from qumade.geometry import inverse_depth_map
 from qumade.io.decode import read_rgb
 from qumade.plan.placement import crop_share, resized_size
@@ -87,9 +87,9 @@ class AssetCache:
         self._caches: tuple[_LeastRecentlyUsed, ...] = caches
         self._photos, self._backgrounds, self._things, self._cutouts, self._distractors = caches
         # What decoding depends on beside the asset itself: caches that are shared hold assets of several recipes.
-        scheme = (recipe.ground, tuple(recipe.place.items()), recipe.target, recipe.label_names, catalog.classes)
+        scheme = None if self._scheme is None else self._scheme.key
         maps = recipe.labels, recipe.depths, catalog.depth_kind, recipe.depths_scale, recipe.prior
-        self._photo_settings = (recipe.backgrounds, *maps, scheme)
+        self._photo_settings = (recipe.backgrounds, *maps, scheme, recipe.knows_present)
         self._cutout_settings = (
             recipe.foregrounds,
             recipe.masks,
@@ -136,7 +136,7 @@ class AssetCache:
         read: _Read = self._photos.get(self._photo_key(number), lambda: self._read(number))
         image = np.asarray(Image.fromarray(read.photo).resize(size, Image.Resampling.BICUBIC))
         inverse_depth, occluder = self._depth(number, read, size)
-        present = None if read.present is None else _nearest(read.present, size).astype(np.bool_)
+        present = None if read.present is None else _nearest(read.present, size)
         level = 0.0 if math.isnan(background.horizon_level) else background.horizon_level
         prepared = PreparedBackground(image, inverse_depth, occluder, level, present)
         return _mirrored(prepared) if flip else prepared
@@ -169,8 +169,9 @@ class AssetCache:
             path = asset_file(self._recipe.depths, background.depth_name, background.depth_sha256)
             depth = read_inverse_depth(path, size, self._catalog.depth_kind, self._recipe.depths_scale)
             occluder = occluding(depth, background.horizon_level, labels, scheme)
-        if labels is not None and scheme is not None and scheme.target:
-            present = target_pixels(labels, scheme.target).astype(np.uint8)
+        if labels is not None and scheme is not None and self._recipe.knows_present:
+            present = np.where(target_pixels(labels, scheme.named), 0, UNLABELLED).astype(np.uint8)
+            present[target_pixels(labels, scheme.target)] = PRESENT
         return _Read(photo, depth, occluder, present)
 
     def _read_labels(self, background: Background) -> NDArray[np.int32]:

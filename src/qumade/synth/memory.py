@@ -72,12 +72,10 @@ class AssetMemory:
         """Returns what `survey_photo` does, but for the maps [H, W], which are not kept."""
         settings = tuple(repr(getattr(recipe, name)) for name in type(recipe).model_fields if name not in NOT_SURVEYED)
         files = [scan.path, maps.labels.get(scan.path), maps.depths.get(scan.path)]
-        if isinstance(recipe.label_names, Path):
-            files.append(recipe.label_names)
         # Depth with a known zero shows its own horizon.
         given = for_file(scan.name, recipe.horizon) if maps.kind == "affine" or scan.path not in maps.depths else None
         depends = (
-            scan.sha256, maps.kind, given, frozenset(recipe.policies), settings,
+            scan.sha256, maps.kind, given, frozenset(recipe.policies), settings, scheme,
             tuple(None if path is None else _stamp(path) for path in files),
         )  # fmt: skip
         found: SurveyedBackground = self._get(

@@ -122,16 +122,22 @@ def _adapt(source: RunFolder, photos: Path, target: RunFolder, alpha: float | No
 
 def statistics_of(network: MaskDepthNetwork, batches: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Return mean and variance of the input of each batch normalisation over batches of images, float [N, 3, H, W] in
-    [0, 1]: means over the batches, each normalised by its own statistics, as in training."""
+    [0, 1]: means over the batches, each normalised by its own statistics, as in training. Raises RunError where no
+    batch has more than one value at the network's coarsest level."""
     copied = copy.deepcopy(network).eval()
     for norm in _norms(copied):
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean
         norm.training = True
+    # A single value at the coarsest level has no deviation.
+    measurable = [batch for batch in batches if batch[:, 0].numel() > network.stride**2]
+    if not measurable:
+        sizes = ", ".join(sorted({f"{batch.shape[3]}x{batch.shape[2]}" for batch in batches}))
+        must = f"must be at least two of a size, or larger than {network.stride}x{network.stride}"
+        raise RunError(f"Invalid photos: got one of each of the sizes {sizes} at which the network sees them; {must}")
     with torch.no_grad():
-        for batch in batches:
-            if batch[:, 0].numel() > network.stride**2:  # a single value at the coarsest level has no deviation
-                copied(batch)
+        for batch in measurable:
+            copied(batch)
     return [_statistics(norm) for norm in _norms(copied)]
 
 

@@ -31,15 +31,17 @@ BLUR_PX = 0.3, 2.0
 class SelfTraining:
     """Labels the photos of a batch with the network `teacher`, a copy of the averaged network `average`.
 
-    A pixel counts where the teacher gives background or a class a probability of at least `confidence`. With
-    `depth` its inverse depth is a label too. With `paste` half of the photos also show the object of a labelled sample
-    of the batch. `threads` threads label some photos each, so that labels do not depend on their number.
+    A pixel counts where the teacher gives background or a class a probability of at least `confidence`. Its mask is a
+    label with `mask`, its inverse depth with `depth`: what a teacher was not trained for is noise. With `paste` half of
+    the photos also show the object of a labelled sample of the batch, where masks are labels. `threads` threads label
+    some photos each, so that labels do not depend on their number.
     """
 
     average: nn.Module
     teacher: nn.Module
     confidence: float = 0.9
     paste: bool = True
+    mask: bool = True
     depth: bool = True
     threads: int = 1
 
@@ -52,7 +54,7 @@ class SelfTraining:
         labelled = torch.nonzero(~torch.isin(torch.arange(len(batch.image), device=chosen.device), chosen)).flatten()
         masks, depths = self._labels(batch.image[chosen])
         images = batch.image[chosen]
-        if self.paste and len(labelled):
+        if self.paste and self.mask and len(labelled):
             sources = labelled[torch.randint(len(labelled), (len(chosen),)).to(labelled.device)]
             pasted = (torch.rand(len(chosen)) < 0.5).to(masks.device)
             shown = batch.mask[sources].nan_to_num(0.0) * pasted.view(-1, 1, 1, 1)
@@ -90,7 +92,7 @@ class SelfTraining:
             parts = [label(chunk) for chunk in chunks]
         classes, depths = (torch.cat(part) for part in zip(*parts, strict=True))
         probability, numbers = torch.cat([1 - classes.sum(1, keepdim=True), classes], 1).max(1, keepdim=True)
-        masks = numbers.float().masked_fill(~(probability >= self.confidence), math.nan)
+        masks = numbers.float().masked_fill(~(probability >= self.confidence) | (not self.mask), math.nan)
         return masks, depths if self.depth else torch.full_like(depths, math.nan)
 
 

@@ -190,6 +190,7 @@ def new_trainer(setup: Setup) -> Trainer:
             ema_copy(network),
             photos.confidence,
             photos.paste,
+            mask="mask" in network.config.trained_tasks,
             depth="depth" in network.config.trained_tasks,
             threads=torch.get_num_threads() if device.type == "cpu" else 1,
         )

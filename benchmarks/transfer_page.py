@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,7 @@ def _page(results: Results, image: str) -> str:
         f"""KITTI is {sources["kitti"]} frames with laser depth: a spot check, not a result. Scenes are the
         {sources["reference"]} bundled reference scenes, which no training uses. Depth is evaluated after fitting scale
         and shift to each image. `-` was trained without depth. The trivial baseline predicts background everywhere, and
-        flat ground below a horizon at 45 % of the height.""",
+        flat ground below a horizon at 45 % of the height, fitted in the same way.""",
         f"![IoU and loss over the steps]({image})",
         "Lines are means over seeds, bands their range.",
         *_ablation_blocks(results),
@@ -165,40 +165,113 @@ def _page(results: Results, image: str) -> str:
         an evaluation on val every {settings["every"]:,} steps. Where real frames are mixed in, with labels or without,
         they are {settings["real_share"]:.0%} of every batch.""",
     ]
+    return "\n".join(map(_folded, blocks)) + "\n" + "".join(map(_folded, _points(results))) + "\n"
+
+
+def _points(results: Results) -> list[str]:
+    """Return what the arms were trained on, for arms with results alone."""
+    sources, size = results["sources"], "x".join(map(str, results["settings"]["size"]))
+    arms = results["arms"].keys()
+    streets, flat = "spxundfmrRwW", "bpxundfmrwW"
     points = [
-        f"""- Composites are rendered at {size} straight from recipes: every pair of background and cut-out in turn,
-        with new placements in each epoch. All identities are used for training, since composites are not used for
-        evaluation here. (a) has the defaults of random placement.""",
-        f"""- (a) uses {sources["backgrounds"]} road photos and {sources["foregrounds"]} car cut-outs of the original
-        notebooks, without label maps. Cars that the photos already show count as background.""",
-        """- (b) uses predicted label maps. Cars that they show are ignored, and photos without ground are left out. The
-        horizon comes from the label map where it can, otherwise from a value set by eye
-        (`benchmarks/road_horizons.yaml`). There is one car in each sample, well in view, and depth is that of flat
-        ground.""",
-        """- (s) has the defaults of perspective placement: scenes laid out like a street, with 1 to 6 cars, sizes from
-        0.03 to 0.7, a third of a car visible at least, crops from half of the photo on, contacts uniform over the
-        distance; and depth from the label maps (`prior: upright`). (p) is the same with the depth of flat ground, which
-        (x), (u), (n), (d) and (f) have too.""",
-        """- (x) has the effects of `--effects all`: distractors, shadows, kinds of edges, harmonising, haze and a
-        camera.""",
-        """- (u) has the frames of CamVid train without their labels beside the composites (`qumade train
-        --unlabelled`). (n) is (p) after `qumade adapt` with these frames: nothing was trained, and the strength was
-        found without labels.""",
-        """- (m) takes the cars that the photos' predicted label maps show for cars, instead of ignoring them (`present:
-        mask`).""",
-        """- (r) and (R) take 40 % of every batch from composites on the 24 bundled backgrounds, and learn depth alone
-        from them: it is exact. The reference scenes are of the same rendered world.""",
-        f"""- 10 % of CamVid train is {sources["camvid_tenth"]} of {sources["camvid_train"]} frames, spread evenly over
-        the sequences.""",
-        f"""- (e) uses the {sources["cutouts"]} cars that `qumade cutouts` takes from these frames, and their mirror
-        images, in perspective on these frames with their own label maps. Frames whose map gives no horizon are left
-        out. Cars that the frames already show are part of the mask.""",
-        "- CamVid has no depth: on CamVid alone the whole network learns masks.",
-        """- CamVid val is one stretch of one drive, every second frame from 0016E5_07959 to 08159. CamVid train has
-        frames of that drive up to a second before and after it. So val holds far fewer independent images than frames,
-        and it favours networks trained on CamVid. Ranges over seeds do not cover this.""",
+        (
+            arms,
+            f"""Composites are rendered at {size} straight from recipes: every pair of background and cut-out in turn,
+            with new placements in each epoch. All identities are used for training, since composites are not used for
+            evaluation here.""",
+        ),
+        (
+            arms,
+            f"""Backgrounds are {sources["backgrounds"]} road photos, cut-outs {sources["foregrounds"]} cars of the
+            original notebooks.""",
+        ),
+        (
+            "a",
+            """(a) has the defaults of random placement and no label maps. Cars that the photos already show count as
+            background.""",
+        ),
+        (
+            "h",
+            """(h) has the defaults of random placement and predicted label maps: cars that the photos already show are
+            ignored.""",
+        ),
+        (
+            "b" + streets,
+            f"""{_listed("b" + streets, arms)} perspective placement on label maps that a network predicted. Cars that
+            the maps show are ignored, and photos without ground are left out. The horizon comes from the label map
+            where it can, otherwise from a value set by eye (`benchmarks/road_horizons.yaml`).""",
+        ),
+        ("b", "(b) has one car in each sample, well in view."),
+        (
+            streets,
+            f"""{_listed(streets, arms)} its defaults: scenes laid out like a street, with 1 to 6 cars, sizes from 0.03
+            to 0.7, a third of a car visible at least, crops from half of the photo on, contacts uniform over the
+            distance.""",
+        ),
+        ("sR", f"{_listed('sR', arms)} depth from the label maps (`prior: upright`)."),
+        (flat, f"{_listed(flat, arms)} depth of flat ground."),
+        (
+            "x",
+            """(x) has the effects of `--effects all`: distractors, shadows, kinds of edges, harmonising, haze and a
+            camera.""",
+        ),
+        (
+            "u",
+            """(u) has the frames of CamVid train without their labels beside the composites (`qumade train
+            --unlabelled`).""",
+        ),
+        (
+            "n",
+            """(n) is (p) after `qumade adapt` with the frames of CamVid train: nothing was trained, and the strength
+            was found without labels.""",
+        ),
+        (
+            "m",
+            """(m) takes the cars that the photos' predicted label maps show for cars, instead of ignoring them
+            (`present: mask`).""",
+        ),
+        *(
+            (
+                arm,
+                f"""({arm}) takes 40 % of every batch from composites on the 24 bundled backgrounds, and learns depth
+                alone from them: it is exact. The reference scenes are of the same rendered world.""",
+            )
+            for arm in "rR"
+        ),
+        *(
+            (
+                arm,
+                f"""({arm}) takes 40 % of every batch from roads with cars that `tools/render_samples.py --training` has
+                rendered, and learns {learns} from them.""",
+            )
+            for arm, learns in (("w", "depth alone"), ("W", "depth and masks"))
+        ),
+        (
+            "deg",
+            f"""10 % of CamVid train is {sources["camvid_tenth"]} of {sources["camvid_train"]} frames, spread evenly
+            over the sequences.""",
+        ),
+        (
+            "e",
+            f"""(e) uses the {sources["cutouts"]} cars that `qumade cutouts` takes from these frames, and their mirror
+            images, in perspective on these frames with their own label maps. Frames whose map gives no horizon are
+            left out. Cars that the frames already show are part of the mask.""",
+        ),
+        ("cg", "CamVid has no depth: on CamVid alone the whole network learns masks."),
+        (
+            arms,
+            """CamVid val is one stretch of one drive, every second frame from 0016E5_07959 to 08159. CamVid train has
+            frames of that drive up to a second before and after it. So val holds far fewer independent images than
+            frames, and it favours networks trained on CamVid. Ranges over seeds do not cover this.""",
+        ),
     ]
-    return "\n".join(map(_folded, blocks)) + "\n" + "".join(map(_folded, points)) + "\n"
+    return [f"- {text}" for of, text in points if set(of) & arms]
+
+
+def _listed(of: str, arms: Iterable[str]) -> str:
+    """Return those of the arms that have results, with the verb "have" for them."""
+    names = [f"({arm})" for arm in of if arm in arms]
+    return f"{' and '.join(filter(None, [', '.join(names[:-1]), *names[-1:]]))} {'have' if len(names) > 1 else 'has'}"
 
 
 def _ablation_blocks(results: Results) -> list[str]:

@@ -18,6 +18,7 @@ pytest_plugins = [
     "fixtures.classes",
     "fixtures.datasets",
     "fixtures.generation",
+    "fixtures.imports",
     "fixtures.object_store",
     "fixtures.pictures",
     "fixtures.teachers",

@@ -24,7 +24,8 @@ def test_it_is_no_error_that_libraries_take_for_their_own(kind: type[QumadeError
 
 
 def test_only_interfaces_for_people_catch_the_base_class() -> None:
-    """And those that hand an error of a worker process over to the process that asked for the work."""
+    """And those that hand an error of a worker process over to the process that asked for the work, and the note of
+    `compare` on gaps, which must not cost the comparison."""
     catching = set()
     for path in SOURCES.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -33,4 +34,10 @@ def test_only_interfaces_for_people_catch_the_base_class() -> None:
                 if "QumadeError" in names:
                     catching.add(path.relative_to(SOURCES).as_posix())
     catching = {path for path in catching if not path.startswith("studio/")}  # the other interface for people
-    assert catching == {"cli/__init__.py", "cli/datasets.py", "data/loader.py", "generation/ray_executor.py"}
+    assert catching == {
+        "cli/__init__.py",
+        "cli/datasets.py",
+        "data/loader.py",
+        "evaluation/runs.py",
+        "generation/ray_executor.py",
+    }

@@ -7,6 +7,7 @@ from qumade.assets.label_names import (
     LABEL_TABLES,
     fitting_tables,
     label_table,
+    means_unknown,
     named_ids,
     read_label_table,
     resolve_ids,
@@ -37,6 +38,7 @@ from qumade.errors import QumadeError
         ("camvid_32", "car", {5}),
         ("camvid_32", "sky", {21}),
         ("camvid_32", "wall", {31}),
+        ("camvid_32", "road", {10, 17}),
         ("camvid", "sky", {0}),
         ("camvid", "car", {8}),
         ("camvid", "sidewalk", {4}),
@@ -129,3 +131,16 @@ def test_ids_without_a_name_and_the_tables_that_fit() -> None:
     assert unnamed_ids(np.array([[-1, 70_000]]), {0}) == {-1: 0.5, 70_000: 0.5}
     assert fitting_tables([0, 26, 255])[0] == "camvid_32" and "cityscapes" not in fitting_tables([0, 26])
     assert fitting_tables([150]) == ["ade20k_from_1"] and fitting_tables([999]) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["unlabelled", "Unlabeled", "void", "__ignore__", "ignored regions", "ignore-region", "DontCare", "don't care"],
+)
+def test_names_of_what_is_not_labelled(name: str) -> None:
+    assert means_unknown(name)
+
+
+@pytest.mark.parametrize("name", ["background", "none", "voids", "car", "care", "_background_", "unlabelled car"])
+def test_names_of_what_is_labelled(name: str) -> None:
+    assert not means_unknown(name)

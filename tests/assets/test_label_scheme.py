@@ -63,3 +63,14 @@ def test_names_without_sky_and_road(make_recipe: MakeRecipe, tmp_path: Any) -> N
     assert scheme.ground == scheme.road == scheme.flat == {0}
     assert scheme.level == {0} and scheme.named == {0, 1}
     assert scheme.sky == scheme.target == set()
+
+
+def test_capitals_do_not_hide_sky_ground_or_targets(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    names = "{0: Road, 1: Sidewalk, 2: Terrain, 3: Sky, 4: Car, 5: person, 6: Void, 7: Unlabeled}"
+    (tmp_path / "names.yaml").write_text(names)
+    fields = {"ground": ("Road", "Terrain"), "target": ("Car",), "label_names": tmp_path / "names.yaml"}
+    scheme = label_scheme(make_recipe(labels="labels", **fields), ("car", "Person", "truck"))
+    assert scheme is not None
+    assert (scheme.road, scheme.flat, scheme.level, scheme.sky) == ({0}, {0, 1}, {0, 1, 2}, {3})
+    assert (scheme.target, scheme.named) == ({4, 5}, {0, 1, 2, 3, 4, 5})
+    assert label_scheme(make_recipe(labels="labels", **fields | {"target": ()}), ("car",)).target == set()

@@ -145,3 +145,16 @@ def test_on_rendered_streets_it_is_much_nearer_to_the_truth_than_flat_ground(sch
         errors.append([score["abs_rel"] for score in scores])
     flat, upright = np.mean(errors, axis=0)
     assert upright < 0.14 < 0.21 < flat
+
+
+def test_capitals_in_the_names_change_nothing(tmp_path):
+    labels, depths = street(), []
+    labels[40:, 60:], labels[5:30, 10:30] = 3, BUILDING
+    for names in ("road, building, grass, sky", "Road, Building, Grass, Sky"):
+        pairs = zip((ROAD, BUILDING, 3, SKY), names.split(", "), strict=True)
+        (tmp_path / "names.yaml").write_text("\n".join(f"{number}: {name}" for number, name in pairs))
+        fields = {"ground": (names.split(", ")[0],), "target": (), "label_names": tmp_path / "names.yaml"}
+        found = label_scheme(Recipe(backgrounds="b", foregrounds="f", labels="l", **fields))
+        depths.append(upright_prior(labels, found, PLANE))
+    np.testing.assert_array_equal(*depths)
+    assert depths[0][45, 70] == np.float32(at(45.5))  # grass lies

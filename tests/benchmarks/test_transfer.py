@@ -1,4 +1,5 @@
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -131,3 +132,14 @@ def test_the_page_is_rewritten_except_for_the_section_on_failures(tmp_path):
     target.write_text(first.replace("0.300", "0.999") + f"{page.KEPT_FROM}\n\nSeams.\n")
     page.write_page(_results(), target)
     assert target.read_text() == first + f"{page.KEPT_FROM}\n\nSeams.\n"
+
+
+def test_only_arms_with_results_are_explained(tmp_path):
+    results = _results()
+    entry = next(iter(results["arms"].values()))
+    for arms in ("p", "bspxun", "cd", "".join(transfer.ARMS)):
+        results["arms"] = {arm: {"title": "trained on something", "runs": entry["runs"]} for arm in arms}
+        page.write_page(results, tmp_path / "transfer.md")
+        setup = (tmp_path / "transfer.md").read_text().split("## Setup")[1]
+        assert set(re.findall(r"\((\w)\)", setup)) <= set(arms)
+    assert set(re.findall(r"\((\w)\)", setup)) >= set("abspxunfmrRwWeh")

@@ -25,6 +25,19 @@ def test_an_unknown_format_is_refused(run, make_dataset, tmp_path):
     assert result.code == 2 and "coco" in result.err + result.out
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--to=coco", "--workers=0"], "Invalid --workers: got 0; must be at least 1"),
+        (["--to=shards", "--workers=2"], "Invalid --workers: got 2 for shards; must be left out"),
+        (["--to=folder", "--workers=2"], "Invalid --workers: got 2 for folder; must be left out"),
+    ],
+)
+def test_workers_that_would_do_nothing_are_refused(run, make_dataset, tmp_path, flags, said):
+    result = run("convert", make_dataset(), *flags, f"--out={tmp_path / 'out'}")
+    assert result.code == 1 and said in result.err and not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_shards_and_back(run, folders, tmp_path):
     data, shards, again = tmp_path / "data", tmp_path / "shards", tmp_path / "again"

@@ -153,3 +153,19 @@ def test_clips_are_predicted_beside_images(call: Run, trained: Path, tmp_path: P
     assert names == {"photo_mask.png", "clip_mask.mkv", "clip_overlay.mp4", "predictions.json"}
     code, _, err = call("predict", trained, *inputs, "--out", out, "--only", "overlay")
     assert code == 1 and "Invalid --only: got 'overlay', nothing of images; must name some of mask," in err
+
+
+def test_clips_that_cannot_be_predicted_are_refused_before_the_first_prediction(
+    call: Run, trained: Path, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (40, 30)).save(photo)
+    clips = tmp_path / "a.mp4", tmp_path / "a.mov"
+    for arguments, said in (
+        ((photo, *clips), f"Invalid clips: got the stem 'a' of {clips[0]} again in {clips[1]}; must differ"),
+        ((photo, clips[0], "--smooth", 1), "Invalid --smooth: got 1; must be at least 0 and below 1"),
+        ((photo, "--smooth", 0.5), "Invalid --smooth: got 0.5 without a clip; must be left out for images"),
+        ((photo, clips[0], "--only", "mask,classes"), "Invalid output: got 'classes'"),
+    ):
+        code, _, err = call("predict", trained, *arguments, "--out", tmp_path / "out")
+        assert code == 1 and said in err and not (tmp_path / "out").exists()

@@ -1,13 +1,18 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
 
 from qumade.convert.cutout_folders import records_of_dataset, write_cutouts
 from qumade.convert.cutouts import Rules
 from qumade.convert.object_records import records_of_objects
 from qumade.data.folder import FolderDataset
+from qumade.data.manifest import read_manifest
 from qumade.data.objects import read_objects
 from qumade.errors import ConfigError
 
@@ -41,3 +46,18 @@ def test_other_classes_may_be_in_front(two_class_dataset: Path) -> None:
 def test_an_unknown_class_is_refused(two_class_dataset: Path) -> None:
     with pytest.raises(ConfigError, match=r"got 'bus' for .*; must be one of car, person"):
         records_of_objects(FolderDataset(two_class_dataset), ["bus"])
+
+
+def test_a_photo_with_a_crowd_of_a_class_is_no_background(two_class_dataset: Path, tmp_path: Path) -> None:
+    """An import of two classes says in its manifest that ignored pixels may be of a class; unknown means that, too."""
+    root = tmp_path / "imported"
+    shutil.copytree(two_class_dataset, root)
+    dataset = FolderDataset(root)
+    metadata = yaml.safe_load((root / "dataset.yaml").read_text())
+    (root / "dataset.yaml").write_text(yaml.safe_dump(metadata | {"import": {"dataset": "coco"}}))
+    flags = [n % 3 == 0 or (None if n % 3 == 1 else False) for n in range(len(dataset))]
+    table = pa.concat_tables(read_manifest(root / "manifest.parquet"))
+    pq.write_table(table.append_column("uncertain", pa.array(flags, pa.bool_())), root / "manifest.parquet")
+    stems = dict(zip(table["stem"].to_pylist(), flags, strict=True))
+    for record in records_of_dataset(FolderDataset(root)):
+        assert record.uncertain == (stems[record.stem] is not False)

@@ -61,3 +61,39 @@ def test_wrong_files_are_refused_in_one_line(tmp_path: Path, name: str, text: st
     with pytest.raises(QumadeError, match=words) as caught:
         layout_of_boxes(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("crowd", "boxes"), [(0, 1), ("0", 1), (False, 1), (None, 1), (1, 0), ("1", 0), (True, 0)])
+def test_ids_and_crowds_may_be_text(tmp_path: Path, crowd: object, boxes: int) -> None:
+    annotation = {"image_id": "1", "category_id": "3", "bbox": [0, 0, 10, 10]}
+    content = {
+        "images": [{"id": 1, "width": 100, "height": 100}],
+        "categories": [{"id": 3, "name": "car"}],
+        "annotations": [annotation, annotation | {"iscrowd": crowd}],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    assert layout_of_boxes(tmp_path / "boxes.json", "car").table.sum() == 1 + boxes
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"category_id": 9}, "Invalid category_id: got 9 in annotations"),
+        ({"iscrowd": "no"}, "Invalid iscrowd: got 'no'"),
+    ],
+)
+def test_what_is_no_id_or_flag_is_refused(tmp_path: Path, wrong: dict[str, Any], words: str) -> None:
+    content = {
+        "images": [{"id": 1, "width": 100, "height": 100}],
+        "categories": [{"id": 3, "name": "car"}],
+        "annotations": [{"image_id": 1, "category_id": 3, "bbox": [0, 0, 10, 10]} | wrong],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    with pytest.raises(QumadeError, match=words):
+        layout_of_boxes(tmp_path / "boxes.json", "car")
+
+
+def test_boxes_in_shares_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text(HEAD + "a,0.1,0.2,0.3,0.4,640,480\nb,0.5,0.5,0.5,0.5,640,480\n")
+    with pytest.raises(QumadeError, match=r"got 'at most 1 in all' in the boxes of .*csv; must be pixels, not shares"):
+        layout_of_boxes(tmp_path / "boxes.csv")

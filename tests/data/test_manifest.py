@@ -181,3 +181,28 @@ def test_text_that_is_no_text_is_refused(tmp_path):
     pq.write_table(pa.table({"stem": stems}), path)
     with pytest.raises(QumadeError, match=str(path)):
         list(read_manifest(path))
+
+
+def test_a_small_file_that_needs_much_memory_is_refused(tmp_path, monkeypatch):
+    """200,000 rows of one name of 10 kB are a file of some kilobytes, and would be 2 GB as text."""
+    rows = 200_000
+    names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array(["a" * 10_000]))
+    path = tmp_path / "manifest.parquet"
+    pq.write_table(pa.table({"stem": names, "split": names}), path, row_group_size=rows, store_schema=False)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(
+        QumadeError, match=r"got a row group of 2000000000 bytes of text in .*manifest\.parquet; must be"
+    ):
+        list(read_manifest(path, ["stem"]))
+    monkeypatch.setattr("qumade.data.manifest._MOST_ROWS", rows - 1)
+    with pytest.raises(QumadeError, match=r"got a row group of 200000 rows in .*; must be at most 199999"):
+        list(read_manifest(path, ["stem"]))
+
+
+def test_text_is_read_as_it_was_written(tmp_path):
+    columns = {"stem": pa.array(["a", None, "\u00fc"]), "split": pa.array(["x", "x", None]).dictionary_encode()}
+    things = [[{"class": "car"}], None, [{"class": None}, {"class": "b"}]]
+    table = pa.table({**columns, "objects": pa.array(things, pa.list_(pa.struct([("class", pa.string())])))})
+    pq.write_table(table, tmp_path / "manifest.parquet")
+    assert next(read_manifest(tmp_path / "manifest.parquet")).equals(table)
+    assert next(read_manifest(tmp_path / "manifest.parquet", ["split"])).equals(table.select(["split"]))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qumade.data.manifest_check import match_rows, require_values
+from qumade.data.manifest_check import match_rows, require_values, text_bytes
 from qumade.errors import DatasetError
 
 THING = pa.struct([("left", pa.float64()), ("rejected", pa.struct([("size", pa.int32())]))])
@@ -65,3 +65,11 @@ def test_rows_are_found_in_any_order(stems, random):
     pictures = np.sort(np.array(stems, np.str_))
     order = match_rows(pictures, pa.chunked_array([pa.array(shuffled, pa.string())]), "m")
     assert [shuffled[row] for row in order] == pictures.tolist()
+
+
+def test_bytes_of_text_count_every_row():
+    names = pa.array(["aa", "aa", None, "\u00fc", "b"]).dictionary_encode()
+    assert text_bytes(names) == 2 + 2 + 2 + 1
+    assert text_bytes(names.slice(1, 3)) == 2 + 2
+    things = pa.ListArray.from_arrays(pa.array([0, 2, 2, 5]), pa.StructArray.from_arrays([names], ["class"]))
+    assert text_bytes(things) == 7 and text_bytes(pa.array([1, 2])) == 0

@@ -21,6 +21,7 @@ def test_kind_and_source_in_words():
 
 def test_what_a_network_learnt_from():
     assert learnt_from(["dataset", "prior"]) == (
-        "learnt from the imported dataset and from a prior made from horizon and label maps at best, not measured"
+        "learnt from the imported dataset and from a prior from the horizon "
+        "(and label maps, if there are any), not measured"
     )
     assert learnt_from([]) == learnt_from(["renderer"]) == ""

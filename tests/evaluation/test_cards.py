@@ -26,7 +26,7 @@ def test_the_card_of_a_generated_dataset_says_how_it_was_made(make_dataset):
     rows = texts(dataset_card(FolderDataset(root), root))
     assert rows["How it was made"] == "composites of 7 backgrounds and 3 cut-outs, composed by qumade 1.2"
     assert rows["Recipe"] == "placement random, objects [1, 1], seed 3" and rows["Samples"] == "5, 12x9 px"
-    assert "a prior made from horizon" in rows["Depth"] and rows["Labels"] == "masks, depth"
+    assert "a prior from the horizon" in rows["Depth"] and rows["Labels"] == "masks, depth"
     assert str(root) in rows["Dataset"]
 
 

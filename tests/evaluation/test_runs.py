@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from PIL import Image
 from qumade.data.folder import FolderDataset
 from qumade.errors import QumadeError
 from qumade.evaluation.runs import compare, evaluate
+from qumade.evaluation.targets import choose
 from qumade.models.config import NetworkConfig
 from qumade.prediction.predictor import Prediction, load_predictor
 from qumade.training.config import TrainConfig, save_config
@@ -79,11 +81,36 @@ def test_the_pictures_of_the_training_are_compared_with_those_of_the_dataset(dat
     assert same.gaps and all(gap.distance == 0 for gap in same.gaps)
 
 
+def test_pictures_that_cannot_be_measured_cost_the_note_and_not_the_comparison(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(data, tmp_path / "torn")
+    (evaluated,) = choose(FolderDataset(data), limit=1)
+    for number in {*range(4)} - {int(evaluated)}:
+        torn = tmp_path / "torn" / "images" / f"{number}.png"
+        torn.write_bytes(torn.read_bytes()[:200])
+    for name, trained_on in (("good", data), ("bad", tmp_path / "torn")):
+        (tmp_path / name).mkdir()
+        save_config(TrainConfig(data=trained_on), tmp_path / name / "config.yaml")
+    found = compare(
+        [tmp_path / "good", tmp_path / "bad"], [data, tmp_path / "torn"], tmp_path / "out", limit=1, progress=False
+    )
+    assert found.report.is_file() and len(found.comparisons) == 2
+    (good, bad), others = found.gaps
+    assert good.gaps and not bad.gaps and "torn/images" in bad.about
+    assert all(not gap.gaps and "torn/images" in gap.about for gap in others)
+    assert [record.getMessage().split(":")[0] for record in caplog.records if record.levelname == "WARNING"] == [
+        "No gap to the training pictures of bad", "No gap to the pictures of torn",
+    ]  # fmt: skip
+
+
 def test_what_cannot_be_read_is_refused_before_the_first_prediction(data: Path, tmp_path: Path) -> None:
     with pytest.raises(QumadeError, match="got nothing at"):
         compare([tmp_path / "good", tmp_path / "bad"], [data, tmp_path / "gone"], tmp_path / "out")
     with pytest.raises(QumadeError, match="at least 2"):
         compare([tmp_path / "good"], [data], tmp_path / "out")
+    with pytest.raises(QumadeError, match="Invalid least share of an object: got 2"):
+        compare([tmp_path / "good", tmp_path / "bad"], [data], tmp_path / "out", min_object_share=2)
     assert not (tmp_path / "out").exists()
 
 

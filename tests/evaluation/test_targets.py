@@ -37,6 +37,11 @@ def test_choices_that_leave_nothing(make_samples, splits, limit, words):
         choose(make_samples(splits=SPLITS), splits, limit)
 
 
+def test_a_split_of_a_dataset_without_splits_is_refused(make_samples):
+    with pytest.raises(QumadeError, match=r"got test of samples; must be left out, it has no splits$"):
+        choose(make_samples(splits=("", "")), ("test",))
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 9])
 def test_each_prediction_goes_with_its_picture(make_samples, oracle, batch_size):
     samples = make_samples(5)

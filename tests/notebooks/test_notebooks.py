@@ -96,9 +96,12 @@ def test_data_generation_from_the_folder_of_notebooks(generated: nbformat.Notebo
 @pytest.mark.parametrize("name", NAMES)
 def test_installs_the_library_where_it_is_missing(name: str) -> None:
     cells = nbformat.read(FOLDER / name, as_version=4).cells
-    assert 'INSTALL = "qumade[notebooks' in cells[0].source
+    (install,) = re.findall(r'(?m)^INSTALL = "(.*?)"', cells[0].source)
+    folder, extras = install.removesuffix("]").split("[")
+    assert (FOLDER / folder / "pyproject.toml").is_file()  # no name: a stranger could take it on PyPI
+    assert f"'.[{extras}]'" in (FOLDER.parent / "docs" / "notebooks.md").read_text()
     first = next(cell.source for cell in cells[1:] if cell.cell_type == "code")
-    assert first.index("%pip install --quiet {INSTALL}") < first.index("from qumade")
+    assert first.index('%pip install --quiet "{INSTALL}"') < first.index("from qumade")
 
 
 @pytest.mark.slow

@@ -1,4 +1,8 @@
+import errno
 import json
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -7,12 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from qumade.errors import QumadeError
 from qumade.models.config import NetworkConfig
-from qumade.prediction.files import draw
+from qumade.prediction.clips import UnusableClip
+from qumade.prediction.files import draw, predict_files
 from qumade.prediction.predictor import Predictor
-from qumade.prediction.video import UnusableClip, is_clip, overlaid, predict_video, smoothed
+from qumade.prediction.video import check_clips, overlaid, predict_video, smoothed
 
 av = pytest.importorskip("av", reason="the extra `video` is not installed")
 
@@ -242,10 +248,6 @@ def test_untrained_tasks_are_not_written(tmp_path: Path, config: Any, names: set
         predict_video(predictor, clip, tmp_path / "out", only=(refused,))
 
 
-def test_clips_are_known_by_their_names() -> None:
-    assert is_clip(Path("a.MP4")) and is_clip(Path("b.mkv")) and not is_clip(Path("c.jpg"))
-
-
 @pytest.mark.parametrize("degrees", [90, -90, 180])
 def test_a_clip_that_says_it_is_turned_is_predicted_upright(tmp_path: Path, degrees: int) -> None:
     """`degrees` counts counterclockwise, as the display matrix of a clip does."""
@@ -254,3 +256,74 @@ def test_a_clip_that_says_it_is_turned_is_predicted_upright(tmp_path: Path, degr
     upright = np.ascontiguousarray(np.rot90(read_clip(clip, "rgb24")[1], degrees // 90))
     expected = draw(upright, PREDICTOR([upright])[0], "mask", CONFIG.inverse_depth_limits)
     np.testing.assert_array_equal(read_clip(found.files["mask"], "gray")[1], np.asarray(expected))
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_video import PREDICTOR, predict_video, write_clip
+folder = Path(sys.argv[2])
+whole, large = write_clip(folder / "in" / "whole.mp4", 2), write_clip(folder / "in" / "large.mp4", 200)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit fails as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+predict_video(PREDICTOR, whole, folder / "out")
+predict_video(PREDICTOR, large, folder / "out")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [9_000, 16_000, 33_000, 40_000])  # at a first write, later ones, and at the end
+def test_a_full_disk_is_named_and_what_is_whole_is_kept(tmp_path: Path, limit: int) -> None:
+    arguments = [str(Path(__file__).parent), str(tmp_path), str(limit)]
+    done = subprocess.run([sys.executable, "-c", FULL, *arguments], capture_output=True, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert "being dropped" not in done.stderr  # PyAV prints what it cannot raise
+    assert f"Invalid output: cannot write {tmp_path}/out/large_" in last
+    assert "RunError" in last and os.strerror(errno.EFBIG) in last
+    out = tmp_path / "out"
+    assert {path.name for path in out.iterdir()} == {
+        "predictions.json", *(f"whole_{name}" for name in ("overlay.mp4", "mask.mkv", "depth.mkv"))
+    }  # fmt: skip
+    assert len(read_clip(out / "whole_mask.mkv", "gray")) == 2
+    index = json.loads((out / "predictions.json").read_text())
+    assert index["complete"] is False and index["clips"]["whole"]["complete"] is True
+    assert index["clips"]["large"]["unfinished"] == ["depth", "mask", "overlay"]
+    found = predict_video(PREDICTOR, tmp_path / "in" / "large.mp4", out)  # there is room again
+    assert found.frames == 200 and json.loads((out / "predictions.json").read_text())["complete"] is True
+
+
+def test_predictions_of_clips_alone_are_complete(tmp_path: Path) -> None:
+    predict_video(PREDICTOR, write_clip(tmp_path / "in" / "clip.mp4", 2), tmp_path / "out")
+    index = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert index["complete"] is True and index["pictures"] == {}
+    Image.fromarray(scene(0)).save(tmp_path / "in" / "photo.png")
+    predict_files(PREDICTOR, [tmp_path / "in" / "photo.png"], tmp_path / "out", only=("mask",))
+    after = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert after["complete"] is True and after["clips"] == index["clips"]
+
+
+def test_a_clip_without_frames_leaves_what_was_there(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "in" / "clip.mp4", 2)
+    predict_video(PREDICTOR, clip, tmp_path / "out")
+    before = (tmp_path / "out" / "predictions.json").read_text()
+    data = clip.read_bytes()
+    start = data.rindex(b"mdat") + 4
+    clip.write_bytes(data[:start] + bytes(len(data) - start))
+    with pytest.raises(UnusableClip, match="got no frame"):
+        predict_video(PREDICTOR, clip, tmp_path / "out")
+    assert (tmp_path / "out" / "predictions.json").read_text() == before
+
+
+def test_clips_are_checked_before_they_are_opened(tmp_path: Path) -> None:
+    one, same = tmp_path / "in" / "a.mp4", tmp_path / "in" / "a.mov"
+    assert check_clips([one, one], tmp_path / "out", CONFIG) == [one]
+    with pytest.raises(QumadeError, match=r"Invalid clips: got the stem 'a' of \S+a.mp4 again in \S+a.mov"):
+        check_clips([one, same], tmp_path / "out", CONFIG)
+    with pytest.raises(QumadeError, match="Invalid output: got 'classes' of a clip"):
+        check_clips([one], tmp_path / "out", CONFIG, only=("classes",))
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a_mask.mkv").touch()
+    with pytest.raises(QumadeError, match=r"a_mask.mkv, which no earlier run wrote"):
+        check_clips([one], tmp_path / "out", CONFIG)

@@ -225,6 +225,13 @@ def test_splits_are_by_identity(make, asset_folders):
         assert not any(finding.reason == "split" for finding in findings)
 
 
+def test_a_folder_of_folders_names_them(asset_folders):
+    with pytest.raises(
+        QumadeError, match=r"no usable image in \S+, which holds the folders backgrounds, foregrounds; must"
+    ):
+        build_catalog(Recipe(backgrounds=asset_folders, foregrounds=asset_folders / "foregrounds"))
+
+
 def test_swapped_and_equal_folders_are_told(asset_folders):
     photos, cutouts = asset_folders / "backgrounds", asset_folders / "foregrounds"
     with pytest.raises(QumadeError, match=r"no usable image .* are backgrounds and foregrounds swapped\?"):

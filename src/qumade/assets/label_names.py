@@ -1,5 +1,6 @@
 """Which id in a label map means what: built-in tables and a user's own."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,8 +15,10 @@ from qumade.io.config import read_yaml, shown
 __all__ = [
     "LABEL_TABLES",
     "LabelTable",
+    "alike",
     "fitting_tables",
     "label_table",
+    "means_unknown",
     "named_ids",
     "read_label_table",
     "resolve_ids",
@@ -30,6 +33,8 @@ road, sidewalk, terrain, vegetation, building, person, car and sky are understoo
 
 UNNAMED_SHARE = 0.001  # of a map: fewer pixels of ids without a name are noise, and unknown
 NO_LABEL = (255, 65535)  # the highest code: "no label" by custom
+# Names of what is not labelled in public datasets, in lower case and of letters only.
+_UNKNOWN = re.compile(r"unlabell?ed|void|dont ?care|ignored?( ?(regions?|areas?))?")
 
 # Train ids of Cityscapes; 19 and 255 are what its users write where nothing is labelled.
 _CITYSCAPES = (
@@ -76,6 +81,19 @@ def table_of_names(names: Mapping[int, str]) -> LabelTable:
     return MappingProxyType(table)
 
 
+def alike(table: LabelTable, names: Iterable[str]) -> list[str]:
+    """The names of a table that are one of these but for capitals: a user's own table may have Sky."""
+    wanted = [name.casefold() for name in names]
+    return [each for name in wanted for each in table if each.casefold() == name]
+
+
+def means_unknown(name: str) -> bool:
+    """Whether a class of this name is none: its pixels are not labelled and may show anything ("void", "unlabelled",
+    "ignore", "DontCare")."""
+    letters = re.sub(r"[^a-z ]", "", re.sub(r"[\s_-]+", " ", name.casefold()))
+    return bool(_UNKNOWN.fullmatch(letters.strip()))
+
+
 def _built_in(names: str, synonyms: Mapping[str, str]) -> LabelTable:
     table = dict(table_of_names(dict(enumerate(names.split(", ")))))
     for synonym, meant in synonyms.items():
@@ -105,7 +123,13 @@ LABEL_TABLES: Mapping[str, LabelTable] = MappingProxyType(
             },
         ),
         "camvid_32": _built_in(
-            _CAMVID_32, {"vegetation": "tree, other vegetation", "terrain": "road shoulder", "pedestrian": "person"}
+            _CAMVID_32,
+            {
+                "road": "road, lane markings",  # as the eleven classes have it: else the ground has holes
+                "vegetation": "tree, other vegetation",
+                "terrain": "road shoulder",
+                "pedestrian": "person",
+            },
         ),
     }
 )

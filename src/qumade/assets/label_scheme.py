@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 
 from qumade.assets.fetched import local_folder
-from qumade.assets.label_names import LABEL_TABLES, LabelTable, fitting_tables, label_table, resolve_ids
+from qumade.assets.label_names import (
+    LABEL_TABLES,
+    LabelTable,
+    alike,
+    fitting_tables,
+    label_table,
+    means_unknown,
+    resolve_ids,
+)
 from qumade.assets.labels import LABEL_SUFFIXES, read_ids
 from qumade.assets.stems import files_of
 from qumade.errors import ConfigError
@@ -22,7 +30,6 @@ __all__ = ["LabelScheme", "label_scheme"]
 
 _FLAT, _UNEVEN = ("road", "sidewalk"), "terrain"
 _MOST_READ = 50  # label maps, to suggest a table
-_NOTHING = ("unlabelled", "unlabeled", "void", "none", "ignore")
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,8 @@ class LabelScheme:
 def label_scheme(recipe: Recipe, classes: Collection[str] = ()) -> LabelScheme | None:
     """Looks up the ids of a recipe's classes; None without label maps. Raises QumadeError for unknown or no names.
 
-    `classes` are those of the cut-outs: the label maps' classes of the same names are targets too, unless the recipe
-    has no target.
+    `classes` are those of the cut-outs: the label maps' classes of the same names, whatever their capitals, are targets
+    too, unless the recipe has no target.
     """
     if recipe.labels is None:
         return None
@@ -72,16 +79,16 @@ def label_scheme(recipe: Recipe, classes: Collection[str] = ()) -> LabelScheme |
     places = tuple(dict.fromkeys([recipe.ground, *recipe.place.values()]))
     for names in places:
         resolve_ids(table, names)
-    target = [*recipe.target, *(name for name in classes if name in table and recipe.target)]
-    flat = [name for name in _FLAT if name in table] or list(recipe.ground)
+    target = [*recipe.target, *alike(table, classes if recipe.target else ())]
+    flat = alike(table, _FLAT) or list(recipe.ground)
     return LabelScheme(
         ground=resolve_ids(table, recipe.ground),
         road=resolve_ids(table, flat[:1]),
         flat=resolve_ids(table, flat),
-        level=resolve_ids(table, [*flat, *({_UNEVEN} & table.keys())]),
-        sky=resolve_ids(table, ["sky"]) if "sky" in table else frozenset(),
+        level=resolve_ids(table, [*flat, *alike(table, [_UNEVEN])]),
+        sky=resolve_ids(table, alike(table, ["sky"])),
         target=resolve_ids(table, target),
-        named=frozenset(i for name, ids in table.items() if name not in _NOTHING for i in ids),
+        named=frozenset(i for name, ids in table.items() if name != "none" and not means_unknown(name) for i in ids),
         places=places,
         table=table,
     )

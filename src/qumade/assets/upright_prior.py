@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from qumade.assets.label_names import resolve_ids
+from qumade.assets.label_names import alike, resolve_ids
 from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import target_pixels
 from qumade.geometry import GroundPlane, inverse_depth_map
@@ -89,7 +89,7 @@ def _least(plane: GroundPlane, width: int, height: int) -> float:
 
 def _lying_ids(scheme: LabelScheme) -> frozenset[int]:
     """Return the ids of all classes that lie on the ground, or on which objects may stand."""
-    names = {*_LYING} & scheme.table.keys() | {name for place in scheme.places for name in place}
+    names = {*alike(scheme.table, _LYING)} | {name for place in scheme.places for name in place}
     return resolve_ids(scheme.table, sorted(names))
 
 

@@ -14,6 +14,7 @@ from cyclopts import CycloptsError
 
 from qumade.cli.app import VERBS, make_app
 from qumade.cli.common import escaped, say
+from qumade.cli.usage import usage_error
 from qumade.errors import QumadeError
 from qumade.extras import missing
 
@@ -31,9 +32,10 @@ def main() -> None:
     log.handlers = [_Stderr()]
     log.setLevel(logging.INFO)
     try:
-        code = make_app(sys.argv[1:])(exit_on_error=False, result_action="return_value")
-    except CycloptsError:
-        code = 2  # cyclopts has printed the error
+        code = make_app(sys.argv[1:])(exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        code = 2
+        say(escaped(f"Error: {usage_error(error, sys.argv[1])}", one_line=True))
         if example := _example(sys.argv[1:2]):
             say(f"Example: {example}")
     except QumadeError as error:

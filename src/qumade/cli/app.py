@@ -23,11 +23,11 @@ VERBS = {
     "evaluate": ("evaluating:evaluate", "Evaluates a trained network on a dataset."),
     "compare": ("evaluating:compare", "Compares networks on datasets."),
     "adapt": ("networks:adapt", "Adapts a network to photos without labels, without training it."),
-    "predict": ("networks:predict", "Predicts masks and depth of images."),
+    "predict": ("networks:predict", "Predicts masks and depth of images and clips."),
     "export": ("networks:export", "Writes a network as one .onnx file."),
     "studio": ("studio:studio", "Opens a page in the browser: assets, samples, trainings, datasets, predictions."),
     "import": ("importing:import_", "Converts a standard dataset into the layout of a DATA_PATH."),
-    "convert": ("converting:convert", "Converts a dataset to tar shards, or to the format of another tool."),
+    "convert": ("converting:convert", "Converts a dataset to tar shards and back, or to the format of another tool."),
     "cutouts": ("importing:cutouts", "Cuts complete objects out of labelled photos."),
 }
 """The function that runs each verb, and its line in `qumade --help`."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from qumade.cli.common import Json, finish
+from qumade.cli.common import Json, finish, require_workers
 from qumade.convert.exporters import FormatName
 from qumade.errors import ConfigError
 
@@ -43,18 +43,21 @@ def convert(
     polygons
         For coco: outlines along the edges of the pixels instead of run lengths.
     workers
-        Processes; all cores by default.
+        Processes; all cores by default. Shards are packed and unpacked by one.
     json
         Print one JSON object as the last line on stdout.
     """
     from qumade.convert.exporters.conversion import convert as run
     from qumade.io.storage import is_url
 
+    require_workers(workers)
     if to != "shards" and is_url(out):
         raise ConfigError(f"Invalid --out: got {out} for {to}; must be a local folder")
     if to != "shards" and shard_samples is not None:
         raise ConfigError(f"Invalid --shard-samples: got {shard_samples} for {to}; must be left out, it is for shards")
     if to == "shards" or to == "folder":
+        if workers is not None:
+            raise ConfigError(f"Invalid --workers: got {workers} for {to}; must be left out, one process repacks")
         _repack(data_path, to, out, shard_samples, polygons, json)
         return
     summary = run(data_path, to, out, polygons=polygons, workers=workers)

@@ -12,8 +12,9 @@ from qumade.errors import AssetError, ConfigError
 __all__: list[str] = []
 
 if TYPE_CHECKING:
+    from qumade.prediction.folder import VideoOutput
     from qumade.prediction.predictor import Predictor
-    from qumade.prediction.video import PredictedClip, VideoOutput
+    from qumade.prediction.video import PredictedClip
 
 
 def predict(
@@ -57,12 +58,16 @@ def predict(
     from qumade.depth.words import KIND_WORDS, learnt_from
     from qumade.io.pictures import left_out, printable
     from qumade.models.config import TASKS
-    from qumade.prediction.files import INDEX, OUTPUTS, OutputName, find_pictures, predict_files
+    from qumade.prediction.clips import is_clip
+    from qumade.prediction.files import find_pictures, predict_files
+    from qumade.prediction.folder import INDEX, OUTPUTS, VIDEO_OUTPUTS, OutputName
     from qumade.prediction.predictor import load_predictor
-    from qumade.prediction.video import VIDEO_OUTPUTS, is_clip
+    from qumade.prediction.video import check_clips
 
     clips = [path for path in images if is_clip(path) and not path.is_dir()]
     others = [path for path in images if path not in clips]
+    if smooth and not clips:
+        raise ConfigError(f"Invalid --smooth: got {smooth:g} without a clip; must be left out for images")
     names = None if only is None else tuple(only.split(","))
     allowed = tuple(dict.fromkeys((OUTPUTS if others else ()) + (VIDEO_OUTPUTS if clips else ())))
     if names is not None and set(names) - set(allowed):
@@ -78,6 +83,9 @@ def predict(
         if found is not None:
             say(f"warning: {printable(folder)}: {found}")
     predictor = load_predictor(network, device)
+    videos = None if names is None else cast("tuple[VideoOutput, ...]", tuple(n for n in names if n in VIDEO_OUTPUTS))
+    if clips:
+        clips = check_clips(clips, out, predictor.config, only=videos, smooth=smooth)
     untrained = [task for task in TASKS if task not in predictor.config.trained_tasks]
     note = f"no {untrained[0]}, which the training had no labels of" if untrained else f"{INDEX} says what depth means"
     result: dict[str, Any] = {"out": out.absolute(), "predicted": 0, "failed": ()}
@@ -88,9 +96,6 @@ def predict(
         result = asdict(predicted)
         lines.append(f"{predicted.predicted:,} of {len(pictures):,} pictures predicted into {predicted.out}; {note}")
     if clips:
-        videos = (
-            None if names is None else cast("tuple[VideoOutput, ...]", tuple(n for n in names if n in VIDEO_OUTPUTS))
-        )
         done, failed = _predict_clips(predictor, clips, out, videos, smooth)
         result |= {"clips": [asdict(each) for each in done], "failed": (*result["failed"], *failed)}
         frames = sum(each.frames for each in done)
@@ -110,7 +115,8 @@ def _predict_clips(
     predictor: "Predictor", clips: list[Path], out: Path, only: "tuple[VideoOutput, ...] | None", smooth: float
 ) -> tuple[list["PredictedClip"], list[str]]:
     """Predict each clip, and return those that could be read and a line for each that is damaged."""
-    from qumade.prediction.video import UnusableClip, predict_video
+    from qumade.prediction.clips import UnusableClip
+    from qumade.prediction.video import predict_video
 
     done, failed = [], []
     for clip in clips:

@@ -58,13 +58,13 @@ def records_of_dataset(dataset: FolderDataset, classes: Collection[str] = ()) ->
     """Return the samples of a DATA_PATH with masks. Raises QumadeError if `classes` differ from those of its import."""
     if not dataset.has_masks:
         raise DatasetError(f"Invalid dataset: got no masks in {printable(dataset.root)}; must have them to cut out")
+    uncertain = _uncertain(dataset)
     if dataset.has_instances:
-        return records_of_objects(dataset, classes)
+        return records_of_objects(dataset, classes, uncertain)
     shown = _classes(dataset)
     if classes and shown and set(classes) != shown:
         wanted = f"must be {', '.join(sorted(shown))}, which its masks show"
         raise ConfigError(f"Invalid --class: got {', '.join(classes)} for {printable(dataset.root)}; {wanted}")
-    uncertain = _uncertain(dataset)
     return [
         Record(stem, split, dataset.path("images", stem), stem, partial(_read_sample, dataset, stem), stem in uncertain)
         for stem, split in zip(dataset.stems.tolist(), dataset.splits.tolist(), strict=True)
@@ -80,7 +80,7 @@ def _uncertain(dataset: FolderDataset) -> set[str]:
         for group in read_manifest(dataset.manifest_path)
         if "uncertain" in group.column_names  # imports of earlier versions do not have it
         for stem, may_show in zip(group["stem"].to_pylist(), group["uncertain"].to_pylist(), strict=True)
-        if may_show
+        if may_show is not False
     }
 
 

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from qumade.convert.exporters.samples import class_names_of
-from qumade.convert.importers.records import Labels, Record
+from qumade.convert.importers.records import Labels, Record, require_distinct
 from qumade.data.folder import FolderDataset
 from qumade.data.objects import read_objects
 from qumade.errors import ConfigError
@@ -15,12 +15,16 @@ from qumade.io.pictures import printable
 __all__ = ["records_of_objects"]
 
 
-def records_of_objects(dataset: FolderDataset, classes: Collection[str] = ()) -> list[Record]:
+def records_of_objects(
+    dataset: FolderDataset, classes: Collection[str] = (), uncertain: Collection[str] = ()
+) -> list[Record]:
     """Return the samples with the instances of these classes, by default of all; the others may be in front of them.
+    `uncertain` are the stems of samples whose ignored pixels may be of a class.
 
     Raises QumadeError for a class that the dataset does not have.
     """
     known = class_names_of(dataset)
+    require_distinct(classes)
     for name in classes:
         if name not in known:
             raise ConfigError(
@@ -33,7 +37,7 @@ def records_of_objects(dataset: FolderDataset, classes: Collection[str] = ()) ->
         numbers = enumerate(objects.class_number[objects.of(position)].tolist(), 1)
         chosen = {number: place_of[each] for number, each in numbers if each in place_of}
         read = partial(_read, dataset, stem, chosen)
-        records.append(Record(stem, split, dataset.path("images", stem), stem, read))
+        records.append(Record(stem, split, dataset.path("images", stem), stem, read, stem in uncertain))
     return records
 
 

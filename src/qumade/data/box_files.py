@@ -37,12 +37,14 @@ class _Boxes:
         self._path = path
         self.table = np.zeros((ROWS, SIZES), np.int64)
         self.of_picture: Counter[object] = Counter()
+        self._reach = 0.0  # the farthest edge of a box from the upper left corner
 
     def add(self, box: Iterable[Any], picture: _Picture, key: object, where: str) -> None:
         left, top, width, height = (self.number(value, name, where) for value, name in zip(box, _BOX, strict=True))
         for value, name in ((width, "width"), (height, "height")):
             if not 0 < value <= 10 * MOST_PX:
                 raise self.wrong(name, value, where, "above 0 pixels")
+        self._reach = max(self._reach, left + width, top + height)
         right, bottom = min(left + width, picture.width), min(top + height, picture.height)
         left, top = max(left, 0.0), max(top, 0.0)
         if not (left < right and top < bottom):
@@ -77,6 +79,8 @@ class _Boxes:
         """The layout; `pictures` are the keys of those whose number of objects is known, or None if no one's is."""
         if not self.table.any():
             raise DatasetError(f"Invalid boxes: got none in {printable(self._path)}; must have at least one")
+        if self._reach <= 1:
+            raise self.wrong("boxes", f"at most {self._reach:g} in all", "the boxes", "pixels, not shares")
         number: tuple[float, ...] = ()
         if pictures is not None:
             counts = np.bincount(
@@ -142,7 +146,7 @@ def _coco(path: Path, category: str | None) -> SceneLayout:
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"Invalid boxes: cannot read {printable(path)}: {error}; must be COCO JSON") from error
     images, annotations = (_entries(boxes, content, name) for name in ("images", "annotations"))
-    chosen = None if category is None else _category(boxes, content, category)
+    chosen, known = (None, None) if category is None else _category(boxes, content, category)
     pictures: dict[object, _Picture] = {}
     for number, image in enumerate(images):
         where = f"images[{number}]"
@@ -152,12 +156,17 @@ def _coco(path: Path, category: str | None) -> SceneLayout:
     crowded = set()
     for number, annotation in enumerate(annotations):
         where = f"annotations[{number}]"
+        if known is not None and _key(annotation.get("category_id")) not in known:
+            raise boxes.wrong("category_id", annotation.get("category_id"), where, "the id of one of the categories")
         if chosen is not None and _key(annotation.get("category_id")) not in chosen:
             continue
         key = _key(annotation.get("image_id"))
         if key is None or key not in pictures:
             raise boxes.wrong("image_id", annotation.get("image_id"), where, "the id of one of the images")
-        if annotation.get("iscrowd"):
+        crowd = annotation.get("iscrowd") or 0
+        if str(crowd) not in ("0", "1", "True"):
+            raise boxes.wrong("iscrowd", crowd, where, "0 or 1")
+        if str(crowd) != "0":
             crowded.add(key)
             continue
         box = annotation.get("bbox")
@@ -174,14 +183,18 @@ def _entries(boxes: _Boxes, content: Any, name: str) -> list[Mapping[str, Any]]:
     return entries
 
 
-def _category(boxes: _Boxes, content: Any, category: str) -> set[object]:
+def _category(boxes: _Boxes, content: Any, category: str) -> tuple[set[object], set[object]]:
+    """Return the ids of a category, and those of all."""
     ids: defaultdict[str, set[object]] = defaultdict(set)
     for entry in _entries(boxes, content, "categories"):
         ids[str(entry.get("name"))].add(_key(entry.get("id")))
     if category not in ids:
         raise boxes.wrong("category", category, "the command line", f"one of {shown(sorted(ids))}")
-    return ids[category]
+    return ids[category], set().union(*ids.values())
 
 
 def _key(value: object) -> int | str | None:
+    """Return an id: some tools write numbers as text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qumade.assets.catalog import Catalog
-from qumade.data.manifest_check import require_values
+from qumade.data.manifest_check import require_values, text_bytes
 from qumade.errors import DatasetError
 from qumade.io.files import open_regular
 from qumade.plan.placement import CROP_STEPS, crop_share, resized_size
@@ -40,6 +40,7 @@ __all__ = [
 MANIFEST = "manifest.parquet"
 
 _MOST_BYTES = 1 << 30  # of a row group in memory; those of this package take some megabytes
+_MOST_ROWS = 1 << 22  # of a row group: run lengths make a gigabyte of a kilobyte
 _NAMES = pa.dictionary(pa.int32(), pa.string())
 _BOX = ("left", "top", "width", "height")
 _CONTACT = ("contact_u", "contact_v", "contact_background_u", "contact_background_v")
@@ -120,21 +121,35 @@ def read_manifest(path: Path, columns: Sequence[str] | None = None) -> Iterator[
 def read_rows(opened: BinaryIO | FileIO, where: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yields the rows of an open manifest; see `read_manifest`. `where` names it in messages."""
     try:
-        with pq.ParquetFile(opened, page_checksum_verification=True) as file:
-            for name in columns or ():
-                if name not in file.schema_arrow.names:
-                    raise DatasetError(f"Invalid manifest: got no column {name!r} in {where}; must have it")
+        schema, leaves = pq.read_schema(opened), pq.read_metadata(opened).schema
+        # Text is read as a dictionary, as it is stored: a name of a megabyte in a million rows is a megabyte.
+        text = [leaf.path for leaf in map(leaves.column, range(len(leaves))) if leaf.physical_type == "BYTE_ARRAY"]
+        for name in columns or ():
+            if name not in schema.names:
+                raise DatasetError(f"Invalid manifest: got no column {name!r} in {where}; must have it")
+        with pq.ParquetFile(opened, page_checksum_verification=True, read_dictionary=text) as file:
             for group in range(file.num_row_groups):
-                size = file.metadata.row_group(group).total_byte_size
-                if size > _MOST_BYTES:
-                    raise DatasetError(
-                        f"Invalid manifest: got a row group of {size} bytes in {where}; must be at most {_MOST_BYTES}"
-                    )
+                _require_moderate(file.metadata.row_group(group), where)
                 rows = file.read_row_group(group, columns=None if columns is None else list(columns))
                 rows.validate(full=True)  # text that is not UTF-8, for example
-                yield rows
+                size = sum(text_bytes(chunk) for column in rows.columns for chunk in column.chunks)
+                if size > _MOST_BYTES:
+                    raise _too_large(f"{size} bytes of text", where, _MOST_BYTES)
+                yield rows.cast(pa.schema([schema.field(name) for name in rows.column_names]))
     except (OSError, pa.ArrowException, ValueError, KeyError, OverflowError) as error:
         raise _unreadable(where, error) from None
+
+
+def _require_moderate(group: pq.RowGroupMetaData, where: str) -> None:
+    if group.total_byte_size > _MOST_BYTES:
+        raise _too_large(f"{group.total_byte_size} bytes", where, _MOST_BYTES)
+    # Its columns are not asked: for a crafted file, RowGroupMetaData.column ends the process.
+    if not 0 <= group.num_rows <= _MOST_ROWS:
+        raise _too_large(f"{group.num_rows} rows", where, _MOST_ROWS)
+
+
+def _too_large(got: str, where: str, most: int) -> DatasetError:
+    return DatasetError(f"Invalid manifest: got a row group of {got} in {where}; must be at most {most}")
 
 
 def _unreadable(where: str, error: Exception) -> DatasetError:

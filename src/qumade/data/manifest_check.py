@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qumade.errors import DatasetError
 
-__all__ = ["match_rows", "require_values"]
+__all__ = ["match_rows", "require_values", "text_bytes"]
 
 _MAY_BE_UNKNOWN = ("split", "background_split", "foreground_split", "objects.class")
 """Columns with rows of no value: mixed samples are of no split, and objects of one class have no name for it."""
@@ -57,6 +57,18 @@ def match_rows(stems: NDArray[np.str_], row_stems: pa.ChunkedArray, where: str) 
         count = f"{len(missing)} missing, {len(extra)} too many"
         raise DatasetError(f"Invalid manifest: got {got} in {where}; must be one row per picture ({count})")
     return order
+
+
+def text_bytes(values: pa.Array) -> int:
+    """Return the bytes of all text in an array with text in dictionaries, if every row had its own."""
+    if pa.types.is_dictionary(values.type):
+        lengths = pc.binary_length(values.dictionary).fill_null(0).to_numpy(zero_copy_only=False)
+        return int(lengths[values.indices.drop_null().to_numpy()].sum(dtype=np.int64))
+    if pa.types.is_list(values.type):
+        return text_bytes(values.flatten())
+    if pa.types.is_struct(values.type):
+        return sum(text_bytes(values.field(number)) for number in range(values.type.num_fields))
+    return 0
 
 
 def _nulls(values: pa.Array, name: str) -> Iterator[str]:

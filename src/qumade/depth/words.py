@@ -13,7 +13,7 @@ KIND_WORDS: dict[DepthKind | None, str] = {
     None: "of unknown kind",
 }
 SOURCE_WORDS = {
-    "prior": "a prior made from horizon and label maps at best, not measured",
+    "prior": "a prior from the horizon (and label maps, if there are any), not measured",
     "depths": "depth maps of the backgrounds, composed in layers with the objects",
     "composite": "what a pretrained network predicts of each composed image",
     "dataset": "the imported dataset",

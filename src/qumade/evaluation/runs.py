@@ -1,5 +1,6 @@
 """Evaluating and comparing trained runs on datasets, each with its page: the two functions of the public API."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qumade.data.dataset import SampleDataset
 from qumade.data.opening import open_dataset
-from qumade.errors import AssetError, ConfigError, DatasetError
+from qumade.errors import QumadeError
 from qumade.evaluation.compare import Comparison, Run, draw_wins, letter, require_same_classes, unique_names, wins
 from qumade.evaluation.compare import compare as compare_on
 from qumade.evaluation.folder import Evaluated, check_folder, evaluate_into
@@ -16,7 +17,7 @@ from qumade.evaluation.panels import headline_scores
 from qumade.evaluation.report import Wins, write_comparison
 from qumade.evaluation.targets import choose
 from qumade.io.files import only_one
-from qumade.io.pictures import UnusablePicture, one_line
+from qumade.io.pictures import one_line
 from qumade.prediction.predictor import Predictor, load_predictor
 from qumade.training.config import load_config
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from qumade.models.network import MaskDepthNetwork
 
 __all__ = ["ComparedRuns", "compare", "evaluate"]
+
+_log = logging.getLogger(__name__)
 
 SIDE_BY_SIDE = 8  # pictures where a run wins, of each score
 
@@ -52,7 +55,8 @@ def evaluate(
     device: str | None = None,
     progress: bool = True,
 ) -> Evaluated:
-    """Evaluate a trained run, or an .onnx file, on a dataset: scores by split beside those of two trivial baselines.
+    """Evaluate a trained run, or an .onnx file, on a dataset: scores by split, and those of a trivial baseline:
+    background everywhere, and flat ground, fitted to each image by scale and shift.
 
     Writes scores.parquet, worst.png and report.html into the folder `out`. Only samples of `splits` are used (all where
     none is named), at most `limit` of them; means are over pictures of which the object covers at least
@@ -109,8 +113,6 @@ def compare(
         networks.append(Run(name, predictor, config.depth_kind, config.trained_tasks, config.classes))
     require_same_classes(networks)
     comparisons, won = [], []
-    trained_on = [_training_pictures(path) for path in run_paths]
-    gaps = tuple(_gaps(trained_on, dataset) for dataset in opened)
     for dataset in opened:
         comparison = compare_on(
             networks,
@@ -123,6 +125,8 @@ def compare(
         )
         comparisons.append(comparison)
         won.append(_wins(comparison, networks, dataset))
+    trained_on = [_training_pictures(path) for path in run_paths]
+    gaps = tuple(_gaps(trained_on, dataset) for dataset in opened)
     report = out / "comparison.html"
     with only_one(out, "comparing"):
         write_comparison(report, networks, comparisons, won, gaps)
@@ -130,19 +134,27 @@ def compare(
 
 
 def _training_pictures(run: Path) -> tuple[str, Values | None]:
-    """Return what the data that a run was trained on is called, and its measured pictures; None where it cannot be
-    read."""
+    """Return what the data that a run was trained on is called, and its measured pictures. Where it cannot be read, as
+    it was moved or is on another machine: why, and None."""
     if not run.is_dir():
         return "an .onnx file does not name the data that it was trained on", None
     try:
         dataset = open_dataset(load_config(run / "config.yaml").data)
-    except (AssetError, ConfigError, DatasetError, UnusablePicture) as error:  # moved, or on another machine
+        return f"trained on {one_line(dataset.name)}", measure(dataset)
+    except QumadeError as error:
+        _log.warning("No gap to the training pictures of %s: %s", one_line(run.name), error)
         return f"the data that it was trained on cannot be read: {error}", None
-    return f"trained on {one_line(dataset.name)}", measure(dataset)
 
 
 def _gaps(trained_on: Sequence[tuple[str, Values | None]], dataset: SampleDataset) -> tuple[RunGaps, ...]:
-    here = measure(dataset)
+    """Return the gaps between the measured pictures of each run and those of a dataset. A gap is a note: what cannot be
+    measured does not stop the comparison."""
+    try:
+        here = measure(dataset)
+    except QumadeError as error:
+        _log.warning("No gap to the pictures of %s: %s", one_line(dataset.name), error)
+        about = f"pictures of {one_line(dataset.name)} cannot be read: {error}"
+        return tuple(RunGaps(letter(number), about) for number in range(len(trained_on)))
     return tuple(
         RunGaps(letter(number), about, () if values is None else transfer_gaps(values, here))
         for number, (about, values) in enumerate(trained_on)

@@ -41,10 +41,8 @@ def choose(dataset: SampleDataset, splits: Sequence[str] = (), limit: int | None
         of_each = dataset.splits
         present = [str(name) for name in np.unique(of_each) if name]
         if missing := [name for name in splits if name not in present]:
-            found = ", ".join(present) or "none"
-            raise DatasetError(
-                f"Invalid split: got {', '.join(missing)} of {dataset.name}; must be one it has: {found}"
-            )
+            allowed = f"one it has: {', '.join(present)}" if present else "left out, it has no splits"
+            raise DatasetError(f"Invalid split: got {', '.join(missing)} of {dataset.name}; must be {allowed}")
         positions = np.flatnonzero(np.isin(of_each, list(splits)))
     if limit is not None:
         if limit < 1:

@@ -1,12 +1,15 @@
-"""The colours of Pascal VOC's label maps."""
+"""The palettes of label maps: the colours of Pascal VOC, and those of a file."""
+
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from qumade.io.encode import png_bytes
+from qumade.io.pictures import read_picture
 
-__all__ = ["palette_image", "palette_png", "voc_palette"]
+__all__ = ["palette_image", "palette_png", "read_palette", "voc_palette"]
 
 
 def voc_palette() -> NDArray[np.uint8]:
@@ -32,3 +35,16 @@ def palette_image(values: NDArray[np.uint8]) -> Image.Image:
     image = Image.fromarray(values)
     image.putpalette(voc_palette().ravel().tolist())
     return image
+
+
+def read_palette(path: Path) -> NDArray[np.uint8] | None:
+    """Return the colours of the values of a PNG that decodes, uint8 [values, 3]; None for one without a palette."""
+    data = read_picture(path)
+    at = 8  # after the signature: chunks of length, kind, data and checksum
+    while at + 12 <= len(data):
+        length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        if kind == b"PLTE":
+            colours = np.frombuffer(data[at + 8 : at + 8 + length], np.uint8)
+            return colours[: len(colours) // 3 * 3].reshape(-1, 3)
+        at += 12 + length
+    return None

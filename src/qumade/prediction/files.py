@@ -1,13 +1,11 @@
 """The files of `qumade predict`: mask, depth and views of them for every picture, and one predictions.json."""
 
 import functools
-import json
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,36 +16,37 @@ from qumade.depth.encoding import DepthEncoding
 from qumade.errors import AssetError, RunError
 from qumade.io.decode import read_rgb
 from qumade.io.encode import png_bytes
-from qumade.io.files import only_one, read_bytes, write_bytes
+from qumade.io.files import only_one, write_bytes
 from qumade.io.palette import palette_image
 from qumade.io.pictures import UnusablePicture, list_pictures, printable
 from qumade.io.progress import progress_bar
 from qumade.models.config import TASKS, NetworkConfig, Task
 from qumade.models.resizing import resized
+from qumade.prediction.folder import (
+    OUTPUTS,
+    OutputName,
+    make_folder,
+    one_of_each_stem,
+    read_index,
+    same_file,
+    save_index,
+)
 from qumade.prediction.predictor import Prediction, Predictor
 from qumade.viz.overlay import mask_overlay
 from qumade.viz.sheets import coloured_depth, depth_legend
 
 __all__ = [
-    "INDEX", "OUTPUTS", "OutputName", "Predicted", "coverage_levels", "depth_levels", "draw", "find_pictures",
-    "make_folder", "meaning_of", "predict_files", "read_index", "same_file", "save_index",
+    "Predicted", "coverage_levels", "depth_levels", "draw", "find_pictures", "meaning_of", "predict_files",
 ]  # fmt: skip
 
-OutputName = Literal["mask", "depth", "depth_colour", "sheet", "cutout", "classes"]
-OUTPUTS: tuple[OutputName, ...] = get_args(OutputName)
 _TASK_OF: dict[OutputName, Task] = {
     "mask": "mask", "classes": "mask", "depth": "depth", "depth_colour": "depth", "cutout": "mask",
 }  # fmt: skip
-
-INDEX = "predictions.json"
-FORMAT = "qumade-predictions/2"
-MAX_INDEX_BYTES = 1 << 30
 
 GROUP_PICTURES, GROUP_PX = 32, 1 << 24  # what is in memory at once, beyond a single picture
 SHEET_SIDES = (240, 480)  # px, of the longer side of each cell: enlarged to about that, shrunk to that
 SHEET_GAP = 6
 PAPER = (250, 250, 248)
-MAX_STEM_BYTES = 229  # so that the longest name, while it is written, has the 255 that file systems allow
 FASTEST = 1
 
 
@@ -66,20 +65,7 @@ def find_pictures(inputs: Sequence[Path]) -> list[Path]:
     Raises QumadeError for a path where nothing is, a folder without pictures, a name too long to name predictions
     after, and two pictures of one stem, whose predictions would have the same names.
     """
-    by_stem: dict[str, Path] = {}
-    for path in _listed(inputs):
-        if len(os.fsencode(path.stem)) > MAX_STEM_BYTES:
-            raise AssetError(
-                f"Invalid picture: got a name of {len(os.fsencode(path.stem))} bytes before the suffix of "
-                f"{printable(path)}; must be at most {MAX_STEM_BYTES}, for predictions are named after it"
-            )
-        other = by_stem.setdefault(path.stem, path)
-        if not same_file(other, path):
-            raise AssetError(
-                f"Invalid pictures: got the stem {path.stem!r} of {printable(other)} again in {printable(path)}; "
-                "must differ, for predictions are named after it (use two runs with an --out each)"
-            )
-    return list(by_stem.values())
+    return one_of_each_stem(_listed(inputs), "picture")
 
 
 def _listed(inputs: Sequence[Path]) -> Iterator[Path]:
@@ -94,11 +80,6 @@ def _listed(inputs: Sequence[Path]) -> Iterator[Path]:
                 f"Invalid folder: got no picture in {printable(path)}; must hold some, such as JPEG or PNG files"
             )
         yield from pictures
-
-
-def same_file(one: Path, other: Path) -> bool:
-    """Return whether two paths lead to one file."""
-    return one == other or os.path.realpath(one) == os.path.realpath(other)
 
 
 def predict_files(
@@ -139,7 +120,6 @@ def predict_files(
         # Nothing was written for an unreadable picture: its earlier entry still holds.
         index["pictures"] |= {stem: before[stem] for stem in unread}
         index["pictures"] = {stem: entry for stem, entry in index["pictures"].items() if entry is not None}
-        index["complete"] = not any(entry["unfinished"] for entry in index["pictures"].values())
         index["failed"] = list(unread.values())
         save_index(out, index)
     return Predicted(out, len(pictures) - len(unread), tuple(unread.values()))
@@ -330,16 +310,6 @@ def meaning_of(name: str, config: NetworkConfig) -> dict[str, Any]:
     return {}
 
 
-def make_folder(out: Path, pictures: Sequence[Path]) -> None:
-    """Make the folder of predictions. Raises QumadeError where the pictures lie in it, or it cannot be made."""
-    if os.path.realpath(out) in {os.path.realpath(folder) for folder in {path.parent for path in pictures}}:
-        raise RunError(f"Invalid --out: got {printable(out)}, where the pictures are; must be another folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"Invalid --out: cannot make {printable(out)}: {error.strerror}") from error
-
-
 def _claim(out: Path, index: dict[str, Any], pictures: Sequence[Path], only: Sequence[OutputName]) -> None:
     """Record in the folder's predictions.json, before anything is predicted, which files are about to change.
 
@@ -364,31 +334,4 @@ def _claim(out: Path, index: dict[str, Any], pictures: Sequence[Path], only: Seq
         index["pictures"][path.stem] = {
             **earlier, "outputs": outputs, "unfinished": sorted({*earlier["unfinished"], *only})
         }  # fmt: skip
-    index["complete"] = False
     save_index(out, index)
-
-
-def read_index(out: Path) -> dict[str, Any]:
-    """Return the content of the folder's predictions.json, an empty one where it has none."""
-    file = out / INDEX
-    if not file.exists():
-        return {"format": FORMAT, "complete": False, "pictures": {}}
-    try:
-        index = json.loads(read_bytes(file, MAX_INDEX_BYTES))
-        whole = index["format"] == FORMAT and all(
-            isinstance(entry["source"], str)
-            and isinstance(entry["outputs"], dict)
-            and isinstance(entry["unfinished"], list)
-            and {*entry["outputs"], *entry["unfinished"]} <= {*OUTPUTS}
-            for entry in index["pictures"].values()
-        )
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        whole = False
-    if not whole:
-        raise RunError(f"Invalid --out: got a {INDEX} of something else in {printable(out)}; must be another folder")
-    return dict(index)
-
-
-def save_index(out: Path, index: dict[str, Any]) -> None:
-    """Write the folder's predictions.json."""
-    write_bytes(out / INDEX, (json.dumps(index, indent=1) + "\n").encode())

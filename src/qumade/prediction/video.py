@@ -4,72 +4,29 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qumade.errors import ConfigError, RunError
 from qumade.extras import needs
-from qumade.io.files import new_file, only_one
+from qumade.io.files import only_one
 from qumade.io.palette import voc_palette
 from qumade.io.pictures import printable
 from qumade.io.progress import progress_bar
 from qumade.models.config import NetworkConfig
-from qumade.prediction.files import (
-    coverage_levels,
-    depth_levels,
-    make_folder,
-    meaning_of,
-    read_index,
-    same_file,
-    save_index,
-)
+from qumade.prediction.clips import FORMATS, ClipReader, ClipWriter, UnusableClip
+from qumade.prediction.files import coverage_levels, depth_levels, meaning_of
+from qumade.prediction.folder import VideoOutput, make_folder, one_of_each_stem, read_index, same_file, save_index
 from qumade.prediction.predictor import Forward, Prediction, Predictor
 from qumade.viz.overlay import mask_overlay
 
-__all__ = [
-    "CLIP_SUFFIXES",
-    "VIDEO_OUTPUTS",
-    "PredictedClip",
-    "UnusableClip",
-    "VideoOutput",
-    "is_clip",
-    "overlaid",
-    "predict_video",
-]
+__all__ = ["PredictedClip", "check_clips", "overlaid", "predict_video"]
 
-VideoOutput = Literal["overlay", "mask", "depth", "classes"]
-VIDEO_OUTPUTS: tuple[VideoOutput, ...] = get_args(VideoOutput)
-CLIP_SUFFIXES = frozenset((".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts"))
-
-# A clip may come from anybody: nothing else is opened, no playlist, no address.
-OPENED = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo"}
-MOST_PX = 100_000_000  # of a frame
 AT_ONCE, AT_ONCE_PX = 8, 1 << 24  # frames and pixels in memory
-USUAL_RATE = 25
-OVERLAY_CODECS = ("libx264", "libopenh264", "mpeg4")
 STRENGTH = 0.55  # of the colour of a class
-
-
-class _Format(NamedTuple):
-    suffix: str
-    pixels: str
-
-
-# Masks and depth are lossless: what is read from the files is what was predicted.
-_FORMATS: dict[VideoOutput, _Format] = {
-    "overlay": _Format(".mp4", "rgb24"),
-    "mask": _Format(".mkv", "gray"),
-    "depth": _Format(".mkv", "gray16le"),
-    "classes": _Format(".mkv", "gray"),
-}
-
-
-class UnusableClip(RunError):
-    """A clip that cannot be opened or has no frame."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +39,29 @@ class PredictedClip:
     problem: str = ""
 
 
-def is_clip(path: Path) -> bool:
-    """Return whether a path is named as a clip is."""
-    return path.suffix.lower() in CLIP_SUFFIXES
+def check_clips(
+    clips: Sequence[Path],
+    out: Path,
+    config: NetworkConfig,
+    *,
+    only: Sequence[VideoOutput] | None = None,
+    smooth: float = 0.0,
+) -> list[Path]:
+    """Return clips, each once, if they can be predicted into a folder as `predict_video` does it; they are not opened.
+
+    Raises QumadeError for two clips of one stem, for `smooth` outside [0, 1), for outputs that the network was not
+    trained on, for names that are taken in the folder, and where PyAV is not installed.
+    """
+    if not 0 <= smooth < 1:
+        raise ConfigError(f"Invalid --smooth: got {smooth:g}; must be at least 0 and below 1")
+    clips = one_of_each_stem([clip.absolute() for clip in clips], "clip")
+    names, out = _outputs(only, config), out.absolute()
+    with needs("video", "a clip"):
+        import av  # noqa: F401
+    index = read_index(out)
+    for clip in clips:
+        _refuse_taken(index, clip, _files(clip, out, names))
+    return clips
 
 
 def predict_video(
@@ -103,30 +80,32 @@ def predict_video(
     earlier frames in what the network says of a frame, an exponential mean; 0 for none. Files appear when they are
     whole; those of an earlier call for the same clip are written again. A damaged clip gives what can be read of it.
 
-    Raises UnusableClip for a clip that cannot be opened or has no frame, and QumadeError for outputs that the network
-    was not trained on, and for names that are taken.
+    Raises UnusableClip for a clip that cannot be opened or has no frame, and QumadeError as `check_clips`, and for a
+    file that cannot be written, as on a full disk.
     """
-    if not 0 <= smooth < 1:
-        raise ConfigError(f"Invalid --smooth: got {smooth:g}; must be at least 0 and below 1")
-    with needs("video", "a clip"):
-        import av  # noqa: F401 - told before the work is done
     clip, out = clip.absolute(), out.absolute()
-    names = _outputs(only, predictor.config)
-    files = {name: out / f"{clip.stem}_{name}{_FORMATS[name].suffix}" for name in names}
-    source = _Source(clip)
+    check_clips([clip], out, predictor.config, only=only, smooth=smooth)
+    files = _files(clip, out, _outputs(only, predictor.config))
+    source = ClipReader(clip)
     make_folder(out, [clip])
     if smooth:
         predictor = replace(predictor, forward=smoothed(predictor.forward, smooth))
     with only_one(out, "predicting"):
         index = read_index(out)
+        _refuse_taken(index, clip, files)
         clips: dict[str, Any] = index.setdefault("clips", {})
-        entry = clips.get(clip.stem, {"source": str(clip), "outputs": {}})
-        _refuse_taken(entry, clip, files)
+        before = clips.get(clip.stem)
+        entry = before or {"outputs": {}}
         kept = {name: value for name, value in entry["outputs"].items() if name not in files}
         # Until they are whole, files of an earlier call may be of another network.
         clips[clip.stem] = {"source": str(clip), "complete": False, "outputs": kept, "unfinished": sorted(files)}
         save_index(out, index)
-        frames = _write(predictor, source, files, progress)
+        try:
+            frames = _write(predictor, source, files, progress)
+        except UnusableClip:  # nothing was written: the entry of an earlier call still holds
+            index["clips"] = {stem: value for stem, value in {**clips, clip.stem: before}.items() if value is not None}
+            save_index(out, index)
+            raise
         network = None if predictor.path is None else str(predictor.path)
         written = {
             name: {"file": path.name, "network": network, "smooth": smooth, **meaning_of(name, predictor.config)}
@@ -184,94 +163,23 @@ def _outputs(only: Sequence[VideoOutput] | None, config: NetworkConfig) -> Seque
     return possible if only is None else only
 
 
-def _refuse_taken(entry: dict[str, Any], clip: Path, files: dict[VideoOutput, Path]) -> None:
+def _files(clip: Path, out: Path, names: Sequence[VideoOutput]) -> dict[VideoOutput, Path]:
+    return {name: out / f"{clip.stem}_{name}{FORMATS[name].suffix}" for name in names}
+
+
+def _refuse_taken(index: dict[str, Any], clip: Path, files: dict[VideoOutput, Path]) -> None:
+    entry = index.get("clips", {}).get(clip.stem, {"source": str(clip), "outputs": {}, "unfinished": []})
     if not same_file(Path(entry["source"]), clip):
         raise RunError(
             f"Invalid --out: got predictions of {entry['source']} in it, which those of {printable(clip)} would "
             "overwrite; must be another folder"
         )
     for name, path in files.items():
-        if name not in {*entry["outputs"], *entry.get("unfinished", ())} and os.path.lexists(path):
+        if name not in {*entry["outputs"], *entry["unfinished"]} and os.path.lexists(path):
             raise RunError(f"Invalid --out: got {printable(path)}, which no earlier run wrote; must be another folder")
 
 
-class _Source:
-    """The frames of a clip, upright, and what was wrong with them. Raises QumadeError where it cannot be opened."""
-
-    def __init__(self, clip: Path) -> None:
-        import av
-
-        self.clip, self.frames, self.damaged, self._ended = clip, 0, 0, ""
-        self._packets = self._told = 0
-        try:
-            self._container = av.open(str(clip), options=OPENED)
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise UnusableClip(f"Invalid clip: cannot read {printable(clip)}: {_reason(error)}") from error
-        if not self._container.streams.video:
-            self._container.close()
-            raise UnusableClip(f"Invalid clip: got no pictures in {printable(clip)}; must be a video")
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
-        width, height = self._stream.width, self._stream.height
-        if not 0 < width * height <= MOST_PX:
-            self._container.close()
-            raise UnusableClip(
-                f"Invalid clip: got frames of {width}x{height} in {printable(clip)}; must have at most {MOST_PX:,} "
-                "pixels"
-            )
-        self._told = int(self._stream.frames)  # 0 where the clip does not say
-        self.rate = self._stream.average_rate or Fraction(USUAL_RATE)
-        self.time_base = self._stream.time_base or 1 / self.rate
-
-    @property
-    def expected(self) -> int | None:
-        """The number of frames that the clip says it has, None where it does not."""
-        if self._told:
-            return self._told
-        duration = self._container.duration  # microseconds
-        return None if not duration else max(1, round(float(duration * self.rate) / 1e6))
-
-    @property
-    def problem(self) -> str:
-        """What is wrong with the clip, "" for nothing. Known when all frames were read."""
-        told = self._told
-        if not (self._ended or self.damaged or self._packets < told):
-            return ""
-        count = f"{self.frames:,} of {told:,} frames" if told else f"{self.frames:,} frames"
-        more = f", {self.damaged:,} places are damaged" if self.damaged else ""
-        ended = f" ({self._ended})" if self._ended else ""
-        return f"Invalid clip: {printable(self.clip)} is damaged: {count} could be read{more}{ended}"
-
-    def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], int]]:
-        """Yield frames uint8 [H, W, 3] with their time in units of `time_base`, which grows."""
-        import av
-
-        last = -1
-        with self._container as container:
-            packets = container.demux(self._stream)
-            while True:
-                try:
-                    packet = next(packets, None)
-                except av.FFmpegError as error:
-                    self._ended = _reason(error)
-                    return
-                if packet is None:
-                    return
-                self._packets += packet.size > 0
-                try:
-                    frames = packet.decode()
-                except av.FFmpegError:
-                    self.damaged += 1
-                    continue
-                for frame in frames:
-                    self.frames += 1
-                    self.damaged += bool(frame.is_corrupt)
-                    last = max(last + 1, frame.pts or 0)
-                    turns = round(frame.rotation / 90)
-                    yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns)), last
-
-
-def _write(predictor: Predictor, source: _Source, files: dict[VideoOutput, Path], progress: bool) -> int:
+def _write(predictor: Predictor, source: ClipReader, files: dict[VideoOutput, Path], progress: bool) -> int:
     """Predict the frames and write all files; return the number of frames. Nothing appears where there are none."""
     with ExitStack() as stack, progress_bar(total=source.expected, unit="frame", disable=not progress) as bar:
         writers: dict[VideoOutput, Callable[[NDArray[Any], int], None]] = {}
@@ -279,7 +187,7 @@ def _write(predictor: Predictor, source: _Source, files: dict[VideoOutput, Path]
         for images, times in _groups(iter(source)):
             if size is None:
                 size = images[0].shape[1::-1]
-                writers |= {name: stack.enter_context(_Writer(path, name, source)) for name, path in files.items()}
+                writers |= {name: stack.enter_context(ClipWriter(path, name, source)) for name, path in files.items()}
             for image, time, prediction in zip(images, times, predictor(images), strict=True):
                 if image.shape[1::-1] != size:
                     raise UnusableClip(
@@ -321,46 +229,3 @@ def _pixels(
     drawn = overlaid(image, prediction)
     # H.264 halves the colours: sides must be even.
     return np.pad(drawn, ((0, drawn.shape[0] % 2), (0, drawn.shape[1] % 2), (0, 0)), mode="edge")
-
-
-class _Writer:
-    """Writes one clip; the file appears at the end of the block."""
-
-    def __init__(self, path: Path, name: VideoOutput, source: _Source) -> None:
-        self._path, self._format, self._source, self._overlay = path, _FORMATS[name], source, name == "overlay"
-        self._stack = ExitStack()
-        self._stream: Any = None
-
-    def __enter__(self) -> "_Writer":
-        import av
-
-        file = self._stack.enter_context(new_file(self._path))
-        container_format = "mp4" if self._overlay else "matroska"
-        self._container = self._stack.enter_context(av.open(file, "w", format=container_format))
-        return self
-
-    def __call__(self, pixels: NDArray[Any], time: int) -> None:
-        import av
-
-        if self._stream is None:
-            codec = "ffv1"
-            if self._overlay:
-                codec = next(name for name in OVERLAY_CODECS if name in av.codec.codecs_available)
-            self._stream = self._container.add_stream(codec, rate=self._source.rate)
-            self._stream.height, self._stream.width = pixels.shape[:2]
-            self._stream.pix_fmt = "yuv420p" if self._overlay else self._format.pixels
-            self._stream.codec_context.time_base = self._source.time_base
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._format.pixels)
-        frame.pts, frame.time_base = time, self._source.time_base
-        self._container.mux(self._stream.encode(frame))
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        try:
-            if kind is None and self._stream is not None:
-                self._container.mux(self._stream.encode(None))
-        finally:
-            self._stack.__exit__(kind, error, trace)
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error) or type(error).__name__

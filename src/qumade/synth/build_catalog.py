@@ -20,7 +20,7 @@ from qumade.assets.local_recipe import LocalRecipe, shown_asset
 from qumade.assets.scan import LEFT_OUT, Finding, ScannedBackground, ScannedForeground, scan_foregrounds
 from qumade.assets.scene_layout import hashed_layout
 from qumade.errors import AssetError, ConfigError
-from qumade.io.pictures import list_pictures, printable
+from qumade.io.pictures import list_pictures, one_line, printable
 from qumade.plan.fit_layout import fit_layout
 from qumade.plan.planner import backgrounds_without_ground
 from qumade.plan.random_numbers import Stream
@@ -84,8 +84,18 @@ def _build_catalog(
         empty = recipe.foregrounds if inventory.cutouts == () else recipe.backgrounds
         first = next((f"; the first: {error}" for error in errors if Path(error.path).parent == empty), "")
         swapped = "; are backgrounds and foregrounds swapped?" if _look_swapped(inventory) else ""
-        raise AssetError(f"Invalid folder: got no usable image in {printable(empty)}; must have one{first}{swapped}")
+        below = "" if first else _folders_in(empty)
+        raise AssetError(
+            f"Invalid folder: got no usable image in {printable(empty)}{below}; must have one{first}{swapped}"
+        )
     return inventory.catalog, list(inventory.findings)
+
+
+def _folders_in(folder: Path) -> str:
+    """Return the folders in a folder without pictures, one of which may be meant."""
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    shown = ", ".join(map(one_line, names[:5])) + (", ..." if len(names) > 5 else "")
+    return f", which holds the folders {shown}" if names else ""
 
 
 def _look_swapped(inventory: Inventory) -> bool:

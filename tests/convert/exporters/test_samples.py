@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -40,3 +42,14 @@ def test_an_instance_map_of_more_objects_than_the_manifest_is_refused(two_class_
     none.start.resize(2, refcheck=False)
     with pytest.raises(DatasetError, match="must be at most 0, as its row of"):
         Chunk("x", np.arange(1), dataset.take(np.arange(1)), none).instances(0)
+
+
+def test_boxes_come_from_the_map_and_a_manifest_that_says_otherwise_is_refused(two_class_dataset):
+    dataset = FolderDataset(two_class_dataset)
+    objects, position = read_objects(dataset), np.array([4])
+    one, true = dataset.take(position), objects.take(position)
+    without = replace(true, visible_box=np.zeros_like(true.visible_box))
+    np.testing.assert_array_equal(Chunk("x", position, one, without).instances(0).visible_box, true.visible_box)
+    moved = replace(true, visible_box=true.visible_box + np.int32(1))
+    with pytest.raises(DatasetError, match=r"got the visible box \[.*\] of object 1 in .*parquet; must be .* shows"):
+        Chunk("x", position, one, moved).instances(0)

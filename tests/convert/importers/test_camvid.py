@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,3 +93,19 @@ def test_the_real_frames(real_data: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(sample.image, read_image(record)[0])
         assert sample.mask is not None and sample.ignore is not None
         assert not (sample.ignore & (sample.mask > 0)).any()
+
+
+def test_a_split_without_label_maps_is_named(root: Path) -> None:
+    labels = root / "val" / "labels"
+    shutil.rmtree(labels if labels.is_dir() else root / "valannot")
+    (note,) = read_camvid(root).notes
+    assert "without label maps in" in note and note.endswith("0016E5_07959.png")
+
+
+def test_a_few_pixels_of_an_id_without_a_name_are_unknown(root: Path, save_picture: SavePicture) -> None:
+    ids = np.zeros((50, 60), np.uint8)
+    ids[3, 4] = 77
+    for folder in {each.parent for each in root.rglob("0016E5_07959.png")}:
+        save_picture(folder / "0016E5_07959.png", ids)
+    labels = read_camvid(root).records[-1].read_labels((50, 60))
+    assert labels.ignore is not None and np.argwhere(labels.ignore).tolist() == [[3, 4]]

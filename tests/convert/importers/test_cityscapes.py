@@ -90,3 +90,11 @@ def test_an_invalid_baseline_is_named(root: Path, baseline: float) -> None:
     (root / "camera" / "train" / "aachen" / f"{STEM}_camera.json").write_text(json.dumps(camera))
     with pytest.raises(QumadeError, match="must be finite and above 0"):
         read_cityscapes(root).records[0].read_labels((2, 4))
+
+
+def test_frames_without_labels_are_named(root: Path, save_picture: SavePicture) -> None:
+    assert not read_cityscapes(root).notes
+    folder = root / "leftImg8bit" / "val" / "lindau"
+    save_picture(folder / "other_leftImg8bit.png", np.zeros((2, 4, 3), np.uint8))
+    source = read_cityscapes(root)
+    assert source.notes == (f"1 entries of {folder} are left out, without labels in gtFine: other_leftImg8bit.png",)

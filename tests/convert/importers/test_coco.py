@@ -72,9 +72,13 @@ def test_polygons_runs_and_crowds(tmp_path: Path, save_picture: SavePicture) -> 
 
 
 def test_an_image_without_annotations_is_background(tmp_path: Path, save_picture: SavePicture) -> None:
-    make(tmp_path, save_picture, [])
-    labels = read_coco(tmp_path).records[0].read_labels((HEIGHT, WIDTH))
-    assert labels.mask is not None and not labels.mask.any()
+    path = make(tmp_path, save_picture, [GOOD])
+    save_picture(tmp_path / "val2017" / "02.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    content = json.loads(path.read_text())
+    content["images"].append(content["images"][0] | {"id": 8, "file_name": "02.png"})
+    path.write_text(json.dumps(content))
+    first, second = (record.read_labels((HEIGHT, WIDTH)).mask for record in read_coco(tmp_path).records)
+    assert first is not None and first.any() and second is not None and not second.any()
 
 
 @pytest.mark.parametrize(
@@ -227,7 +231,7 @@ def test_file_names_must_not_leave_the_root(tmp_path: Path, save_picture: SavePi
     save_picture(tmp_path / "secret.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     root = tmp_path / "coco"
     root.mkdir()
-    path = make(root, save_picture, [], "01.png")
+    path = make(root, save_picture, [GOOD], "01.png")
     content = json.loads(path.read_text())
     content["images"][0]["file_name"] = file_name
     path.write_text(json.dumps(content))
@@ -238,7 +242,7 @@ def test_file_names_must_not_leave_the_root(tmp_path: Path, save_picture: SavePi
 def test_links_must_not_leave_the_root(tmp_path: Path, save_picture: SavePicture) -> None:
     root = tmp_path / "coco"
     root.mkdir()
-    make(root, save_picture, [])
+    make(root, save_picture, [GOOD])
     (root / "val2017" / "01.png").rename(tmp_path / "secret.png")
     (root / "val2017" / "01.png").symlink_to(tmp_path / "secret.png")
     with pytest.raises(QumadeError, match="not a link out of it"):
@@ -246,12 +250,12 @@ def test_links_must_not_leave_the_root(tmp_path: Path, save_picture: SavePicture
 
 
 def test_sub_folders_are_part_of_the_stem(tmp_path: Path, save_picture: SavePicture) -> None:
-    make(tmp_path, save_picture, [], "north/01.png")
+    make(tmp_path, save_picture, [GOOD], "north/01.png")
     assert read_coco(tmp_path).records[0].stem == "north_01"
 
 
 def test_a_missing_photo_and_a_wrong_class_are_named(tmp_path: Path, save_picture: SavePicture) -> None:
-    make(tmp_path, save_picture, [])
+    make(tmp_path, save_picture, [GOOD])
     with pytest.raises(QumadeError, match=r"got 'lorry' .*must be one of person, car"):
         read_coco(tmp_path, ("lorry",))
     (tmp_path / "val2017" / "01.png").unlink()
@@ -264,3 +268,39 @@ def test_foreign_json_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "instances.json").write_text(text, "latin-1")
     with pytest.raises(QumadeError, match=r"Invalid annotations: got .*instances.json; must be COCO instances"):
         read_coco(tmp_path)
+
+
+def test_a_category_that_means_unlabelled_is_unknown_unless_it_is_chosen(
+    tmp_path: Path, save_picture: SavePicture
+) -> None:
+    ignored = {"category_id": 1, "segmentation": [rectangle(8, 2, 14, 7)]}
+    path = make(tmp_path, save_picture, [GOOD, ignored])
+    path.write_text(path.read_text().replace('"person"', '"ignored regions"'))
+    (record,) = read_coco(tmp_path).records
+    labels = record.read_labels((HEIGHT, WIDTH))
+    expected = np.zeros((HEIGHT, WIDTH), bool)
+    expected[2:7, 8:14] = True
+    np.testing.assert_array_equal(labels.ignore, expected)
+    assert record.uncertain and not labels.in_front.any()
+    (record,) = read_coco(tmp_path, ("ignored regions",)).records
+    np.testing.assert_array_equal(record.read_labels((HEIGHT, WIDTH)).mask == 255, expected)
+    assert not record.uncertain
+
+
+@pytest.mark.parametrize(("name", "split"), [("Train", "train"), ("Validation", "val"), ("default", "")])
+def test_the_split_is_in_the_name_of_the_file(tmp_path: Path, save_picture: SavePicture, name: str, split: str) -> None:
+    path = make(tmp_path, save_picture, [GOOD])
+    path.rename(path.with_name(f"instances_{name}.json"))
+    (tmp_path / "val2017").rename(tmp_path / name)
+    assert [record.split for record in read_coco(tmp_path).records] == [split]
+
+
+def test_a_file_without_annotations_is_not_labelled(tmp_path: Path, save_picture: SavePicture) -> None:
+    path = make(tmp_path, save_picture, [])
+    with pytest.raises(QumadeError, match="found no labelled image"):
+        read_coco(tmp_path)
+    path.rename(path.with_name("instances_test.json"))
+    make(tmp_path, save_picture, [GOOD])
+    source = read_coco(tmp_path)
+    assert [record.split for record in source.records] == ["val"]
+    assert source.notes[0].endswith("instances_test.json are left out: the file has no annotation")

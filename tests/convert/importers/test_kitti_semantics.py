@@ -35,3 +35,10 @@ def test_a_label_map_without_its_photo_is_named(tmp_path: Path, save_picture: Sa
     save_picture(tmp_path / "training" / "semantic" / "000000_10.png", IDS)
     with pytest.raises(QumadeError, match=r"semantic/000000_10.png without its photo"):
         read_kitti_semantics(tmp_path)
+
+
+def test_photos_without_labels_are_named(tmp_path: Path, save_picture: SavePicture) -> None:
+    for stem in ("a", "b"):
+        save_picture(tmp_path / "training" / "image_2" / f"{stem}.png", np.zeros((2, 4, 3), np.uint8))
+    save_picture(tmp_path / "training" / "semantic" / "a.png", IDS)
+    assert read_kitti_semantics(tmp_path).notes[0].endswith("are left out, without a semantic map: b.png")

@@ -5,7 +5,7 @@ import pytest
 
 from qumade.convert.exporters.conversion import convert
 from qumade.convert.importers import import_dataset
-from qumade.convert.importers.objects import folders_of, numbered, painted
+from qumade.convert.importers.objects import UNKNOWN, folders_of, numbered, painted
 from qumade.convert.importers.records import Labels
 from qumade.data.folder import FolderDataset
 from qumade.data.objects import read_objects
@@ -74,3 +74,15 @@ def test_a_covered_object_is_left_out_and_numbers_have_no_gap() -> None:
 def test_one_class_has_no_instances() -> None:
     assert folders_of(("car",)) == ("masks", "ignore")
     assert folders_of(("car", "van")) == ("masks", "ignore", "instances")
+
+
+def test_what_is_unknown_covers_and_is_covered() -> None:
+    def columns(*numbers: int) -> np.ndarray:
+        return np.isin(np.arange(6), numbers)[None]
+
+    drawn = [(0, columns(0, 1)), (UNKNOWN, columns(1, 2, 3)), (None, columns(3)), (1, columns(4))]
+    labels = painted((1, 6), drawn, columns(4, 5))
+    assert labels.mask.tolist() == [[255, 0, 0, 0, 255, 0]]
+    assert labels.ignore.tolist() == [[False, True, True, False, False, True]]
+    assert labels.in_front.tolist() == [[0, 0, 0, 3, 0, 0]]
+    assert labels.object_classes == {1: 0, 4: 1}

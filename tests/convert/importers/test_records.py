@@ -104,3 +104,14 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
         f"3 entries of {tmp_path} are left out, no images: b.txt, c.heif, night/"
     ]
     assert left_out(tmp_path / "nowhere", [], "no images") == []
+
+
+def test_an_image_in_two_splits_is_refused() -> None:
+    one, other = (Record("a", split, Path("a.jpg"), "images/a.jpg", lambda shape: Labels()) for split in ("train", ""))
+    with pytest.raises(QumadeError, match=r"got the image images/a\.jpg in the splits train and without a name"):
+        unique_stems([one, other])
+
+
+def test_a_class_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(QumadeError, match="Invalid --class: got 'car' twice; must be given once"):
+        choose_classes({"car": (1,), "bus": (2,)}, ["car", "bus", "car"], Path("x"))

@@ -81,7 +81,8 @@ class Chunk:
             return picture.size
 
     def instances(self, n: int) -> Instances:
-        """Return the objects of sample `n` of the chunk. Raises QumadeError for a map that does not fit its objects."""
+        """Return the objects of sample `n` of the chunk. Raises QumadeError for a map that does not fit its objects or
+        their boxes."""
         if self.objects is None:
             return self._parts(n)
         numbers, own = self.dataset.read_instances(n), self.objects.of(n)
@@ -92,10 +93,17 @@ class Chunk:
                 f"Invalid instances: got number {numbers.max()} in {self.dataset.path('instances', n)}; must be at "
                 f"most {own.stop - own.start}, as its row of {self.dataset.manifest_path} has objects"
             )
+        boxes = visible_boxes(numbers, own.stop - own.start)
+        stated = found.visible_box[own]
+        if stated.any() and not np.array_equal(stated, boxes):  # a manifest without boxes has zeros
+            wrong = int(np.argmax((stated != boxes).any(1)))
+            got = f"the visible box {stated[wrong].tolist()} of object {wrong + 1} in {self.dataset.manifest_path}"
+            wanted = f"{boxes[wrong].tolist()} as {self.dataset.path('instances', n)} shows"
+            raise DatasetError(f"Invalid manifest: got {got}; must be {wanted}")
         return Instances(
             numbers,
             found.class_number[own],
-            found.visible_box[own],
+            boxes,
             found.box[own],
             found.visible_fraction[own],
             found.inverse_depth[own],

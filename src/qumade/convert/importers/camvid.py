@@ -46,9 +46,10 @@ def read_camvid(root: Path, classes: Collection[str] = ("car",)) -> Source:
         image_folder = root / split / "images" if nested else root / split
         label_folder = root / split / "labels" if nested else root / f"{split}annot"
         label_of = pictures_by_stem(label_folder)
-        if not label_of:
-            continue
         images = pictures_by_stem(image_folder)
+        if not label_of:
+            notes += left_out(image_folder, (), f"without label maps in {printable(label_folder)}") if images else []
+            continue
         notes += left_out(image_folder, images.values(), "not images")
         notes += left_out(label_folder, (label_of[stem] for stem in images if stem in label_of), "without an image")
         for stem, image in images.items():

@@ -21,6 +21,7 @@ from qumade.convert.importers.records import (
     Record,
     Source,
     labels_of_ids,
+    left_out,
     pictures_by_stem,
     read_ids,
     require_records,
@@ -39,23 +40,26 @@ MAX_CAMERA_BYTES = 1 << 16
 
 
 def read_cityscapes(root: Path, classes: Collection[str] = ("car",)) -> Source:
-    """Return the labelled frames of train, val and test, with depth if disparity/ exists.
+    """Return the labelled frames of train, val and test, with depth if disparity/ exists. Notes name the others.
 
     Labels are *_labelIds.png, or else *_labelTrainIds.png. Unlabelled pixels, the ego vehicle and the borders are
     ignored.
     """
     has_depth = (root / "disparity").is_dir()
-    records = []
+    records: list[Record] = []
+    notes: list[str] = []
     for image_folder in sorted((root / "leftImg8bit").glob("*/*/")):
         split, city = image_folder.parts[-2:]
         if split not in ("train", "val", "test"):
             continue  # train_extra has coarse labels only
         label_of = pictures_by_stem(root / "gtFine" / split / city, (".png",))
+        used = []
         for image_stem, image in pictures_by_stem(image_folder).items():
             stem = image_stem.removesuffix("_leftImg8bit")
             labels = label_of.get(f"{stem}_gtFine_labelIds") or label_of.get(f"{stem}_gtFine_labelTrainIds")
             if labels is None:
                 continue
+            used.append(image)
             ids = street_classes(classes, root, train_ids=labels.stem.endswith("TrainIds"))
             disparity = root / "disparity" / split / city / f"{stem}_disparity.png" if has_depth else None
             camera = root / "camera" / split / city / f"{stem}_camera.json"
@@ -63,9 +67,11 @@ def read_cityscapes(root: Path, classes: Collection[str] = ("car",)) -> Source:
             read = partial(_read, labels, instances, ids, disparity, camera)
             inputs = (labels, *([instances] if instances else []), *([disparity, camera] if disparity else []))
             records.append(Record(stem, split, image, image.relative_to(root).as_posix(), read, inputs=inputs))
+        notes += left_out(image_folder, used, "without labels in gtFine")
     found = require_records(records, root, "leftImg8bit/SPLIT/CITY with gtFine/SPLIT/CITY (*_labelIds.png)")
     folders = ("masks", "depth", "ignore") if has_depth else ("masks", "ignore")
-    return Source("cityscapes", root, found, folders, tuple(classes), METRES_16_BIT if has_depth else None)
+    code = METRES_16_BIT if has_depth else None
+    return Source("cityscapes", root, found, folders, tuple(classes), code, notes=tuple(notes))
 
 
 def _read(

@@ -1,7 +1,8 @@
 """COCO instances: annotations/instances_*.json with polygons and run lengths; photos in a folder named like the split.
 
 T.-Y. Lin et al., "Microsoft COCO: common objects in context", ECCV 2014. An annotation with iscrowd 1 is a roughly
-outlined group of objects: its pixels are ignored, as are those of an annotation that cannot be drawn.
+outlined group of objects: its pixels are ignored, as are those of an annotation that cannot be drawn, and of a category
+that means "not labelled".
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from qumade.assets.label_names import table_of_names
+from qumade.assets.label_names import means_unknown, table_of_names
 from qumade.convert.importers.coco_annotations import (
     Annotation,
     check_annotation,
@@ -30,7 +31,7 @@ from qumade.io.files import read_bytes
 from qumade.io.listing import named
 from qumade.io.pictures import printable, read_picture
 
-__all__ = ["MAX_JSON_BYTES", "image_of", "read_coco"]
+__all__ = ["MAX_JSON_BYTES", "image_of", "read_coco", "require_unique", "split_of"]
 
 MAX_JSON_BYTES = 1 << 30
 MAX_SIDE = 1 << 20
@@ -40,7 +41,8 @@ Size = tuple[int, int]  # height, width
 
 
 def read_coco(root: Path, classes: Collection[str] = ("car",)) -> Source:
-    """Return every image of every instances*.json in `root` or its annotations/, also images without such objects.
+    """Return every image of every instances*.json in `root` or its annotations/, also images without such objects. A
+    file without any annotation is not labelled: it is left out, and a note says so.
 
     An annotation that contradicts its picture's size, its own bbox or area, or that has no outline, is unknown: notes
     count them. Raises QumadeError for ids of the classes' annotations that are not unique or lead nowhere, and where
@@ -63,7 +65,6 @@ def read_coco(root: Path, classes: Collection[str] = ("car",)) -> Source:
 
 def _records(root: Path, path: Path, classes: Collection[str]) -> tuple[list[Record], list[str]]:
     name = path.stem.removeprefix("instances").strip("_")
-    split = next((split for split in ("train", "val", "test") if name.startswith(split)), "")
     try:
         content = json.loads(read_bytes(path, MAX_JSON_BYTES))
         categories = [(whole(each["id"]), str(each["name"])) for each in content["categories"]]
@@ -73,27 +74,34 @@ def _records(root: Path, path: Path, classes: Collection[str]) -> tuple[list[Rec
         reason = " ".join(repr(error).split())[:120]
         wanted = "must be COCO instances (images, annotations, categories)"
         raise DatasetError(f"Invalid annotations: got {reason} in {printable(path)}; {wanted}") from error
-    for what, numbers in (("category", [each[0] for each in categories]), ("image", [each[0] for each in images])):
-        _require_unique(what, numbers, path)
+    require_unique("category id", [number for number, _ in categories], path)
+    require_unique("image id", [number for number, _, _ in images], path)
     table = table_of_names(dict(categories))
     choose_classes(table, classes, path)  # refuses unknown ones
     chosen = {number: place for place, name in enumerate(classes) for number in table[name]}
+    if images and not listed:
+        return [], [f"{len(images):,} images of {printable(path)} are left out: the file has no annotation"]
     folders = [folder for folder in (root / name, root / "images" / name, root / "images", root) if folder.is_dir()]
     photos = {number: image_of(folders, root, file_name, path) for number, file_name, _ in images}
     sizes = {number: size or _size_of(photos[number]) for number, _, size in images}
     known = frozenset(number for number, _ in categories)
+    unknown = frozenset(number for number, each in categories if means_unknown(each) and number not in chosen)
     annotations, notes = _of_images(listed, sizes, chosen, known, path)
     _require_drawable(annotations, chosen, classes, path)
     notes += _unknown(annotations, photos, path)
     records = []
     for number, file_name, _ in images:
         image, of_image = photos[number], annotations.get(number, [])
-        read = partial(_read, of_image, chosen, image, path, sizes[number])
+        read = partial(_read, of_image, chosen, unknown, image, path, sizes[number])
         stem = Path(file_name).with_suffix("").as_posix().replace("/", "_").lstrip(".")
         uncertain = any(
-            each.category is None or (each.category in chosen and (each.crowd or each.problem)) for each in of_image
+            each.category is None
+            or each.category in unknown
+            or (each.category in chosen and (each.crowd or each.problem))
+            for each in of_image
         )
-        records.append(Record(stem, split, image, image.relative_to(root).as_posix(), read, uncertain=bool(uncertain)))
+        source = image.relative_to(root).as_posix()
+        records.append(Record(stem, split_of(name), image, source, read, uncertain=bool(uncertain)))
     return records, notes
 
 
@@ -111,10 +119,16 @@ def _size_of(photo: Path) -> Size:
     return height, width
 
 
-def _require_unique(what: str, numbers: list[int], path: Path) -> None:
+def split_of(name: str) -> str:
+    """Return the split of a file of annotations by its name without "instances": val of val2017, Val or validation."""
+    return next((split for split in ("train", "val", "test") if name.lower().startswith(split)), "")
+
+
+def require_unique(what: str, numbers: list[int], path: Path) -> None:
+    """Raise QumadeError for an id that the file `path` gives twice."""
     twice = [number for number, count in Counter(numbers).items() if count > 1]
     if twice:
-        raise DatasetError(f"Invalid {what} id: got {twice[0]} twice in {printable(path)}; must be unique")
+        raise DatasetError(f"Invalid {what}: got {twice[0]} twice in {printable(path)}; must be unique")
 
 
 def _of_images(
@@ -195,7 +209,13 @@ def image_of(folders: list[Path], root: Path, file_name: str, path: Path) -> Pat
 
 
 def _read(
-    annotations: list[Annotation], chosen: Mapping[int, int], image: Path, path: Path, size: Size, shape: Size
+    annotations: list[Annotation],
+    chosen: Mapping[int, int],
+    unknown: Collection[int],
+    image: Path,
+    path: Path,
+    size: Size,
+    shape: Size,
 ) -> Labels:
     if shape != size:
         wanted = (
@@ -206,12 +226,13 @@ def _read(
     instances, others = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     object_classes: dict[int, int] = {}
     for number, annotation in enumerate(annotations, 1):
-        of_class = annotation.category in chosen or annotation.category is None
+        nameless = annotation.category is None or annotation.category in unknown
+        of_class = annotation.category in chosen or nameless
         if annotation.crowd and not of_class:
             continue
         drawn = annotation.problem is None
         pixels = decode_segmentation(annotation.segmentation, shape) if drawn else unknown_pixels(annotation, shape)
-        if of_class and (annotation.crowd or not drawn):
+        if nameless or (of_class and (annotation.crowd or not drawn)):
             ignore |= pixels
         elif annotation.category is not None and annotation.category in chosen:
             mask |= pixels

@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Annotation", "check_annotation", "decode_segmentation", "unknown_pixels", "whole"]
+__all__ = [
+    "OUTSIDE",
+    "Annotation",
+    "check_annotation",
+    "decode_segmentation",
+    "in_shares",
+    "inside",
+    "unknown_pixels",
+    "whole",
+]
 
 MAX_CORNERS = 100_000  # of one polygon
 OUTSIDE = 0.05  # share of a side: labelling tools let outlines leave the picture by a little
@@ -65,7 +74,7 @@ def check_annotation(annotation: dict[str, Any], known: frozenset[int], size: tu
         problem = problem or _contradiction(annotation, outline, area, box, size)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         problem = problem or f"has {' '.join(str(error).split())[:120] or 'no outline'}"
-    if problem is not None and outline is not None and box is not None and _inside(outline, size):
+    if problem is not None and outline is not None and box is not None and inside(outline, size):
         box = min(box[0], outline[0]), min(box[1], outline[1]), max(box[2], outline[2]), max(box[3], outline[3])
     return Annotation(number, category, crowd, segmentation, box, problem)
 
@@ -92,16 +101,18 @@ def _box(bbox: Any, size: tuple[int, int], *, pixels: bool) -> Box | None:
         return None
     left, top, width, height = numbers.tolist()
     box = left, top, left + width, top + height
-    return box if _inside(box, size) and (pixels or not _in_shares(box, size)) else None
+    return box if inside(box, size) and (pixels or not in_shares(box, size)) else None
 
 
-def _inside(box: Box, size: tuple[int, int]) -> bool:
+def inside(box: Box, size: tuple[int, int]) -> bool:
+    """Return whether corners lie in a picture of `size` (height, width), or beside it by no more than tools allow."""
     height, width = size
     aside, above = 2 + OUTSIDE * width, 2 + OUTSIDE * height
     return box[0] >= -aside and box[1] >= -above and box[2] <= width + aside and box[3] <= height + above
 
 
-def _in_shares(box: Box, size: tuple[int, int]) -> bool:
+def in_shares(box: Box, size: tuple[int, int]) -> bool:
+    """Return whether corners look like shares of a picture of `size` instead of pixels."""
     return max(box) <= 1.0 and min(size) > 8
 
 
@@ -140,9 +151,9 @@ def _contradiction(
 ) -> str | None:
     """Return what an outline contradicts, None if all agrees."""
     height, width = size
-    if isinstance(annotation.get("segmentation"), list) and _in_shares(outline, size):
+    if isinstance(annotation.get("segmentation"), list) and in_shares(outline, size):
         return f"has corners of at most {max(outline):g} (shares instead of pixels?)"
-    if not _inside(outline, size):
+    if not inside(outline, size):
         reach = ", ".join(f"{corner:.4g}" for corner in outline)
         return f"reaches from and to {reach}, outside of the picture's {width}x{height} pixels"
     if area <= 0:

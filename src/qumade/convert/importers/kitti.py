@@ -3,7 +3,6 @@
 J. Uhrig et al., "Sparsity invariant CNNs", 3DV 2017; layout as in the readme of its development kit.
 """
 
-import logging
 from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,11 +17,10 @@ from qumade.convert.importers.records import (
 )
 from qumade.depth.encoding import KITTI_SCALE, METRES_16_BIT
 from qumade.errors import ConfigError, DatasetError
+from qumade.io.listing import named
 from qumade.io.pictures import printable
 
 __all__ = ["read_kitti"]
-
-_log = logging.getLogger(__name__)
 
 CAMERAS = ("image_02", "image_03")  # the two colour cameras
 SPLITS = {"train": "train", "training": "train", "val": "val", "test": "test"}
@@ -36,17 +34,21 @@ def read_kitti(root: Path, classes: Collection[str] = ()) -> Source:
     """Return every photo with annotated depth below `root`; its folders may be nested in any order.
 
     The split of a drive is the folder (train, val) of its depth; `val_selection_cropped` is val. Drives without photos
-    are left out with a warning.
+    are left out, and a note names them.
     """
     if classes:
         raise ConfigError(f"Invalid --class: got {', '.join(classes)}; must not be given: KITTI depth has no masks")
-    records = [*_drives(root), *_selection(root), *_plain(root)]
-    return Source("kitti", root, require_records(records, root, LAYOUT), ("depth",), depth=METRES_16_BIT)
+    drives, missing = _drives(root)
+    found = require_records([*drives, *_selection(root), *_plain(root)], root, LAYOUT)
+    # the depth of all drives is one download; the photos are many
+    note = f"{len(missing):,} drives are left out, with depth but no photos: {named(missing)}"
+    return Source("kitti", root, found, ("depth",), depth=METRES_16_BIT, notes=(note,) if missing else ())
 
 
-def _drives(root: Path) -> Iterator[Record]:
+def _drives(root: Path) -> tuple[list[Record], list[str]]:
+    """Return the frames of the drives, and the names of drives without photos."""
     photos = {camera: {path.parents[1].name: path for path in _folders(root, f"{camera}/data")} for camera in CAMERAS}
-    missing = []
+    records, missing = [], []
     for camera in CAMERAS:
         for depth_folder in _folders(root, f"proj_depth/groundtruth/{camera}"):
             drive_folder = depth_folder.parents[2]
@@ -59,9 +61,8 @@ def _drives(root: Path) -> Iterator[Record]:
             images = pictures_by_stem(photos[camera][drive_folder.name])
             for frame, depth in depths.items():
                 stem = f"{drive_folder.name}_{frame}" + ("" if camera == "image_02" else f"_{camera}")
-                yield _record(root, stem, split, images.get(frame), depth)
-    if missing:  # the depth of all drives is one download; the photos are many
-        _log.warning("left out %d drives with depth but no photos, first %s", len(missing), missing[0])
+                records.append(_record(root, stem, split, images.get(frame), depth))
+    return records, missing
 
 
 def _selection(root: Path) -> Iterator[Record]:

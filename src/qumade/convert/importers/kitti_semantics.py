@@ -15,6 +15,7 @@ from qumade.convert.importers.records import (
     Record,
     Source,
     labels_of_ids,
+    left_out,
     pictures_by_stem,
     read_ids,
     require_records,
@@ -42,7 +43,9 @@ def read_kitti_semantics(root: Path, classes: Collection[str] = ("car",)) -> Sou
         inputs = (semantic,) if instance is None else (semantic, instance)
         records.append(Record(stem, "train", images[stem], source, read, inputs=inputs))
     found = require_records(records, root, "training/image_2 with training/semantic")
-    return Source("kitti_semantics", root, found, ("masks", "ignore"), tuple(classes))
+    used = (record.image for record in found if isinstance(record.image, Path))
+    notes = left_out(training / "image_2", used, "without a semantic map")
+    return Source("kitti_semantics", root, found, ("masks", "ignore"), tuple(classes), notes=tuple(notes))
 
 
 def _read(semantic: Path, instance: Path | None, classes: ClassIds, shape: tuple[int, int]) -> Labels:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
+from qumade.assets.label_names import table_of_names
 from qumade.convert.importers.records import (
     ClassIds,
     Labels,
@@ -59,7 +60,7 @@ def read_nyu(root: Path, classes: Collection[str] = ()) -> Source:
         if classes:
             _field(file, path, "labels", np.integer, (frames, width, height))
             names = _names(file, path)
-            table = {name: (number,) for number, name in enumerate(names, 1)}
+            table = table_of_names(dict(enumerate(names, 1)))
             known = frozenset(range(len(names) + 1))
             ids = ClassIds(choose_classes(table, classes, path), frozenset({0}), named=known, table=FILE)
     splits = _splits(path.with_name("splits.mat"), frames)

@@ -11,9 +11,11 @@ from qumade.compose.boxes import visible_boxes
 from qumade.convert.importers.records import Labels
 from qumade.errors import DatasetError
 
-__all__ = ["ImportedObjects", "folders_of", "numbered", "painted"]
+__all__ = ["UNKNOWN", "ImportedObjects", "folders_of", "numbered", "painted"]
 
 MOST = (1 << 16) - 1
+UNKNOWN = -1
+"""The class number of what may be any thing: a crowd, a region marked to be ignored, an id without a name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +59,21 @@ def painted(
     ignore: NDArray[np.bool_] | None = None,
 ) -> Labels:
     """Return the labels of an image [H, W] from its objects, each a class number (None for a class that was not chosen)
-    and its pixels bool [H, W]. Later objects cover earlier ones. Pixels in `ignore` that show no object are ignored."""
+    and its pixels bool [H, W]. Later objects cover earlier ones. Pixels of `UNKNOWN` and those in `ignore` that show no
+    object are ignored."""
     instances, others = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    unknown = np.zeros(shape, bool)
     object_classes: dict[int, int] = {}
     for number, (class_number, pixels) in enumerate(objects, 1):
-        instances[pixels], others[pixels] = (0, number) if class_number is None else (number, 0)
-        if class_number is not None:
+        chosen = class_number is not None and class_number != UNKNOWN
+        unknown[pixels] = class_number == UNKNOWN
+        instances[pixels], others[pixels] = number if chosen else 0, number if class_number is None else 0
+        if class_number is not None and chosen:
             object_classes[number] = class_number
     inside = instances > 0
     return Labels(
         mask=np.where(inside, np.uint8(255), np.uint8(0)),
-        ignore=np.zeros(shape, bool) if ignore is None else ignore & ~inside,
+        ignore=unknown if ignore is None else unknown | (ignore & ~inside),
         instances=instances,
         in_front=others,
         object_classes=object_classes,

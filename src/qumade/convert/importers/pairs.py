@@ -1,17 +1,18 @@
 """Any dataset with images, masks and depth in folders with equal file stems."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qumade.assets.coverage import coverage_problem, looks_inverted
-from qumade.assets.depths import read_inverse_depth
-from qumade.assets.label_names import label_table, named_ids
+from qumade.assets.depths import depth_grows_downwards, read_inverse_depth
+from qumade.assets.label_names import alike, label_table, means_unknown, named_ids
 from qumade.convert.importers.records import (
     IMAGE_SUFFIXES,
     ClassIds,
@@ -28,9 +29,10 @@ from qumade.convert.importers.records import (
     require_size,
 )
 from qumade.convert.importers.street_classes import IN_FRONT
+from qumade.convert.importers.writer import read_image
 from qumade.depth.codec import decode_depth
 from qumade.depth.encoding import KITTI_SCALE, METRES_16_BIT, DepthEncoding, DepthKind
-from qumade.errors import ConfigError, DatasetError
+from qumade.errors import ConfigError, DatasetError, QumadeError
 from qumade.io.decode import decode_grey
 from qumade.io.pictures import printable, read_picture
 
@@ -38,7 +40,7 @@ __all__ = ["read_pairs"]
 
 JPEG_START = b"\xff\xd8"
 _MAPS = (*IMAGE_SUFFIXES, ".npy")
-LOOKED_AT = 9  # masks that tell whether all are inverted
+LOOKED_AT = 9  # masks that tell whether all are inverted, and depth maps whether all are upside down
 
 
 def read_pairs(
@@ -55,10 +57,11 @@ def read_pairs(
     """Return the images of a folder that have a mask and depth of equal stem, as far as these folders are given.
 
     Folders are relative to `root`. `masks` holds coverage (255 is the object), or with `classes` label maps, PNG or
-    .npy; their ids are named by `label_names`, a built-in table or a YAML file. Ids named "unlabelled" and ids without
-    a name are ignored. Metric depth is 16-bit PNG of metres x `depth_scale`, 0 unknown; other kinds are inverse depth
-    in 8 or 16 bits, from 0 (far) to the largest code (near). Depth of any kind may also be .npy of inverse depth as the
-    recipe's `depths` has it; what is not metric is divided by the largest value of its map. Splits are unknown.
+    .npy; their ids are named by `label_names`, a built-in table or a YAML file. Ids whose name means "not labelled",
+    such as void, and ids without a name are ignored. Metric depth is 16-bit PNG of metres x `depth_scale`, 0 unknown;
+    other kinds are inverse depth in 8 or 16 bits, from 0 (far) to the largest code (near). Depth of any kind may also
+    be .npy of inverse depth as the recipe's `depths` has it; what is not metric is divided by the largest value of its
+    map. Splits are unknown. Raises QumadeError where most of the depth maps looked at are upside down.
     """
     if masks is None and depth is None:
         raise ConfigError("Invalid pairs: got neither --masks nor --depth; must be one of them or both")
@@ -70,8 +73,8 @@ def read_pairs(
     if label_names is not None:
         table = label_table(label_names)
         known = named_ids(table)
-        unknown = frozenset(range(1 << 16)) - known | frozenset(table.get("unlabelled", ()))
-        in_front = frozenset(i for name in IN_FRONT for i in table.get(name, ()))
+        unknown = frozenset(i for name in table if means_unknown(name) and name not in classes for i in table[name])
+        in_front = frozenset(i for name in alike(table, IN_FRONT) for i in table[name])
         ids = ClassIds(choose_classes(table, classes, root), unknown, in_front, known, f"{str(label_names)!r}")
     mask_of = None if masks is None else pictures_by_stem(root / masks, IMAGE_SUFFIXES if ids is None else _MAPS)
     depth_of = None if depth is None else pictures_by_stem(root / depth, _MAPS)
@@ -92,9 +95,13 @@ def read_pairs(
         else DepthEncoding(kind=depth_kind, source="dataset", code="inverse", bits=16, range=(0.0, 1.0))
     )
     given = {"images": images, "masks": masks, "depth": depth, "label_names": label_names}
-    options = {name: str(value) for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
+    if depth is not None and depth_kind == "metric":
+        options["depth_scale"] = float(depth_scale)
     if mask_of is not None and ids is None:
         _refuse_inverted([mask_of[record.stem] for record in found])
+    if depth_of is not None:
+        _refuse_upside_down([(depth_of[record.stem], record) for record in found], depth_kind, depth_scale)
     paired = {record.stem for record in found}
     notes = left_out(root / images, (image_of[stem] for stem in paired), "no images or without a label of equal stem")
     for folder, found_labels in ((masks, mask_of), (depth, depth_of)):
@@ -122,11 +129,7 @@ def _read(
     if mask is not None:
         labels = Labels(mask=_coverage(mask, shape)) if ids is None else labels_of_ids(read_ids(mask, shape), ids, mask)
     if depth is not None:
-        if depth.suffix.lower() == ".npy":
-            inverse = _depth_values(depth, shape, kind)
-        else:
-            inverse = metric_depth(depth, shape, scale) if kind == "metric" else _relative_depth(depth, shape)
-        labels = replace(labels, inverse_depth=inverse)
+        labels = replace(labels, inverse_depth=_inverse_depth(depth, shape, kind, scale))
     return labels
 
 
@@ -158,8 +161,35 @@ def _is_inverted(path: Path) -> bool:
     return found.dtype == np.uint8 and looks_inverted(found.astype(np.uint8))
 
 
+def _inverse_depth(path: Path, shape: tuple[int, int], kind: DepthKind, scale: float) -> NDArray[np.float32]:
+    if path.suffix.lower() == ".npy":
+        return _depth_values(path, shape, kind)
+    return metric_depth(path, shape, scale) if kind == "metric" else _relative_depth(path, shape)
+
+
+def _refuse_upside_down(maps: list[tuple[Path, Record]], kind: DepthKind, scale: float) -> None:
+    """Refuse depth that mostly grows towards the lower edge, as inverse depth does that is read as depth."""
+    looked_at = maps[:: max(1, len(maps) // LOOKED_AT)]
+    wrong = []
+    for path, record in looked_at:
+        with suppress(QumadeError):  # reading the record says what is wrong
+            image, _ = read_image(record)
+            if depth_grows_downwards(_inverse_depth(path, (image.shape[0], image.shape[1]), kind, scale)):
+                wrong.append(path)
+    if len(wrong) > max(1, len(looked_at) // 2):
+        got = f"depth that grows towards the lower edge in {len(wrong)} of {len(looked_at)} maps"
+        wanted = (
+            "metres in a PNG of --depth-kind metric, else inverse depth (near is large): is it the other of the two?"
+        )
+        raise DatasetError(f"Invalid depth: got {got}, such as {printable(wrong[0])}; must be {wanted}")
+
+
 def _depth_values(path: Path, shape: tuple[int, int], kind: DepthKind) -> NDArray[np.float32]:
     inverse = read_inverse_depth(path, (shape[1], shape[0]), kind)
+    unknown = float(np.isnan(inverse).mean())
+    if unknown and kind != "metric":
+        wanted = "none, because only metric depth can store them"
+        raise DatasetError(f"Invalid depth: got {unknown:.1%} unknown pixels in {printable(path)}; must have {wanted}")
     if kind != "scaled":
         return inverse
     nearest = np.nanmax(inverse)

@@ -32,6 +32,7 @@ __all__ = [
     "metric_depth",
     "pictures_by_stem",
     "read_ids",
+    "require_distinct",
     "require_records",
     "require_size",
     "unique_stems",
@@ -132,7 +133,8 @@ def copied_suffix(image: Path) -> str:
 
 
 def choose_classes(table: Table, names: Collection[str], where: Path) -> frozenset[int]:
-    """Return the ids of these classes. Raises QumadeError naming the known classes for an unknown name, or for none."""
+    """Return the ids of these classes. Raises QumadeError for an unknown name or none, naming the known classes, and
+    for a name that is given twice."""
     known = [name for name, ids in table.items() if ids]
     wanted = f"must be one of {', '.join(known)}"
     for name in names:
@@ -140,7 +142,15 @@ def choose_classes(table: Table, names: Collection[str], where: Path) -> frozens
             raise ConfigError(f"Invalid --class: got {name!r} for {printable(where)}; {wanted}")
     if not names:
         raise ConfigError(f"Invalid --class: got none for {printable(where)}; {wanted}")
+    require_distinct(names)
     return frozenset(number for name in names for number in table[name])
+
+
+def require_distinct(names: Collection[str]) -> None:
+    """Raise QumadeError for a class that is given twice: its objects would be those of the second one."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ConfigError(f"Invalid --class: got {twice[0]!r} twice; must be given once")
 
 
 def labels_of_ids(ids: NDArray[np.integer], classes: ClassIds, path: Path) -> Labels:
@@ -159,6 +169,8 @@ def labels_of_ids(ids: NDArray[np.integer], classes: ClassIds, path: Path) -> La
     # an id may be 0, which means "nothing" in `in_front`
     in_front = np.where(np.isin(ids, list(classes.in_front - classes.chosen)), ids.astype(np.int32) + 1, np.int32(0))
     ignore = np.isin(ids, list(classes.unlabelled))
+    if classes.named is not None:
+        ignore |= ~np.isin(ids, list(classes.named))  # few, as checked above: noise, which shows nothing known
     return Labels(mask=mask, ignore=ignore, in_front=in_front)
 
 
@@ -219,10 +231,15 @@ def require_records(records: Iterable[Record], root: Path, layout: str) -> tuple
 def unique_stems(records: Iterable[Record]) -> list[Record]:
     """Return the records; if two splits share a stem, every stem is prefixed with its split.
 
-    Raises QumadeError if two stems are still equal.
+    Raises QumadeError if two stems are still equal, and for an image in two splits: the test would be trained on.
     """
     found = list(records)
+    split_of: dict[str, str] = {}
     for each in found:
+        other = split_of.setdefault(each.source, each.split)
+        if other != each.split:
+            both = " and ".join(split or "without a name" for split in (other, each.split))
+            raise DatasetError(f"Invalid dataset: got the image {each.source} in the splits {both}; must be in one")
         if not _is_text(each.stem + each.source):
             got = ascii(each.source)[1:-1]
             raise DatasetError(f"Invalid dataset: got the name {got}, which is not UTF-8; must be renamed")

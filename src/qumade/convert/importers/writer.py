@@ -32,6 +32,7 @@ from qumade.io.progress import progress_bar
 __all__ = ["ImportSummary", "read_image", "write_import"]
 
 PNG_LEVEL = 1
+ROW_GROUP = 10_000  # as the generator writes them
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
@@ -94,14 +95,21 @@ def read_image(record: Record) -> tuple[NDArray[np.uint8], bytes | None]:
 
 
 def _inputs_hash(source: Source, workers: int, progress: bool) -> str:
-    """Return the SHA-256 of the content of all files that the dataset is made of, with their names below the root."""
+    """Return the SHA-256 of the content of all files that the dataset is made of, with their names below the root, and
+    of the stem and split of each sample, which may come from the names of folders."""
     images = (record.image for record in source.records if isinstance(record.image, Path))
     labels = (path for record in source.records for path in record.inputs)
     paths = sorted({*source.inputs, *images, *labels})
     with ThreadPoolExecutor(workers) as pool:
-        hashes = progress_bar(pool.map(content_hash, paths), "inputs", len(paths), unit=" files", disable=not progress)
+        hashes = progress_bar(pool.map(_hash, paths), "inputs", len(paths), unit=" files", disable=not progress)
         lines = [f"{os.path.relpath(path, source.root)}\0{found}\n" for path, found in zip(paths, hashes, strict=True)]
+    lines += [f"{record.stem}\0{record.split}\0{record.source}\n" for record in source.records]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _hash(path: Path) -> str:
+    """Return the hash of a file, which may be empty: YOLO lists no object so."""
+    return "" if path.is_file() and path.stat().st_size == 0 else content_hash(path)
 
 
 def _write_records(
@@ -263,5 +271,5 @@ def _write_manifest(source: Source, out: Path, objects: list[ImportedObjects | N
         schema = OBJECT_SCHEMA
         columns["objects"] = [[] if found is None else found.rows(source.classes) for found in objects]
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=schema), buffer, write_page_checksum=True)
+    pq.write_table(pa.table(columns, schema=schema), buffer, write_page_checksum=True, row_group_size=ROW_GROUP)
     write_bytes(out / MANIFEST, buffer.getvalue())

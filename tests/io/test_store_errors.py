@@ -13,10 +13,14 @@ class ClientError(Exception):
 
     def __init__(self, code, status=403, ahead_s=0.0):
         super().__init__(f"An error occurred ({code}) when calling the PutObject operation: said\nwhy")
-        date = formatdate(time.time() + ahead_s, usegmt=True)
-        self.response = {
-            "Error": {"Code": code},
-            "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": {"date": date}},
+        self.code, self.status, self.ahead_s = code, status, ahead_s
+
+    @property
+    def response(self):
+        date = formatdate(time.time() + self.ahead_s, usegmt=True)  # tests are collected long before they run
+        return {
+            "Error": {"Code": self.code},
+            "ResponseMetadata": {"HTTPStatusCode": self.status, "HTTPHeaders": {"date": date}},
         }
 
 

@@ -1,39 +1,42 @@
 """From a folder of photos and a folder of pictures of an object to a project: cut-outs, labels, recipe, and a page.
 
-    PROJECT/cutouts/     cut-outs of pictures without alpha; the others are copied
+    PROJECT/cutouts/     cut-outs of pictures without alpha; the others are copied; sub-folders are classes
     PROJECT/recipe.yaml  what `qumade generate`, `preview` and `train` take
     PROJECT/sheet.png    samples of the recipe
     PROJECT/index.html   what was understood, and the next commands
 
-Everything is written again by the same call, but for cut-outs: those that are there, perhaps improved by hand, are kept
-as long as the picture that they were made of does not change.
+The same call brings all of it up to date. It replaces or removes a cut-out or the recipe only if the file is still as
+it was written, by its hash: what a person changed or added stays, and is named.
 """
 
+import hashlib
 import html
 import json
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from qumade.assets.classes import class_folders, cutout_names
 from qumade.assets.fetched import local_folder
 from qumade.assets.label_names import label_table
-from qumade.assets.local_recipe import shown_asset
 from qumade.convert.plain_background import NotPlain, plain_background_alpha
 from qumade.errors import AssetError, ConfigError, DatasetError, MissingPackage, RunError
 from qumade.io.decode import read_rgba
 from qumade.io.encode import png_bytes
-from qumade.io.files import cache_folder, read_bytes, remove_temporary_files, write_bytes
+from qumade.io.files import cache_folder, only_one, read_bytes, remove_temporary_files, write_bytes
+from qumade.io.listing import named
 from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
 from qumade.io.progress import progress_bar
 from qumade.io.storage import is_url
 from qumade.plan.splits import FEW
-from qumade.recipe import Recipe, save_recipe
+from qumade.recipe import Recipe, load_recipe, recipe_to_dict, save_recipe
 from qumade.synth.check import AssetReport, check_assets, format_report
 from qumade.synth.synthesizer import Synthesizer
 from qumade.viz.recipe_sheet import preview_recipe
@@ -44,9 +47,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Project", "start_project"]
 
-_SOURCES = ".sources.json"  # in cutouts/: the hash of the picture that each cut-out was made of, and how
+_SOURCES = ".sources.json"  # in cutouts/: of each cut-out the hash of its picture, how it was made, and its own hash
+_WRITTEN = ".recipe.sha256"  # in PROJECT: the hash of recipe.yaml as it was written
 _ALPHA, _PLAIN = "alpha", "plain background"
 _MOST_BYTES = 1 << 26
+_MOST_PICTURE_BYTES = 1 << 29
+_MOST_DIFFERENCES = 5
 _MOST_PER_PAIR = 50
 _OBJECT = 0.005, 0.95  # share of a picture that the object covers; a network that says other is not believed
 
@@ -86,34 +92,82 @@ def start_project(
     """
     photos, objects = (folder if is_url(folder) else Path(folder).absolute() for folder in (photos, objects))
     root = root.absolute()
-    local_photos, _ = local_folder(photos, progress=progress)
-    local_objects, shown = local_folder(objects, progress=progress)
-    if local_photos.resolve() == local_objects.resolve():
-        raise AssetError(f"Invalid OBJECTS: got {shown_asset(objects)}, the folder of the photos; must be another one")
-    _refuse_strangers(root)
-    with shown:
-        cutouts, notes = _cut_out(local_objects, root / "cutouts", _Cutter(cutout_teacher, download), progress)
-    notes = [shown.text(note) for note in notes]
-    fields, more = _labels(photos, depth_teacher, label_teacher, download)
-    recipe = Recipe(backgrounds=photos, foregrounds=cutouts, **fields)
-    synthesizer = Synthesizer.from_recipe(recipe, progress=progress)
-    if (per_pair := _enough_per_pair(synthesizer)) > recipe.per_pair:
-        recipe = recipe.model_copy(update={"per_pair": per_pair})
+    local_photos, photo_names = local_folder(photos, progress=progress)
+    local_objects, object_names = local_photos, photo_names
+    if objects != photos:
+        local_objects, object_names = local_folder(objects, sub_folders=True, progress=progress)
+    with photo_names, object_names:
+        _refuse_folders(local_photos, local_objects, root)
+    with only_one(root, "making a project"):
+        _refuse_strangers(root)
+        with object_names:
+            cutouts, notes = _cut_out(local_objects, root / "cutouts", _Cutter(cutout_teacher, download), progress)
+        notes = [object_names.text(note) for note in notes]
+        fields, more = _labels(photos, depth_teacher, label_teacher, download)
+        made = Recipe(backgrounds=photos, foregrounds=cutouts, **fields)
+        synthesizer = Synthesizer.from_recipe(made, progress=progress)
+        few = (per_pair := _enough_per_pair(synthesizer)) > made.per_pair
+        if few:
+            made = made.model_copy(update={"per_pair": per_pair})
+        recipe_path, sheet, page = root / "recipe.yaml", root / "sheet.png", root / "index.html"
+        notes += [*more, *_keep_recipe(made, recipe_path)]
+        recipe = load_recipe(recipe_path)
+        if few and recipe.per_pair == per_pair:
+            notes.append(f"Few photos and cut-outs: a pair makes {per_pair} samples, so that val and test have {FEW}")
         synthesizer = Synthesizer.from_recipe(recipe, like=synthesizer)
-        more.append(f"Few photos and cut-outs: each pair makes {per_pair} samples, so that val and test have {FEW}")
-    report = check_assets(recipe, progress=progress)
-    notes += more
-    recipe_path, sheet, page = root / "recipe.yaml", root / "sheet.png", root / "index.html"
-    save_recipe(recipe, recipe_path)
-    save_sheet(preview_recipe(synthesizer), sheet)
-    commands = (
-        f"qumade generate --recipe {recipe_path} --out {root / 'dataset'} --limit 2000",
-        f"qumade train {root / 'dataset'} --out {root / 'run'} --minutes 10",
-        f"qumade evaluate {root / 'run'} {root / 'dataset'} --split test --out {root / 'report'}",
-        f"qumade predict {root / 'run'} {local_photos} --out {root / 'predictions'}",
-    )
-    write_bytes(page, _page(root, report, notes, commands).encode())
+        report = check_assets(recipe, progress=progress)
+        save_sheet(preview_recipe(synthesizer), sheet)
+        commands = _commands(root, local_photos)
+        write_bytes(page, _page(root, report, notes, commands).encode())
     return Project(root, recipe_path, sheet, page, report, tuple(notes), commands)
+
+
+def _commands(root: Path, photos: Path) -> tuple[str, ...]:
+    recipe, dataset, run, report, predictions = (
+        shlex.quote(str(root / name)) for name in ("recipe.yaml", "dataset", "run", "report", "predictions")
+    )
+    return (
+        f"qumade generate --recipe {recipe} --out {dataset} --limit 2000",
+        f"qumade train {dataset} --out {run} --minutes 10",
+        f"qumade evaluate {run} {dataset} --split test --out {report}",
+        f"qumade predict {run} {shlex.quote(str(photos))} --out {predictions}",
+    )
+
+
+def _keep_recipe(made: Recipe, path: Path) -> list[str]:
+    """Write a recipe, or beside one that a person has edited, and return what they should know then."""
+    beside, record = path.with_name("recipe.new.yaml"), path.with_name(_WRITTEN)
+    save_recipe(made, beside)
+    wanted, there = _hash(beside), _hash(path)
+    if there is None or there == wanted or (record.is_file() and there == read_bytes(record, 100).decode("latin-1")):
+        beside.replace(path)
+        write_bytes(record, str(wanted).encode())
+        return []
+    theirs, ours = recipe_to_dict(load_recipe(path), None), recipe_to_dict(made, None)
+    differ = [
+        f"{name} is {_short(theirs[name])} there and {_short(ours[name])} here"
+        for name in ours
+        if theirs[name] != ours[name]
+    ]
+    if not differ:
+        beside.unlink()
+        return []
+    more = f"; and {len(differ) - _MOST_DIFFERENCES} more" if len(differ) > _MOST_DIFFERENCES else ""
+    return [
+        f"{path} was edited, so it stays, and is what the samples show. What this command would write now is in "
+        f"{beside}: {'; '.join(differ[:_MOST_DIFFERENCES])}{more}. To see all differences: "
+        f"diff {shlex.quote(str(path))} {shlex.quote(str(beside))}"
+    ]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _hash(path: Path) -> str | None:
+    """Return the SHA-256 of a file as hexadecimal digits; None where there is none."""
+    return hashlib.sha256(read_bytes(path, _MOST_PICTURE_BYTES)).hexdigest() if path.is_file() else None
 
 
 def _enough_per_pair(synthesizer: Synthesizer) -> int:
@@ -124,15 +178,28 @@ def _enough_per_pair(synthesizer: Synthesizer) -> int:
     return min(-(-FEW // min(pairs)), _MOST_PER_PAIR) if pairs else 0
 
 
+def _refuse_folders(photos: Path, objects: Path, root: Path) -> None:
+    if photos.resolve() == objects.resolve():
+        raise AssetError(f"Invalid OBJECTS: got {printable(objects)}, the folder of the photos; must be another one")
+    project = root.resolve()
+    for name, folder in (("PHOTOS", photos.resolve()), ("OBJECTS", objects.resolve())):
+        if folder.is_relative_to(project) or project.is_relative_to(folder):
+            raise AssetError(
+                f"Invalid --out: got {printable(root)} with {name} in {printable(folder)}; neither may lie in the other"
+            )
+
+
 def _refuse_strangers(root: Path) -> None:
-    if root.exists() and not (root / "cutouts").is_dir() and (not root.is_dir() or any(root.iterdir())):
-        raise DatasetError(
-            f"Invalid --out: got {printable(root)}, which holds something else; must be a new or empty folder, or a "
-            "project that `qumade start` has begun"
-        )
-    (root / "cutouts").mkdir(parents=True, exist_ok=True)
-    for folder in (root, root / "cutouts"):
-        remove_temporary_files(folder)
+    """Begin a project in an empty folder. Raises DatasetError for a folder that holds something else."""
+    sources = root / "cutouts" / _SOURCES
+    if not sources.is_file():
+        if any(root.iterdir()):
+            raise DatasetError(
+                f"Invalid --out: got {printable(root)}, which holds something else; must be a new or empty folder, or "
+                "a project that `qumade start` has begun"
+            )
+        sources.parent.mkdir()
+        write_bytes(sources, b"{}\n")
 
 
 class _Cutter:
@@ -165,37 +232,46 @@ class _Cutter:
         return plain_background_alpha(rgb), _PLAIN
 
 
+class _Source(NamedTuple):
+    """What is recorded of a cut-out: the hash of its picture, how it was made, and its own hash as it was written."""
+
+    picture: str
+    how: str
+    cutout: str
+
+
 def _cut_out(objects: Path, folder: Path, cutter: _Cutter, progress: bool) -> tuple[Path, list[str]]:
     """Write a cut-out of each picture into a folder. Return the folder, and what a person should know."""
     known = _read_sources(folder)
-    sources: dict[str, list[str]] = {}
+    pictures = _pictures(objects)
+    for part in {Path(name).parent for name in pictures}:
+        (folder / part).mkdir(exist_ok=True)
+        remove_temporary_files(folder / part)
+    sources: dict[str, _Source] = {}
     failed = []
-    pictures = list_pictures(objects)
-    for path in progress_bar(pictures, "cut-outs", unit="picture", disable=not progress, leave=False):
-        out = folder / f"{path.stem}.png"
-        if out.name in sources:
-            raise AssetError(f"Invalid OBJECTS: got two pictures of the stem {path.stem} in {printable(objects)}")
-        try:
-            sha256 = content_hash(path)
-            before = known.get(out.name, ["", ""])
-            # What colour cut out, and nobody has improved, a network may cut out better.
-            improvable = before[1] == _PLAIN and before[2:] == [content_hash(out)] if out.is_file() else False
-            if before[0] == sha256 and out.is_file() and not (improvable and cutter.teacher is not None):
-                sources[out.name] = before
-                continue
-            (rgb, alpha), how = read_rgba(path), _ALPHA
-            if alpha is None or alpha.min() == 255:
-                alpha, how = cutter.alpha(rgb)
-            write_bytes(out, png_bytes(Image.fromarray(np.dstack([rgb, alpha]))))
-            sources[out.name] = [sha256, how, content_hash(out)]
-        except (UnusablePicture, NotPlain) as error:
-            failed.append(f"{path.name}: {error.detail if isinstance(error, UnusablePicture) else error}")
-            out.unlink(missing_ok=True)
-    for name in known.keys() - sources.keys():
-        (folder / name).unlink(missing_ok=True)  # its picture is gone
-    write_bytes(folder / _SOURCES, (json.dumps(sources, indent=2) + "\n").encode())
+    try:
+        for name, path in progress_bar(
+            pictures.items(), "cut-outs", len(pictures), unit="picture", disable=not progress, leave=False
+        ):
+            out = folder / name
+            try:
+                source = _keep_or_cut(path, out, known.get(name), cutter)
+                if source is not None:
+                    sources[name] = source
+            except (UnusablePicture, NotPlain) as error:
+                if _is_as_written(out, known.get(name)):
+                    out.unlink()
+                if not out.exists():
+                    failed.append(f"{path.relative_to(objects)}: {getattr(error, 'detail', error)}")
+        for name in known.keys() - sources.keys():
+            if _is_as_written(folder / name, known[name]):
+                (folder / name).unlink()  # its picture is gone
+        known = {}
+    finally:  # also what an interruption leaves is known to be from here
+        write_bytes(folder / _SOURCES, (json.dumps(known | sources, indent=2) + "\n").encode())
+    by_hand = [name for name in cutout_names(folder) if not _is_as_written(folder / name, sources.get(name))]
     notes = []
-    made = Counter(how for _, how, *_ in sources.values() if how != _ALPHA)
+    made = Counter(source.how for source in sources.values() if source.how != _ALPHA)
     for how, count in made.items():
         by = f"by the network {how}"
         if how == _PLAIN:
@@ -206,27 +282,75 @@ def _cut_out(objects: Path, folder: Path, cutter: _Cutter, progress: bool) -> tu
         )
     if cutter.missing:
         notes.append(f"No network cuts out objects. {cutter.missing}")
+    if by_hand:
+        notes.append(
+            f"Cut-outs that were changed or added by hand in {folder} stay as they are: {named(by_hand)}. One that you "
+            "remove is made again from its picture"
+        )
     if failed:
         shown = "; ".join(failed[:3]) + (f"; and {len(failed) - 3:,} more" if len(failed) > 3 else "")
         notes.append(
             f"{len(failed):,} of {len(pictures):,} pictures were not cut out ({shown}). Save them as PNG with a "
             f"transparent background into {objects}, and run the same command again"
         )
-    if not sources:
+    if not sources and not by_hand:
         raise AssetError(f"Invalid OBJECTS: got no cut-out from {printable(objects)}. {notes[-1] if notes else ''}")
     return folder, notes
 
 
-def _read_sources(folder: Path) -> dict[str, list[str]]:
-    path = folder / _SOURCES
-    if not path.is_file():
-        return {}
+def _pictures(objects: Path) -> dict[str, Path]:
+    """Return the pictures of a folder by the name of their cut-out, with the sub-folder of its class if there are some.
+
+    Raises AssetError for two pictures of the same stem.
+    """
+    found: dict[str, Path] = {}
+    for part in class_folders(objects) or ("",):
+        for path in list_pictures(objects / part):
+            name = f"{part}/{path.stem}.png" if part else f"{path.stem}.png"
+            if name in found:
+                where = printable(path.parent)
+                raise AssetError(f"Invalid OBJECTS: got two pictures of the stem {path.stem} in {where}")
+            found[name] = path
+    return found
+
+
+def _keep_or_cut(path: Path, out: Path, before: _Source | None, cutter: _Cutter) -> _Source | None:
+    """Write the cut-out of a picture unless it is there, or a person has put another there. Return what is recorded of
+    it; None for one that a person made. Raises UnusablePicture or NotPlain where it cannot be cut out."""
+    picture = content_hash(path)
+    ours = _is_as_written(out, before)
+    if before is not None and before.picture == picture and out.is_file():
+        improvable = ours and before.how == _PLAIN  # a network may do better than colour, but not than a person
+        if not improvable or cutter.teacher is None:
+            return before
+    (rgb, alpha), how = read_rgba(path), _ALPHA
+    if alpha is None or alpha.min() == 255:
+        alpha, how = cutter.alpha(rgb)
+    data = png_bytes(Image.fromarray(np.dstack([rgb, alpha])))
+    made = _Source(picture, how, hashlib.sha256(data).hexdigest())
+    if out.exists() and not ours:  # a person's, or written by a process that was killed before it was recorded
+        return made if _hash(out) == made.cutout else None
+    write_bytes(out, data)
+    return made
+
+
+def _is_as_written(out: Path, source: _Source | None) -> bool:
+    return source is not None and _hash(out) == source.cutout
+
+
+def _read_sources(folder: Path) -> dict[str, _Source]:
+    """Return what is recorded of each cut-out; of a damaged file nothing, so that every cut-out is a person's."""
     try:
-        content = json.loads(read_bytes(path, _MOST_BYTES))
-    except ValueError:
+        content = json.loads(read_bytes(folder / _SOURCES, _MOST_BYTES))
+        return {name: _Source(*map(str, values)) for name, values in content.items() if _is_below(name)}
+    except (ValueError, TypeError, AttributeError):
         return {}
-    whole = isinstance(content, dict) and all(isinstance(v, list) and len(v) in (2, 3) for v in content.values())
-    return content if whole else {}
+
+
+def _is_below(name: str) -> bool:
+    """Return whether this can be the name of a cut-out: the file may come from a stranger."""
+    parts = name.split("/")
+    return len(parts) <= 2 and name.endswith(".png") and not any(part in ("", ".", "..") for part in parts)
 
 
 def _labels(

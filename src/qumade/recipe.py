@@ -35,6 +35,7 @@ __all__ = [
     "MOST_CLASSES",
     "Recipe",
     "for_file",
+    "holds_dataset",
     "is_named",
     "load_recipe",
     "match_pattern",
@@ -364,9 +365,18 @@ def load_recipe(path: Path) -> Recipe:
     """Reads a recipe file, or the recipe in a dataset's dataset.yaml. Raises QumadeError naming the file and field."""
     path = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH111
     values = read_yaml(path, "recipe", at_most=DATASET_BYTES)
-    if isinstance(values, dict) and "recipe" in values and "format" in values:
+    if isinstance(values, dict) and _is_of_dataset(values):
         values = values["recipe"]
     return recipe_from_dict(values, str(path), path.parent)
+
+
+def holds_dataset(path: Path) -> bool:
+    """Whether a YAML file describes a dataset, with its recipe in it, and is no recipe itself. Raises QumadeError."""
+    return _is_of_dataset(read_yaml(path, "recipe", at_most=DATASET_BYTES))
+
+
+def _is_of_dataset(values: object) -> bool:
+    return isinstance(values, dict) and "recipe" in values and "format" in values
 
 
 def recipe_to_dict(recipe: Recipe, folder: Path | None) -> dict[str, Any]:

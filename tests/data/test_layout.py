@@ -181,7 +181,7 @@ def test_a_folder_that_is_no_dataset_is_refused(make_dataset: MakeDataset, tmp_p
     with pytest.raises(QumadeError, match=f"no folder {tmp_path / 'images'}"):
         open_dataset(tmp_path)
     (tmp_path / "photo.JPG").touch()
-    with pytest.raises(QumadeError, match=f"holds photos without labels: `qumade predict RUN {tmp_path} --out DIR`"):
+    with pytest.raises(QumadeError, match=f"holds unlabelled photos: `qumade predict RUN {tmp_path} --out DIR`"):
         open_dataset(tmp_path)
     (tmp_path / "photo.JPG").unlink()
     with pytest.raises(QumadeError, match="neither masks/ nor depth/"):

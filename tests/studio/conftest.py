@@ -42,6 +42,15 @@ def world_dataset(world: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def world_shards(world: Path, world_dataset: Path) -> Path:
+    """The same samples in shards: those of train, then val and test, in shards/."""
+    from qumade.convert.shards import folder_to_shards
+
+    folder_to_shards(world_dataset, world / "shards", samples_per_shard=8, progress=False)
+    return world / "shards"
+
+
+@pytest.fixture(scope="session")
 def world_run(world: Path) -> Path:
     """A network that was not trained, as a run in run/."""
     from qumade.models.config import NetworkConfig
@@ -53,6 +62,28 @@ def world_run(world: Path) -> Path:
     write_weights(folder, "best", build_network(config), config, {"step": 1, "epoch": 1, "metrics": {}})
     folder.config.write_text("data: ../dataset\n")
     return folder.root
+
+
+@pytest.fixture(scope="session")
+def world_classes(world: Path) -> Path:
+    """A recipe whose cut-outs are in sub-folders for their classes, car and van, in classes/recipe.yaml."""
+    folder = world / "classes"
+    source = folder.parent / "bundled"
+    write_samples(source)
+    for name, cutouts in (("car", slice(0, 3)), ("van", slice(3, 6))):
+        (folder / "cutouts" / name).mkdir(parents=True)
+        for path in sorted((source / "foregrounds").iterdir())[cutouts]:
+            shutil.copy(path, folder / "cutouts" / name / path.name)
+    shutil.rmtree(source)
+    (folder / "recipe.yaml").write_text("backgrounds: ../samples/backgrounds\nforegrounds: cutouts\n")
+    return folder / "recipe.yaml"
+
+
+@pytest.fixture(scope="session")
+def classes_address(world: Path, world_classes: Path, world_run: Path) -> Iterator[str]:
+    """The address of a studio of that recipe."""
+    with serving(world_classes, "--open", world, "--out", world / "studio-classes", folder=world) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -84,13 +115,13 @@ def open_page(browser: Any, studio_address: str) -> Iterator[Callable[..., Any]]
     contexts: list[Any] = []
     errors: list[str] = []
 
-    def opened(panel: str, **how: Any) -> Any:
+    def opened(panel: str, at: str = studio_address, **how: Any) -> Any:
         context = browser.new_context(viewport={"width": 1400, "height": 900}, **how)
         context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{studio_address}?panel={panel}")
+        page.goto(f"{at}?panel={panel}")
         return page
 
     yield opened

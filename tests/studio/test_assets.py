@@ -1,15 +1,19 @@
 import io
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from qumade.assets.classes import cutout_names
 from qumade.assets.scan import Finding
 from qumade.errors import QumadeError
 from qumade.geometry import flat_ground_prior
 from qumade.recipe import load_recipe
 from qumade.studio.assets import (
     add_file,
+    asset_name,
+    asset_paths,
     by_file,
     cutout_picture,
     ground_pictures,
@@ -24,6 +28,22 @@ from qumade.studio.assets import (
 @pytest.fixture(scope="module")
 def recipe(world):
     return load_recipe(world / "samples" / "recipe.yaml")
+
+
+def test_cut_outs_in_sub_folders_have_the_names_that_the_recipe_gives_them(recipe, tmp_path):
+    names = [asset_name(recipe, path) for path in asset_paths(recipe, "foregrounds")]
+    assert names == cutout_names(recipe.foregrounds) == sorted(path.name for path in recipe.foregrounds.iterdir())
+    classes = recipe.model_copy(update={"foregrounds": tmp_path})
+    for part in ("car", "van"):
+        (tmp_path / part).mkdir()
+        shutil.copy(sorted(recipe.foregrounds.iterdir())[0], tmp_path / part / "a.png")
+    paths = asset_paths(classes, "foregrounds")
+    assert [asset_name(classes, path) for path in paths] == cutout_names(tmp_path) == ["car/a.png", "van/a.png"]
+    assert [asset_name(classes, path) for path in asset_paths(classes, "backgrounds")] == [
+        path.name for path in sorted(recipe.backgrounds.iterdir())
+    ]
+    cut = cutout_picture(classes, paths[1], 64)
+    assert np.array_equal(cut, cutout_picture(recipe, sorted(recipe.foregrounds.iterdir())[0], 64))
 
 
 def test_findings_by_file_have_errors_first():

@@ -1,5 +1,9 @@
+import io
+
 import pytest
 from PIL import Image
+
+from qumade.assets.classes import cutout_names
 
 pytestmark = pytest.mark.slow
 
@@ -41,3 +45,32 @@ def test_an_upload_that_is_no_picture_is_named(open_page, world):
     page.set_input_files("input[type=file]", {"name": "x.png", "mimeType": "image/png", "buffer": b"<svg/>"})
     page.wait_for_selector("text=Invalid picture")
     assert not (world / "samples" / "backgrounds" / "x.png").exists()
+
+
+def test_cut_outs_of_classes_are_shown_excluded_and_added_by_class(open_page, world_classes, classes_address):
+    cutouts = world_classes.parent / "cutouts"
+    names = cutout_names(cutouts)
+    page = open_page("assets", at=classes_address)
+    page.get_by_role("button", name="Cut-outs").click()
+    page.wait_for_selector(f".qs-cell[aria-label='{names[0]}'] img[src]")
+    assert page.locator(".qs-cell .qs-caption").all_inner_texts() == names
+    page.locator(f".qs-cell[aria-label='{names[0]}']").click()
+    page.get_by_role("button", name="Exclude it from the recipe").click()
+    page.wait_for_selector("text=excluded")
+    page.locator(f".qs-cell[aria-label='{names[0]}']").click()
+    page.get_by_role("button", name="Use it again").click()
+    page.wait_for_selector("text=excluded", state="detached")
+    page.get_by_text("Add pictures").click()
+    with Image.open(cutouts / names[0]) as image:
+        data = io.BytesIO()
+        image.rotate(5).save(data, "png")
+    page.set_input_files("input[type=file]", {"name": "new.png", "mimeType": "image/png", "buffer": data.getvalue()})
+    page.get_by_role("button", name="Copy 1 file into").click()
+    page.locator(".qs-list").get_by_role("button", name="van").click()
+    page.get_by_role("button", name="OK").click()
+    page.wait_for_selector(".qs-cell[aria-label='van/new.png']")
+    assert (cutouts / "van" / "new.png").read_bytes() == data.getvalue()
+    assert cutout_names(cutouts) == sorted([*names, "van/new.png"]), (
+        "no picture beside the classes, which would hide them"
+    )
+    (cutouts / "van" / "new.png").unlink()

@@ -133,3 +133,46 @@ def test_saving_outside_of_the_opened_folders_is_refused(open_page, world):
         page.wait_for_selector(f"text={message}")
     assert load_recipe(world / "samples" / "saved.yaml") == load_recipe(world / "samples" / "recipe.yaml")
     (world / "samples" / "saved.yaml").unlink()
+
+
+def save_as(page, path):
+    page.get_by_role("button", name="Save as").click()
+    page.get_by_label("Path", exact=True).fill(str(path))
+    page.get_by_role("button", name="OK").click()
+
+
+def test_the_recipe_of_a_dataset_is_not_saved_over_it(open_page, world, world_dataset):
+    file = world_dataset / "dataset.yaml"
+    before = file.read_bytes()
+    page = open_page("compose")
+    page.wait_for_selector(".qs-cell img[src]")
+    page.get_by_role("button", name="Open", exact=True).click()
+    page.get_by_label("Path", exact=True).fill(str(file))
+    page.get_by_role("button", name="OK").click()
+    page.wait_for_selector(f"text=The recipe of {world_dataset}, not saved")
+    page.get_by_role("button", name="Save as").click()
+    assert page.get_by_label("Path", exact=True).input_value() == str(world / "studio" / "recipe.yaml")
+    assert page.locator(".qs-list").get_by_text("dataset.yaml").count() == 0
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_selector(".qs-dialog", state="detached")
+    for name in ("dataset.yaml", "config.yaml"):
+        save_as(page, world_dataset / name)
+        page.wait_for_selector(f"text=/got .*{name}; must not be named/")
+    assert file.read_bytes() == before and not (world_dataset / "config.yaml").exists()
+
+
+def test_a_file_is_replaced_only_after_a_question(open_page, world):
+    file = world / "samples" / "mine.yaml"
+    file.write_text("# mine\n")
+    page = open_page("compose")
+    page.wait_for_selector(".qs-cell img[src]")
+    save_as(page, file)
+    page.wait_for_selector("text=mine.yaml exists. Replace it?")
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_selector(".qs-dialog", state="detached")
+    assert file.read_text() == "# mine\n"
+    save_as(page, file)
+    page.get_by_role("button", name="Replace").click()
+    page.wait_for_selector("text=/Saved .*mine.yaml/")
+    assert load_recipe(file) == load_recipe(world / "samples" / "recipe.yaml")
+    file.unlink()

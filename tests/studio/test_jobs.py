@@ -6,6 +6,7 @@ import time
 import pytest
 
 from qumade.errors import ConfigError, QumadeError
+from qumade.io.files import write_bytes
 from qumade.studio.jobs import Jobs, read_log, shown_command
 
 
@@ -85,12 +86,63 @@ def test_a_process_of_the_same_number_is_not_the_job(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"arguments": 3}', "{"])
-def test_a_torn_folder_is_no_job(tmp_path, content):
+def test_a_torn_folder_is_no_job_and_is_not_written_over(tmp_path, content):
     jobs = Jobs(tmp_path / "jobs")
     folder = jobs.folder / "000007"
     folder.mkdir(parents=True)
     (folder / "job.json").write_text(content)
     assert jobs.all() == [] and jobs.get(9) is None
+    assert jobs.add(["--version"], tmp_path).number == 8
+    assert (folder / "job.json").read_text() == content
+
+
+def refuse(name):
+    """Writing as on a full disk, for files of one name."""
+
+    def write(path, data, **options):
+        if path.name == name:
+            raise QumadeError(f"Invalid output: cannot write {path}: No space left on device")
+        write_bytes(path, data, **options)
+
+    return write
+
+
+def test_a_job_that_cannot_be_written_is_none(tmp_path, monkeypatch):
+    jobs = Jobs(tmp_path / "jobs")
+    with monkeypatch.context() as patch, pytest.raises(QumadeError, match="No space left"):
+        patch.setattr("qumade.studio.jobs.write_bytes", refuse("job.json"))
+        jobs.add(["--version"], tmp_path)
+    assert jobs.all() == [] and jobs.add(["--version"], tmp_path).number == 1
+
+
+@pytest.mark.slow
+def test_a_job_that_cannot_be_started_says_why_and_the_queue_goes_on(jobs, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("qumade.studio.jobs.write_bytes", refuse("pid.json"))
+        bad = jobs.add(["--version"], tmp_path).number
+        job = until(jobs, bad, "failed")
+        assert job.error.startswith("Could not be started: ") and "No space left on device" in job.error
+        assert job.can_go_on and not (jobs.folder / "000001" / "status.json").exists()
+    good = jobs.add(["--version"], tmp_path).number
+    assert until(jobs, good, "done").code == 0
+    jobs.go_on(bad)
+    assert until(jobs, bad, "done").error == ""
+
+
+@pytest.mark.slow
+def test_a_folder_of_jobs_that_goes_away_for_a_while_stops_nothing(jobs, tmp_path, monkeypatch):
+    until(jobs, jobs.add(["--version"], tmp_path).number, "done")
+    looks = []
+
+    def lost():
+        looks.append(1)
+        raise OSError("no such device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "_numbers", lost)
+        time.sleep(1.6)
+    assert looks
+    assert until(jobs, jobs.add(["--version"], tmp_path).number, "done").code == 0
 
 
 def test_the_log_is_shown_as_a_terminal_would(tmp_path):
@@ -104,4 +156,4 @@ def test_the_log_is_shown_as_a_terminal_would(tmp_path):
 
 def test_the_command_can_be_typed():
     assert shown_command(["train", "/a b/c", "--out=/x"]) == "qumade train '/a b/c' --out=/x"
-    assert shown_command(["stats", "it's"]) == "qumade stats 'it'\\''s'"
+    assert shown_command(["stats", "it's"]) == "qumade stats 'it'\"'\"'s'"

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from qumade.data.dataset import LabeledSample
 from qumade.data.opening import open_dataset
@@ -14,6 +17,9 @@ def test_a_sample_is_described_object_by_object():
         {"mask_iou": np.array([np.nan, 0.5])},
     )  # fmt: skip
     assert describe(table, 1) == ["split: train, mask IoU: 0.500", "x\\ny.png, size 0.25", "van, size 0.5"]
+    far = replace(table, numbers={"distance": np.array([7, 9], np.float32)})
+    assert describe(far, 1)[2] == "van, distance 9 in a unit of its own"
+    assert describe(replace(far, metric=True), 1)[2] == "van, distance 9 m"
 
 
 def test_the_map_of_two_networks_shows_where_only_one_is_right():
@@ -34,8 +40,13 @@ def test_the_map_of_two_networks_shows_where_only_one_is_right():
     assert wins(LabeledSample(sample.image, None, None, None), a, b) is None
 
 
-def test_a_network_is_asked_as_the_library_asks_it(world_dataset, world_run):
-    dataset, networks = open_dataset(world_dataset), Networks()
+@pytest.fixture(params=["world_dataset", "world_shards"])
+def dataset(request):
+    return open_dataset(request.getfixturevalue(request.param))
+
+
+def test_a_network_is_asked_as_the_library_asks_it(dataset, world_run):
+    networks = Networks()
     sample = dataset.read(3)
     said = ask(networks, world_run, dataset, sample)
     expected = networks.get(world_run)([sample.image])[0]
@@ -43,8 +54,7 @@ def test_a_network_is_asked_as_the_library_asks_it(world_dataset, world_run):
     assert np.array_equal(said.labels.inverse_depth, expected.inverse_depth) and said.metric
 
 
-def test_a_label_that_is_missing_has_no_picture(world_dataset):
-    dataset = open_dataset(world_dataset)
+def test_a_label_that_is_missing_has_no_picture(dataset):
     sample = dataset.read(0)
     bare = LabeledSample(sample.image, None, None, None)
     assert picture_of_sample(bare, "mask", None) is None and picture_of_sample(bare, "depth", None) is None

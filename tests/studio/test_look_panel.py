@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from qumade.data.opening import open_dataset
 from qumade.evaluation.runs import evaluate
 from qumade.models.network import build_network
 from qumade.studio.look_panel import map_picture
@@ -31,9 +32,21 @@ def test_the_map_is_dark_where_nothing_stands():
 
 
 @pytest.mark.slow
-def test_filters_the_map_and_a_network(open_page, world_run):
+@pytest.mark.parametrize("kind", ["world_dataset", "world_shards"])
+def test_filters_the_map_and_a_network(request, open_page, world_run, kind):
+    path = request.getfixturevalue(kind)
     page = open_page("look")
     page.wait_for_selector(".qs-cell img[src]")
+    page.get_by_role("button", name="Open dataset").click()
+    page.get_by_label("Path", exact=True).fill(str(path))
+    page.get_by_role("button", name="OK").click()
+    page.wait_for_selector(f".qs-path:has-text('{path}')")
+    page.get_by_role("combobox", name="split").wait_for()
+    stems = open_dataset(path).stems[:24].tolist()
+    page.wait_for_function(
+        "(stems) => [...document.querySelectorAll('.qs-cell .qs-caption')].map(e => e.innerText).join() == stems",
+        arg=",".join(stems),
+    )
     assert page.locator(".qs-cell").count() == 24
     page.wait_for_selector("text=40 of 40 samples, page 1 of 2")
     page.get_by_label("Part of the name").fill("000001")

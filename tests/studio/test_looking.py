@@ -6,7 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from qumade.data.folder import FolderDataset
+from qumade.data.opening import open_dataset
 from qumade.errors import DatasetError
+from qumade.studio.look_detail import describe
 from qumade.studio.looking import (
     GRID,
     Filter,
@@ -120,15 +122,26 @@ def test_scores_of_something_else_are_refused(table, tmp_path):
             with_scores(table, tmp_path / f"{name}.parquet")
 
 
-def test_a_generated_dataset_is_read_as_its_manifest_says(world_dataset):
-    dataset = FolderDataset(world_dataset)
-    table = load_table(dataset)
+@pytest.fixture(scope="module", params=["folder", "shards"])
+def both(request, world_dataset, world_shards):
+    """The same samples in a folder and in shards, in whose order stems are not sorted, and the rows of the manifest."""
     rows = pq.read_table(world_dataset / "manifest.parquet").to_pylist()
+    if request.param == "folder":
+        return FolderDataset(world_dataset), rows
+    dataset = open_dataset(world_shards)
+    assert dataset.stems.tolist() != sorted(dataset.stems) and sorted(dataset.stems) == [row["stem"] for row in rows]
+    return dataset, rows
+
+
+def test_a_generated_dataset_is_read_as_its_manifest_says(both):
+    dataset, rows = both
+    table, row_of = load_table(dataset), {row["stem"]: row for row in rows}
     assert len(table) == len(rows) == len(dataset)
     assert table.size == dataset.metadata.size
-    for position in (0, 7, len(rows) - 1):
-        row = rows[position]
-        assert table.stems[position] == row["stem"]
+    assert table.stems.tolist() == dataset.stems.tolist()
+    assert table.metric and table.unit("distance") == " m", "the samples have depth maps in metres"
+    for position in range(len(rows)):
+        row = row_of[table.stems[position]]
         assert table.words["background"][table.names["background"][position]] == row["background"]
         assert table.words["split"][table.names["split"][position]] == (row["split"] or "")
         of_sample = np.flatnonzero(table.sample == position)
@@ -138,6 +151,51 @@ def test_a_generated_dataset_is_read_as_its_manifest_says(world_dataset):
             assert table.words["policy"][table.names["policy"][at]] == thing["policy"]
             assert table.numbers["scale"][at] == np.float32(thing["scale"])
             assert table.numbers["distance"][at] == pytest.approx(1 / thing["inverse_depth"])
+
+
+def test_filters_orders_map_and_scores_are_those_of_the_rows(both, tmp_path):
+    dataset, rows = both
+    table, everything = load_table(dataset), np.arange(len(rows))
+
+    def stems(positions):
+        return table.stems[positions].tolist()
+
+    train = stems(selected(table, Filter(choices={"split": ["train"]})))
+    assert sorted(train) == sorted(row["stem"] for row in rows if row["split"] == "train")
+    photo = rows[0]["background"]
+    at_photo = stems(selected(table, Filter(choices={"background": [photo]})))
+    assert sorted(at_photo) == sorted(row["stem"] for row in rows if row["background"] == photo)
+    _, high = bounds(table, "scale")
+    scales = {row["stem"]: max(thing["scale"] for thing in row["objects"]) for row in rows}
+    assert high == np.float32(max(scales.values()))
+    large = stems(selected(table, Filter(ranges={"scale": (high - 1e-6, np.inf)})))
+    assert large == [max(scales, key=scales.get)]
+    by_size = stems(ordered(table, everything, "scale", descending=True))
+    assert [scales[stem] for stem in by_size] == sorted(scales.values(), reverse=True)
+    contact = next(thing for row in rows for thing in row["objects"])
+    cell = (
+        int(contact["contact_v"] / table.size[1] * GRID),
+        int(contact["contact_u"] / table.size[0] * GRID),
+    )
+    assert rows[0]["stem"] in stems(selected(table, Filter(cell=cell)))
+    assert heat_map(table, everything).sum() == sum(len(row["objects"]) for row in rows)
+    scores = {row["stem"]: n / len(rows) for n, row in enumerate(rows)}
+    pq.write_table(
+        pa.table({"stem": [*scores, "unheard"], "mask_iou": [*scores.values(), 9.0]}), tmp_path / "scores.parquet"
+    )
+    scored = with_scores(table, tmp_path / "scores.parquet")
+    assert [scores[stem] for stem in table.stems] == scored.scores["mask_iou"].tolist()
+    position = int(np.flatnonzero(table.stems == rows[3]["stem"])[0])
+    assert rows[3]["background"] in describe(scored, position)[0] and "mask IoU: 0.075" in describe(scored, position)[0]
+    assert len(describe(scored, position)) == 1 + len(rows[3]["objects"])
+
+
+def test_rows_of_other_samples_are_not_taken_for_those_of_the_dataset(world_dataset):
+    whole = FolderDataset(world_dataset)
+    kept = np.array([1, 5, 30])
+    part, table = load_table(whole.take(kept)), load_table(whole)
+    assert len(part) == 3 and len(part.sample) == np.isin(table.sample, kept).sum()
+    assert part.numbers["scale"].tolist() == table.numbers["scale"][np.isin(table.sample, kept)].tolist()
 
 
 def test_a_dataset_without_a_manifest_has_stems_and_splits(make_dataset):

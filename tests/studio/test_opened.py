@@ -4,7 +4,7 @@ import pytest
 
 from qumade.errors import ConfigError
 from qumade.recipe import Recipe
-from qumade.studio.opened import Opened, kind_of, open_path, shown_name
+from qumade.studio.opened import Opened, kind_of, open_path, shown_name, start_of
 
 
 @pytest.fixture
@@ -23,6 +23,15 @@ def test_kinds(tree):
     work = tree / "work"
     found = [kind_of(work / name) for name in ("recipe.yaml", "data", "run", "photos", "nothing")]
     assert found == ["recipe", "dataset", "run", "folder", None]
+
+
+def test_a_folder_with_a_recipe_starts_with_it(tree):
+    work = tree / "work"
+    assert start_of(work) == work / "recipe.yaml"
+    for other in (work / "data", work / "run", work / "photos", work / "recipe.yaml", tree / "nothing"):
+        assert start_of(other) == other
+    (work / "recipe.yaml").write_text("backgrounds: [")
+    assert start_of(work) == work
 
 
 def test_found_by_kind(tree):
@@ -51,6 +60,24 @@ def test_a_recipe_opens_its_folder_and_those_of_its_assets(tree):
     assert opened.inside(tree / "secret" / "x.png")
     with pytest.raises(ConfigError):
         opened.inside(tree / "other")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("recipe.yaml", None), ("new/other.yml", None), ("dataset.yaml", "must not be named"),
+        ("data/Dataset.yaml", "must not be named"), ("run/config.yaml", "must not be named"),
+        ("photo.png", "must end in .yaml"), ("folder.yaml", "must be a file"), ("../secret/x.yaml", "must be below"),
+    ],
+)  # fmt: skip
+def test_where_a_recipe_may_be_written(tree, name, message):
+    (tree / "work" / "folder.yaml").mkdir()
+    opened = Opened(tree / "own", (tree / "work",))
+    if message is None:
+        assert opened.writable(tree / "work" / name) == tree / "work" / name
+    else:
+        with pytest.raises(ConfigError, match=message):
+            opened.writable(tree / "work" / name)
 
 
 def test_a_recipe_of_other_folders_is_refused_by_field(tree):

@@ -15,12 +15,45 @@ server = pytest.importorskip("qumade.studio.server", reason="the extra `studio` 
     [
         ("localhost", None, "http://localhost:8090/"),
         ("::1", None, "http://[::1]:8090/"),
+        ("[::1]", None, "http://[::1]:8090/"),
         ("192.168.1.5", "abc", "http://192.168.1.5:8090/?token=abc"),
         ("0.0.0.0", "abc", f"http://{socket.gethostname()}:8090/?token=abc"),
     ],
 )
 def test_the_printed_address(host, token, address):
     assert server.address_of(host, 8090, token) == address
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("localhost", "127.0.0.1"), ("studio.localhost", "127.0.0.1"), ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.2", "127.0.0.2"), ("0.0.0.0", "0.0.0.0"),
+    ],
+)  # fmt: skip
+def test_what_is_listened_on(host, own):
+    assert server.own_host(host) == own
+
+
+@pytest.mark.parametrize("host", ["", "no.such.host.invalid", "192.0.2.1", "a" * 70, "..", "2001:db8::1", "[", "a b"])
+def test_a_host_that_is_not_of_this_machine_is_named(host):
+    with pytest.raises(ConfigError, match=r"Invalid --host: got .*; must be localhost, or a name or address of this"):
+        server.own_host(host)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("host", ["::1", "[::1]", "localhost"])
+def test_the_printed_address_answers(world, tmp_path, host):
+    if ":" in host:
+        try:
+            server.own_host(host)
+        except ConfigError:
+            pytest.skip("this machine has no IPv6")
+    with (
+        serving(world / "samples", "--host", host, "--out", tmp_path / "own", folder=tmp_path) as address,
+        urllib.request.urlopen(address) as answer,
+    ):
+        assert answer.status == 200
 
 
 def test_a_port_that_is_taken_is_passed_over_or_named():

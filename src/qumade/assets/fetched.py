@@ -57,10 +57,10 @@ def fetch_assets(recipe: Recipe, *, progress: bool = False) -> tuple[LocalRecipe
     return LocalRecipe.model_construct(_fields_set=set(recipe.model_fields_set), **values), Names(urls)
 
 
-def local_folder(folder: Path | str, *, progress: bool = False) -> tuple[Path, Names]:
-    """Return a folder of pictures, fetched if it is at a URL, and its name. Raises QumadeError naming a URL that cannot
-    be read."""
+def local_folder(folder: Path | str, *, sub_folders: bool = False, progress: bool = False) -> tuple[Path, Names]:
+    """Return a folder of pictures, fetched as `fetch_folder` does if it is at a URL, and its name. Raises QumadeError
+    naming a URL that cannot be read."""
     if isinstance(folder, Path):
         return folder, Names({})
-    fetched = fetch_folder(folder, progress=progress)
+    fetched = fetch_folder(folder, sub_folders=sub_folders, progress=progress)
     return fetched, Names({printable(fetched): one_line(folder.rstrip("/"))})

@@ -1,6 +1,7 @@
 """The verbs for assets: demo, samples, check."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from qumade.cli.common import Json, finish, recipe_fields, refuse_all_but_png, require_workers, show
@@ -48,7 +49,8 @@ def samples(folder: Path, /) -> None:
     from qumade.assets.bundled import write_samples
 
     write_samples(folder)
-    show(f"Samples in {folder.absolute()}; next: qumade generate --recipe {folder / 'recipe.yaml'} --out DATA_PATH")
+    recipe = quote(str(folder / "recipe.yaml"))
+    show(f"Samples in {folder.absolute()}; next: qumade generate --recipe {recipe} --out DATA_PATH")
 
 
 def check(

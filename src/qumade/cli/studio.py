@@ -27,7 +27,8 @@ def studio(
     Parameters
     ----------
     path
-        A recipe, a dataset, a training run, or a folder of them; the current folder by default.
+        A recipe, a project of `qumade start`, a dataset, a training run, or a folder of them; the current folder by
+        default.
     out
         Folder for what the page writes: recipes, jobs, datasets and runs.
     open
@@ -42,11 +43,10 @@ def studio(
     """
     with needs("studio", "the studio"):
         import nicegui  # noqa: F401 - reported before anything is read
-    from qumade.studio.opened import open_path
+    from qumade.studio.opened import open_path, start_of
     from qumade.studio.server import serve
     from qumade.studio.state import Studio
 
-    out.mkdir(parents=True, exist_ok=True)
-    start = Path.cwd() if path is None else path
+    start = start_of(Path.cwd() if path is None else path)
     opened, kind = open_path(start, out, open)
     serve(Studio(opened, start.absolute(), kind), host=host, port=port, show=browser)

@@ -1,6 +1,7 @@
 """The verb for training: train."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -128,7 +129,7 @@ def train(
     if few := training_note(folder.root):
         text += f"{few}\n"
     text += f"Look at\n  {folder.val_pred if folder.val_pred.is_file() else folder.train_batch}\n  {folder.curves}\n"
-    text += f"Next: qumade predict {out} PICTURES --out DIR"
+    text += f"Next: qumade predict {quote(str(out))} PICTURES --out DIR"
     finish(json, {"run": folder.root, "step": note["step"], "epoch": note["epoch"], **metrics}, text)
 
 

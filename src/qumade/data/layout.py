@@ -5,6 +5,7 @@ Files are listed, not opened.
 
 import os
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ def list_dataset(root: Path, metadata: Metadata | None) -> tuple[Names, dict[str
         photos = (
             ""
             if not any(path.name.lower().endswith(SUFFIXES) for path in root.glob("*.*"))
-            else (f". {root} holds photos without labels: `qumade predict RUN {root} --out DIR` predicts them")
+            else f". {root} holds unlabelled photos: `qumade predict RUN {quote(str(root))} --out DIR` predicts them"
         )
         raise DatasetError(
             f"Invalid dataset: got no folder {root / 'images'}; must hold the images of the dataset{photos}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from qumade.assets.backgrounds import match_maps, survey_photo
+from qumade.assets.classes import cutout_names
 from qumade.assets.cutouts import match_masks, read_cutout
 from qumade.assets.fetched import fetch_assets
 from qumade.assets.label_scheme import label_scheme
@@ -24,6 +25,8 @@ from qumade.viz.ground_sheet import GroundRow, ground_row, label_colours
 __all__ = [
     "Ground",
     "add_file",
+    "asset_name",
+    "asset_paths",
     "by_file",
     "cutout_picture",
     "ground_pictures",
@@ -49,6 +52,21 @@ class Ground:
     plane: GroundPlane | None
     camera_height_m: float | None
     findings: tuple[Finding, ...]
+
+
+def asset_paths(recipe: Recipe, kind: str) -> list[Path]:
+    """Return the pictures of a recipe's `backgrounds` or `foregrounds`, these with those in the sub-folders of their
+    classes. Raises QumadeError for a folder that cannot be listed."""
+    local, _ = fetch_assets(recipe)
+    if kind == "backgrounds":
+        return list_pictures(local.backgrounds)
+    return [local.foregrounds / name for name in cutout_names(local.foregrounds)]
+
+
+def asset_name(recipe: Recipe, path: Path) -> str:
+    """Return what the recipe's tables by file name call a picture: a cut-out in the sub-folder of a class is
+    CLASS/FILE."""
+    return path.relative_to(recipe.foregrounds).as_posix() if path.is_relative_to(recipe.foregrounds) else path.name
 
 
 def by_file(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
@@ -155,6 +173,7 @@ def add_file(upload: Path, folder: Path) -> Path:
     path = folder / upload.name
     if path.exists():
         raise AssetError(f"Invalid file name: got {upload.name!r}, which {printable(folder)} has already")
+    folder.mkdir(exist_ok=True)  # that of a new class
     write_bytes(path, upload.read_bytes())
     upload.unlink()
     return path

@@ -9,12 +9,14 @@ from nicegui import ui
 
 from qumade.assets.scan import Finding
 from qumade.errors import QumadeError
-from qumade.io.pictures import SUFFIXES, list_pictures, printable
-from qumade.recipe import Recipe, for_file
+from qumade.io.pictures import SUFFIXES, printable
+from qumade.recipe import Recipe, for_file, is_named
 from qumade.studio.access import MOST_UPLOADED
 from qumade.studio.assets import (
     Ground,
     add_file,
+    asset_name,
+    asset_paths,
     by_file,
     cutout_picture,
     ground_pictures,
@@ -27,7 +29,7 @@ from qumade.studio.assets import (
 from qumade.studio.controls import parse_recipe, with_value
 from qumade.studio.marks import horizon_line, standing
 from qumade.studio.opened import shown_name
-from qumade.studio.parts import announce, hint, move_by_keys, picture_button, section
+from qumade.studio.parts import announce, choose_class_folder, hint, move_by_keys, picture_button, section
 from qumade.studio.state import Draft, Studio
 from qumade.synth.check import check_assets
 
@@ -128,7 +130,7 @@ class _Panel:
         self.shown += 1
         number = self.shown
         try:
-            self.paths = list_pictures(getattr(recipe, self.kind))
+            self.paths = asset_paths(recipe, self.kind)
         except QumadeError as error:
             self.say(error)
             return
@@ -153,11 +155,11 @@ class _Panel:
             image.props["src"] = address
         else:
             image.set_visibility(False)
-        caption.set_text(shown_name(path.name))
-        excluded = path.name in recipe.exclude
-        button.props["aria-label"] = shown_name(path.name)
+        name = asset_name(recipe, path)
+        caption.set_text(shown_name(name))
+        button.props["aria-label"] = shown_name(name)
         with button:
-            if excluded:
+            if is_named(name, recipe.exclude):
                 ui.label("excluded").classes("qs-caption qs-warning")
             for finding in (self.findings or {}).get(printable(path), []):
                 style = {"error": "qs-error", "warning": "qs-warning"}.get(finding.severity, "")
@@ -184,7 +186,7 @@ class _Panel:
         if self.kind == "foregrounds":
             self.object = path
             with self.detail, ui.element("div").classes("qs-card"):
-                ui.label(shown_name(path.name)).classes("qs-title")
+                ui.label(shown_name(asset_name(recipe, path))).classes("qs-title")
                 hint("It stands at the pointer in the photo that you open next")
                 self.exclusion(recipe, path)
             return
@@ -258,10 +260,16 @@ class _Panel:
         ui.button("Keep this horizon in the recipe", on_click=keep).props("flat dense")
 
     def exclusion(self, recipe: Recipe, path: Path) -> None:
-        excluded = path.name in recipe.exclude
+        own = asset_name(recipe, path)
+        excluded = is_named(own, recipe.exclude)
+        left = [pattern for pattern in recipe.exclude if pattern != own]
+        if excluded and is_named(own, left):
+            by = next(pattern for pattern in left if is_named(own, [pattern]))
+            hint(f"The recipe excludes it by the pattern {shown_name(by)}; change `exclude` in Compose to use it again")
+            return
 
         async def turn() -> None:
-            names = [name for name in recipe.exclude if name != path.name] + ([] if excluded else [path.name])
+            names = left if excluded else [*left, own]
             if self.change("exclude", names):
                 self.detail.clear()
                 await self.refresh()
@@ -292,7 +300,7 @@ class _Panel:
         width = ground.row.photo.shape[1]
         factor = ground.size[0] / width
         point = at[0] * factor, at[1] * factor
-        name = None if self.object is None else self.object.name
+        name = None if self.object is None else asset_name(recipe, self.object)
         own = None if name is None else for_file(name, recipe.height_m)
         ratio = own / ground.camera_height_m if own and ground.camera_height_m else recipe.height_ratio
         high = height_px(ground.plane, point, ratio)
@@ -320,7 +328,8 @@ class _Panel:
             announce(error)
             return
         self.uploads.append(path)
-        self.copy.set_text(f"Copy {len(self.uploads)} files into the folder of {KINDS[self.kind].lower()}")
+        files = "1 file" if len(self.uploads) == 1 else f"{len(self.uploads)} files"
+        self.copy.set_text(f"Copy {files} into the folder of {KINDS[self.kind].lower()}")
         self.copy.set_visibility(True)
 
     async def copy_uploads(self) -> None:
@@ -328,10 +337,20 @@ class _Panel:
         if recipe is None:
             announce(QumadeError("Invalid recipe: must have the folders that the files are copied into"))
             return
-        folder: Path = getattr(recipe, self.kind)
+        try:
+            folder = recipe.backgrounds
+            if self.kind == "foregrounds":
+                chosen = await choose_class_folder(self.studio.opened.inside(recipe.foregrounds))
+                if chosen is None:
+                    return
+                folder = chosen
+            folder = self.studio.opened.inside(folder)
+        except QumadeError as error:
+            announce(error)
+            return
         for path in self.uploads:
             try:
-                add_file(path, self.studio.opened.inside(folder))
+                add_file(path, folder)
             except (QumadeError, OSError) as error:
                 announce(error)
         self.uploads = []

@@ -9,13 +9,14 @@ from nicegui import ui
 
 from qumade.errors import QumadeError
 from qumade.io.files import write_bytes
+from qumade.io.pictures import printable
 from qumade.recipe import Recipe
 from qumade.studio.composing import REASONS, Drawn, Explained, explained, parse_indices, picture_of
 from qumade.studio.controls import Problem, controls_of, given_of, grouped, parse_recipe, value_of, with_value, yaml_of
 from qumade.studio.fields import Field, make_field
 from qumade.studio.marks import boxes
 from qumade.studio.opened import shown_name
-from qumade.studio.parts import announce, choose_file, hint, picture_button, section
+from qumade.studio.parts import announce, choose_file, confirm, hint, picture_button, section
 from qumade.studio.pictures import OBJECT_COLOURS, Overlay, thumbnail
 from qumade.studio.state import Draft, Studio
 from qumade.synth.synthesizer import Synthesizer
@@ -88,7 +89,8 @@ class _Panel:
     def build_form(self) -> None:
         self.form.clear()
         self.fields.clear()
-        self.name.set_text(str(self.draft.file) if self.draft.file else "A new recipe, not saved")
+        unsaved = "A new recipe" if self.draft.dataset is None else f"The recipe of {self.draft.dataset}"
+        self.name.set_text(shown_name(str(self.draft.file)) if self.draft.file else f"{shown_name(unsaved)}, not saved")
         with self.form:
             for number, (title, controls) in enumerate(grouped(controls_of(Recipe))):
                 with section(title, opened=number < 3 or (self.draft.recipe is None and title == "Folders")):
@@ -279,15 +281,15 @@ class _Panel:
         if path is None:
             return
         try:
-            path = self.studio.opened.inside(path)
-            if path.suffix.lower() not in (".yaml", ".yml"):
-                raise QumadeError(f"Invalid file: got {path}; must end in .yaml")
+            path = self.studio.opened.writable(path)
+            if path.exists() and not await confirm(f"{printable(path)} exists. Replace it?", "Replace"):
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, yaml_of(recipe, path.parent).encode())
         except (QumadeError, OSError) as error:
             announce(error)
             return
-        self.draft.file, self.draft.folder = path, path.parent
+        self.draft.file, self.draft.dataset, self.draft.folder = path, None, path.parent
         self.draft.given = given_of(recipe, path.parent)
         self.build_form()
         self.yaml.set_text(yaml_of(recipe, path.parent))
@@ -313,7 +315,8 @@ def _explain(number: int, thing: Explained) -> None:
         where = f"Stands at ({at[0]:.0f}, {at[1]:.0f}), in the photo at ({photo[0]:.0f}, {photo[1]:.0f})"
         ui.label(f"{where}; distance {thing.distance}").classes("qs-text")
         for reason, count in thing.rejected.items():
-            ui.label(f"{count} times rejected: {REASONS.get(reason, reason)}").classes("qs-text")
+            times = "Once" if count == 1 else f"{count} times"
+            ui.label(f"{times} rejected: {REASONS.get(reason, reason)}").classes("qs-text")
         if not thing.rejected:
             ui.label("The first draw was accepted").classes("qs-text")
 

@@ -8,10 +8,12 @@ did is still known. Jobs run in the order in which they were added, one at a tim
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -33,13 +35,14 @@ _INTERRUPTED = 130  # the exit code of `qumade` after Ctrl-C
 @dataclass(frozen=True)
 class Job:
     """One job. `arguments` are those of `qumade`, `out` is what it writes, `state` how far it is; `code` is the exit
-    code once it has ended."""
+    code once it has ended, `error` why it could not be started."""
 
     number: int
     arguments: tuple[str, ...]
     out: str
     state: State
     code: int | None = None
+    error: str = ""
 
     @property
     def verb(self) -> str:
@@ -59,6 +62,7 @@ class Jobs:
         self._lock = Lock()
         self._closed = Event()
         self._thread: Thread | None = None
+        self._errors: dict[int, str] = {}  # not on disk: the disk may be why a job could not be started
 
     def start(self) -> None:
         """Begin to run what waits, in a thread. Raises QumadeError where another studio does so already."""
@@ -76,22 +80,28 @@ class Jobs:
             self._thread = None
 
     def add(self, arguments: Sequence[str], out: Path | str) -> Job:
-        """Append a job. Raises QumadeError if the folder cannot be written."""
+        """Append a job. Raises QumadeError or OSError if the folder cannot be written; there is no job then."""
         with self._lock:
-            number = max((job.number for job in self.all()), default=0) + 1
+            number = max(self._numbers(), default=0) + 1
             folder = self.folder / f"{number:06d}"
             folder.mkdir(parents=True)
-            job = Job(number, tuple(arguments), str(out), "waiting")
-            _write(folder / "job.json", {"arguments": list(arguments), "out": str(out)})
-            return job
+            try:
+                _write(folder / "job.json", {"arguments": list(arguments), "out": str(out)})
+            except BaseException:
+                folder.rmdir()
+                raise
+            return Job(number, tuple(arguments), str(out), "waiting")
 
     def all(self) -> list[Job]:
         """Return all jobs, oldest first. A folder that is no job is left out."""
+        jobs = [self.get(number) for number in self._numbers()]
+        return [job for job in jobs if job is not None]
+
+    def _numbers(self) -> list[int]:
+        """Return the numbers of all folders in ascending order, also of those that hold no job."""
         if not self.folder.is_dir():
             return []
-        names = sorted(path.name for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
-        jobs = [self.get(int(name)) for name in names]
-        return [job for job in jobs if job is not None]
+        return sorted(int(path.name) for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
 
     def get(self, number: int) -> Job | None:
         """Return a job by its number; None if there is none."""
@@ -107,7 +117,9 @@ class Jobs:
             state = "done" if code == 0 else "stopped" if code == _INTERRUPTED or asked else "failed"
         elif running is not None:
             state = ("stopping" if (folder / "stop").exists() else "running") if _alive(running) else "lost"
-        return Job(number, tuple(map(str, what["arguments"])), str(what.get("out", "")), state, code)
+        error = self._errors.get(number, "") if state in ("waiting", "lost") else ""
+        state = "failed" if error else state
+        return Job(number, tuple(map(str, what["arguments"])), str(what.get("out", "")), state, code, error)
 
     def stop(self, number: int) -> None:
         """Interrupt a job as Ctrl-C does, so that the same command resumes; one that waits is dropped.
@@ -138,6 +150,7 @@ class Jobs:
                 raise ConfigError(f"Invalid job: got number {number}, {state}; must be stopped, lost or failed")
             for name in ("stop", "status.json", "pid.json"):
                 (folder / name).unlink(missing_ok=True)
+            self._errors.pop(number, None)
 
     def log(self, number: int) -> Path:
         """Return the path of the log of a job."""
@@ -145,13 +158,17 @@ class Jobs:
 
     def _run(self) -> None:
         while not self._closed.wait(_POLL_S):
-            with self._lock:
+            with self._lock, suppress(OSError):  # a folder that cannot be listed now is listed again
                 jobs = self.all()
                 if any(job.state in ("running", "stopping") for job in jobs):
                     continue
                 waiting = next((job for job in jobs if job.state == "waiting"), None)
-                if waiting is not None:
+                if waiting is None:
+                    continue
+                try:
                     self._begin(waiting)
+                except (QumadeError, OSError) as error:
+                    self._errors[waiting.number] = f"Could not be started: {error}"
 
     def _begin(self, job: Job) -> None:
         folder = self.folder / f"{job.number:06d}"
@@ -161,16 +178,18 @@ class Jobs:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
-        _write(folder / "pid.json", {"pid": process.pid, "began": _began(process.pid)})
-        Thread(target=process.wait, daemon=True).start()  # no zombie stays, also of jobs that outlive this object
+        try:
+            _write(folder / "pid.json", {"pid": process.pid, "began": _began(process.pid)})
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # without a record it would be started a second time
+            raise
+        finally:
+            Thread(target=process.wait, daemon=True).start()  # no zombie stays, also of jobs that outlive this object
 
 
 def shown_command(arguments: Sequence[str]) -> str:
     """Return the command line of a job as a person types it."""
-    quoted = [
-        part if re.fullmatch(r"[\w./:=,+-]+", part) else "'" + part.replace("'", "'\\''") + "'" for part in arguments
-    ]
-    return " ".join(["qumade", *quoted])
+    return shlex.join(["qumade", *arguments])
 
 
 def read_log(path: Path, most: int = 20_000) -> str:

@@ -150,7 +150,9 @@ def describe(table: Table, position: int) -> list[str]:
             if name in table.names and table.names[name][thing] >= 0
         ]
         numbers = [
-            f"{title} {table.numbers[name][thing]:.3g}" for name, title in NUMBERS.items() if name in table.numbers
+            f"{title} {table.numbers[name][thing]:.3g}{table.unit(name)}"
+            for name, title in NUMBERS.items()
+            if name in table.numbers
         ]
         lines.append(", ".join([*words, *numbers]))
     return lines

@@ -158,7 +158,7 @@ class _Panel:
                 for column, title in NUMBERS.items():
                     ends = bounds(table, column)
                     if ends is not None and ends[0] < ends[1]:
-                        self.range_filter(column, title, ends)
+                        self.range_filter(column, title, table.unit(column), ends)
             if heat_map(table, self.positions[:0]) is not None:
                 with section("Where objects stand", opened=True):
                     hint("Click a cell, or go there with the arrow keys and press Enter, to see only its samples")
@@ -185,10 +185,10 @@ class _Panel:
                     button = ui.button(self.network_title(letter), on_click=partial(self.open_network, letter))
                     self.network_buttons[letter] = button.props("flat dense")
 
-    def range_filter(self, column: str, title: str, ends: tuple[float, float]) -> None:
+    def range_filter(self, column: str, title: str, unit: str, ends: tuple[float, float]) -> None:
         step = (ends[1] - ends[0]) / 100
         low, high = np.clip(self.ranges.get(column, ends), *ends).tolist()
-        text = f"{title}: {low:.3g} to {high:.3g}" if column in self.ranges else f"{title}: all"
+        text = f"{title}: {low:.3g} to {high:.3g}{unit}" if column in self.ranges else f"{title}: all"
         label = ui.label(text).classes("qs-text")
         slider = ui.range(min=ends[0], max=ends[1], step=step, value={"min": low, "max": high})
         slider.props(f'dense aria-label="{title}"').classes("qs-slider")
@@ -203,7 +203,7 @@ class _Panel:
                 label.set_text(f"{title}: all")
             else:
                 self.ranges[column] = (low, high)
-                label.set_text(f"{title}: {event.value['min']:.3g} to {event.value['max']:.3g}")
+                label.set_text(f"{title}: {event.value['min']:.3g} to {event.value['max']:.3g}{unit}")
             await self.change()
 
         slider.on_value_change(changed)

@@ -51,6 +51,7 @@ class Table:
     `names` has code int32 per sample (split, background) or per object (foreground, policy, class), `words` what the
     codes mean. `numbers` are float32 per object; `sample` int64 is the sample of each object, ascending. `scores` are
     float64 per sample, NaN where a sample has none. `size` is width and height of a sample, None if they differ.
+    `metric`: distances are in metres, and not in a unit of their own.
     """
 
     stems: NDArray[np.str_]
@@ -60,9 +61,14 @@ class Table:
     numbers: Mapping[str, NDArray[np.float32]]
     size: tuple[int, int] | None
     scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    metric: bool = False
 
     def __len__(self) -> int:
         return len(self.stems)
+
+    def unit(self, name: str) -> str:
+        """Return the unit of a number of objects, to be written after its value; "" without one."""
+        return "" if name != "distance" else " m" if self.metric else " in a unit of its own"
 
     def scored(self, name: str, values: NDArray[np.float64]) -> "Table":
         """Return the table with one more score per sample."""
@@ -91,27 +97,52 @@ def load_table(dataset: SampleDataset) -> Table:
     nothing = Table(stems, np.zeros(0, np.int64), names, words, {}, None)
     if manifest is None:
         return nothing
-    columns = [name for name in ("stem", "background", "objects") if name in pq.read_schema(manifest).names]
-    if "objects" not in columns:
-        return nothing
     metadata = getattr(dataset, "metadata", None)
     size = None if metadata is None else metadata.size
     parts = _Parts(stems)
     try:
+        columns = [name for name in ("stem", "background", "objects") if name in _columns(manifest)]
+        if "objects" not in columns:
+            return nothing
         for group in read_manifest(manifest, columns):
             parts.add(group)
-    except (pa.ArrowException, KeyError, ValueError) as error:
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise DatasetError(
             f"Invalid manifest: got a damaged one in {manifest} ({' '.join(str(error).split())[:200]})"
         ) from None
-    return parts.table(names, words, size)
+    encoding = getattr(dataset, "depth_encoding", None)
+    metric = encoding is not None and encoding.kind == "metric"
+    return replace(parts.table(names, words, size), metric=metric)
+
+
+def _columns(manifest: Path) -> list[str]:
+    """Return the columns of a manifest; those of shards are in a folder, one of equal columns for each."""
+    if manifest.is_dir():
+        parts = sorted(manifest.glob("*.parquet"))
+        return _columns(parts[0]) if parts else []
+    names: list[str] = pq.read_schema(manifest).names
+    return names
+
+
+class _Places:
+    """Finds the positions of stems, which are in the order of the shards and need not be sorted."""
+
+    def __init__(self, stems: NDArray[np.str_]) -> None:
+        self._stems, self._order = stems, np.argsort(stems)
+
+    def find(self, wanted: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the position of each stem, and whether it is there at all."""
+        names = wanted.cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False).astype(np.str_)
+        at = np.minimum(np.searchsorted(self._stems, names, sorter=self._order), len(self._stems) - 1)
+        found = self._order[at]
+        return found, self._stems[found] == names
 
 
 class _Parts:
     """Collects the row groups of a manifest as arrays."""
 
     def __init__(self, stems: NDArray[np.str_]) -> None:
-        self.stems = stems
+        self.stems, self.places = stems, _Places(stems)
         self.sample: list[NDArray[np.int64]] = []
         self.numbers: dict[str, list[NDArray[np.float32]]] = {}
         self.codes: dict[str, list[NDArray[np.int32]]] = {}
@@ -119,10 +150,9 @@ class _Parts:
         self.background = np.full(len(stems), -1, np.int32)
 
     def add(self, group: pa.Table) -> None:
-        found = np.searchsorted(
-            self.stems, np.asarray(group["stem"].cast(pa.string()).to_numpy(), dtype=self.stems.dtype)
-        )
-        found = np.minimum(found, len(self.stems) - 1)
+        found, there = self.places.find(group["stem"])
+        if not there.all():
+            group, found = group.filter(pa.array(there)), found[there]
         if "background" in group.column_names:
             self.background[found] = self.code("background", group["background"].combine_chunks())
         lists = group["objects"].combine_chunks()
@@ -168,9 +198,7 @@ def with_scores(table: Table, path: Path, prefix: str = "") -> Table:
         raise DatasetError(f"Invalid scores: cannot read {path.absolute()}: {reason}") from None
     if "stem" not in read.column_names:
         raise DatasetError(f"Invalid scores: got no column 'stem' in {path.absolute()}; must be of `qumade evaluate`")
-    stems = np.asarray(read["stem"].cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False), dtype=np.str_)
-    at = np.minimum(np.searchsorted(table.stems, stems), len(table.stems) - 1)
-    same = table.stems[at] == stems
+    at, same = _Places(table.stems).find(read["stem"])
     if not same.any():
         raise DatasetError(
             f"Invalid scores: got none of this dataset in {path.absolute()}; must be of an evaluation on it"

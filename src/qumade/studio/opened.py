@@ -11,7 +11,7 @@ from qumade.io.pictures import printable
 from qumade.io.storage import is_url
 from qumade.recipe import Recipe, load_recipe
 
-__all__ = ["Kind", "Opened", "kind_of", "open_path", "shown_name"]
+__all__ = ["Kind", "Opened", "is_reserved", "kind_of", "open_path", "shown_name", "start_of"]
 
 Kind = Literal["recipe", "dataset", "run", "evaluation", "folder"]
 _OF_DATASETS = ("images", "masks", "depth", "dataset.yaml")
@@ -21,6 +21,7 @@ _OF_RECIPES = (
     "label_names", "depth_teacher",
 )  # fmt: skip
 _SUFFIXES = (".yaml", ".yml")
+_RESERVED = ("dataset.yaml", "config.yaml")
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,32 @@ class Opened:
                     raise ConfigError(str(error).replace("Invalid path", f"Invalid {name}", 1)) from None
         return recipe
 
+    def writable(self, path: Path | str) -> Path:
+        """Return the absolute path, at which a recipe may be written. Raises ConfigError for the files of datasets and
+        runs, as well as `inside`."""
+        inside = self.inside(path)
+        if inside.suffix.lower() not in _SUFFIXES:
+            raise ConfigError(f"Invalid file: got {printable(inside)}; must end in .yaml")
+        if is_reserved(inside):
+            raise ConfigError(
+                f"Invalid file: got {printable(inside)}; must not be named {' or '.join(_RESERVED)}: datasets and runs "
+                "have files of this name"
+            )
+        if inside.is_dir():
+            raise ConfigError(f"Invalid file: got the folder {printable(inside)}; must be a file")
+        return inside
+
     def found(self, kind: Kind, *, most: int = 200, depth: int = 3) -> list[Path]:
         """Return the recipes, datasets, runs or evaluations below the opened folders, sorted, the first `most`."""
         found: dict[Path, None] = {}
         for root in (self.own, *self.others):
             _search(root, kind, depth, found, most)
         return sorted(found)
+
+
+def is_reserved(path: Path) -> bool:
+    """Return whether a file of this name belongs to a dataset or a run."""
+    return path.name.lower() in _RESERVED
 
 
 def shown_name(name: str) -> str:
@@ -85,12 +106,27 @@ def kind_of(path: Path) -> Kind | None:
     return "dataset" if any((path / name).exists() for name in _OF_DATASETS) else "folder"
 
 
+def start_of(folder: Path) -> Path:
+    """Return the recipe.yaml of a folder that holds a valid one, such as a project of `qumade start`, and else the path
+    as it is. The photos of a project lie elsewhere: only its recipe says which folders are to be opened."""
+    recipe = folder / "recipe.yaml"
+    if kind_of(folder) != "folder" or not recipe.is_file():
+        return folder
+    try:
+        load_recipe(recipe)
+    except ConfigError:
+        return folder
+    return recipe
+
+
 def open_path(path: Path | None, own: Path, more: Sequence[Path] = ()) -> tuple[Opened, Kind | None]:
     """Return the opened folders for the argument of `qumade studio`, and what it is.
 
     A recipe opens its own folder and the folders of its assets; anything else opens its folder. `more` are opened too.
     Raises ConfigError where nothing that can be opened lies at the path.
     """
+    if own.exists() and not own.is_dir():
+        raise ConfigError(f"Invalid --out: got the file {printable(own)}; must be a folder")
     others = [Path(os.path.realpath(folder)) for folder in more]
     kind = None
     if path is not None:

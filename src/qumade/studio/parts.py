@@ -1,5 +1,6 @@
 """Small parts that several panels use."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -7,12 +8,24 @@ from pathlib import Path
 
 from nicegui import ui
 
-from qumade.errors import QumadeError
+from qumade.assets.classes import class_folders
+from qumade.errors import ConfigError, QumadeError
 from qumade.io.pictures import printable
-from qumade.studio.opened import Kind
+from qumade.recipe import CLASS_NAME
+from qumade.studio.opened import Kind, is_reserved
 from qumade.studio.state import Studio
 
-__all__ = ["announce", "choose_file", "hint", "move_by_keys", "picture_button", "section", "wipe"]
+__all__ = [
+    "announce",
+    "choose_class_folder",
+    "choose_file",
+    "confirm",
+    "hint",
+    "move_by_keys",
+    "picture_button",
+    "section",
+    "wipe",
+]
 
 
 @contextmanager
@@ -80,7 +93,7 @@ async def choose_file(studio: Studio, kind: Kind, title: str, *, name: str | Non
 
     `name` is a path to start from where a new file is to be written.
     """
-    found = [str(path) for path in studio.opened.found(kind)]
+    found = [str(path) for path in studio.opened.found(kind) if name is None or not is_reserved(path)]
     with ui.dialog(value=True) as dialog, ui.card().classes("qs-dialog"):
         ui.label(title).classes("qs-title")
         typed = {"path": name or (found[0] if found else "")}
@@ -97,3 +110,45 @@ async def choose_file(studio: Studio, kind: Kind, title: str, *, name: str | Non
     answer = await dialog
     dialog.delete()
     return Path(answer) if answer else None
+
+
+async def confirm(question: str, answer: str) -> bool:
+    """Ask before something is lost; the dialog begins at Cancel."""
+    with ui.dialog(value=True) as dialog, ui.card().classes("qs-dialog"):
+        ui.label(question).classes("qs-text")
+        with ui.row():
+            ui.button(answer, color="negative", on_click=lambda: dialog.submit(True))
+            ui.button("Cancel", on_click=lambda: dialog.submit(False)).props("flat autofocus")
+    said = await dialog
+    dialog.delete()
+    return bool(said)
+
+
+async def choose_class_folder(folder: Path) -> Path | None:
+    """Return where a cut-out goes: into the folder of the cut-outs itself, or, where its sub-folders are classes, into
+    the one that the user chooses or names. None if cancelled.
+
+    Raises QumadeError for a folder that cannot be listed, and for a name that cannot be that of a class.
+    """
+    classes = class_folders(folder)
+    if not classes:
+        return folder
+    with ui.dialog(value=True) as dialog, ui.card().classes("qs-dialog"):
+        ui.label("Class of the cut-outs").classes("qs-title")
+        hint("Sub-folders of the cut-outs are their classes. Choose one, or type the name of a new one.")
+        typed = {"class": classes[0]}
+        with ui.element("div").classes("qs-list"):
+            for name in classes:
+                button = ui.button(name, on_click=partial(typed.__setitem__, "class", name))
+                button.props("flat dense no-caps align=left")
+        ui.input("Class").bind_value(typed, "class").props("dense outlined").classes("qs-wide")
+        with ui.row():
+            ui.button("OK", on_click=lambda: dialog.submit(typed["class"]))
+            ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat")
+    answer = await dialog
+    dialog.delete()
+    if answer is None:
+        return None
+    if not re.fullmatch(CLASS_NAME, answer):
+        raise ConfigError(f"Invalid class: got {answer[:60]!r}; must have letters, digits, spaces and _ . - only")
+    return folder / str(answer)

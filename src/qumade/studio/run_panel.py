@@ -127,6 +127,8 @@ class _Panel:
                     ui.label(f"{job.number}").classes("qs-name")
                     ui.label(job.state).classes("qs-chip " + ("qs-error" if job.state == "failed" else ""))
                     ui.label(f"{job.verb} → {shown_name(job.out)}").classes("qs-text")
+                    if job.error:
+                        ui.label(job.error).classes("qs-text qs-error").props('role="alert"')
                     ui.space()
                     ui.button("Show", on_click=partial(self.choose, job.number)).props("flat dense")
                     if job.state not in FINISHED:

@@ -1,5 +1,6 @@
 """The web server of the studio."""
 
+import ipaddress
 import logging
 import socket
 import webbrowser
@@ -14,7 +15,7 @@ from qumade.studio.page import studio_page
 from qumade.studio.pictures import PREFIX
 from qumade.studio.state import Studio
 
-__all__ = ["address_of", "free_port", "serve"]
+__all__ = ["address_of", "free_port", "own_host", "serve"]
 
 FIRST_PORT, PORTS = 8090, 20
 
@@ -23,9 +24,9 @@ def serve(studio: Studio, *, host: str = "localhost", port: int | None = None, s
     """Serve the page until the process is interrupted, and open it in a browser with `show`.
 
     On another host than this machine, only who knows the token in the printed address is answered. Raises ConfigError
-    for a port that is taken.
+    for a host that is not this machine's, and for a port that is taken.
     """
-    own = "127.0.0.1" if is_local(host) else host
+    own = own_host(host)
     token = None if is_local(host) else new_token()
     port = free_port(own) if port is None else _checked(own, port)
     address = address_of(host, port, token)
@@ -56,10 +57,28 @@ def serve(studio: Studio, *, host: str = "localhost", port: int | None = None, s
     ui.run(host=own, port=port, reload=False, show=False, show_welcome_message=False, title="QuMaDe studio")
 
 
+def own_host(host: str) -> str:
+    """Return what to listen on for a host: a name of this machine alone, such as localhost, is 127.0.0.1, and an IPv6
+    address has no brackets. Raises ConfigError for anything that is no name or address of this machine."""
+    name = host.strip().removeprefix("[").removesuffix("]")
+    own = "127.0.0.1" if is_local(name) and not _is_address(name) else name
+    try:
+        if not own:
+            raise OSError("nothing")
+        _bind(own, 0)
+    except (OSError, UnicodeError) as error:
+        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise ConfigError(
+            f"Invalid --host: got {host!r}{why}; must be localhost, or a name or address of this machine"
+        ) from None
+    return own
+
+
 def address_of(host: str, port: int, token: str | None) -> str:
     """Return the address to open, with the token if there is one."""
     name = socket.gethostname() if host in ("0.0.0.0", "::") else host
-    name = f"[{name}]" if ":" in name and not name.startswith("[") else name
+    name = name.strip().removeprefix("[").removesuffix("]")
+    name = f"[{name}]" if ":" in name else name
     return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
 
 
@@ -78,13 +97,26 @@ def _checked(host: str, port: int) -> int:
 
 
 def _is_free(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as one:
+    try:
+        _bind(host, port)
+    except OSError:
+        return False
+    return True
+
+
+def _bind(host: str, port: int) -> None:
+    """Take a port and leave it again. Raises OSError, and UnicodeError for what cannot be a name of a host."""
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind((host.strip("[]"), port))
-        except OSError:
-            return False
+        one.bind(address)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
     return True
 
 

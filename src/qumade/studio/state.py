@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qumade.recipe import Recipe, load_recipe
+from qumade.recipe import Recipe, holds_dataset, load_recipe
 from qumade.studio.composing import Composer
 from qumade.studio.controls import given_of
 from qumade.studio.jobs import Jobs
@@ -18,12 +18,14 @@ __all__ = ["Draft", "Studio"]
 @dataclass
 class Draft:
     """The recipe that a tab works on. `given` are its plain values, with paths relative to `folder`; `recipe` is the
-    last valid one; `file` is where it was read from or saved, `other` the recipe to compare with."""
+    last valid one; `file` is where it was read from or saved, None for one that no file of its own holds, as the recipe
+    of a `dataset`; `other` is the recipe to compare with."""
 
     folder: Path
     given: dict[str, Any] = field(default_factory=dict)
     recipe: Recipe | None = None
     file: Path | None = None
+    dataset: Path | None = None
     other: Recipe | None = None
     overlay: Overlay = "image"
     indices: str = ""
@@ -33,8 +35,11 @@ class Draft:
         """Take over a recipe file, or the recipe of a dataset.yaml. Raises QumadeError, also for folders that were not
         opened; the draft then stays as it is."""
         recipe = opened.check(load_recipe(opened.inside(path)))
-        self.folder = path.absolute().parent
-        self.given, self.recipe, self.file = given_of(recipe, self.folder), recipe, path.absolute()
+        path = path.absolute()
+        of_dataset = holds_dataset(path)
+        self.folder = path.parent
+        self.given, self.recipe = given_of(recipe, self.folder), recipe
+        self.file, self.dataset = (None, path.parent) if of_dataset else (path, None)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from qumade.prediction.predictor import Prediction
 from qumade.studio.access import MOST_UPLOADED
 from qumade.studio.assets import staged
 from qumade.studio.opened import shown_name
-from qumade.studio.parts import announce, choose_file, hint, picture_button
+from qumade.studio.parts import announce, choose_class_folder, choose_file, hint, picture_button
 from qumade.studio.pictures import Picture, overlaid, thumbnail
 from qumade.studio.predicting import cutout, point_cloud
 from qumade.studio.state import Draft, Studio
@@ -183,19 +183,23 @@ class _Panel:
                     scene.point_cloud(points.tolist(), colours.tolist(), point_size=0.02)
                 scene.move_camera(x=0, y=-0.15, z=0.12, look_at_x=0, look_at_y=1.5, look_at_z=0, duration=0)
 
-    def keep(self, photo: Path, thing: Picture) -> None:
+    async def keep(self, photo: Path, thing: Picture) -> None:
         recipe = self.draft.recipe
         if recipe is None:
             announce(QumadeError("Invalid recipe: must have a folder of cut-outs; open one in Compose"))
             return
         try:
-            folder = self.studio.opened.inside(recipe.foregrounds)
+            folder = await choose_class_folder(self.studio.opened.inside(recipe.foregrounds))
+            if folder is None:
+                return
+            folder = self.studio.opened.inside(folder)
+            folder.mkdir(exist_ok=True)
             number, path = 1, folder / f"{photo.stem}_cutout.png"
             while path.exists():
                 number += 1
                 path = folder / f"{photo.stem}_cutout_{number}.png"
             write_bytes(path, png_bytes(thing))
-        except QumadeError as error:
+        except (QumadeError, OSError) as error:
             announce(error)
             return
         self.studio.composer.forget()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -152,7 +153,7 @@ def _config_of(folder: RunFolder, given: TrainConfig) -> TrainConfig:
         longer = all(line.split()[0] in BUDGET for line in unlike)
         raise ConfigError(
             f"Invalid config: got {', '.join(unlike)} in {folder.config}; must be the same, or another --out"
-            + (_LONGER.format(given.data, folder.root) if longer else "")
+            + (_LONGER.format(quote(str(given.data)), quote(str(folder.root))) if longer else "")
         )
     return stored
 

@@ -82,20 +82,19 @@ def start_project(
     download: bool = False,
     progress: bool = True,
 ) -> Project:
-    """Make a project of a folder of photos and a folder of pictures of the object, or bring it up to date. The folders
-    may be URLs.
+    """Make a project of a folder of photos and a folder of pictures of the object, or bring it up to date.
 
-    Pictures without alpha are cut out by the `cutout_teacher` if it can be loaded, and else by colour if their
-    background is plain. Teachers predict depth and label maps of the
-    photos, if they can be loaded; nothing is fetched without `download`. Raises QumadeError if no cut-out or no photo
-    can be used, or if the folder holds something else.
+    The folders may be URLs. Pictures without alpha are cut out by the `cutout_teacher` if it can be loaded, and else by
+    colour if their background is plain. Teachers predict depth and label maps of the photos, if they can be loaded; no
+    network is fetched without `download`. Raises QumadeError if no cut-out or no photo can be used, or if the folder
+    holds something else.
     """
     photos, objects = (folder if is_url(folder) else Path(folder).absolute() for folder in (photos, objects))
     root = root.absolute()
     local_photos, photo_names = local_folder(photos, progress=progress)
-    local_objects, object_names = local_photos, photo_names
-    if objects != photos:
-        local_objects, object_names = local_folder(objects, sub_folders=True, progress=progress)
+    local_objects, object_names = (
+        (local_photos, photo_names) if objects == photos else local_folder(objects, sub_folders=True, progress=progress)
+    )
     with photo_names, object_names:
         _refuse_folders(local_photos, local_objects, root)
     with only_one(root, "making a project"):

@@ -97,10 +97,9 @@ def start_project(
     )
     with photo_names, object_names:
         _refuse_folders(local_photos, local_objects, root)
-    with only_one(root, "making a project"):
+    with object_names, only_one(root, "making a project"):
         _refuse_strangers(root)
-        with object_names:
-            cutouts, notes = _cut_out(local_objects, root / "cutouts", _Cutter(cutout_teacher, download), progress)
+        cutouts, notes = _cut_out(local_objects, root / "cutouts", _Cutter(cutout_teacher, download), progress)
         notes = [object_names.text(note) for note in notes]
         fields, more = _labels(photos, depth_teacher, label_teacher, download)
         made = Recipe(backgrounds=photos, foregrounds=cutouts, **fields)

@@ -3,6 +3,7 @@ import json
 import shlex
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def folders(asset_folders: Path) -> tuple[Path, Path]:
     return photos, objects
 
 
-def start(folders: tuple[Path, Path], root: Path) -> Project:
+def start(folders: tuple[Path | str, Path | str], root: Path) -> Project:
     return start_project(*folders, root, cutout_teacher=None, depth_teacher=None, label_teacher=None, progress=False)
 
 
@@ -287,3 +288,18 @@ def test_folders_that_do_not_fit_are_refused(folders: tuple[Path, Path], tmp_pat
             path.unlink()
     with pytest.raises(QumadeError, match=r"got no cut-out from .*street\.png: its edge has several colours"):
         start(folders, tmp_path / "project")
+
+
+def test_folders_at_urls(folders: tuple[Path, Path], tmp_path: Path, uploaded: Callable[[Path], str]) -> None:
+    for path in folders[1].iterdir():  # of a class
+        (folders[1] / "thing").mkdir(exist_ok=True)
+        if path.is_file():
+            path.rename(folders[1] / "thing" / path.name)
+    urls = uploaded(folders[0]), uploaded(folders[1])
+    project = start(urls, tmp_path / "project")
+    recipe = load_recipe(project.recipe)
+    assert (recipe.backgrounds, recipe.foregrounds) == (urls[0], project.root / "cutouts")
+    assert any("street.png" in note and urls[1] in note for note in project.notes)
+    assert not any("/assets/folders/" in note for note in project.notes)
+    with pytest.raises(QumadeError, match=rf"^Invalid OBJECTS: got {urls[0]}, the folder of the photos"):
+        start((urls[0], urls[0]), tmp_path / "other")

@@ -7,8 +7,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from qumade.errors import QumadeError
-from qumade.recipe import DEFAULT, Recipe, load_recipe, match_pattern, recipe_from_dict, recipe_to_dict, save_recipe
+from qumade.errors import ConfigError, QumadeError
+from qumade.recipe import (
+    DEFAULT,
+    Recipe,
+    load_recipe,
+    match_pattern,
+    place_fields,
+    recipe_from_dict,
+    recipe_to_dict,
+    save_recipe,
+)
 
 FOLDERS = "backgrounds: b\nforegrounds: f\n"
 
@@ -108,6 +117,27 @@ def test_paths_are_relative_to_the_file_and_move_with_it(tmp_path):
     file.parent.rename(moved)
     recipe = load_recipe(moved / "recipe.yaml")
     assert (recipe.backgrounds, recipe.foregrounds) == (tmp_path / "b", moved / "f")
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/photos", "memory://a/../b/", "gs://b/a b", "az://c/~d", "file:///a"])
+def test_urls_of_asset_folders_stay_as_they_are(tmp_path, url):
+    values = {"backgrounds": url, "foregrounds": "f", "depths": url}
+    recipe = recipe_from_dict(values, "recipe.yaml", tmp_path)
+    assert (recipe.backgrounds, recipe.depths, recipe.foregrounds) == (url, url, tmp_path / "f")
+    assert place_fields(recipe) == {"backgrounds", "depths", "foregrounds"}
+    (tmp_path / "other").mkdir()
+    for folder in (tmp_path, tmp_path / "other"):
+        save_recipe(recipe, folder / "recipe.yaml")
+        assert yaml.safe_load((folder / "recipe.yaml").read_text())["backgrounds"] == url
+        assert load_recipe(folder / "recipe.yaml") == recipe
+    assert pickle.loads(pickle.dumps(recipe)) == recipe
+
+
+@pytest.mark.parametrize("field", ["layout", "label_names", "depth_teacher"])
+def test_a_file_at_a_url_is_refused(tmp_path, field):
+    values = {"backgrounds": "b", "foregrounds": "f", "labels": "l", "depth": "composite", field: "s3://bucket/a.yaml"}
+    with pytest.raises(ConfigError, match=rf"^Invalid {field}: got 's3://bucket/a\.yaml' in recipe\.yaml; must be "):
+        recipe_from_dict(values, "recipe.yaml", tmp_path)
 
 
 def test_home_is_expanded_but_no_folder_of_that_name(tmp_path, monkeypatch):

@@ -59,6 +59,8 @@ def _options(annotation: Any) -> list[str]:
         return [words + _bounds(words, arguments[1:]) for words in _options(arguments[0])]
     if origin is Literal:
         return [f"`{value}`" for value in arguments]
+    if origin in (Union, types.UnionType) and arguments == (Path, str):
+        return ["path", "URL"]
     if origin in (Union, types.UnionType):
         return [words for option in arguments if option is not type(None) for words in _options(option)]
     if origin is tuple and arguments[-1] is not Ellipsis:

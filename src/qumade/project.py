@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qumade.assets.classes import class_folders, cutout_names
+from qumade.assets.fetched import local_folder
 from qumade.assets.label_names import label_table
 from qumade.convert.plain_background import NotPlain, plain_background_alpha
 from qumade.errors import AssetError, ConfigError, DatasetError, MissingPackage, RunError
@@ -33,6 +34,7 @@ from qumade.io.files import cache_folder, only_one, read_bytes, remove_temporary
 from qumade.io.listing import named
 from qumade.io.pictures import UnusablePicture, content_hash, list_pictures, printable
 from qumade.io.progress import progress_bar
+from qumade.io.storage import is_url
 from qumade.plan.splits import FEW
 from qumade.recipe import Recipe, load_recipe, recipe_to_dict, save_recipe
 from qumade.synth.check import AssetReport, check_assets, format_report
@@ -70,8 +72,8 @@ class Project:
 
 
 def start_project(
-    photos: Path,
-    objects: Path,
+    photos: Path | str,
+    objects: Path | str,
     root: Path,
     *,
     cutout_teacher: str | Path | None = "auto",
@@ -82,16 +84,23 @@ def start_project(
 ) -> Project:
     """Make a project of a folder of photos and a folder of pictures of the object, or bring it up to date.
 
-    Pictures without alpha are cut out by the `cutout_teacher` if it can be loaded, and else by colour if their
-    background is plain. Teachers predict depth and label maps of the
-    photos, if they can be loaded; nothing is fetched without `download`. Raises QumadeError if no cut-out or no photo
-    can be used, or if the folder holds something else.
+    The folders may be URLs. Pictures without alpha are cut out by the `cutout_teacher` if it can be loaded, and else by
+    colour if their background is plain. Teachers predict depth and label maps of the photos, if they can be loaded; no
+    network is fetched without `download`. Raises QumadeError if no cut-out or no photo can be used, or if the folder
+    holds something else.
     """
-    photos, objects, root = photos.absolute(), objects.absolute(), root.absolute()
-    _refuse_folders(photos, objects, root)
-    with only_one(root, "making a project"):
+    photos, objects = (folder if is_url(folder) else Path(folder).absolute() for folder in (photos, objects))
+    root = root.absolute()
+    local_photos, photo_names = local_folder(photos, progress=progress)
+    local_objects, object_names = (
+        (local_photos, photo_names) if objects == photos else local_folder(objects, sub_folders=True, progress=progress)
+    )
+    with photo_names, object_names:
+        _refuse_folders(local_photos, local_objects, root)
+    with object_names, only_one(root, "making a project"):
         _refuse_strangers(root)
-        cutouts, notes = _cut_out(objects, root / "cutouts", _Cutter(cutout_teacher, download), progress)
+        cutouts, notes = _cut_out(local_objects, root / "cutouts", _Cutter(cutout_teacher, download), progress)
+        notes = [object_names.text(note) for note in notes]
         fields, more = _labels(photos, depth_teacher, label_teacher, download)
         made = Recipe(backgrounds=photos, foregrounds=cutouts, **fields)
         synthesizer = Synthesizer.from_recipe(made, progress=progress)
@@ -106,7 +115,7 @@ def start_project(
         synthesizer = Synthesizer.from_recipe(recipe, like=synthesizer)
         report = check_assets(recipe, progress=progress)
         save_sheet(preview_recipe(synthesizer), sheet)
-        commands = _commands(root, photos)
+        commands = _commands(root, local_photos)
         write_bytes(page, _page(root, report, notes, commands).encode())
     return Project(root, recipe_path, sheet, page, report, tuple(notes), commands)
 
@@ -343,7 +352,7 @@ def _is_below(name: str) -> bool:
 
 
 def _labels(
-    photos: Path, depth: str | Path | None, labels: str | Path | None, download: bool
+    photos: Path | str, depth: str | Path | None, labels: str | Path | None, download: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the fields of a recipe that hold what the teachers predicted, and what they could not."""
     fields: dict[str, Any] = {}

@@ -19,6 +19,7 @@ from qumade.effects import Effects, EffectsField
 from qumade.io.config import (
     DATASET_BYTES,
     Ascending,
+    DatasetLocation,
     RelativePath,
     parse_model,
     plain_values,
@@ -26,6 +27,7 @@ from qumade.io.config import (
     write_yaml,
     wrong_field,
 )
+from qumade.io.storage import is_url
 
 __all__ = [
     "CLASS_NAME",
@@ -37,6 +39,7 @@ __all__ = [
     "is_named",
     "load_recipe",
     "match_pattern",
+    "place_fields",
     "recipe_from_dict",
     "recipe_to_dict",
     "save_recipe",
@@ -90,7 +93,7 @@ def _class_name(value: str) -> str:
     return value
 
 
-Folder = RelativePath
+Folder = DatasetLocation
 HubName = Annotated[str, AfterValidator(_hub_name)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveShare = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -117,7 +120,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     backgrounds: Folder
-    """Folder of background photos."""
+    """Folder of background photos. Folders of assets may be URLs, such as s3://bucket/photos."""
     foregrounds: Folder
     """Folder of cut-outs: RGBA, or RGB with masks in `masks`. If it holds sub-folders only, each is a class."""
     masks: Folder | None = None
@@ -138,7 +141,7 @@ class Recipe(BaseModel):
 
     labels: Folder | None = None
     """Folder of label maps of the backgrounds, matched by stem: PNG of ids, or .npy."""
-    label_names: LabelNames | Folder | None = None
+    label_names: LabelNames | RelativePath | None = None
     """Class names of the ids, which label maps need: cityscapes (train ids), cityscapes_ids (label ids), ade20k (from
     0), ade20k_from_1, camvid (11 classes), camvid_32, or a YAML file of ids and names."""
     reliefs: Folder | None = None
@@ -200,7 +203,7 @@ class Recipe(BaseModel):
     """Sizes under perspective placement are multiplied by a random factor between 1 - this and 1 + this."""
     rows: Share = 0.0
     """Share of the samples whose objects stand in a row along the view, such as parked cars."""
-    layout: Folder | None = None
+    layout: RelativePath | None = None
     """Layout file that `qumade layout` learns from real pictures: number, size and height of the objects in the image
     follow it, within `objects` and `scale`. With it the defaults are objects 1,16, scale 0.02,1, min_visible 0.35 and
     contact_sampling log_distance."""
@@ -232,7 +235,7 @@ class Recipe(BaseModel):
     depth: Literal["layered", "composite"] = "layered"
     """layered: combine the depth of background and objects exactly; composite: predict it with a teacher from each
     composed image, which does not guarantee equal bytes."""
-    depth_teacher: HubName | Folder | None = None
+    depth_teacher: HubName | RelativePath | None = None
     """Network that predicts composite depth: auto, ORG/NAME on the hub, or the path of a folder or an .onnx file. A
     relative path of two parts must start with ./"""
     mask: Literal["soft", "binary"] = "soft"
@@ -346,6 +349,11 @@ def match_pattern(name: str, table: Mapping[str, Any]) -> str:
 def for_file(name: str, table: Mapping[str, Value]) -> Value | None:
     """What a per-file table of the recipe says of file `name`; None where it says nothing."""
     return table.get(match_pattern(name, table))
+
+
+def place_fields(recipe: Recipe) -> set[str]:
+    """The fields that only say where files lie: paths and URLs. Files count by name and content."""
+    return {name for name, value in recipe if isinstance(value, Path) or (isinstance(value, str) and is_url(value))}
 
 
 def recipe_from_dict(values: object, source: str, folder: Path, *, name_field: Callable[[str], str] = str) -> Recipe:

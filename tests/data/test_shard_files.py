@@ -38,6 +38,7 @@ def test_a_hash_file_and_an_index_read_back():
     "change",
     [
         lambda text: text[:-1],
+        lambda text: text.replace(b'"samples":3', b'"samples":4'),
         lambda text: text.replace(b'"samples":3', b'"samples":4').replace(b"# ", b"#  ", 1),
         lambda text: text.replace(b"a" * 64, b"d" * 64, 1),
         lambda text: text.replace(b"# ", b"", 1),
@@ -49,6 +50,15 @@ def test_a_hash_file_and_an_index_read_back():
 def test_a_torn_or_changed_hash_file_is_refused(change):
     with pytest.raises(QumadeError, match=r"^Invalid .* in /d/a\.sha256"):
         read_hash_file(change(write_hash_file(entry())), "/d/a.sha256")
+
+
+def test_a_split_that_is_not_that_of_the_name_is_refused():
+    """Else one wrong word in index.json would move samples from test to train."""
+    text = b"".join(index_text([entry(name="train-000000", split="train")])).replace(b'"train"', b'"test"')
+    with pytest.raises(
+        QumadeError, match=r"^Invalid shards\.0\.split: got 'test' in /d/index\.json; must be that of the"
+    ):
+        parse_index(text, "/d/index.json")
 
 
 @pytest.mark.parametrize("name", ["../train-000000", "train-0", "train-000000.tar", "/etc/x-000000", "train-000000\n"])

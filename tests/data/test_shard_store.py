@@ -12,7 +12,7 @@ OURS, OTHER = "a" * 64, "b" * 64
 
 def entry_of(name, recipe=OURS):
     hashes = {"tar_sha256": "0" * 64, "parquet_sha256": "1" * 64, "recipe": recipe}
-    return ShardEntry(name=name, split="train", samples=2, tar_bytes=3, parquet_bytes=4, **hashes)
+    return ShardEntry(name=name, split=name.rpartition("-")[0], samples=2, tar_bytes=3, parquet_bytes=4, **hashes)
 
 
 @pytest.fixture

@@ -144,6 +144,16 @@ def test_a_sample_of_another_name_is_refused(copied):
             dataset.read(position)
 
 
+def test_files_that_no_folder_describes_are_named(copied):
+    """Else a wrong letter in dataset.yaml would make a dataset without masks."""
+    path = copied / "dataset.yaml"
+    path.write_text(path.read_text().replace("masks: {", "maskz: {"))
+    with pytest.raises(
+        QumadeError, match=r"^Invalid dataset\.yaml: got no folder of img\d+\.mask\.jpg, which .*\.tar ho"
+    ):
+        ShardDataset(copied)[0]
+
+
 def test_torn_rows_are_named(copied):
     dataset = ShardDataset(copied)
     parquet = copied / dataset.shards[0].parquet

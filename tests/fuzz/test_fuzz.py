@@ -27,9 +27,11 @@ from qumade.assets.labels import read_labels
 from qumade.assets.scan import scan_backgrounds, scan_foregrounds
 from qumade.assets.scene_layout import load_layout
 from qumade.convert.importers import import_dataset
-from qumade.data.folder import FolderDataset
 from qumade.data.manifest import MANIFEST_SCHEMA, manifest_table, plans_from_manifest, read_manifest
+from qumade.data.opening import open_files
+from qumade.data.shard_files import read_hash_file
 from qumade.errors import DatasetError, QumadeError
+from qumade.generation.audit import audit
 from qumade.generation.journal import Journal, Results, read_journal
 from qumade.io.decode import read_levels, read_rgb, read_rgba
 from qumade.models.config import NetworkConfig
@@ -72,7 +74,7 @@ def test_pictures(tmp_path: Path, format_name: str) -> None:
     each(
         path.read_bytes(),
         path,
-        0.05,
+        0.04,
         lambda: read_rgb(path) if checked else read_rgb(path).dtype,
         path,
         truth if checked else truth.dtype,
@@ -92,7 +94,7 @@ def test_pictures(tmp_path: Path, format_name: str) -> None:
 def test_maps(tmp_path: Path, pixels: np.ndarray, read: Callable[[Path], Any]) -> None:
     path = tmp_path / "map.png"
     Image.fromarray(pixels).save(path)
-    each(path.read_bytes(), path, 0.05, lambda: read(path), path, read(path))
+    each(path.read_bytes(), path, 0.04, lambda: read(path), path, read(path))
 
 
 @pytest.mark.parametrize("kind", ["labels", "depth"])
@@ -133,7 +135,7 @@ def written(works: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _labels(root: Path) -> dict[str, Any]:
-    dataset = FolderDataset(root)
+    dataset = open_files(root)
     samples = [dataset.read(position) for position in range(len(dataset))]
     return {
         "stems": dataset.stems.tolist(),
@@ -149,7 +151,7 @@ def test_datasets(written: Path, tmp_path: Path, folder: str) -> None:
     root = tmp_path / "dataset"
     shutil.copytree(written, root)
     path = root / "manifest.parquet" if folder == "." else sorted((root / folder).iterdir())[3]
-    each(path.read_bytes(), path, 0.05, lambda: _labels(root), path, _labels(root))
+    each(path.read_bytes(), path, 0.04, lambda: _labels(root), path, _labels(root))
 
 
 def test_descriptions(written: Path, tmp_path: Path) -> None:
@@ -169,12 +171,88 @@ def test_descriptions(written: Path, tmp_path: Path) -> None:
         judge(read, root, truth)
 
 
+@pytest.fixture(scope="module")
+def shards(works: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated dataset in shards, lossless, of six samples, three in a shard."""
+    recipe = works.recipe.model_copy(update={"encoding": "lossless"})
+    from qumade.generation.shard_engine import generate_shards
+
+    out = tmp_path_factory.mktemp("shards") / "dataset"
+    synthesizer = Synthesizer(recipe, works.catalog)
+    generate_shards(synthesizer, out, limit=6, samples_per_shard=3, workers=1, progress=False)
+    return out
+
+
+@pytest.mark.parametrize("ending", [".tar", ".parquet", "index.json"])
+def test_shards(shards: Path, tmp_path: Path, ending: str) -> None:
+    """Reading holds rows against their hash and pictures against their checksums; index.json has none, so a value that
+    matters must agree with others."""
+    root = tmp_path / "dataset"
+    shutil.copytree(shards, root)
+    path = next(path for path in sorted(root.rglob("*")) if path.name.endswith(ending))
+    truth = _labels(root)
+    # A shard whose place is wrong is named, or the folder.
+    each(path.read_bytes(), path, 0.04, lambda: _labels(root), root if ending == "index.json" else path, truth)
+    if ending == "index.json":
+        values = json.loads(path.read_text())
+        for seed in seeds(0.04):
+            path.write_text(json.dumps(with_hostile_value(values, np.random.default_rng(seed))))
+            judge(lambda: _labels(root), root, truth)
+
+
+def test_hash_files_of_shards(shards: Path, tmp_path: Path) -> None:
+    """A hash file is whole or torn: resuming draws the shard of a torn one again."""
+    path = tmp_path / "train-000000.sha256"
+    whole = next(iter(sorted(shards.rglob("*.sha256")))).read_bytes()
+
+    def read() -> Any:
+        return read_hash_file(path.read_bytes(), str(path)).model_dump()
+
+    path.write_bytes(whole)
+    each(whole, path, 0.04, read, path, read())
+
+
+def test_audits_of_shards(shards: Path, tmp_path: Path) -> None:
+    """An audit finds every changed byte of a shard."""
+    root = tmp_path / "dataset"
+    shutil.copytree(shards, root)
+    files = sorted(path for path in root.rglob("*") if path.is_file() and path.name != "dataset.yaml")
+    for seed in seeds(0.03):
+        random = np.random.default_rng(seed)
+        path = files[seed % len(files)]
+        whole = path.read_bytes()
+        damaged = mutated(whole, random)
+        path.write_bytes(damaged)
+        try:
+            found = audit(root, fraction=0.2, progress=False)
+            assert bool(found.problems) == (damaged != whole), f"seed {seed} of {path.name}: {found.problems}"
+        except QumadeError as error:
+            assert str(root) in str(error) and str(error).isprintable(), f"seed {seed} of {path.name}: {error}"
+        path.write_bytes(whole)
+
+
+def test_descriptions_of_shards(shards: Path, tmp_path: Path) -> None:
+    root = tmp_path / "dataset"
+    shutil.copytree(shards, root)
+    path = root / "dataset.yaml"
+    truth = {key: value for key, value in _labels(root).items() if key != "depth"}
+
+    def read() -> dict[str, Any]:
+        return {key: value for key, value in _labels(root).items() if key != "depth"}
+
+    each(path.read_bytes(), path, 0.03, read, root, truth)
+    described = yaml.safe_load(path.read_text())
+    for seed in seeds(0.03):
+        path.write_text(yaml.safe_dump(with_hostile_value(described, np.random.default_rng(seed))))
+        judge(read, root, truth)
+
+
 def test_values_of_manifests(works: Any, written: Path, tmp_path: Path) -> None:
     """No value of a manifest reaches compiled code unchecked."""
     synthesizer = Synthesizer(works.recipe, works.catalog)
     path = tmp_path / "manifest.parquet"
     rows = next(read_manifest(written / "manifest.parquet")).to_pylist()
-    for seed in seeds(0.15):
+    for seed in seeds(0.1):
         try:
             table = pa.Table.from_pylist(with_hostile_value(rows, np.random.default_rng(seed)), MANIFEST_SCHEMA)
         except (pa.ArrowException, ValueError, TypeError, OverflowError, AttributeError):
@@ -242,7 +320,7 @@ def test_coco(tmp_path: Path) -> None:
     whole = json.dumps(labels)
     path.write_text(whole)
     assert not judge(read, root, [(24, 32, 3)])
-    for seed in seeds(0.12):
+    for seed in seeds(0.1):
         random = np.random.default_rng(seed)
         if seed % 4:
             path.write_text(json.dumps(with_hostile_value(labels, random)))
@@ -262,7 +340,7 @@ def test_weights(tmp_path: Path) -> None:
     def read() -> dict[str, np.ndarray]:
         return {name: value.numpy() for name, value in read_tensors(path)[0].items()}
 
-    each(data, path, 0.08, read, path, {name: value.numpy() for name, value in tensors.items()})
+    each(data, path, 0.07, read, path, {name: value.numpy() for name, value in tensors.items()})
 
 
 def test_onnx_files(tmp_path: Path) -> None:
@@ -289,7 +367,7 @@ def test_onnx_files(tmp_path: Path) -> None:
         return onnx_predictor(path, "cpu").forward(batch)
 
     data = sealed(model.SerializeToString())
-    each(data, path, 0.08, read, path, (batch.mean(1, keepdims=True), batch.max(1, keepdims=True)))
+    each(data, path, 0.07, read, path, (batch.mean(1, keepdims=True), batch.max(1, keepdims=True)))
 
 
 def test_journals(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import yaml
 
 from qumade.data.metadata import read_metadata
+from qumade.errors import QumadeError
 from qumade.generation.description_check import described_problems
+from qumade.generation.engine import generate
 from qumade.io.storage import LocalFiles
+from qumade.synth.synthesizer import Synthesizer
 
 
 @pytest.fixture
@@ -50,3 +54,22 @@ def test_each_wrong_value_is_named(dataset: Path) -> None:
     assert [problem.split(";")[0] for problem in problems] == [
         "has depth.bits 16", "has folders.'ignore' {'format': 'png', 'suffix': '.png'}", "lacks the key recipe.flip",
     ]  # fmt: skip
+
+
+def test_assets_at_urls_are_looked_at_there(works: Any, uploaded: Any) -> None:
+    url = uploaded(works.recipe.backgrounds)
+    recipe = works.recipe.model_copy(update={"backgrounds": url, "foregrounds": uploaded(works.recipe.foregrounds)})
+    out = works.out()
+    generate(Synthesizer.from_recipe(recipe), out, limit=3, workers=1, progress=False)
+    assert yaml.safe_load((out / "dataset.yaml").read_text())["recipe"]["backgrounds"] == url
+    assert described(out)[1] == []
+    files = fsspec.filesystem("memory")
+    whole = files.cat_file(f"{url}/photo_1.png")
+    files.pipe_file(f"{url}/photo_1.png", files.cat_file(f"{url}/photo_0.png"))
+    with pytest.raises(QumadeError, match=rf"^Invalid assets: got {url}/photo_1\.png, which has changed \(sha256\)"):
+        described(out)
+    files.rm_file(f"{url}/photo_1.png")
+    with pytest.raises(QumadeError, match=rf"^Invalid assets: got no file {url}/photo_1\.png; must be there"):
+        described(out)
+    files.pipe_file(f"{url}/photo_1.png", whole)
+    assert described(out)[1] == []

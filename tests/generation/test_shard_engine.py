@@ -31,7 +31,8 @@ LIMIT = 420  # all of train, val and test, and some samples of two splits
 
 def draw(works: Any, out: Path | str, **options: Any) -> Any:
     options = {"limit": LIMIT, "samples_per_shard": 60, "workers": 1, **options}
-    return generate_shards(Synthesizer(works.recipe, works.catalog), out, progress=False, **options)
+    synthesizer = options.pop("recipe", None) or Synthesizer(works.recipe, works.catalog)
+    return generate_shards(synthesizer, out, progress=False, **options)
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +290,9 @@ def test_a_full_disk_is_reported_and_the_run_can_be_resumed(
 
 def test_depth_of_a_teacher_is_refused(works: Any) -> None:
     recipe = works.recipe.model_copy(update={"depth": "composite", "depth_teacher": "auto"})
-    with pytest.raises(QumadeError, match=r"^Invalid format: got shards for a recipe with depth 'composite'"):
+    with pytest.raises(
+        QumadeError, match=r"^Invalid depth: got 'composite' for .*; must be .*convert FOLDER --to shards --out "
+    ):
         generate_shards(
             Synthesizer(recipe, works.catalog), works.out(), limit=3, samples_per_shard=2, workers=1, progress=False
         )
@@ -350,3 +353,16 @@ def test_an_upload_that_fails_leaves_a_state_that_the_same_command_finishes(
     for name, content in finished[1].items():
         if not name.endswith("/") and name != "dataset.yaml":
             assert storage.read(name) == content
+
+
+@pytest.mark.slow
+def test_assets_at_urls_give_the_same_shards(works: Any, read_tree: Any, uploaded: Any, finished: Any) -> None:
+    """In two processes, which see nothing of this one's memory:// but the cache."""
+    folders = {name: uploaded(getattr(works.recipe, name)) for name in ("backgrounds", "foregrounds")}
+    synthesizer = Synthesizer.from_recipe(works.recipe.model_copy(update=folders))
+    out = works.out()
+    draw(works, out, recipe=synthesizer, workers=2)
+    found, expected = read_tree(out), dict(finished[1])
+    for tree in (found, expected):
+        del tree["dataset.yaml"]  # it names the folders
+    assert found == expected

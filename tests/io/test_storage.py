@@ -78,7 +78,7 @@ def test_a_missing_package_is_named(monkeypatch):
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr("fsspec.core.url_to_fs", missing)
-    with pytest.raises(QumadeError, match=r"got no package for s3:// .*; install it with: pip install 'qumade\[cl"):
+    with pytest.raises(QumadeError, match=r"got no package for s3://a/b .*; install it with: pip install 'qumade\[cl"):
         open_storage("s3://a/b")
 
 
@@ -101,6 +101,55 @@ def test_requests_are_repeated(object_store, fault):
         file.write(b"whole")
     assert storage.read("a") == b"whole" and storage.sizes() == {"a": 5}
     assert not object_store.faults
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("denied", r"access is refused; must be credentials that are valid and may do this \(AWS_ACCESS_KEY_ID and"),
+        ("key", r"access is refused; must be credentials"),
+        ("full", r"the store is full; make room, and the same command goes on from here$"),
+        ("skew", r"the clock of this machine differs from the store's by \d+ minutes; set the clock right$"),
+    ],
+)
+def test_a_refusal_of_the_store_says_what_to_do(object_store, fault, said):
+    storage = open_storage("s3://bucket/data")
+    object_store.faults += [("PUT", fault)] * 9
+    refusal = pytest.raises(QumadeError, match=rf"^Invalid output: cannot write s3://bucket/data/a: [^\n]*{said}")
+    with refusal, storage.new("a") as file:
+        file.write(b"whole")
+    if fault == "full":
+        return
+    object_store.faults[:] = [("GET", fault)] * 9
+    with pytest.raises(QumadeError, match=rf"^Invalid file: cannot list s3://bucket/data: .*{said}"):
+        storage.sizes()
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///a", "memory://", "gs:///"])
+def test_a_url_without_a_bucket_is_refused(url):
+    with pytest.raises(QumadeError, match=r"^Invalid URL: got no bucket in .*; must be \w+://BUCKET/NAME$"):
+        open_storage(url)
+
+
+@pytest.mark.parametrize("url", ["simplecache::s3://a/b", "zip://a::memory://b", "S3://a/b", "://a", "a b://c"])
+def test_chains_and_odd_schemes_are_refused(url):
+    with pytest.raises(QumadeError, match=r"^Invalid URL: got scheme '.*' in .*; must be one that fsspec knows"):
+        open_storage(url)
+
+
+def test_the_url_of_a_local_file_is_its_path(tmp_path):
+    storage = open_storage(f"file://{tmp_path}/a/")
+    assert isinstance(storage, LocalFiles) and storage.url == str(tmp_path / "a")
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(storage):
+    with storage.new("folder/a") as file:
+        file.write(b"1")
+    if isinstance(storage, LocalFiles):
+        return  # test_a_folder_that_cannot_be_listed_is_named
+    with pytest.raises(QumadeError, match=r"^Invalid folder: got a file at .*/folder/a; must be a folder$"):
+        storage.sizes("folder/a")
 
 
 @pytest.mark.slow

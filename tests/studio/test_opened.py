@@ -87,6 +87,13 @@ def test_a_recipe_of_other_folders_is_refused_by_field(tree):
         opened.check(recipe)
 
 
+def test_assets_at_a_url_are_refused(tree):
+    opened = Opened(tree / "own", (tree / "work",))
+    recipe = Recipe(backgrounds=tree / "work" / "photos", foregrounds="s3://bucket/cars")
+    with pytest.raises(ConfigError, match=r"^Invalid foregrounds: got s3://bucket/cars; must be a folder on this mach"):
+        opened.check(recipe)
+
+
 @pytest.mark.parametrize("name", ["nothing", "photo.png"])
 def test_what_cannot_be_opened_is_named(tree, name):
     (tree / "photo.png").write_bytes(b"x")

@@ -1,7 +1,10 @@
 import pickle
+import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -171,6 +174,70 @@ def test_a_folder_without_other_things_is_refused(all_on, tmp_path):
     recipe = all_on[0].recipe.model_copy(update={"distractor_foregrounds": tmp_path / "empty"})
     with pytest.raises(QumadeError, match="Invalid distractor_foregrounds: got no usable image in"):
         Synthesizer.from_recipe(recipe)
+
+
+@pytest.fixture
+def maps(asset_folders: Path) -> dict[str, Any]:
+    """The fields of a recipe over all kinds of asset folders: cut-outs in two classes with masks and reliefs, photos
+    with label and depth maps, distractors, and entries that are not read."""
+    root, fields = asset_folders, {}
+    for number, path in enumerate(sorted((root / "foregrounds").iterdir())):
+        part = "car" if number % 2 else "bus"
+        for folder in ("foregrounds", "masks", "reliefs"):
+            (root / folder / part).mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as image:
+            alpha, size = image.getchannel("A"), image.size
+            image.convert("RGB").save(root / "foregrounds" / part / path.name)
+        alpha.save(root / "masks" / part / path.name)
+        relief = np.full(size[::-1], 32768, np.uint16) + np.arange(size[0], dtype=np.uint16)
+        Image.fromarray(relief).save(root / "reliefs" / part / path.name)
+        (root / "distractor_foregrounds").mkdir(exist_ok=True)
+        path.rename(root / "distractor_foregrounds" / path.name)
+    for path in (root / "backgrounds").iterdir():
+        with Image.open(path) as image:
+            width, height = image.size
+        for folder in ("labels", "depths"):
+            (root / folder).mkdir(exist_ok=True)
+        labels = np.where(np.arange(height)[:, None] < height // 2, 10, 0) * np.ones(width, np.int64)
+        Image.fromarray(labels.astype(np.uint8)).save(root / "labels" / path.name)
+        metres = np.linspace(60.0, 3.0, height)[:, None] * np.ones(width)
+        Image.fromarray(np.round(256 * metres).astype(np.uint16)).save(root / "depths" / path.name)
+    (root / "backgrounds" / "notes.txt").write_text("not read")
+    (root / "backgrounds" / "torn.png").write_bytes(b"\x89PNG")
+    (root / "backgrounds" / "more").mkdir()
+    (root / "backgrounds" / "more" / "photo.png").write_bytes(b"not read")
+    for folder in ("backgrounds", "foregrounds", "masks", "labels", "depths", "reliefs", "distractor_foregrounds"):
+        fields[folder] = root / folder
+    return {
+        **fields, "label_names": "cityscapes", "size": (48, 32), "per_pair": 2, "objects": (1, 3), "min_visible": 0.2,
+        "effects": Effects(distractors=(0, 2)), "split": (0.5, 0.5, 0.0),
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_assets_at_urls_give_the_samples_of_local_ones(
+    maps: dict[str, Any], asset_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    store = f"memory://{uuid.uuid4().hex}"
+    folders = {name: f"{store}/{value.name}" for name, value in maps.items() if isinstance(value, Path)}
+    for name, url in folders.items():
+        fsspec.filesystem("memory").put(str(maps[name]), url, recursive=True)
+    local = Synthesizer.from_recipe(Recipe(**maps))
+    there = Synthesizer.from_recipe(Recipe(**{**maps, **folders}))
+    assert local.catalog.classes == ("bus", "car") and local.catalog.depth_kind == "metric"
+    assert local.catalog.distractors and all(f.mask_name and f.relief_name for f in local.catalog.foregrounds)
+    assert [f.mask_name for f in there.catalog.foregrounds] == [f.mask_name for f in local.catalog.foregrounds]
+    assert [str(found).replace(str(asset_folders), store) for found in local.findings] == list(map(str, there.findings))
+    assert {"left-out", "type"} <= {found.reason for found in there.findings}
+    # Another process knows only the recipe and the catalog; another machine has an empty cache too.
+    received = pickle.loads(pickle.dumps(there))
+    shutil.rmtree(tmp_path / "cache")
+    monkeypatch.setattr("qumade.io.storage.RemoteFiles.entries", None)  # and does not list
+    for index in range(0, len(local), 7):
+        assert received.plan([index])[0].sample == local.plan([index])[0].sample
+        for part, expected in zip(received[index], local[index], strict=True):
+            np.testing.assert_array_equal(part, expected)
 
 
 ROAD, WALL, SKY, CAR, UNLABELLED = 0, 2, 10, 13, 255  # ids of the table cityscapes

@@ -198,3 +198,16 @@ def test_a_missing_package_is_reported_with_the_command_that_installs_it(
         label_backgrounds(backgrounds, depth=tmp_path / "x.onnx", cache=tmp_path)
     with pytest.raises(QumadeError, match=r"pip install 'qumade\[teachers\]'"):
         label_backgrounds(backgrounds, labels="a/b", cache=tmp_path)
+
+
+def test_photos_at_a_url_are_labelled_as_local_ones(
+    teachers: Teachers, backgrounds: Path, tmp_path: Path, uploaded: Any
+) -> None:
+    url = uploaded(backgrounds)
+    there = label_backgrounds(url, depth="a", labels="b", cache=tmp_path / "maps")
+    assert len(teachers.asked) == 6
+    assert label_backgrounds(backgrounds, depth="a", labels="b", cache=tmp_path / "maps") == there
+    assert len(teachers.asked) == 6 and (there["depths"] / "photo 0.npy").is_file()
+    shutil.copy(backgrounds / "photo 0.png", backgrounds / "photo 0.jpg")
+    with pytest.raises(QumadeError, match=r"^Invalid backgrounds: got both memory://\S+/photos/photo 0\.jpg and photo"):
+        label_backgrounds(uploaded(backgrounds), depth="a", cache=tmp_path / "maps")

@@ -14,6 +14,7 @@ from qumade.assets.identities import group_identities
 from qumade.assets.label_names import named_ids, unnamed_ids, unnamed_text
 from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import LABEL_SUFFIXES, read_labels
+from qumade.assets.local_recipe import LocalRecipe
 from qumade.assets.scan import Finding, ScannedBackground
 from qumade.assets.stems import match_stems
 from qumade.assets.survey_cache import cached_survey, survey_key
@@ -21,7 +22,7 @@ from qumade.depth.encoding import DepthKind
 from qumade.geometry import fit_ground_plane
 from qumade.io.pictures import UnusablePicture, content_hash, printable
 from qumade.io.progress import progress_bar
-from qumade.recipe import Recipe, for_file
+from qumade.recipe import for_file
 
 __all__ = [
     "UPSIDE_DOWN",
@@ -66,14 +67,14 @@ class SurveyedBackground:
         return all(finding.severity != "error" for finding in self.findings)
 
 
-def depth_kind(recipe: Recipe, depths: dict[Path, Path]) -> DepthKind:
+def depth_kind(recipe: LocalRecipe, depths: dict[Path, Path]) -> DepthKind:
     """Returns the kind of a recipe's depth, given the depth map of each background."""
     if recipe.depths is None:
         return "scaled"
     return "metric" if any(path.suffix.lower() == ".png" for path in depths.values()) else recipe.depths_kind
 
 
-def match_maps(recipe: Recipe, scanned: Sequence[ScannedBackground]) -> Maps:
+def match_maps(recipe: LocalRecipe, scanned: Sequence[ScannedBackground]) -> Maps:
     """Finds the maps with the same stem as each photo. Raises QumadeError if the match is ambiguous."""
     paths = [scan.path for scan in scanned]
     depths = {} if recipe.depths is None else match_depths(paths, recipe.depths)
@@ -82,14 +83,14 @@ def match_maps(recipe: Recipe, scanned: Sequence[ScannedBackground]) -> Maps:
 
 
 def catalog_backgrounds(
-    recipe: Recipe,
+    recipe: LocalRecipe,
     scanned: Sequence[ScannedBackground],
     scheme: LabelScheme | None,
     findings: list[Finding],
     *,
     progress: bool = False,
     look: Callable[[SurveyedBackground], None] | None = None,
-    survey: "Callable[[Recipe, ScannedBackground, LabelScheme | None, Maps], SurveyedBackground] | None" = None,
+    survey: "Callable[[LocalRecipe, ScannedBackground, LabelScheme | None, Maps], SurveyedBackground] | None" = None,
 ) -> tuple[list[Background], DepthKind]:
     """Returns the usable backgrounds and the kind of their depth; problems with the others are added to the findings.
 
@@ -112,7 +113,7 @@ def catalog_backgrounds(
 
 
 def survey_photo(
-    recipe: Recipe,
+    recipe: LocalRecipe,
     scan: ScannedBackground,
     scheme: LabelScheme | None,
     maps: Maps,
@@ -147,7 +148,7 @@ def survey_photo(
 
 
 def _survey(
-    recipe: Recipe,
+    recipe: LocalRecipe,
     scan: ScannedBackground,
     scheme: LabelScheme | None,
     labels: NDArray[np.int32] | None,
@@ -174,7 +175,7 @@ class _Unusable(Exception):
 
 
 def _labels(
-    recipe: Recipe, scan: ScannedBackground, path: Path | None, scheme: LabelScheme | None
+    recipe: LocalRecipe, scan: ScannedBackground, path: Path | None, scheme: LabelScheme | None
 ) -> NDArray[np.int32] | None:
     if recipe.labels is None:
         return None
@@ -193,7 +194,7 @@ def _labels(
 
 
 def _inverse_depth(
-    recipe: Recipe, scan: ScannedBackground, path: Path | None, kind: DepthKind
+    recipe: LocalRecipe, scan: ScannedBackground, path: Path | None, kind: DepthKind
 ) -> NDArray[np.float32] | None:
     if recipe.depths is None:
         return None
@@ -211,7 +212,7 @@ def _inverse_depth(
     return inverse_depth
 
 
-def _problem(recipe: Recipe, name: str, survey: Survey) -> tuple[str, str] | None:
+def _problem(recipe: LocalRecipe, name: str, survey: Survey) -> tuple[str, str] | None:
     """Returns why the recipe's policies cannot place objects on the ground, as code and sentence; None if they can."""
     if survey.standing is None or not set(recipe.policies) - {"random"}:
         return None
@@ -227,7 +228,7 @@ def _problem(recipe: Recipe, name: str, survey: Survey) -> tuple[str, str] | Non
     return None
 
 
-def _background(recipe: Recipe, surveyed: SurveyedBackground, survey: Survey, identity: int) -> Background:
+def _background(recipe: LocalRecipe, surveyed: SurveyedBackground, survey: Survey, identity: int) -> Background:
     scan, depth_path, labels_path = surveyed.scan, surveyed.depth_path, surveyed.labels_path
     return Background(
         name=scan.name,
@@ -249,7 +250,7 @@ def _background(recipe: Recipe, surveyed: SurveyedBackground, survey: Survey, id
     )
 
 
-def _refuse_unknown(recipe: Recipe, inverse_depth: NDArray[np.float32], kind: DepthKind) -> None:
+def _refuse_unknown(recipe: LocalRecipe, inverse_depth: NDArray[np.float32], kind: DepthKind) -> None:
     unknown = float(np.isnan(inverse_depth).mean())
     if unknown and not (kind == "metric" and recipe.encoding == "lossless"):
         raise _Unusable(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from qumade.assets.local_recipe import LocalRecipe
 from qumade.errors import ConfigError
 from qumade.io.pictures import list_pictures, printable
 from qumade.recipe import CLASS_NAME, MOST_CLASSES, Recipe, for_file
@@ -48,7 +49,7 @@ def class_of(recipe: Recipe, name: str) -> str | None:
     return for_file(name, recipe.classes) or name.rpartition("/")[0] or None
 
 
-def class_names(recipe: Recipe) -> tuple[str, ...]:
+def class_names(recipe: LocalRecipe) -> tuple[str, ...]:
     """Returns the classes of a recipe's cut-outs, sorted; none if it gives no classes.
 
     Raises QumadeError for a cut-out without a class beside others that have one, and for too many classes.

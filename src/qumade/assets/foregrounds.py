@@ -11,6 +11,7 @@ from qumade.assets.classes import class_of
 from qumade.assets.cut_sides import CutSide, cut_side
 from qumade.assets.identities import group_identities
 from qumade.assets.label_scheme import LabelScheme
+from qumade.assets.local_recipe import LocalRecipe
 from qumade.assets.reliefs import read_relief
 from qumade.assets.scan import Finding, ScannedForeground
 from qumade.assets.stems import match_stems
@@ -21,7 +22,7 @@ __all__ = ["catalog_distractors", "catalog_foregrounds"]
 
 
 def catalog_foregrounds(
-    recipe: Recipe,
+    recipe: LocalRecipe,
     scanned: Sequence[ScannedForeground],
     scheme: LabelScheme | None,
     findings: list[Finding],

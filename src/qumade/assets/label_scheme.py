@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from qumade.assets.fetched import local_folder
 from qumade.assets.label_names import (
     LABEL_TABLES,
     LabelTable,
@@ -71,7 +72,9 @@ def label_scheme(recipe: Recipe, classes: Collection[str] = ()) -> LabelScheme |
     if recipe.labels is None:
         return None
     if recipe.label_names is None:
-        raise _no_names(recipe.labels)
+        labels, shown = local_folder(recipe.labels)
+        with shown:
+            raise _no_names(labels)
     table = label_table(recipe.label_names)
     places = tuple(dict.fromkeys([recipe.ground, *recipe.place.values()]))
     for names in places:

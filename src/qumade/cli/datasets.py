@@ -86,9 +86,9 @@ def generate(
     from qumade.depth.words import prior_note
     from qumade.generation.engine import generate as run
     from qumade.generation.ray_executor import ray_tasks
-    from qumade.generation.shard_engine import generate_shards
+    from qumade.generation.shard_engine import generate_shards, refuse_composite
     from qumade.io.pictures import one_line
-    from qumade.io.storage import absolute, is_url
+    from qumade.io.storage import absolute, is_url, open_storage
     from qumade.plan.splits import few_samples
     from qumade.recipe import recipe_from_dict
     from qumade.synth.synthesizer import Synthesizer
@@ -110,6 +110,8 @@ def generate(
         )
     if address is not None and (executor != "ray" or workers is not None):
         raise ConfigError(f"Invalid --address: got {address}; must come with --executor ray, and without --workers")
+    if out:
+        open_storage(out)  # an unknown scheme is named before assets are read
     given = recipe_fields("generate", recipe, flags)
     if given.get("depth") == "composite" and teachers.depth_teacher is not None:
         given = given | {"depth_teacher": model(teachers.depth_teacher)}
@@ -117,6 +119,8 @@ def generate(
     run_teachers = None if run_on is None else partial(run_on, gpu=True)
     given = given | labels_of_teachers("generate", given, flags, teachers, run_teachers)
     full_recipe = recipe_from_dict(given, "the command line", Path.cwd(), name_field=flag_of)
+    if sharded and not estimate:
+        refuse_composite(full_recipe, absolute(out))
     predictor = None
     if full_recipe.depth == "composite":
         from qumade.teachers.predict_depth import teacher_depth

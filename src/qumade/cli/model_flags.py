@@ -110,6 +110,8 @@ def _value(name: str, text: str, info: FieldInfo) -> Any:
     kinds, optional = _kinds(info.annotation)
     if optional and text == "none":
         return None
+    if set(kinds) == {Path, str}:  # a path or a URL
+        return text
     if text.lstrip().startswith(("{", "[")):
         return _yaml(name, text)
     if any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds):

@@ -11,8 +11,8 @@ __all__ = ["start"]
 
 
 def start(
-    photos: Path,
-    objects: Path,
+    photos: str,
+    objects: str,
     /,
     *,
     out: Path,
@@ -30,9 +30,9 @@ def start(
     Parameters
     ----------
     photos
-        Folder of photos of the place, without the object or with few of them.
+        Folder of photos of the place, at a path or a URL, without the object or with few of them.
     objects
-        Folder of pictures of the object: cut-outs with alpha, or photos of it.
+        Folder of pictures of the object, at a path or a URL: cut-outs with alpha, or photos of it.
     out
         PROJECT, the folder to write into: new, empty, or a project.
     cutout_teacher

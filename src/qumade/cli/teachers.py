@@ -78,9 +78,9 @@ def labels_of_teachers(
     return soon | labels_of_photos(recipe.backgrounds, replace(teachers, depth_teacher=depth_teacher), executor)
 
 
-def labels_of_photos(photos: Path, teachers: TeacherFlags, executor: "Executor | None" = None) -> dict[str, Any]:
-    """Return the folders of labels that the teachers predict for a folder of photos, and what they mean, as the fields
-    of a recipe: `depths`, `depths_kind`, `labels`, `label_names`."""
+def labels_of_photos(photos: Path | str, teachers: TeacherFlags, executor: "Executor | None" = None) -> dict[str, Any]:
+    """Return the folders of labels that the teachers predict for a folder of photos, at a path or a URL, and what they
+    mean, as the fields of a recipe: `depths`, `depths_kind`, `labels`, `label_names`."""
     from qumade.io.files import cache_folder
     from qumade.teachers.label_backgrounds import label_backgrounds
 

@@ -9,18 +9,20 @@
 A shard counts when its .sha256 file is there, which is written last.
 """
 
+import hashlib
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pyarrow as pa
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, model_validator
 
 from qumade.errors import DatasetError
-from qumade.io.config import parse_model
+from qumade.io.config import parse_model, wrong_field
 from qumade.io.tar import tar_member
+from qumade.plan.shards import split_slug
 
 __all__ = [
     "INDEX",
@@ -84,6 +86,12 @@ class ShardEntry(BaseModel):
     recipe: Sha256
     counts: dict[StrictStr, Count] = {}
 
+    @model_validator(mode="after")
+    def _of_its_split(self) -> Self:
+        if self.name.rpartition("-")[0] != split_slug(self.split):
+            raise wrong_field("split", f"that of the shard's name, {self.name}")
+        return self
+
     @property
     def tar(self) -> str:
         """The name of the tar file, relative to the dataset."""
@@ -106,13 +114,15 @@ def extension(folder: str, suffix: str) -> str:
 
 
 def write_hash_file(entry: ShardEntry) -> bytes:
-    """Return the text of a shard's .sha256 file: the entry as a comment, then two lines of `sha256sum`."""
+    """Return the text of a shard's .sha256 file: the entry as a comment, two lines of `sha256sum`, and the hash of
+    these three as a comment."""
     lines = [
         _MARK + json.dumps(entry.model_dump(), separators=(",", ":"), sort_keys=True),
         f"{entry.tar_sha256}  {entry.name}.tar",
         f"{entry.parquet_sha256}  {entry.name}.parquet",
     ]
-    return "".join(f"{line}\n" for line in lines).encode()
+    text = "".join(f"{line}\n" for line in lines).encode()
+    return text + f"{_MARK}{hashlib.sha256(text).hexdigest()}\n".encode()
 
 
 def read_hash_file(data: bytes, where: str) -> ShardEntry:

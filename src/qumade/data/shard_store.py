@@ -17,7 +17,7 @@ from qumade.data.shard_files import INDEX, INDEX_BYTES, SHARDS, ShardEntry, inde
 from qumade.errors import ConfigError, DatasetError
 from qumade.io.config import DATASET_BYTES, parse_yaml
 from qumade.io.storage import Storage, read_whole
-from qumade.recipe import recipe_from_dict, recipe_to_dict
+from qumade.recipe import place_fields, recipe_from_dict, recipe_to_dict
 
 __all__ = ["begun", "finish", "is_there", "journal", "lost_shards", "recipe_hash", "recorded_samples", "write"]
 
@@ -30,7 +30,7 @@ def recipe_hash(metadata: Mapping[str, Any]) -> str:
     values: dict[str, Any] = {}
     if metadata.get("recipe"):  # an imported dataset has none
         recipe = recipe_from_dict(dict(metadata["recipe"]), "dataset.yaml", Path("/"))
-        paths = {name for name, value in recipe if isinstance(value, Path)}
+        paths = place_fields(recipe)
         values = {name: value for name, value in recipe_to_dict(recipe, None).items() if name not in paths}
     kept = {key: value for key, value in metadata.items() if key not in ("recipe", "complete")}
     return hashlib.sha256(json.dumps([kept, values], sort_keys=True).encode()).hexdigest()

@@ -96,6 +96,7 @@ class ShardDataset(FolderDataset):
         self.suffixes = {
             folder: np.broadcast_to(np.array(code.suffix), (total,)) for folder, code in self.metadata.folders.items()
         }
+        self._extensions = {extension(folder, code.suffix) for folder, code in self.metadata.folders.items()} | {"json"}
         self._rows: OrderedDict[int, _Rows] = OrderedDict()
         self._last: tuple[int, dict[str, bytes]] | None = None
 
@@ -178,6 +179,12 @@ class ShardDataset(FolderDataset):
             if not name.startswith(prefix):
                 raise DatasetError(f"Invalid shard: got {name!r} in {source}; must be a file of {prefix[:-1]}")
             found[name.removeprefix(prefix)] = content
+        if not found.keys() <= self._extensions:
+            extra = min(found.keys() - self._extensions)
+            raise DatasetError(
+                f"Invalid {METADATA}: got no folder of {prefix}{extra}, which {source} holds, in "
+                f"{self.storage.where(METADATA)}; must name every kind of file"
+            )
         self._last = position, found
         return found
 

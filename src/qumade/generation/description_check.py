@@ -3,16 +3,18 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from qumade.assets.local_recipe import shown_asset
 from qumade.data.metadata import METADATA, Metadata
 from qumade.errors import DatasetError
 from qumade.generation.describe import describe
 from qumade.generation.files_check import Problem
 from qumade.io.config import parse_yaml, shown
-from qumade.io.pictures import one_line, printable
-from qumade.io.storage import LocalFiles, Storage
+from qumade.io.pictures import one_line
+from qumade.io.storage import LocalFiles, Storage, open_storage
 from qumade.recipe import Recipe, recipe_from_dict
 from qumade.synth.synthesizer import Synthesizer
 
@@ -56,6 +58,17 @@ def described_problems(storage: Storage, meta: Metadata) -> tuple[Synthesizer, d
 
 def _require_assets(recipe: Recipe, assets: Mapping[str, Any], path: str) -> None:
     """Names the first asset that is not there any more, before anything is read."""
+
+    @cache
+    def listed(folder: str, part: str) -> set[str]:
+        return set(open_storage(folder).sizes(part))
+
+    def exists(folder: Path | str, name: str) -> bool:
+        if isinstance(folder, Path):
+            return os.path.lexists(folder / name)
+        part, _, last = name.rpartition("/")
+        return last in listed(folder, part)
+
     folders = {
         "backgrounds": {"name": recipe.backgrounds, "depth": recipe.depths, "labels": recipe.labels},
         "foregrounds": {"name": recipe.foregrounds, "mask": recipe.masks, "relief": recipe.reliefs},
@@ -66,9 +79,9 @@ def _require_assets(recipe: Recipe, assets: Mapping[str, Any], path: str) -> Non
         for entry in entries if isinstance(entries, list) else ():
             for key, folder in places.items():
                 name = entry.get(key) if isinstance(entry, dict) else None
-                if folder is not None and isinstance(name, str) and not os.path.lexists(folder / name):
+                if folder is not None and isinstance(name, str) and not exists(folder, name):
                     raise DatasetError(
-                        f"Invalid assets: got no file {printable(folder / name)}; must be there, for the dataset of "
+                        f"Invalid assets: got no file {shown_asset(folder, name)}; must be there, for the dataset of "
                         f"{path} was made of it"
                     )
 
@@ -90,7 +103,7 @@ def _require_same_assets(recipe: Recipe, found: Any, expected: dict[str, Any], p
                 )
                 how = f"has changed ({', '.join(changed)})"
                 how = "is not usable any more" if name not in now else "is new" if name not in before else how
-                asset = printable((folder or Path()) / name)
+                asset = shown_asset(folder or Path(), name)
                 raise DatasetError(f"Invalid assets: got {asset}, which {how}; must be as when {path} was written")
     keys = sorted(
         key for key in found.keys() | expected.keys() if key not in places and found.get(key) != expected.get(key)

@@ -22,13 +22,14 @@ from qumade.generation.executors import Executor, local_processes
 from qumade.generation.shards import DrawShards, default_samples, draw_rows, quadrants_of
 from qumade.generation.summary import Summary, summarized
 from qumade.io.files import only_one, remove_temporary_files
+from qumade.io.pictures import one_line
 from qumade.io.progress import progress_bar
 from qumade.io.storage import LocalFiles, Storage, open_storage
 from qumade.plan.shards import Shard, ShardPlan
 from qumade.recipe import Recipe
 from qumade.synth.synthesizer import Synthesizer
 
-__all__ = ["generate_shards", "shard_metadata"]
+__all__ = ["generate_shards", "refuse_composite", "shard_metadata"]
 
 
 def generate_shards(
@@ -98,14 +99,23 @@ def shard_metadata(synthesizer: Synthesizer, storage: Storage, plan: ShardPlan) 
 
     Raises QumadeError for a recipe whose depth a teacher predicts from the composites.
     """
+    refuse_composite(synthesizer.recipe, storage.url)
     if synthesizer.depth_encoding is None:
-        raise ConfigError(
-            "Invalid format: got shards for a recipe with depth 'composite'; must be folders, which "
-            "`qumade convert DATA_PATH --to shards` then turns into shards"
-        )
+        raise ValueError("layered depth has an encoding")
     local = storage.root if isinstance(storage, LocalFiles) else None
     described = describe(synthesizer, local, sum(plan.counts.values()), synthesizer.depth_encoding)
     return described | {"shards": {"samples": plan.samples}}
+
+
+def refuse_composite(recipe: Recipe, out: str) -> None:
+    """Raises QumadeError, with the two commands that do it, for a recipe whose depth a teacher predicts from the
+    composites: it is predicted for a whole folder at once."""
+    if recipe.depth == "composite":
+        raise ConfigError(
+            f"Invalid depth: got 'composite' for shards in {one_line(out)}; must be 'layered', or drawn into a folder "
+            "and then packed: qumade generate ... --out FOLDER; "
+            f"qumade convert FOLDER --to shards --out {one_line(out)}"
+        )
 
 
 def _require_same(found: dict[str, Any], metadata: dict[str, Any], storage: Storage) -> None:

@@ -58,6 +58,8 @@ Model = TypeVar("Model", bound=BaseModel)
 def _resolved(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str | os.PathLike):
         return value
+    if is_url(os.fspath(value)):
+        raise ValueError("a path on this machine, not a URL")
     # os.path.expanduser leaves alone users that do not exist, and "./~name"; Path.expanduser does not.
     expanded = os.path.expanduser(os.fspath(value))  # noqa: PTH111
     return Path(os.path.abspath(Path((info.context or {}).get(_FOLDER, "")) / expanded))
@@ -291,6 +293,8 @@ def _allowed(annotation: Any, *, finite: bool = False) -> str | None:
     kind, limits = bare_type(annotation)
     origin, inner = get_origin(kind), get_args(kind)
     if members := _members(kind):
+        if set(members) == {Path, str}:
+            return "a path or a URL"
         parts = [_allowed(member) for member in members]
         return None if None in parts else ", or ".join(str(part) for part in parts)
     if origin is Literal:

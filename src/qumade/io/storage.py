@@ -4,31 +4,43 @@ A local file gets its name when it is complete. In an object store a file appear
 collected in a temporary file before, so that a failed upload can be repeated.
 """
 
-import errno
 import os
 import random
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
 
 from qumade.errors import DatasetError, QumadeError
 from qumade.io.files import is_temporary, new_file, open_regular
+from qumade.io.pictures import one_line
+from qumade.io.store_errors import PACKAGES, explained, is_final, one_line_of
 
-__all__ = ["LocalFiles", "RemoteFiles", "Storage", "absolute", "is_url", "open_storage", "read_whole"]
+__all__ = ["Entry", "LocalFiles", "RemoteFiles", "Storage", "absolute", "is_url", "open_storage", "read_whole"]
 
 _ATTEMPTS = 4
 _FIRST_WAIT_S = 0.2
-# Another attempt cannot change these.
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, NotImplementedError)
-_FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "ParamValidationError")
 _PART_BYTES = 16 * 2**20
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+# What the listings of the usual file systems say that changes with the content of a file.
+_VERSIONS = (
+    "ETag", "etag", "md5Hash", "generation", "VersionId",
+    "LastModified", "last_modified", "updated", "mtime", "created",
+)  # fmt: skip
 
 Result = TypeVar("Result")
+
+
+class Entry(NamedTuple):
+    """A file in a listing: its size in bytes, -1 for a folder, and a text that changes with its content, "" where the
+    storage says none."""
+
+    size: int
+    version: str
 
 
 class Storage(Protocol):
@@ -72,7 +84,10 @@ def open_storage(path: Path | str) -> Storage:
     """
     if not is_url(path):
         return LocalFiles(Path(os.path.abspath(path)))
-    storage = RemoteFiles(str(path).rstrip("/"))
+    scheme, _, rest = str(path).partition("://")
+    if scheme in ("file", "local"):
+        return LocalFiles(Path(os.path.abspath(rest)))
+    storage = RemoteFiles(f"{scheme}://{rest.rstrip('/')}")
     _ = storage.filesystem
     return storage
 
@@ -158,22 +173,30 @@ class RemoteFiles:
         import fsspec
 
         scheme = self.url.partition("://")[0]
+        if scheme not in fsspec.available_protocols() or "::" in self.url:  # chains of file systems are refused
+            must = "must be one that fsspec knows, as s3, gs or az, and the URL without ::"
+            raise QumadeError(f"Invalid URL: got scheme {scheme!r} in {one_line(self.url)}; {must}")
+        if scheme in (*PACKAGES, "memory") and not re.match(r"[^/]", self.url.partition("://")[2]):
+            raise QumadeError(f"Invalid URL: got no bucket in {one_line(self.url)}; must be {scheme}://BUCKET/NAME")
         try:
             return fsspec.core.url_to_fs(self.url)[0]
         except ImportError as error:
+            known = scheme in PACKAGES
+            install = f"install it with: pip install {PACKAGES[scheme]}" if known else "install the package it names"
             raise QumadeError(
-                f"Invalid installation: got no package for {scheme}:// ({_line(error)}); install it with: "
-                "pip install 'qumade[cluster]', or the package of fsspec for this scheme"
+                f"Invalid installation: got no package for {one_line(self.url)} ({one_line_of(error)}); {install}"
             ) from error
-        except ValueError as error:
-            raise QumadeError(
-                f"Invalid URL: got scheme {scheme!r} in {self.url}; must be one that fsspec knows, as s3, gs or az"
-            ) from error
+        except Exception as error:  # each backend raises exceptions of its own
+            raise QumadeError(f"Invalid URL: cannot open {one_line(self.url)}: {explained(error, self.url)}") from error
 
     def where(self, name: str) -> str:
         return f"{self.url}/{name}" if name else self.url
 
     def sizes(self, folder: str = "") -> dict[str, int]:
+        return {name: entry.size for name, entry in self.entries(folder).items()}
+
+    def entries(self, folder: str = "") -> dict[str, Entry]:
+        """Return the names in a folder with what the listing says of them; none if it does not exist."""
         url = self.where(folder)
         try:
             entries = self._repeated("list", url, lambda: self.filesystem.ls(url, detail=True, refresh=True))
@@ -181,8 +204,10 @@ class RemoteFiles:
             self._require_bucket()
             return {}
         own = self.filesystem._strip_protocol(url).rstrip("/")
+        if len(entries) == 1 and entries[0]["name"].rstrip("/") == own and entries[0]["type"] == "file":
+            raise DatasetError(f"Invalid folder: got a file at {one_line(url)}; must be a folder")
         return {
-            entry["name"].rstrip("/").rpartition("/")[2]: -1 if entry["type"] == "directory" else int(entry["size"])
+            entry["name"].rstrip("/").rpartition("/")[2]: _entry(url, entry)
             for entry in entries
             if entry["name"].rstrip("/") != own
         }
@@ -220,7 +245,7 @@ class RemoteFiles:
         try:
             self._repeated("list", self.url, lambda: filesystem.ls(bucket, refresh=True))
         except _Missing:
-            raise DatasetError(f"Invalid URL: got no bucket {bucket!r} for {self.url}; must exist") from None
+            raise DatasetError(f"Invalid URL: got no bucket {bucket!r} for {one_line(self.url)}; must exist") from None
 
     def _repeated(self, doing: str, url: str, request: Callable[[], Result]) -> Result:
         wait_s = _FIRST_WAIT_S
@@ -231,22 +256,22 @@ class RemoteFiles:
                 missing = isinstance(error, FileNotFoundError)
                 if missing and doing == "list":
                     raise _Missing(url) from error
-                final = isinstance(error, _FINAL) or type(error).__name__ in _FINAL_NAMES
-                final = final or (isinstance(error, OSError) and error.errno in _FULL)
-                if final or attempt == _ATTEMPTS:
+                if is_final(error) or attempt == _ATTEMPTS:
                     what = "Invalid output" if doing == "write" else "Invalid file"
-                    raise DatasetError(f"{what}: cannot {doing} {url}: {_line(error)}") from error
+                    raise DatasetError(f"{what}: cannot {doing} {one_line(url)}: {explained(error, url)}") from error
             # Many workers that failed together must not return together.
             time.sleep(wait_s * random.uniform(0.5, 1.5))
             wait_s *= 2
         raise AssertionError("unreachable")
 
 
+def _entry(url: str, entry: dict[str, Any]) -> Entry:
+    if entry["type"] == "directory":
+        return Entry(-1, "")
+    if entry["size"] is None:
+        raise DatasetError(f"Invalid URL: got a listing without sizes of files at {url}; must be in an object store")
+    return Entry(int(entry["size"]), " ".join(str(entry[key]) for key in _VERSIONS if entry.get(key) is not None))
+
+
 class _Missing(DatasetError):
     """A folder that is listed is not there."""
-
-
-def _line(error: BaseException) -> str:
-    """Return an error's type and message on one line."""
-    text = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from qumade.assets.catalog import SILHOUETTE_PX, Catalog, Foreground
+from qumade.assets.local_recipe import shown_asset
 from qumade.errors import ConfigError
 from qumade.recipe import Recipe
 
@@ -16,8 +17,9 @@ def check_scales(recipe: Recipe, catalog: Catalog) -> None:
     for foreground in catalog.foregrounds:
         share = largest_visible_share(foreground, foreground.scale[0], recipe)
         if share < recipe.min_visible:
+            where = shown_asset(recipe.foregrounds, foreground.name)
             raise ConfigError(
-                f"Invalid scale: got {list(foreground.scale)} for {recipe.foregrounds / foreground.name}, of which at "
+                f"Invalid scale: got {list(foreground.scale)} for {where}, of which at "
                 f"most {share:.0%} can be visible at {foreground.scale[0]:g} with its centre in rows "
                 f"{list(recipe.centre_row)} of the picture; must reach min_visible {recipe.min_visible:.0%}"
             )

@@ -10,6 +10,7 @@ import numpy as np
 from qumade.assets.backgrounds import match_maps, survey_photo
 from qumade.assets.classes import cutout_names
 from qumade.assets.cutouts import match_masks, read_cutout
+from qumade.assets.fetched import fetch_assets
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.scan import Finding, scan_backgrounds
 from qumade.errors import AssetError, QumadeError
@@ -56,9 +57,10 @@ class Ground:
 def asset_paths(recipe: Recipe, kind: str) -> list[Path]:
     """Return the pictures of a recipe's `backgrounds` or `foregrounds`, these with those in the sub-folders of their
     classes. Raises QumadeError for a folder that cannot be listed."""
+    local, _ = fetch_assets(recipe)
     if kind == "backgrounds":
-        return list_pictures(recipe.backgrounds)
-    return [recipe.foregrounds / name for name in cutout_names(recipe.foregrounds)]
+        return list_pictures(local.backgrounds)
+    return [local.foregrounds / name for name in cutout_names(local.foregrounds)]
 
 
 def asset_name(recipe: Recipe, path: Path) -> str:
@@ -84,7 +86,7 @@ def photo_picture(path: Path, side: int) -> Picture:
 def cutout_picture(recipe: Recipe, path: Path, side: int) -> Picture:
     """Return a cut-out, cropped to the object, uint8 [h, w, 4]. Raises QumadeError if it cannot be read."""
     mask = None
-    if recipe.masks is not None:
+    if isinstance(recipe.masks, Path):
         own = recipe.masks / path.parent.name  # that of a class
         masks = own if path.parent != recipe.foregrounds and own.is_dir() else recipe.masks
         mask = match_masks(list_pictures(path.parent), masks)[0].get(path)
@@ -98,7 +100,8 @@ def photo_ground(recipe: Recipe, path: Path) -> Ground:
     if scan is None:
         why = next((finding.detail for finding in findings if finding.path == printable(path)), "it is not a picture")
         raise AssetError(f"Invalid background: {printable(path)}: {why}")
-    surveyed = survey_photo(recipe, scan, label_scheme(recipe), match_maps(recipe, photos))
+    local, _ = fetch_assets(recipe)
+    surveyed = survey_photo(local, scan, label_scheme(recipe), match_maps(local, photos))
     survey, plane = surveyed.survey, None
     if survey is not None and survey.plane is not None and not np.isnan(survey.horizon_level):
         plane = GroundPlane(survey.plane.a, survey.plane.b, survey.plane.c - survey.horizon_level)

@@ -340,7 +340,7 @@ class _Panel:
         try:
             folder = recipe.backgrounds
             if self.kind == "foregrounds":
-                chosen = await choose_class_folder(recipe.foregrounds)
+                chosen = await choose_class_folder(self.studio.opened.inside(recipe.foregrounds))
                 if chosen is None:
                     return
                 folder = chosen

@@ -8,6 +8,7 @@ from typing import Literal
 
 from qumade.errors import ConfigError
 from qumade.io.pictures import printable
+from qumade.io.storage import is_url
 from qumade.recipe import Recipe, load_recipe
 
 __all__ = ["Kind", "Opened", "is_reserved", "kind_of", "open_path", "shown_name", "start_of"]
@@ -46,9 +47,12 @@ class Opened:
         return absolute
 
     def check(self, recipe: Recipe) -> Recipe:
-        """Return the recipe. Raises ConfigError if a folder or file that it names is not below an opened folder."""
+        """Return the recipe. Raises ConfigError if a folder or file that it names is at a URL or not below an
+        opened folder."""
         for name in _OF_RECIPES:
             value = getattr(recipe, name)
+            if isinstance(value, str) and is_url(value):
+                raise ConfigError(f"Invalid {name}: got {value}; must be a folder on this machine in the studio")
             if isinstance(value, Path):
                 try:
                     self.inside(value)

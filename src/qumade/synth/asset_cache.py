@@ -3,7 +3,6 @@
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -17,14 +16,13 @@ from qumade.assets.depths import read_inverse_depth
 from qumade.assets.ground import occluding
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.labels import read_labels, target_pixels
+from qumade.assets.local_recipe import asset_file
 from qumade.assets.reliefs import read_relief
 from qumade.assets.upright_prior import things_depth, upright_prior
 from qumade.compose.pyramid import Pyramid, build_pyramid
 from qumade.compose.sample import PRESENT, UNLABELLED, PreparedBackground
-from qumade.errors import AssetError
 from qumade.geometry import inverse_depth_map
 from qumade.io.decode import read_rgb
-from qumade.io.pictures import content_hash
 from qumade.plan.placement import crop_share, resized_size
 from qumade.recipe import Recipe, is_named
 
@@ -182,13 +180,13 @@ class AssetCache:
 
     def _read(self, number: int) -> _Read:
         background = self._catalog.backgrounds[number]
-        photo = read_rgb(_unchanged(self._recipe.backgrounds / background.name, background.sha256))
+        photo = read_rgb(asset_file(self._recipe.backgrounds, background.name, background.sha256))
         size = background.width, background.height
         scheme, labels, depth, occluder, present = self._scheme, None, None, None, None
         if background.labels_name is not None:
             labels = self._read_labels(background)
         if background.depth_name is not None and self._recipe.depths is not None:
-            path = _unchanged(self._recipe.depths / background.depth_name, background.depth_sha256)
+            path = asset_file(self._recipe.depths, background.depth_name, background.depth_sha256)
             depth = read_inverse_depth(path, size, self._catalog.depth_kind, self._recipe.depths_scale)
             occluder = occluding(depth, background.horizon_level, labels, scheme)
         if labels is not None and scheme is not None and self._recipe.knows_present:
@@ -199,7 +197,7 @@ class AssetCache:
     def _read_labels(self, background: Background) -> NDArray[np.int32]:
         if background.labels_name is None or self._recipe.labels is None:
             raise ValueError(f"background {background.name} has no label map")
-        path = _unchanged(self._recipe.labels / background.labels_name, background.labels_sha256)
+        path = asset_file(self._recipe.labels, background.labels_name, background.labels_sha256)
         return read_labels(path, (background.width, background.height))
 
     def _read_things(self, number: int) -> NDArray[np.float16]:
@@ -210,10 +208,10 @@ class AssetCache:
 
     def _build(self, number: int) -> Pyramid:
         foreground = self._catalog.foregrounds[number]
-        path = _unchanged(self._recipe.foregrounds / foreground.name, foreground.sha256)
+        path = asset_file(self._recipe.foregrounds, foreground.name, foreground.sha256)
         mask = None
         if foreground.mask_name is not None and self._recipe.masks is not None:
-            mask = _unchanged(self._recipe.masks / foreground.mask_name, foreground.mask_sha256)
+            mask = asset_file(self._recipe.masks, foreground.mask_name, foreground.mask_sha256)
         cutout = read_cutout(path, mask, premultiplied=is_named(foreground.name, self._recipe.premultiplied))
         rgba, relief = cutout.rgba, None
         if (
@@ -221,7 +219,7 @@ class AssetCache:
             and self._recipe.reliefs is not None
             and self._catalog.depth_kind == "metric"
         ):
-            path = _unchanged(self._recipe.reliefs / foreground.relief_name, foreground.relief_sha256)
+            path = asset_file(self._recipe.reliefs, foreground.relief_name, foreground.relief_sha256)
             whole = read_relief(path, (cutout.file_width, cutout.file_height))
             relief = whole[cutout.top : cutout.top + rgba.shape[0], cutout.left : cutout.left + rgba.shape[1]].copy()
         if foreground.flip:
@@ -233,7 +231,7 @@ class AssetCache:
         distractor = self._catalog.distractors[number]
         if self._recipe.distractor_foregrounds is None:
             raise ValueError("a catalog with distractors is of a recipe with distractor_foregrounds")
-        path = _unchanged(self._recipe.distractor_foregrounds / distractor.name, distractor.sha256)
+        path = asset_file(self._recipe.distractor_foregrounds, distractor.name, distractor.sha256)
         return build_pyramid(read_cutout(path).rgba, self._largest_px(distractor))
 
     def _largest_px(self, foreground: Foreground) -> float:
@@ -256,9 +254,3 @@ def _nearest(layer: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 def _mirrored(prepared: PreparedBackground) -> PreparedBackground:
     flipped = [np.ascontiguousarray(part[:, ::-1]) if isinstance(part, np.ndarray) else part for part in prepared]
     return PreparedBackground._make(flipped)
-
-
-def _unchanged(path: Path, sha256: str | None) -> Path:
-    if content_hash(path) != sha256:
-        raise AssetError(f"Invalid asset: {path} has changed since the catalog was built; must stay unchanged")
-    return path

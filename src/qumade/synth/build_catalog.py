@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from qumade.assets.backgrounds import UPSIDE_DOWN, SurveyedBackground, catalog_backgrounds, survey_photo
 from qumade.assets.catalog import Background, Catalog, Foreground
 from qumade.assets.classes import class_names, cutout_names
+from qumade.assets.fetched import fetch_assets
 from qumade.assets.foregrounds import catalog_distractors, catalog_foregrounds
 from qumade.assets.label_scheme import label_scheme
+from qumade.assets.local_recipe import LocalRecipe, shown_asset
 from qumade.assets.scan import LEFT_OUT, Finding, ScannedBackground, ScannedForeground, scan_foregrounds
 from qumade.assets.scene_layout import hashed_layout
 from qumade.errors import AssetError, ConfigError
@@ -61,6 +63,15 @@ def build_catalog(
     Files that `memory` knows are not read again. Raises QumadeError if no background or no cut-out is usable, for label
     maps that are read by a wrong table of names, and with `strict` for the first asset that is unusable or left out.
     """
+    local, names = fetch_assets(recipe, progress=progress)
+    with names:
+        catalog, findings = _build_catalog(local, strict, progress, memory)
+    return catalog, [names.finding(found) for found in findings]
+
+
+def _build_catalog(
+    recipe: LocalRecipe, strict: bool, progress: bool, memory: AssetMemory | None
+) -> tuple[Catalog, list[Finding]]:
     inventory = take_inventory(recipe, progress=progress, memory=memory)
     errors = inventory.errors
     upside_down = [found for found in errors if found.reason == UPSIDE_DOWN]
@@ -94,7 +105,7 @@ def _look_swapped(inventory: Inventory) -> bool:
 
 
 def take_inventory(
-    recipe: Recipe,
+    recipe: LocalRecipe,
     *,
     workers: int | None = None,
     progress: bool = False,
@@ -159,7 +170,7 @@ def take_inventory(
 
 
 def _without_excluded(
-    recipe: Recipe, photos: list[ScannedBackground], cutouts: list[ScannedForeground], findings: list[Finding]
+    recipe: LocalRecipe, photos: list[ScannedBackground], cutouts: list[ScannedForeground], findings: list[Finding]
 ) -> tuple[list[ScannedBackground], list[ScannedForeground], list[Finding]]:
     """Returns what the recipe does not exclude. Raises QumadeError for an exclusion that matches no file."""
     if not recipe.exclude:
@@ -180,7 +191,7 @@ def _without_excluded(
     )
 
 
-def _without_mended(recipe: Recipe, cutouts: list[ScannedForeground], findings: list[Finding]) -> list[Finding]:
+def _without_mended(recipe: LocalRecipe, cutouts: list[ScannedForeground], findings: list[Finding]) -> list[Finding]:
     """Returns the findings but for those of premultiplied colours that the recipe has divided. Raises QumadeError for a
     pattern that matches no cut-out."""
     for pattern in recipe.premultiplied:
@@ -192,7 +203,7 @@ def _without_mended(recipe: Recipe, cutouts: list[ScannedForeground], findings: 
 
 
 def _distractors(
-    recipe: Recipe, findings: list[Finding], *, workers: int | None, progress: bool
+    recipe: LocalRecipe, findings: list[Finding], *, workers: int | None, progress: bool
 ) -> tuple[Foreground, ...]:
     """Returns the cut-outs of other things with their splits. Raises QumadeError if the folder has no usable one."""
     folder = recipe.distractor_foregrounds
@@ -211,7 +222,7 @@ def no_ground(recipe: Recipe, background: Background) -> Finding:
     known = "" if background.depth_name is None else f" in {background.depth_name}"
     detail = f"shows no ground of known depth{known} in {recipe.retries} crops: no object can stand on it"
     return Finding(
-        "error", "background", printable(recipe.backgrounds / background.name), "unknown-ground-depth", detail
+        "error", "background", shown_asset(recipe.backgrounds, background.name), "unknown-ground-depth", detail
     )
 
 
@@ -259,7 +270,7 @@ def _split(
     return [replace(asset, split=split) for asset, split in zip(assets, splits, strict=True)]
 
 
-def _assumptions(recipe: Recipe, catalog: Catalog) -> Iterable[Finding]:
+def _assumptions(recipe: LocalRecipe, catalog: Catalog) -> Iterable[Finding]:
     """Reports each assumption about missing heights or depth once."""
     heights = [f.height_m for f in catalog.foregrounds] + [b.camera_height_m for b in catalog.backgrounds]
     if "perspective" in recipe.policies and None in heights:

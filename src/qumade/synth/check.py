@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 from qumade.assets.backgrounds import SurveyedBackground
 from qumade.assets.catalog import Catalog
+from qumade.assets.fetched import fetch_assets
 from qumade.assets.findings_text import by_reason, left_out_line, lines_of_group
 from qumade.assets.identities import Identities, group_identities
+from qumade.assets.local_recipe import LocalRecipe, shown_asset
 from qumade.assets.scan import Finding, Kind, ScannedBackground, ScannedForeground
 from qumade.io.pictures import printable
 from qumade.plan.indices import stratified_indices
@@ -76,6 +78,20 @@ def check_assets(
     each background that has label or depth maps. Raises QumadeError for folders that cannot be listed and for invalid
     settings.
     """
+    local, names = fetch_assets(recipe, progress=progress)
+    with names:
+        report = _check_assets(local, workers, progress, look)
+    return replace(
+        report,
+        backgrounds=replace(report.backgrounds, folder=shown_asset(recipe.backgrounds)),
+        foregrounds=replace(report.foregrounds, folder=shown_asset(recipe.foregrounds)),
+        findings=tuple(names.finding(found) for found in report.findings),
+    )
+
+
+def _check_assets(
+    recipe: LocalRecipe, workers: int | None, progress: bool, look: Callable[[SurveyedBackground], None] | None
+) -> AssetReport:
     inventory = take_inventory(recipe, workers=workers, progress=progress, look=look)
     findings = list(inventory.findings)
     if inventory.catalog is not None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from qumade.assets.catalog import Foreground
+from qumade.assets.local_recipe import shown_asset
 from qumade.errors import ConfigError
-from qumade.io.pictures import printable
 from qumade.plan.random_numbers import Stream
 from qumade.plan.splits import SPLITS, assign_splits
 from qumade.recipe import Recipe
@@ -25,13 +25,13 @@ def refuse_classes(recipe: Recipe, classes: Sequence[str], foregrounds: Sequence
     for number, name in enumerate(classes):
         if foregrounds and number not in used:
             raise ConfigError(
-                f"Invalid class: got no usable cut-out of {name!r} in {printable(recipe.foregrounds)}; must have one"
+                f"Invalid class: got no usable cut-out of {name!r} in {shown_asset(recipe.foregrounds)}; must have one"
             )
     first: dict[int, Foreground] = {}
     for foreground in foregrounds:
         other = first.setdefault(foreground.identity, foreground)
         if other.class_number != foreground.class_number:
-            both = " and ".join(printable(recipe.foregrounds / each.name) for each in (other, foreground))
+            both = " and ".join(shown_asset(recipe.foregrounds, each.name) for each in (other, foreground))
             pair = " and ".join(repr(classes[each.class_number]) for each in (other, foreground))
             raise ConfigError(f"Invalid class: got {both}, which show one object, as {pair}; must be of one class")
 
@@ -50,7 +50,7 @@ def split_by_class(recipe: Recipe, classes: Sequence[str], foregrounds: Sequence
         if missing := [split for split in wanted if split not in assigned]:
             raise ConfigError(
                 f"Invalid class: got {len(set(identities))} different cut-outs of {name!r} in "
-                f"{printable(recipe.foregrounds)}, none for {' and '.join(missing)}; must be at least {len(wanted)}, "
+                f"{shown_asset(recipe.foregrounds)}, none for {' and '.join(missing)}; must be at least {len(wanted)}, "
                 "one for each split"
             )
         splits |= dict(zip(members, assigned, strict=True))

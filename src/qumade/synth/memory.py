@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from qumade.assets.backgrounds import Maps, SurveyedBackground, survey_photo
 from qumade.assets.label_scheme import LabelScheme
+from qumade.assets.local_recipe import LocalRecipe
 from qumade.assets.reliefs import read_relief
 from qumade.assets.scan import Finding, ScannedBackground, ScannedForeground, scan_backgrounds, scan_foregrounds
 from qumade.geometry import GroundFit, fit_ground_plane
 from qumade.io.pictures import UnusablePicture
-from qumade.recipe import Recipe, for_file
+from qumade.recipe import for_file
 
 __all__ = ["NOT_SURVEYED", "AssetMemory"]
 
@@ -42,7 +43,7 @@ class AssetMemory:
         self._kept: dict[Hashable, list[tuple[Hashable, Any]]] = {}
 
     def backgrounds(
-        self, recipe: Recipe, *, workers: int | None = None, progress: bool = False
+        self, recipe: LocalRecipe, *, workers: int | None = None, progress: bool = False
     ) -> tuple[list[ScannedBackground], list[Finding]]:
         """Returns what `scan_backgrounds` does."""
         folder = recipe.backgrounds
@@ -54,7 +55,7 @@ class AssetMemory:
         return scanned, list(findings)
 
     def foregrounds(
-        self, recipe: Recipe, *, workers: int | None = None, progress: bool = False
+        self, recipe: LocalRecipe, *, workers: int | None = None, progress: bool = False
     ) -> tuple[list[ScannedForeground], list[Finding]]:
         """Returns what `scan_foregrounds` does."""
         folder, masks = recipe.foregrounds, recipe.masks
@@ -66,7 +67,7 @@ class AssetMemory:
         return scanned, list(findings)
 
     def survey(
-        self, recipe: Recipe, scan: ScannedBackground, scheme: LabelScheme | None, maps: Maps
+        self, recipe: LocalRecipe, scan: ScannedBackground, scheme: LabelScheme | None, maps: Maps
     ) -> SurveyedBackground:
         """Returns what `survey_photo` does, but for the maps [H, W], which are not kept."""
         settings = tuple(repr(getattr(recipe, name)) for name in type(recipe).model_fields if name not in NOT_SURVEYED)

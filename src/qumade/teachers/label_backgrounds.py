@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from qumade.assets.fetched import local_folder
 from qumade.assets.label_names import LABEL_TABLES, LabelTable
 from qumade.assets.scan import scan_backgrounds
 from qumade.errors import AssetError
@@ -35,7 +36,7 @@ _NAMES = "names.yaml"
 
 
 def label_backgrounds(
-    folder: Path,
+    folder: Path | str,
     *,
     depth: str | Path | None = None,
     labels: str | Path | None = None,
@@ -45,26 +46,28 @@ def label_backgrounds(
 ) -> dict[str, Any]:
     """Labels the backgrounds in `folder` and returns the fields of a recipe that take the labels from the cache.
 
-    `depth` and `labels` are models, see `depth_teacher` and `segmentation_teacher`. They give `depths` and
-    `depths_kind`, `labels` and `label_names`. Files that are no usable picture are left out: the audit of the assets
-    names them. The networks run where `executor` says, by default in this process. Raises QumadeError for a model that
-    cannot be used, and for two backgrounds of one stem.
+    `folder` is a path or a URL. `depth` and `labels` are models, see `depth_teacher` and `segmentation_teacher`. They
+    give `depths` and `depths_kind`, `labels` and `label_names`. Files that are no usable picture are left out: the
+    audit of the assets names them. The networks run where `executor` says, by default in this process. Raises
+    QumadeError for a model that cannot be used, and for two backgrounds of one stem.
     """
     cache = Path(os.path.abspath(cache))
-    backgrounds = _one_a_stem(list_pictures(folder))
-    depths = None if depth is None else depth_teacher(depth, download=download)
-    segments = None if labels is None else segmentation_teacher(labels, download=download)
-    fields: dict[str, Any] = {}
-    if depth is not None and depths is not None:
-        make: Any = partial(depth_teacher, download=download)
-        run = _elsewhere(executor, LabelPictures(make, depth, depths.fingerprint))
-        fields |= {"depths": _labelled(backgrounds, folder, depths, cache, run), "depths_kind": depths.kind}
-    if labels is not None and segments is not None:
-        make = partial(segmentation_teacher, download=download)
-        run = _elsewhere(executor, LabelPictures(make, labels, segments.fingerprint))
-        labelled = _labelled(backgrounds, folder, segments, cache, run)
-        fields |= {"labels": labelled, "label_names": _built_in_table(segments.names) or labelled / _NAMES}
-    return fields
+    local, names = local_folder(folder, progress=True)
+    with names:
+        backgrounds = _one_a_stem(list_pictures(local))
+        depths = None if depth is None else depth_teacher(depth, download=download)
+        segments = None if labels is None else segmentation_teacher(labels, download=download)
+        fields: dict[str, Any] = {}
+        if depth is not None and depths is not None:
+            make: Any = partial(depth_teacher, download=download)
+            run = _elsewhere(executor, LabelPictures(make, depth, depths.fingerprint))
+            fields |= {"depths": _labelled(backgrounds, local, depths, cache, run), "depths_kind": depths.kind}
+        if labels is not None and segments is not None:
+            make = partial(segmentation_teacher, download=download)
+            run = _elsewhere(executor, LabelPictures(make, labels, segments.fingerprint))
+            labelled = _labelled(backgrounds, local, segments, cache, run)
+            fields |= {"labels": labelled, "label_names": _built_in_table(segments.names) or labelled / _NAMES}
+        return fields
 
 
 def _elsewhere(executor: Executor | None, work: LabelPictures) -> Run | None:

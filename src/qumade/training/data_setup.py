@@ -5,7 +5,6 @@ import json
 import math
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from qumade.models.config import NetworkConfig, Task
 from qumade.models.encoders import EncoderWeights, encoder_statistics
 from qumade.plan.indices import stratified_indices
 from qumade.plan.splits import few_samples
+from qumade.recipe import place_fields
 from qumade.training.config import TrainConfig, left_open
 from qumade.training.fine_tuning import RATE_SHARE, EarlierRun, read_earlier_run
 from qumade.training.losses import Objective
@@ -357,8 +357,9 @@ def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -
         if isinstance(dataset, SyntheticDataset):
             recipe = dataset.recipe
             # Files count by name and hash: a run resumes after its folders have moved.
-            folders = {name for name, value in recipe if isinstance(value, Path)}
-            source = recipe.model_dump_json(exclude=folders) + json.dumps(describe_assets(dataset.synthesizer))
+            source = recipe.model_dump_json(exclude=place_fields(recipe)) + json.dumps(
+                describe_assets(dataset.synthesizer)
+            )
         elif isinstance(dataset, PhotoFolder):
             source = " ".join(dataset.sha256)
         elif isinstance(dataset, ShardDataset):

@@ -21,6 +21,7 @@ pytest_plugins = [
     "fixtures.imports",
     "fixtures.object_store",
     "fixtures.pictures",
+    "fixtures.project",
     "fixtures.teachers",
 ]
 

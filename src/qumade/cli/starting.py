@@ -47,7 +47,7 @@ def start(
     json
         Print one JSON object as the last line on stdout.
     """
-    from qumade.project import start_project
+    from qumade.project.start import start_project
 
     project = start_project(
         photos,

@@ -84,4 +84,4 @@ def test_an_estimate_writes_nothing(run, folders, tmp_path, monkeypatch):
     assert "core-hours on this machine" in result.err and "shards of at most 7 samples" in result.err
     assert "shards" not in run("generate", *small, "--json").last_line
     missing = run("generate", *folders())
-    assert missing.code == 2 and "needs --out" in missing.err
+    assert missing.code == 2 and missing.err.count("Error: ") == 1 and "needs a value for --out" in missing.err

@@ -10,6 +10,7 @@ from qumade.cli.usage import usage_error
     [
         ("train data", "qumade train needs a value for --out"),
         ("train data --out", "qumade train needs a value for --out"),
+        ("generate --backgrounds b --foregrounds f", "qumade generate needs a value for --out"),
         ("predict", "qumade predict needs NETWORK"),
         ("compare run", "qumade compare needs a value for --on"),
         ("samples a b", "qumade samples has no place for 'b'; flags begin with -- (qumade samples --help lists them)"),

@@ -155,18 +155,21 @@ def test_datasets(written: Path, tmp_path: Path, folder: str) -> None:
 
 
 def test_descriptions(written: Path, tmp_path: Path) -> None:
+    _fuzz_description(written, tmp_path / "dataset", 0.05)
+
+
+def _fuzz_description(dataset: Path, root: Path, share: float) -> None:
     """dataset.yaml has no checksum: it must be refused by name, or leave what it does not describe."""
-    root = tmp_path / "dataset"
-    shutil.copytree(written, root)
+    shutil.copytree(dataset, root)
     path = root / "dataset.yaml"
     truth = {key: value for key, value in _labels(root).items() if key != "depth"}
 
     def read() -> dict[str, Any]:
         return {key: value for key, value in _labels(root).items() if key != "depth"}
 
-    each(path.read_bytes(), path, 0.05, read, root, truth)
+    each(path.read_bytes(), path, share, read, root, truth)
     described = yaml.safe_load(path.read_text())
-    for seed in seeds(0.05):
+    for seed in seeds(share):
         path.write_text(yaml.safe_dump(with_hostile_value(described, np.random.default_rng(seed))))
         judge(read, root, truth)
 
@@ -232,19 +235,7 @@ def test_audits_of_shards(shards: Path, tmp_path: Path) -> None:
 
 
 def test_descriptions_of_shards(shards: Path, tmp_path: Path) -> None:
-    root = tmp_path / "dataset"
-    shutil.copytree(shards, root)
-    path = root / "dataset.yaml"
-    truth = {key: value for key, value in _labels(root).items() if key != "depth"}
-
-    def read() -> dict[str, Any]:
-        return {key: value for key, value in _labels(root).items() if key != "depth"}
-
-    each(path.read_bytes(), path, 0.03, read, root, truth)
-    described = yaml.safe_load(path.read_text())
-    for seed in seeds(0.03):
-        path.write_text(yaml.safe_dump(with_hostile_value(described, np.random.default_rng(seed))))
-        judge(read, root, truth)
+    _fuzz_description(shards, tmp_path / "dataset", 0.03)
 
 
 def test_values_of_manifests(works: Any, written: Path, tmp_path: Path) -> None:

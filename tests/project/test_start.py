@@ -154,6 +154,10 @@ def test_folders_that_do_not_fit_are_refused(project_folders: tuple[Path, Path],
     with pytest.raises(QumadeError, match="with PHOTOS in"):
         start_without_networks(project_folders, tmp_path / "link" / "project")
     assert not (photos / "project").exists()
+    for gone in ((tmp_path / "gone", objects), (photos, tmp_path / "gone")):
+        with pytest.raises(QumadeError, match=r"got nothing at .*gone"):
+            start_without_networks(gone, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
     other = tmp_path / "other"
     (other / "cutouts").mkdir(parents=True)
     (other / "cutouts" / "mine.png").write_bytes((objects / "disc.png").read_bytes())

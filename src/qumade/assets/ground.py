@@ -104,8 +104,8 @@ def survey_background(
     if labels is None or scheme is None:
         return Survey(plane, level, known, coarse, occluder, None, 0.0, tuple(photo.notes))
     present = float(target_pixels(labels, scheme.target).mean())
-    unlabelled = 1.0 - float(target_pixels(labels, scheme.named).mean())
-    if recipe.knows_present and unlabelled > _MOST_UNLABELLED:
+    unlabelled = 1.0 - float(target_pixels(labels, scheme.named).mean()) if recipe.knows_present else 0.0
+    if unlabelled > _MOST_UNLABELLED:
         photo.notes.append(
             f"{unlabelled:.0%} of its pixels have no label; they are ignored, since they may show the object"
         )

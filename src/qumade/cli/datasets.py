@@ -96,8 +96,7 @@ def generate(
     require_workers(workers)
     flags = flag_values(fields, Recipe)
     if out is None and not estimate:
-        say("Error: qumade generate needs --out")
-        raise CycloptsError  # as for any wrong usage, an example follows
+        raise CycloptsError(msg="qumade generate needs a value for --out")  # an example follows
     out = out or ""
     sharded = format_ == "shards" or (format_ is None and is_url(out))
     if is_url(out) and not sharded:

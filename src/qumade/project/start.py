@@ -22,7 +22,7 @@ from qumade.assets.fetched import local_folder
 from qumade.assets.label_names import label_table
 from qumade.errors import AssetError, ConfigError, MissingPackage, RunError
 from qumade.io.files import cache_folder, only_one, read_bytes, write_bytes
-from qumade.io.pictures import UnusablePicture, printable
+from qumade.io.pictures import UnusablePicture, list_pictures, printable
 from qumade.io.storage import is_url
 from qumade.plan.splits import FEW
 from qumade.project.cutouts import begin_cutouts, cut_out, file_hash
@@ -162,6 +162,8 @@ def _refuse_folders(photos: Path, objects: Path, root: Path) -> None:
         raise AssetError(f"Invalid OBJECTS: got {printable(objects)}, the folder of the photos; must be another one")
     project = root.resolve()
     for name, folder in (("PHOTOS", photos.resolve()), ("OBJECTS", objects.resolve())):
+        if not folder.is_dir():
+            list_pictures(folder)  # says what is there instead, before a project is begun
         if folder.is_relative_to(project) or project.is_relative_to(folder):
             raise AssetError(
                 f"Invalid --out: got {printable(root)} with {name} in {printable(folder)}; neither may lie in the other"

@@ -84,6 +84,15 @@ def test_shards_in_an_object_store_are_fetched_in_blocks(both, object_store, tmp
         assert_equal_samples(again[position], local[position])
     assert len(object_store.requests) <= 4  # dataset.yaml and index.json
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
+    object_store.requests.clear()
+    together = ShardDataset("s3://bucket/data").read_many(range(0, LIMIT, 9))
+    assert_equal_samples(together[3], local[27])
+    fetched = [
+        path for path in (tmp_path / "new").rglob("*") if path.suffix == ".parquet" or path.parent.name == "blocks"
+    ]
+    assert object_store.requests.count("GET") <= 4 + len(fetched)  # each shard's rows and each block once
+
 
 def test_training_reads_every_sample_once_in_an_order_of_shards(both):
     dataset = ShardDataset(both[1])

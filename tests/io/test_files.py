@@ -99,6 +99,17 @@ def test_a_disk_that_fails_keeps_the_older_file(tmp_path: Path, monkeypatch: pyt
     assert (tmp_path / "file").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_two_threads_may_write_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    with new_file(path) as one:
+        one.write(b"the sa")
+        with new_file(path) as other:
+            other.write(b"the same")
+        assert path.read_bytes() == b"the same"
+        one.write(b"me")
+    assert path.read_bytes() == b"the same" and list(tmp_path.iterdir()) == [path]
+
+
 def test_only_temporary_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Left by whichever way of writing: the names are taken from the system, not from this test."""
 

@@ -204,7 +204,9 @@ class ShardDataset(FolderDataset):
         self, positions: Sequence[int], draws: Sequence[int] | None = None, variants: Sequence[int] | None = None
     ) -> list[LabeledSample]:
         if self._cache is not None and len(positions) > 1:
+            shards = {self._place(position)[0] for position in positions}
             with ThreadPoolExecutor(_READERS) as pool:  # each lane of a training is in another block
+                list(pool.map(self._rows_of, shards))
                 list(pool.map(self._fetch_block, positions))
         return super().read_many(positions)
 

@@ -231,7 +231,8 @@ def only_one(folder: Path, doing: str) -> Iterator[None]:
 def _temporary_name(name: str) -> str:
     # A name that is too long for the prefix is replaced by its hash.
     tail = name if len(os.fsencode(name)) <= _LONGEST_NAME else hashlib.sha256(os.fsencode(name)).hexdigest()
-    return f".tmp-{os.getpid()}-{tail}"
+    # Threads, processes and machines that write the same file at once must not share a temporary one.
+    return f".tmp-{os.getpid()}-{os.urandom(4).hex()}-{tail}"
 
 
 def _sync_folder(folder: Path) -> None:

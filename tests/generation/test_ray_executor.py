@@ -36,7 +36,7 @@ class Slow:
     def close(self):
         self.work.close()
     def __call__(self, unit, stopped):
-        time.sleep(0.5)
+        time.sleep(2.0)  # so that a busy machine too ends the driver before its last unit
         return self.work(unit, stopped)
 
 generate_shards(
@@ -284,7 +284,8 @@ def test_ctrl_c_and_a_killed_driver_leave_a_state_that_the_same_command_finishes
             driver = subprocess.Popen(command, stderr=stderr)
         wait_until(lambda: len(_shards(out)) > before or driver.poll() is not None, 120)  # noqa: B023
         driver.send_signal(number)
-        assert driver.wait(60) == -number and before < len(_shards(out)) < total, said.read_text()
+        assert driver.wait(60) == -number, said.read_text()
+        assert before < len(_shards(out)) < total
     cluster.remove_node(node)
     generate_shards(Synthesizer(works.recipe, works.catalog), out, workers=1, **OPTIONS)
     assert read_tree(out) == expected

@@ -65,10 +65,13 @@ def test_cut_outs_of_classes_are_shown_excluded_and_added_by_class(open_page, wo
         data = io.BytesIO()
         image.rotate(5).save(data, "png")
     page.set_input_files("input[type=file]", {"name": "new.png", "mimeType": "image/png", "buffer": data.getvalue()})
-    page.get_by_role("button", name="Copy 1 file into").click()
+    copy = page.get_by_role("button", name="Copy 1 file into")
+    assert copy.bounding_box()["y"] < page.locator(".q-uploader").bounding_box()["y"], "where the list cannot move it"
+    copy.click()
     page.locator(".qs-list").get_by_role("button", name="van").click()
     page.get_by_role("button", name="OK").click()
     page.wait_for_selector(".qs-cell[aria-label='van/new.png']")
+    page.wait_for_selector(".q-uploader__file", state="detached")
     assert (cutouts / "van" / "new.png").read_bytes() == data.getvalue()
     assert cutout_names(cutouts) == sorted([*names, "van/new.png"]), (
         "no picture beside the classes, which would hide them"

@@ -74,10 +74,13 @@ class _Panel:
         self.grid = ui.element("div").classes("qs-grid qs-checker")
         with section("Add pictures"):
             hint("Drop files here. They are copied into the folder of the recipe only when you say so.")
-            upload = ui.upload(multiple=True, on_upload=self.uploaded, max_file_size=MOST_UPLOADED, auto_upload=True)
-            upload.props(f'accept="{",".join(SUFFIXES)}" flat bordered').classes("qs-wide")
+            # Above the list of files, which grows while they are uploaded: below it, the button would move.
             self.copy = ui.button("Copy", on_click=self.copy_uploads)
             self.copy.set_visibility(False)
+            self.upload = ui.upload(
+                multiple=True, on_upload=self.uploaded, max_file_size=MOST_UPLOADED, auto_upload=True
+            )
+            self.upload.props(f'accept="{",".join(SUFFIXES)}" flat bordered no-thumbnails').classes("qs-wide")
         ui.timer(1.0, self.follow)
         ui.timer(0, self.follow, once=True)
 
@@ -354,6 +357,7 @@ class _Panel:
             except (QumadeError, OSError) as error:
                 announce(error)
         self.uploads = []
+        self.upload.reset()
         self.copy.set_visibility(False)
         self.studio.composer.forget()
         await self.refresh()

@@ -52,7 +52,7 @@ class _Panel:
         upload = ui.upload(
             label="Drop a photo here", on_upload=self.uploaded, max_file_size=MOST_UPLOADED, auto_upload=True
         )
-        upload.props(f'accept="{",".join(SUFFIXES)}" flat bordered').classes("qs-wide")
+        upload.props(f'accept="{",".join(SUFFIXES)}" flat bordered no-thumbnails').classes("qs-wide")
         self.list = ui.element("div").classes("qs-grid")
         self.result = ui.element("div").classes("qs-detail")
         start = self.studio.start if self.studio.kind == "run" else None

@@ -439,14 +439,15 @@ def test_a_missing_label_has_no_scores(tmp_path, toy_dataset, plain, missing):
 
 
 @pytest.mark.slow
-def test_minutes_become_a_fixed_number_of_steps(tmp_path, toy_dataset, plain):
+def test_minutes_become_a_fixed_number_of_steps(tmp_path, toy_dataset, monkeypatch, plain):
+    monkeypatch.setattr(loop, "FINDER_STEPS", 10)
     data = toy_dataset(tmp_path / "data")
-    config = TrainConfig(data=data, size=(32, 32), batch_size=4, minutes=0.1, lr="find")
+    config = TrainConfig(data=data, size=(32, 32), batch_size=4, minutes=0.05, lr="find")
     began = time.monotonic()
     out = train(config, tmp_path / "run", **QUIET)
     assert time.monotonic() - began < 60
     stored = load_config(out / "config.yaml")
-    assert stored.steps is not None and stored.minutes == 0.1 and isinstance(stored.lr, float)
+    assert stored.steps is not None and stored.minutes == 0.05 and isinstance(stored.lr, float)
     assert (out / "learning_rate.png").is_file()
     assert train(config, out, **QUIET) == out
 
@@ -494,9 +495,9 @@ out.with_suffix("." + os.environ["RANK"]).write_text(hashlib.sha256(b"".join(wei
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("update", [{"steps": 4}, {"steps": None, "epoch_steps": None, "minutes": 0.03, "lr": "find"}])
-def test_processes_launched_together_train_one_network(config, tmp_path, update):
-    config = config.model_copy(update={"task_weights": "uncertainty"} | update)
+def test_processes_launched_together_train_one_network(config, tmp_path):
+    update = {"task_weights": "uncertainty", "steps": None, "epoch_steps": None, "minutes": 0.03, "lr": "find"}
+    config = config.model_copy(update=update)
     save_config(config, tmp_path / "config.yaml")
     (tmp_path / "launched.py").write_text(LAUNCHED)
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]

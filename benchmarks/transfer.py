@@ -92,6 +92,8 @@ ARMS = {
     "R": Arm("as s + depth of rendered scenes", "recipes/street.yaml", depth_from="recipes/rendered.yaml"),
     "w": Arm("as p + depth of rendered roads with cars", "recipes/p.yaml", depth_from="data/rendered"),
     "W": Arm("as p + rendered roads with cars", "recipes/p.yaml", rendered="data/rendered"),
+    "l": Arm("as p, laid out like CamVid train by a layout file", "recipes/l.yaml"),
+    "o": Arm("as p, cars in a row in half of the composites", "recipes/o.yaml"),
     # Controls: (d) without composites, and (a) without labelling the photos' own cars as background.
     "g": Arm("10 % of CamVid train alone", "data/camvid_tenth"),
     "h": Arm("as a, cars that photos show already ignored", "recipes/random_ignoring.yaml"),
@@ -232,9 +234,12 @@ def run_plan(plan: Sequence[tuple[str, int]], options: argparse.Namespace) -> No
 def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
     """Write the datasets and recipes of all arms below `out`, unless they exist; return their contents."""
     from qumade.assets.bundled import bundled_folder
+    from qumade.assets.scene_layout import save_layout
     from qumade.convert.cutout_folders import write_cutouts
     from qumade.convert.importers import read_dataset
     from qumade.convert.importers.writer import write_import
+    from qumade.data.folder import FolderDataset
+    from qumade.data.learn_layout import learn_layout
     from qumade.effects import Effects
     from qumade.recipe import Recipe, save_recipe
 
@@ -283,6 +288,9 @@ def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
     save_recipe(Recipe(**flat | {"present": "mask"}), recipes / "present.yaml")
     save_recipe(rendered(out / "data" / "samples", size), recipes / "rendered.yaml")
     save_recipe(Recipe(**flat, effects=Effects.all()), recipes / "effects.yaml")
+    save_layout(learn_layout(FolderDataset(data / "camvid_train")), data / "layout.yaml")
+    save_recipe(Recipe(**flat, layout=data / "layout.yaml"), recipes / "l.yaml")
+    save_recipe(Recipe(**flat, rows=0.5), recipes / "o.yaml")
     save_recipe(Recipe(**street | own), recipes / "camvid.yaml")
     for arm, (_, fields) in WITHOUT.items():
         save_recipe(Recipe(**flat | fields), recipes / f"{arm}.yaml")

@@ -172,7 +172,7 @@ def _points(results: Results) -> list[str]:
     """Return what the arms were trained on, for arms with results alone."""
     sources, size = results["sources"], "x".join(map(str, results["settings"]["size"]))
     arms = results["arms"].keys()
-    streets, flat = "spxundfmrRwW", "bpxundfmrwW"
+    streets, flat = "spxundfmrRwWlo", "bpxundfmrwWlo"
     points = [
         (
             arms,
@@ -230,6 +230,12 @@ def _points(results: Results) -> list[str]:
             """(m) takes the cars that the photos' predicted label maps show for cars, instead of ignoring them
             (`present: mask`).""",
         ),
+        (
+            "l",
+            """(l) has number, size and place of the cars from the masks of CamVid train (`qumade layout`), whose
+            pictures it does not see.""",
+        ),
+        ("o", "(o) has the cars of half of the composites in a row along the view (`rows: 0.5`)."),
         *(
             (
                 arm,

@@ -44,7 +44,7 @@ _PLANS = {
     "several": "3809b86de47a3317",
     "cropped": "b76f694f78bf57db",
     "street": "6ba325812a52a778",
-    "upright": "3efbb595e4e0a851",
+    "upright": "7b313028cb9ec8af",
 }
 _SAMPLES = {
     "random": "6421d1a81fc672c4",

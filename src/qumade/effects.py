@@ -45,7 +45,8 @@ class Effects(BaseModel):
     """Square root of (box area of a distractor / image area)."""
     blend: Annotated[tuple[Blend, ...], Field(min_length=1)] = ("alpha",)
     """Edges of pasted things; one is drawn for each. alpha: the cut-out's own; hard: no pixel is mixed; feather: fades
-    towards the inside; soften: blurred. The mask is always that of alpha."""
+    towards the inside, but for parts that are thinner than the edge; soften: blurred. The mask is always that of
+    alpha."""
     feather_px: Pixels = (1.0, 3.0)
     """Width of a feathered edge, in pixels."""
     soften_px: Pixels = (0.5, 1.2)

@@ -288,6 +288,8 @@ class Recipe(BaseModel):
             raise wrong_field("labels", "a folder of label maps, which horizon 'labels' needs")
         if self.labels is None and self.prior == "upright":
             raise wrong_field("labels", "a folder of label maps, which prior 'upright' needs")
+        if self.labels is None and self.present != "ignore":
+            raise wrong_field("labels", f"a folder of label maps, which present {self.present!r} needs")
         if self.depth == "composite" and self.depth_teacher is None:
             raise wrong_field("depth_teacher", "the network that predicts the depth, which depth 'composite' needs")
         if self.depth == "layered" and self.depth_teacher is not None:

@@ -42,6 +42,12 @@ def test_npy_is_inverse_depth_unchanged(tmp_path, dtype, kind):
     assert inverse_depth.dtype == np.float32
 
 
+def test_npy_has_no_negative_zero(tmp_path):
+    """A number too small for 32 bits becomes one, and its metres would be negative."""
+    path = save_values(tmp_path / "d.npy", [[-0.0, -1e-50, 4.0]], np.float64)
+    assert not np.signbit(read_inverse_depth(path, (3, 1), "metric")).any()
+
+
 def test_affine_npy_is_normalised_over_the_whole_map(tmp_path):
     path = save_values(tmp_path / "d.npy", [[-3, 1], [np.nan, 5]])
     np.testing.assert_array_equal(read_inverse_depth(path, (2, 2), "affine"), [[0, 0.5], [np.nan, 1]])

@@ -10,6 +10,7 @@ from qumade.assets.depths import read_inverse_depth
 from qumade.assets.ground import PRIOR_HORIZON, Survey, occluding, survey_background
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.labels import read_labels
+from qumade.assets.upright_prior import FARTHEST
 from qumade.geometry import GroundPlane, inverse_depth_map
 from qumade.recipe import Recipe
 
@@ -159,9 +160,16 @@ class TestStanding:
 
     def test_standing_pixels_are_below_the_horizon(self, make_recipe: MakeRecipe) -> None:
         labels = street()
-        found = survey(make_recipe(labels="labels", horizon=0.6), labels, None)
+        found = survey(make_recipe(labels="labels", horizon=0.6, prior="flat"), labels, None)
         rows, _ = stands_at(found)
         assert rows.min() + 0.5 > 0.6 * HEIGHT and rows.min() - 0.5 <= 0.6 * HEIGHT
+
+    def test_nothing_stands_beyond_the_farthest_ground_of_the_upright_prior(self, make_recipe: MakeRecipe) -> None:
+        """Its depth would be that of ground in front of it."""
+        found = survey(make_recipe(labels="labels", horizon=0.6, prior="upright"), street(), None)
+        rows, _ = stands_at(found)
+        below = (HEIGHT - 0.5 - 0.6 * HEIGHT) / FARTHEST  # distance from the horizon at 50 times the least distance
+        assert rows.min() + 0.5 >= 0.6 * HEIGHT + below > rows.min() - 0.5
 
     def test_contact_rows_limit_the_standing_pixels(self, make_recipe: MakeRecipe) -> None:
         labels = street()

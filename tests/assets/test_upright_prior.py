@@ -55,6 +55,23 @@ def test_ground_lies_sky_is_infinitely_far_and_a_wall_stands_where_its_foot_is(s
     np.testing.assert_allclose(depth[HORIZON:, 50], np.maximum(at(rows), at(HEIGHT - 0.5) / FARTHEST), rtol=5e-4)
 
 
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_a_large_map_is_made_smaller_without_a_shift(scheme, step):
+    """Edges move to either side by chance, not all of them right and down."""
+    width, edges, moved = 512 * step, range(40, 500 * step, 7 * step + 1), []
+    labels = np.full((300, width), ROAD, np.int32)
+    labels[:100] = SKY
+    for left, right in zip(edges, [*edges][1:], strict=False):
+        labels[50:200, left : (left + right) // 2] = BUILDING
+    things = things_depth(labels, scheme, flat_ground_prior(100, 300))
+    drawn = np.repeat(np.isfinite(things[len(things) // 2 - 10]), step)[:width]
+    true = labels[150] == BUILDING
+    for sign in (1, -1):
+        found, wanted = (np.flatnonzero(np.diff(line.astype(int)) == sign) for line in (drawn, true))
+        moved.extend(found - wanted)
+    assert abs(np.mean(moved)) < 0.3 + 0.5 * (step % 2 == 0)
+
+
 def test_a_slanted_wall_is_a_plane_even_where_a_car_hides_its_foot(scheme):
     """Inverse depth of a plane is linear in the column. The foot is exact to half a row."""
     labels, columns = street(), np.arange(WIDTH)

@@ -137,6 +137,20 @@ def test_target_pixels_of_the_background_are_ignored_or_in_the_mask(photo):
     assert (counted.mask == 255).sum() == expected.sum() + 60
 
 
+@pytest.mark.parametrize(("binary", "alpha"), [(False, 180), (True, 180), (False, 90)])
+def test_what_an_object_covers_in_part_still_shows_the_photo(photo, binary, alpha):
+    """Its own coverage is only the least that a pixel can have that shows the class behind it too."""
+    prepared = photo._replace(present=np.ones((50, 60), np.uint8))
+    thin = build_pyramid(np.full((6, 10, 4), (*RED, alpha), np.uint8), 10)
+    plan = make_plan((0, 15, 5, 10, 6, 0.5))
+    counted = draw(plan, prepared, thin, present_in_mask=True, binary_mask=binary)
+    assert (counted.mask == 255).all() and not counted.ignore.any()
+    ignored = draw(plan, prepared, thin, binary_mask=binary)
+    known = np.zeros((30, 40), bool)
+    known[5:11, 15:25] = binary  # at least half covered: the object, whatever is behind it
+    np.testing.assert_array_equal(~ignored.ignore, known)
+
+
 @pytest.mark.parametrize("in_mask", [False, True])
 def test_unlabelled_pixels_of_the_background_are_ignored_and_never_in_the_mask(photo, in_mask):
     present = np.zeros((50, 60), np.uint8)

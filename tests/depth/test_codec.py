@@ -35,6 +35,13 @@ def test_depth_nearer_than_the_range_is_clipped_and_counted() -> None:
     assert clipped == 4
 
 
+def test_metres_of_minus_zero_are_infinitely_far() -> None:
+    values = np.array([[0.0, -0.0, -1e-9, 0.5, np.nan]], np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert encode_depth(values, METRES_16_BIT)[0].tolist() == [[65535, 65535, 65535, 512, 0]]
+
+
 def test_depth_farther_than_the_range_is_clipped() -> None:
     code = DepthEncoding(kind="affine", code="inverse", bits=8, range=(0.0, 1.0))
     assert encode_depth(np.array([[-0.5, 0.0, 1.0]]), code)[0].tolist() == [[0, 0, 255]]

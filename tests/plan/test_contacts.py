@@ -32,9 +32,9 @@ def test_the_ground_of_a_coarse_map_is_that_of_its_plane(make_recipe, make_catal
 
 
 def test_nothing_stands_above_the_horizon(tables):
-    tables = tables._replace(horizon_level=np.array([0.1]))
+    tables = tables._replace(farthest_ground=np.array([0.1]))
     assert not stands(tables, 0, 0.1) and stands(tables, 0, 0.11)
-    unknown = tables._replace(horizon_level=np.array([np.nan]))
+    unknown = tables._replace(farthest_ground=np.array([np.nan]))
     assert stands(unknown, 0, -3.0) and not stands(unknown, 0, np.nan)
 
 

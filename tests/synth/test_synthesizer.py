@@ -18,6 +18,7 @@ from qumade.errors import QumadeError
 from qumade.plan.planner import plan_samples
 from qumade.plan.tables import plan_tables
 from qumade.recipe import Recipe, save_recipe
+from qumade.synth.build_catalog import build_catalog
 from qumade.synth.synthesizer import Synthesizer
 
 
@@ -34,6 +35,15 @@ def test_an_item_is_the_rendered_plan(works: Any, synthesizer: Synthesizer) -> N
     for got in (synthesizer[123], synthesizer[123 - 1200]):
         for part, expected in zip(got, synthesizer.render(planned), strict=True):
             np.testing.assert_array_equal(part, expected)
+
+
+@pytest.mark.parametrize("indices", [[True, False], [1.9], np.array([0.0])])
+def test_indices_are_integers(synthesizer: Synthesizer, indices: Any) -> None:
+    with pytest.raises(TypeError, match="indices must be integers, got"):
+        synthesizer.plan(indices)
+    with pytest.raises(TypeError):
+        synthesizer[2.7]  # type: ignore[index]
+    assert len(synthesizer.plan([])) == 0 and len(synthesizer.plan(range(2))) == 2
 
 
 @pytest.mark.parametrize("index", [1200, -1201])
@@ -147,12 +157,43 @@ def test_variants_are_twins_and_pure(all_on):
         np.testing.assert_array_equal(plain.render(plans[n], 1).image, plain.render(plans[n]).image)
 
 
-def test_other_things_are_labelled_honestly(all_on):
+@pytest.fixture
+def other_things(all_on, tmp_path):
+    """A folder of the cut-outs upside down, which makes them something else."""
+    (tmp_path / "others").mkdir()
+    for path in all_on[0].recipe.foregrounds.iterdir():
+        with Image.open(path) as image:
+            image.rotate(180).save(tmp_path / "others" / path.name)
+    return tmp_path / "others"
+
+
+def test_the_object_is_no_distractor(all_on, other_things):
+    """Pasted as background, it would be labelled as absent."""
+    recipe = all_on[0].recipe
+    shown = sorted(recipe.foregrounds.iterdir())
+    shutil.copy(shown[0], other_things / "the_same.png")
+    with Image.open(shown[1]) as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(other_things / "mirrored.png")
+    effects = Effects(distractors=(1, 1))
+    both = recipe.model_copy(update={"distractor_foregrounds": other_things, "effects": effects, "exclude": ()})
+    catalog, findings = build_catalog(both)
+    assert {found.name for found in catalog.distractors} == {path.name for path in shown}
+    named = {Path(found.path).name: found for found in findings if found.reason == "object-as-distractor"}
+    assert set(named) == {"the_same.png", "mirrored.png"} and named["the_same.png"].severity == "error"
+    assert shown[0].name in named["the_same.png"].detail
+    fewer = both.model_copy(update={"exclude": (f"*{shown[2].name}", "mirrored.png")})
+    assert shown[2].name not in {found.name for found in build_catalog(fewer)[0].distractors}
+    only = both.model_copy(update={"distractor_foregrounds": recipe.foregrounds})
+    with pytest.raises(QumadeError, match=f"{shown[0].name} of the foregrounds; must have one of something else"):
+        build_catalog(only)
+
+
+def test_other_things_are_labelled_honestly(all_on, other_things):
     """Depth differs only where nothing is masked; there, another thing stands."""
     recipe = all_on[0].recipe
     recipe = recipe.model_copy(
         update={
-            "distractor_foregrounds": recipe.foregrounds,
+            "distractor_foregrounds": other_things,
             "effects": Effects(distractors=(4, 4), distractor_scale=(0.05, 0.4)),
         }
     )
@@ -192,7 +233,9 @@ def maps(asset_folders: Path) -> dict[str, Any]:
         relief = np.full(size[::-1], 32768, np.uint16) + np.arange(size[0], dtype=np.uint16)
         Image.fromarray(relief).save(root / "reliefs" / part / path.name)
         (root / "distractor_foregrounds").mkdir(exist_ok=True)
-        path.rename(root / "distractor_foregrounds" / path.name)
+        with Image.open(path) as image:  # upside down it is something else
+            image.rotate(180).save(root / "distractor_foregrounds" / path.name)
+        path.unlink()
     for path in (root / "backgrounds").iterdir():
         with Image.open(path) as image:
             width, height = image.size

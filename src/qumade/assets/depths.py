@@ -129,7 +129,7 @@ def _read_npy(path: Path) -> NDArray[np.float32]:
     values = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind != "f":
         raise _unusable(path, "another array", "be 2-D, of floats")
-    return np.array(values, np.float32)
+    return np.array(values, np.float32) + np.float32(0)  # no -0.0
 
 
 def _read_png(path: Path, scale: float) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from qumade.assets.horizon import estimate_horizon
 from qumade.assets.label_names import resolve_ids
 from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import StandingTable, standable, standing_table, target_pixels
-from qumade.assets.upright_prior import things_depth, upright_prior
+from qumade.assets.upright_prior import farthest_ground, things_depth, upright_prior
 from qumade.depth.encoding import DepthKind
 from qumade.errors import AssetError
 from qumade.geometry import (
@@ -210,6 +210,8 @@ def _standing(
     else:
         raise ValueError("neither a plane nor a depth map")
     allowed = depth > 0
+    if plane is not None and photo.inverse_depth is None and photo.recipe.prior == "upright":
+        allowed &= depth >= farthest_ground(plane, width, height)
     rows = (np.arange(height) + 0.5) / height
     allowed &= ((rows >= photo.recipe.contact_rows[0]) & (rows <= photo.recipe.contact_rows[1]))[:, None]
     if photo.recipe.contact_distance is not None:

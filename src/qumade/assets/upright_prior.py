@@ -16,7 +16,7 @@ from qumade.assets.label_scheme import LabelScheme
 from qumade.assets.labels import target_pixels
 from qumade.geometry import GroundPlane, inverse_depth_map
 
-__all__ = ["things_depth", "upright_prior"]
+__all__ = ["farthest_ground", "things_depth", "upright_prior"]
 
 FARTHEST = 50.0
 """Distance, in multiples of that at the lower edge, beyond which a foot is not believed: the horizon is a few pixels
@@ -46,11 +46,12 @@ def things_depth(labels: Labels, scheme: LabelScheme, plane: GroundPlane) -> NDA
     """
     step = -(-max(labels.shape) // MOST_PX)
     plane = plane.resized(-(-labels.shape[1] // step) / labels.shape[1], -(-labels.shape[0] // step) / labels.shape[0])
-    labels = _without_holes(np.ascontiguousarray(labels[::step, ::step]), scheme.named)
+    rows, columns = (_middles(side, step) for side in labels.shape)
+    labels = _without_holes(labels[np.ix_(rows, columns)], scheme.named)
     height, width = labels.shape
-    rows: NDArray[np.float64] = np.arange(height + 1, dtype=np.float64)[:, None]
-    columns: NDArray[np.float64] = np.arange(width, dtype=np.float64)[None, :] + 0.5
-    on_ground = np.maximum(plane.inverse_depth(columns, rows), _least(plane, width, height))  # between the rows
+    between: NDArray[np.float64] = np.arange(height + 1, dtype=np.float64)[:, None]  # the rows
+    middle: NDArray[np.float64] = np.arange(width, dtype=np.float64)[None, :] + 0.5
+    on_ground = np.maximum(plane.inverse_depth(middle, between), farthest_ground(plane, width, height))
     sky = target_pixels(labels, scheme.sky)
     ground = _without_specks(target_pixels(labels, _lying_ids(scheme)))
     standing = ~(sky | ground)
@@ -78,13 +79,19 @@ def upright_prior(things: NDArray[np.float16], plane: GroundPlane, size: tuple[i
     float32 [H, W]."""
     width, height = size
     resized = np.asarray(Image.fromarray(things.astype(np.float32)).resize(size, Image.Resampling.NEAREST))
-    ground = np.maximum(inverse_depth_map(plane, width, height), np.float32(_least(plane, width, height)))
+    ground = np.maximum(inverse_depth_map(plane, width, height), np.float32(farthest_ground(plane, width, height)))
     return np.where(np.isnan(resized), ground, resized), np.nan_to_num(resized)
 
 
-def _least(plane: GroundPlane, width: int, height: int) -> float:
-    """Return the inverse depth of the farthest ground that is believed."""
+def farthest_ground(plane: GroundPlane, width: int, height: int) -> float:
+    """Return the inverse depth of the farthest ground that is believed, in a photo of this size and with this plane. No
+    object stands farther away: it would lie behind the ground that it is seen on."""
     return float(plane.inverse_depth(width / 2, height - 0.5)) / FARTHEST
+
+
+def _middles(side: int, step: int) -> NDArray[np.int64]:
+    """Return the pixels in the middle of each `step`, the last of which may be cut off."""
+    return np.minimum(np.arange(step // 2, side + step // 2, step), side - 1)
 
 
 def _lying_ids(scheme: LabelScheme) -> frozenset[int]:

@@ -102,7 +102,9 @@ def draw_sample(
         image = finished(canvas, effects)
     ignore = None
     if prepared.present is not None:
-        present = np.where(owner == 0, prepared.present[window], 0)
+        # What an object covers in part still shows the photo, and a soft mask tells how much.
+        hidden = owner > 0 if binary_mask else mask == 255
+        present = np.where(hidden, 0, prepared.present[window])
         if covered is not None:
             present[covered] = 0
         if present_in_mask:

@@ -19,8 +19,8 @@ def encode_depth(inverse_depth: NDArray[np.float32], encoding: DepthEncoding) ->
     as 0. Other encodings have no level for it: NaN becomes the farthest level.
     """
     if encoding.depth_scale is not None:
-        with np.errstate(divide="ignore"):
-            scaled = np.float32(encoding.depth_scale) / inverse_depth
+        infinite = np.full(inverse_depth.shape, np.inf, np.float32)  # also for -0.0, whose quotient is negative
+        scaled = np.divide(np.float32(encoding.depth_scale), inverse_depth, out=infinite, where=inverse_depth > 0)
         known = np.clip(np.rint(scaled), 1, 65535)
         return np.where(np.isnan(inverse_depth), 0, known).astype(np.uint16), 0
     largest = (1 << encoding.bits) - 1

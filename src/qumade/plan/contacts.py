@@ -47,9 +47,9 @@ def ground_inverse_depth(t, background, u, v):  # type: ignore[no-untyped-def]
 
 @compiled()
 def stands(t, background, inverse_depth):  # type: ignore[no-untyped-def]
-    """Whether the inverse depth is known and, if the horizon is known too, lies below it."""
-    level = t.horizon_level[background]
-    return inverse_depth > level if level == level else inverse_depth == inverse_depth
+    """Whether the inverse depth is known and, if the horizon is known too, lies below it and not too far away."""
+    least = t.farthest_ground[background]
+    return inverse_depth > least if least == least else inverse_depth == inverse_depth
 
 
 @compiled()

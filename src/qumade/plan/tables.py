@@ -6,16 +6,18 @@ from typing import NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from qumade.assets.catalog import SILHOUETTE_PX, Catalog
+from qumade.assets.catalog import SILHOUETTE_PX, Background, Catalog
 from qumade.assets.cut_sides import CUT_SIDES
 from qumade.assets.labels import StandingTable
+from qumade.assets.upright_prior import farthest_ground
 from qumade.plan.splits import SPLITS
 from qumade.recipe import Policy, Recipe
 
 __all__ = ["OBJECT_ROW", "POLICIES", "REJECTIONS", "SAMPLE_ROW", "PlanTables", "plan_tables"]
 
 REJECTIONS = ("horizon", "hidden", "size", "layout", "row")
-"""Why a placement was rejected. horizon: the contact is on or above the horizon, or its depth is unknown; hidden: the
+"""Why a placement was rejected. horizon: the contact is on or above the horizon, too far away for its
+depth to be believed, or its depth is unknown; hidden: the
 object, or one that it hides, would not be visible enough; size: the size that perspective gives is out of range;
 layout: the layout has few objects of this size in this row; row: the next place in a row is not where the object may
 stand."""
@@ -80,6 +82,7 @@ class PlanTables(NamedTuple):
     layout: NDArray[np.float64]  # [20, 14] share of the draws in each row and size to accept; empty for all
     plane: NDArray[np.float64]  # [B, 3]; NaN where unknown
     horizon_level: NDArray[np.float64]  # [B]; NaN where unknown
+    farthest_ground: NDArray[np.float64]  # [B] inverse depth beyond which nothing stands; NaN where unknown
     camera_height_m: NDArray[np.float64]  # [B]; NaN where unknown
     standing_start: NDArray[np.int64]  # [B, places + 1] into standing_pixels; equal where nothing can stand
     standing_pixels: NDArray[np.int32]  # flat indices into the photos
@@ -140,6 +143,7 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
             [(b.plane.a, b.plane.b, b.plane.c) if b.plane else (np.nan,) * 3 for b in backgrounds], np.float64
         ),
         horizon_level=np.array([b.horizon_level for b in backgrounds], np.float64),
+        farthest_ground=np.array([_farthest_ground(b) for b in backgrounds], np.float64),
         camera_height_m=np.array([b.camera_height_m or np.nan for b in backgrounds], np.float64),
         standing_start=np.array([ends[n * places : (n + 1) * places + 1] for n in range(len(backgrounds))]),
         standing_pixels=np.concatenate([table.pixels for table in standing]),
@@ -169,6 +173,13 @@ def plan_tables(recipe: Recipe, catalog: Catalog) -> PlanTables:
         side_start=np.searchsorted(np.sort(sides), np.arange(len(SPLITS) + 2)).astype(np.int64),
         side_members=np.argsort(sides, kind="stable").astype(np.int64),
     )
+
+
+def _farthest_ground(background: Background) -> float:
+    upright = background.coarse_occluder is not None and background.coarse_depth is None
+    if background.plane is None or not upright:
+        return background.horizon_level
+    return farthest_ground(background.plane, background.width, background.height)
 
 
 def _joined(

@@ -15,6 +15,7 @@ from qumade.assets.catalog import Background, Catalog, Foreground
 from qumade.assets.classes import class_names, cutout_names
 from qumade.assets.fetched import fetch_assets
 from qumade.assets.foregrounds import catalog_distractors, catalog_foregrounds
+from qumade.assets.identities import group_identities
 from qumade.assets.label_scheme import label_scheme
 from qumade.assets.local_recipe import LocalRecipe, shown_asset
 from qumade.assets.scan import LEFT_OUT, Finding, ScannedBackground, ScannedForeground, scan_foregrounds
@@ -28,6 +29,7 @@ from qumade.plan.splits import SPLITS, assign_splits
 from qumade.plan.tables import plan_tables
 from qumade.recipe import DEFAULT, Recipe, is_named, match_pattern
 from qumade.synth.class_splits import refuse_classes, split_by_class
+from qumade.synth.idle_fields import idle_fields
 from qumade.synth.memory import AssetMemory
 
 __all__ = ["Inventory", "bare_backgrounds", "build_catalog", "no_ground", "take_inventory"]
@@ -143,7 +145,7 @@ def take_inventory(
     foregrounds = catalog_foregrounds(recipe, cutouts, scheme, findings, classes, check_relief=memory.check_relief)
     refuse_classes(recipe, classes, foregrounds)
     places = () if scheme is None else scheme.places
-    distractors = _distractors(recipe, findings, workers=workers, progress=progress)
+    distractors = _distractors(recipe, cutouts, findings, workers=workers, progress=progress)
     catalog = None
     if backgrounds and foregrounds:
         catalog = Catalog(tuple(backgrounds), tuple(foregrounds), kind, places, distractors, classes=classes)
@@ -180,6 +182,8 @@ def _without_excluded(
         return not is_named(name, recipe.exclude)
 
     names = [*(path.name for path in list_pictures(recipe.backgrounds)), *cutout_names(recipe.foregrounds)]
+    if recipe.distractor_foregrounds is not None:
+        names += [path.name for path in list_pictures(recipe.distractor_foregrounds)]
     for pattern in recipe.exclude:
         if not any(fnmatchcase(name, pattern) for name in names):
             folders = f"{printable(recipe.backgrounds)} or {printable(recipe.foregrounds)}"
@@ -203,18 +207,47 @@ def _without_mended(recipe: LocalRecipe, cutouts: list[ScannedForeground], findi
 
 
 def _distractors(
-    recipe: LocalRecipe, findings: list[Finding], *, workers: int | None, progress: bool
+    recipe: LocalRecipe,
+    cutouts: Sequence[ScannedForeground],
+    findings: list[Finding],
+    *,
+    workers: int | None,
+    progress: bool,
 ) -> tuple[Foreground, ...]:
-    """Returns the cut-outs of other things with their splits. Raises QumadeError if the folder has no usable one."""
+    """Returns the cut-outs of other things with their splits. Those of the object are left out, with a finding: what is
+    labelled must not be pasted as background. Raises QumadeError if the folder has no usable one."""
     folder = recipe.distractor_foregrounds
     if folder is None:
         return ()
     scanned, found = scan_foregrounds(folder, workers=workers, progress=progress)
+    scanned = [one for one in scanned if not is_named(one.name, recipe.exclude)]
     findings += found
+    objects = _objects_among(scanned, cutouts)
+    for path, name in objects.items():
+        detail = f"is the cut-out {one_line(name)} of the foregrounds, or nearly so: it cannot be background too"
+        findings.append(Finding("error", "foreground", printable(path), "object-as-distractor", detail))
+    scanned = [one for one in scanned if one.path not in objects]
     if not scanned:
-        raise AssetError(f"Invalid distractor_foregrounds: got no usable image in {printable(folder)}; must have one")
+        first = next(
+            (f"; {printable(path)} is {one_line(name)} of the foregrounds" for path, name in objects.items()), ""
+        )
+        raise AssetError(
+            f"Invalid distractor_foregrounds: got no usable image in {printable(folder)}{first}; must have one of "
+            "something else"
+        )
     made = catalog_distractors(recipe, scanned)
     return tuple(_split(recipe, made, Stream.SPLIT_DISTRACTOR, folder, "foreground", findings))
+
+
+def _objects_among(scanned: Sequence[ScannedForeground], cutouts: Sequence[ScannedForeground]) -> dict[Path, str]:
+    """Returns which of the scanned files show the same as a cut-out, or its mirror image, and the cut-out's name."""
+    both = [*cutouts, *scanned]
+    groups = group_identities([one.signature for one in both], [one.width / one.height for one in both])
+    return {
+        one.path: cutouts[identity].name
+        for one, identity in zip(scanned, groups.identity[len(cutouts) :], strict=True)
+        if identity < len(cutouts)
+    }
 
 
 def no_ground(recipe: Recipe, background: Background) -> Finding:
@@ -271,7 +304,7 @@ def _split(
 
 
 def _assumptions(recipe: LocalRecipe, catalog: Catalog) -> Iterable[Finding]:
-    """Reports each assumption about missing heights or depth once."""
+    """Reports each assumption about missing heights or depth, and each field without effect, once."""
     heights = [f.height_m for f in catalog.foregrounds] + [b.camera_height_m for b in catalog.backgrounds]
     if "perspective" in recipe.policies and None in heights:
         detail = (
@@ -279,6 +312,9 @@ def _assumptions(recipe: LocalRecipe, catalog: Catalog) -> Iterable[Finding]:
             f"{recipe.height_ratio:g} times as high as the camera (height_ratio)"
         )
         yield Finding("warning", "foreground", printable(recipe.foregrounds), "height-ratio", detail)
+    for name, why in idle_fields(recipe, catalog):
+        detail = f"{name} of the recipe has no effect: {why}"
+        yield Finding("warning", "background", printable(recipe.backgrounds), "idle-field", detail)
     if recipe.reliefs is not None and catalog.depth_kind != "metric":
         detail = f"is in metres but the depth is of kind {catalog.depth_kind}: objects are drawn flat"
         yield Finding("warning", "foreground", printable(recipe.reliefs), "relief", detail)

@@ -4,6 +4,7 @@ A Synthesizer owns everything the two steps need: the recipe, the catalog of its
 decoded assets and the depth encoding. Engine, preview, audit and the on-the-fly dataset use nothing else.
 """
 
+import operator
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +95,7 @@ class Synthesizer:
 
     def __getitem__(self, index: int) -> Sample:
         """Draws sample `index`; negative indices count from the end. Raises IndexError if out of range."""
+        index = operator.index(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"no sample {index}: the recipe has {len(self)}")
         return self.render(self.plan([index % len(self)])[0])
@@ -105,7 +107,10 @@ class Synthesizer:
         Raises QumadeError naming a background on which nothing can stand, and IndexError for an index out of range:
         compiled code does not check it.
         """
-        wanted: NDArray[np.int64] = np.asarray(indices, np.int64)
+        given = np.asarray(indices)
+        if given.size and given.dtype.kind not in "iu":
+            raise TypeError(f"indices must be integers, got {given.dtype}")
+        wanted: NDArray[np.int64] = given.astype(np.int64)
         if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self)):
             raise IndexError(f"no sample {wanted.min()} or {wanted.max()}: the recipe has {len(self)}")
         tables = self._tables

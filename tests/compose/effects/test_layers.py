@@ -74,6 +74,21 @@ def test_a_feathered_edge_falls_linearly_inside(width):
     np.testing.assert_allclose(pixels[15, 22, :3] * 255, np.array([200, 100, 50]) * pixels[15, 22, 3], rtol=1e-4)
 
 
+@pytest.mark.parametrize("thickness", [1, 2, 3, 5])
+def test_no_part_fades_away_that_is_thinner_than_the_feathered_edge(thickness):
+    """A mast, a mirror or a car far away is in the mask, so it must be in the picture."""
+    pixels = np.zeros((30, 40, 4), np.float32)
+    pixels[5:25, 20 : 20 + thickness] = (200, 100, 50, 255)
+    feathered = blended_edge(pixels, "feather", 6.0)
+    np.testing.assert_allclose(feathered[11:19], pixels[11:19], rtol=1e-5)  # its ends fade
+    pixels[9:21] = 0  # 4 pixels at either end are left
+    np.testing.assert_allclose(blended_edge(pixels, "feather", 6.0), pixels, rtol=1e-5)
+    wide = np.zeros((30, 40, 4), np.float32)
+    wide[5:25, 20:28] = (200, 100, 50, 255)  # between once and twice the edge: it fades, but not in the middle
+    alpha = blended_edge(wide, "feather", 6.0)[15, 20:28, 3]
+    assert (alpha[3:5] == 255).all() and (np.diff(alpha[:4]) >= 0).all() and 0 < alpha[0] < 255
+
+
 def test_a_softened_edge_is_a_gaussian_and_keeps_its_colour():
     pixels = blended_edge(half_plane(), "soften", 1.0)
     from math import erf

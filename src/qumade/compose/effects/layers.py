@@ -1,9 +1,11 @@
 """A cut-out as a layer of its own, before it is blended: its edge, its colours, its sharpness can be changed first."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from qumade.compose.effects.filters import box_taps, filtered, gaussian_taps
 from qumade.compose.kernel import paste
@@ -64,13 +66,16 @@ def blended_edge(pixels: NDArray[np.float32], blend: Blend, edge_px: float) -> N
     """Return the pixels of a layer with another edge.
 
     hard: opaque where alpha is at least one half, transparent elsewhere. feather: alpha falls linearly to 0 over the
-    last `edge_px` pixels inside a straight edge. soften: alpha is blurred with standard deviation `edge_px`, and the
-    colours are extended beyond the edge.
+    last `edge_px` pixels inside a straight edge; parts that are thinner than `edge_px` keep their alpha. soften: alpha
+    is blurred with standard deviation `edge_px`, and the colours are extended beyond the edge.
     """
     if blend == "hard":
         return _hard(pixels)  # type: ignore[no-any-return]
     if blend == "feather" and edge_px > 0:
-        return _feathered(pixels, filtered(np.ascontiguousarray(pixels[..., 3:]), box_taps(edge_px)))  # type: ignore[no-any-return]
+        mean = filtered(np.ascontiguousarray(pixels[..., 3:]), box_taps(edge_px))[..., 0]
+        # Over a thin part the mean is low everywhere. What counts is how far it is below that of the part's middle.
+        middle = ndimage.maximum_filter(mean, 2 * math.ceil(edge_px) + 1, mode="nearest")
+        return _feathered(pixels, mean, middle)  # type: ignore[no-any-return]
     if blend == "soften":
         return _softened(pixels, filtered(pixels, gaussian_taps(edge_px)))  # type: ignore[no-any-return]
     return pixels
@@ -101,12 +106,15 @@ def _hard(pixels):  # type: ignore[no-untyped-def]
 
 
 @compiled(nogil=True)
-def _feathered(pixels, mean):  # type: ignore[no-untyped-def]
-    """At distance d inside a straight edge, the mean of alpha over the width 2 w is (1 + d / w) / 2."""
+def _feathered(pixels, mean, middle):  # type: ignore[no-untyped-def]
+    """At distance d inside a straight edge, the mean of alpha over the width 2 w is (1 + d / w) / 2, and 1 in the
+    middle."""
+    least = np.float32(1e-3)
     result = np.empty_like(pixels)
     for y in range(pixels.shape[0]):
         for x in range(pixels.shape[1]):
-            share = min(max(np.float32(2.0) * mean[y, x, 0] / _FULL - np.float32(1.0), np.float32(0.0)), np.float32(1))
+            share = np.float32(2.0) * mean[y, x] / max(middle[y, x], least) - np.float32(1.0)
+            share = min(max(share, np.float32(0.0)), np.float32(1.0))
             for channel in range(4):
                 result[y, x, channel] = pixels[y, x, channel] * share
     return result

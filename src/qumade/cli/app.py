@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from qumade import __version__
 
-__all__ = ["VERBS", "make_app"]
+__all__ = ["RESUMING", "VERBS", "make_app"]
 
 VERBS = {
     "start": ("starting:start", "Makes a project of two folders."),
@@ -31,6 +31,10 @@ VERBS = {
     "cutouts": ("importing:cutouts", "Cuts complete objects out of labelled photos."),
 }
 """The function that runs each verb, and its line in `qumade --help`."""
+
+
+RESUMING = {"start", "demo", "generate", "train", "predict", "import", "convert"}
+"""The verbs that keep what an interrupted command has done. The others start over."""
 
 
 def make_app(loaded: Collection[str] = VERBS) -> App:

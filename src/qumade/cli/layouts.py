@@ -4,6 +4,7 @@ from pathlib import Path
 
 from qumade.cli.common import Json, finish
 from qumade.errors import ConfigError
+from qumade.io.listing import counted
 
 __all__ = ["layout"]
 
@@ -63,5 +64,6 @@ def layout(
         found = layout_of_boxes(source, category)
     save_layout(found, out)
     objects = int(found.table.sum())
-    text = f"{objects:,} objects ({found.told_apart}) of {found.pictures:,} pictures\n{out.absolute()}"
+    text = f"{counted(objects, 'object', 'objects')} ({found.told_apart}) of "
+    text += f"{counted(found.pictures, 'picture', 'pictures')}\n{out.absolute()}"
     finish(json, {"path": out.absolute(), "objects": objects, "pictures": found.pictures}, text)

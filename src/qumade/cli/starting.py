@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from qumade.cli.common import Json, finish, model
+from qumade.io.listing import counted
 
 __all__ = ["start"]
 
@@ -60,8 +61,9 @@ def start(
     )
     report = project.report
     lines = [
-        f"{report.backgrounds.usable:,} photos and {report.foregrounds.usable:,} cut-outs: up to {report.samples:,} "
-        "samples",
+        f"{counted(report.backgrounds.usable, 'photo', 'photos')} and "
+        f"{counted(report.foregrounds.usable, 'cut-out', 'cut-outs')}: up to "
+        f"{counted(report.samples, 'sample', 'samples')}",
         *(f"Note: {note}" for note in project.notes),
         f"Look at\n  {project.page}\n  {project.sheet}",
         "Next\n  " + "\n  ".join(project.next_commands),

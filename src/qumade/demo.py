@@ -16,7 +16,7 @@ from qumade.viz.sheets import preview_dataset, save_sheet
 
 __all__ = ["run_demo"]
 
-_STEPS = 300  # not minutes: on a slow machine few steps would fit, and show a network that has learnt nothing
+_STEPS = 300  # not minutes: on a slow machine few steps would fit, and show a network that has learned nothing
 _PREDICTED = 8
 
 

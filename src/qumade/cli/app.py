@@ -10,7 +10,7 @@ from qumade import __version__
 __all__ = ["RESUMING", "VERBS", "make_app"]
 
 VERBS = {
-    "start": ("starting:start", "Makes a project of two folders."),
+    "start": ("starting:start", "Makes a project from a folder of photos and a folder of objects."),
     "demo": ("assets:demo", "Runs the whole pipeline on the bundled samples."),
     "samples": ("assets:samples", "Writes the bundled samples."),
     "check": ("assets:check", "Audits assets: names every file that cannot be used or looks wrong."),
@@ -26,7 +26,7 @@ VERBS = {
     "predict": ("networks:predict", "Predicts masks and depth of images and clips."),
     "export": ("networks:export", "Writes a network as one .onnx file."),
     "studio": ("studio:studio", "Opens a page in the browser: assets, samples, trainings, datasets, predictions."),
-    "import": ("importing:import_", "Converts a standard dataset into the layout of a DATA_PATH."),
+    "import": ("importing:import_", "Converts a standard dataset into a QuMaDe dataset."),
     "convert": ("converting:convert", "Converts a dataset to tar shards and back, or to the format of another tool."),
     "cutouts": ("importing:cutouts", "Cuts complete objects out of labelled photos."),
 }

@@ -24,8 +24,8 @@ def convert(
     workers: int | None = None,
     json: Json = False,
 ) -> None:
-    """Converts a dataset to tar shards and back, or to the format of another tool, splits kept. After an interruption,
-    the same command resumes.
+    """Converts a dataset to tar shards and back, or to the format of another tool. Splits are kept. After an
+    interruption, the same command resumes.
 
     Example: `qumade convert DATA_PATH --to coco --out coco`
 

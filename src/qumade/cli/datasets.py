@@ -18,7 +18,7 @@ from qumade.cli.common import (
     show,
 )
 from qumade.cli.model_flags import flag_of, flag_values, flags_of
-from qumade.cli.teachers import TeacherFlags, labels_of_teachers
+from qumade.cli.teachers import ComposingTeacherFlags, labels_of_teachers
 from qumade.errors import ConfigError, QumadeError
 from qumade.io.listing import counted
 from qumade.recipe import Recipe
@@ -34,7 +34,7 @@ else:
     RecipeFlags = flags_of(Recipe, "Recipe fields", without={"depth_teacher"})
 _SMALL = 2000  # samples, which are soon written
 _MEASURED = 256  # samples that --estimate draws
-_NO_TEACHERS, _NO_FIELDS = TeacherFlags(), RecipeFlags()
+_NO_TEACHERS, _NO_FIELDS = ComposingTeacherFlags(), RecipeFlags()
 
 
 def generate(
@@ -50,7 +50,7 @@ def generate(
     estimate: Annotated[bool, Parameter(negative="")] = False,
     strict: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
-    teachers: TeacherFlags = _NO_TEACHERS,
+    teachers: ComposingTeacherFlags = _NO_TEACHERS,
     fields: RecipeFlags = _NO_FIELDS,
 ) -> None:
     """Composes a dataset of images, masks and depth. After an interruption, the same command resumes.
@@ -61,7 +61,7 @@ def generate(
     ----------
     out
         DATA_PATH, the folder of the dataset, or a URL such as s3://bucket/name: new, empty, or started with the same
-        recipe. Required, but for --estimate.
+        recipe. Required, except with --estimate.
     recipe
         YAML file with any of the recipe fields below; `qumade samples` writes one. Flags override it.
     limit
@@ -241,9 +241,9 @@ def preview(
     side
         Longer side of each picture, in pixels.
     plain
-        Without outlines of the objects.
+        Leave out the outlines of the objects.
     zoom
-        With two parts of each picture four times as large: the seam of the object at its top and at its foot.
+        Also show two details of each picture, enlarged four times: the seam at the object's top and at its foot.
     """
     from qumade.io.pictures import printable
     from qumade.io.storage import is_url
@@ -277,7 +277,7 @@ def audit(data_path: str, /, *, fraction: float = 0.01, json: Json = False) -> i
     Parameters
     ----------
     data_path
-        The folder or the URL of a finished dataset. Of shards, every byte is read.
+        The folder or the URL of a finished dataset that `qumade generate` wrote. Of shards, every byte is read.
     fraction
         Share of the samples to redraw.
     json
@@ -321,7 +321,7 @@ def stats(
     Parameters
     ----------
     data_path
-        The folder of a dataset.
+        The folder or the URL of a dataset.
     fraction
         Share of the samples to read, a stratified selection.
     workers
@@ -329,7 +329,7 @@ def stats(
     layout
         Layout file of real pictures: measures how far the dataset's layout is from it, and writes layout.png.
     like
-        The same for the layout of another dataset, given its folder.
+        Folder of another dataset to compare the layout with, instead of --layout. It cannot be one of shards.
     json
         Print one JSON object as the last line on stdout.
     """

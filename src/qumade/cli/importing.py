@@ -39,7 +39,7 @@ def import_(
     workers: int | None = None,
     json: Json = False,
 ) -> None:
-    """Converts a standard dataset into the layout of a DATA_PATH. After an interruption, the same command resumes.
+    """Converts a standard dataset into a QuMaDe dataset. After an interruption, the same command resumes.
 
     Photos without labels become a dataset too, with the labels that teachers predict.
 
@@ -179,15 +179,15 @@ def cutouts(
     places it with that side outside the image or behind another object. The label maps of a standard dataset contain
     more information than its masks: use them with `--dataset`.
 
-    Photos without labels are cut by the label maps that a teacher predicts: `--label-teacher`.
+    For photos without labels, `--label-teacher` names a network that predicts the label maps.
 
     Example: `qumade cutouts CamVid --dataset camvid --class car --out foregrounds --backgrounds backgrounds`
 
     Parameters
     ----------
     path
-        DATA_PATH with masks, with `--dataset` the folder of a standard dataset as downloaded, or with `--label-teacher`
-        a folder of photos.
+        DATA_PATH with masks, in a folder and not in shards; with `--dataset` the folder of a standard dataset as
+        downloaded; with `--label-teacher` a folder of photos.
     out
         Folder for the cut-outs: new or empty. Each cut-out is named after its photo.
     backgrounds

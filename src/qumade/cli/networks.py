@@ -50,7 +50,7 @@ def predict(
     strict
         Refuse a folder that holds anything but pictures, instead of leaving it out and saying so.
     smooth
-        Of a clip: share of the earlier frames in the prediction of a frame, from 0 (off) to below 1.
+        For clips: weight of the previous frame's prediction in the running average, from 0 (off) to below 1.
     device
         Device to run on (a GPU if available).
     json

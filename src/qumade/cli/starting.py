@@ -23,8 +23,9 @@ def start(
     download: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
-    """Makes a project of two folders: cut-outs, depth and labels of the photos, a recipe, a contact sheet and a page.
-    After an interruption or a change of the folders, the same command brings it up to date.
+    """Makes a project from a folder of photos and a folder of objects: cut-outs, depth and labels of the photos, a
+    recipe, a contact sheet and a page. After an interruption or a change of the folders, the same command brings it up
+    to date.
 
     Example: `qumade start PHOTOS OBJECTS --out PROJECT`
 

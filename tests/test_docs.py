@@ -8,7 +8,7 @@ import yaml
 
 import qumade
 from qumade.assets.bundled import write_samples
-from qumade.cli.app import make_app
+from qumade.cli.app import RESUMING, make_app
 from qumade.data.manifest import MANIFEST_SCHEMA
 from qumade.recipe import Recipe
 from qumade.training.config import TrainConfig
@@ -95,6 +95,19 @@ def test_a_command_that_does_not_exist_is_found():
         "qumade generate --anywhere",
         "qumade judge",
     ]
+
+
+@pytest.mark.parametrize("page", ["index.md", "command-line.md"])
+def test_pages_name_the_verbs_that_resume(page):
+    (sentence,) = re.findall(r"(?:If|one of) (`[^.]*?)(?: was interrupted|\.)", (DOCS / page).read_text())
+    assert set(re.findall(r"`([\w-]+)`", sentence)) == RESUMING
+
+
+def test_the_page_of_the_commands_names_the_verbs_without_json():
+    (sentence,) = re.findall(r"(`[^.]*?) do not have it", (DOCS / "command-line.md").read_text())
+    assert set(re.findall(r"`(\w+)`", sentence)) == {
+        verb for verb in APP if not verb.startswith("-") and "--json" not in _known_flags(verb)
+    }
 
 
 def test_the_page_of_the_api_lists_the_public_names():

@@ -8,6 +8,7 @@ from qumade.data.folder import FolderDataset
 from qumade.data.statistics import format_statistics, statistics, write_statistics
 from qumade.generation.audit import audit
 from qumade.generation.engine import generate
+from qumade.io.listing import counted
 from qumade.recipe import load_recipe
 from qumade.synth.check import check_assets, format_report
 from qumade.viz.placements import write_placements
@@ -15,7 +16,7 @@ from qumade.viz.sheets import preview_dataset, save_sheet
 
 __all__ = ["run_demo"]
 
-_STEPS = 300  # not minutes: on a slow machine few steps would fit, and show a network that has learnt nothing
+_STEPS = 300  # not minutes: on a slow machine few steps would fit, and show a network that has learned nothing
 _PREDICTED = 8
 
 
@@ -49,7 +50,7 @@ def _compose(samples: Path, dataset_path: Path, out: Path, workers: int | None) 
     print(format_report(check_assets(recipe)))
     _step("3. Compose a dataset: images, masks and depth", dataset_path)
     summary = generate(recipe, dataset_path, workers=workers)
-    print("It is already complete." if summary is None else f"{summary.samples:,} samples.")
+    print("It is already complete." if summary is None else f"{counted(summary.samples, 'sample', 'samples')}.")
     dataset = FolderDataset(dataset_path)
     _step("4. Measure it", write_statistics(dataset, result := statistics(dataset, workers=workers)))
     print(format_statistics(result))
@@ -59,7 +60,9 @@ def _compose(samples: Path, dataset_path: Path, out: Path, workers: int | None) 
     write_placements(dataset, placements)
     _step("6. Audit it: redraw samples and compare", dataset_path)
     audited = audit(dataset_path)
-    print(*audited.problems, f"{audited.redrawn} samples redrawn, {len(audited.problems)} problems.", sep="\n")
+    redrawn = counted(audited.redrawn, "sample", "samples")
+    problems = counted(len(audited.problems), "problem", "problems")
+    print(*audited.problems, f"{redrawn} redrawn, {problems}.", sep="\n")
     return sheet, placements
 
 
@@ -71,7 +74,7 @@ def _train_and_evaluate(samples: Path, dataset_path: Path, run: Path, report: Pa
     from qumade.training.config import TrainConfig
     from qumade.training.loop import train
 
-    _step(f"7. Train a network on it, {steps:,} steps", run)
+    _step(f"7. Train a network on it, {counted(steps, 'step', 'steps')}", run)
     train(TrainConfig(data=dataset_path, steps=steps), run)
     _step("8. Evaluate it on scenes with exact ground truth", report)
     scenes = FolderDataset(samples / "reference")

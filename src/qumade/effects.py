@@ -69,8 +69,8 @@ class Effects(BaseModel):
     """Density of haze: its share at distance d is 1 - exp(-density d), with d in multiples of the distance at the lower
     edge of the sample."""
     haze_far: Annotated[float, Field(gt=0.0, le=1000.0)] = 10.0
-    """Distance in the same unit from which haze grows no denser: that of the sky and, without depth maps, of all above
-    the horizon."""
+    """Distance, in the same unit, beyond which haze grows no denser: that of the sky and, without depth maps, of all
+    above the horizon."""
     haze_light: Strengths = (0.7, 0.95)
     """Brightness of the haze, as a share of white."""
     blur_px: Pixels = (0.0, 0.0)
@@ -80,7 +80,7 @@ class Effects(BaseModel):
     exposure: Stops = (0.0, 0.0)
     """Change of the exposure of the whole picture, in stops: 1 doubles the light."""
     gamma: Stops = (0.0, 0.0)
-    """Change of gamma of the whole picture: values in [0, 1] are raised to the power of 2 to this."""
+    """Change of gamma of the whole picture: a value v in [0, 1] becomes v^(2^x), x being this change."""
     noise: Strengths = (0.0, 0.0)
     """Standard deviation of noise in the whole picture, as a share of white."""
     jpeg_quality: Quality | None = None

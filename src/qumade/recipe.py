@@ -113,8 +113,8 @@ ClassName = Annotated[str, AfterValidator(_class_name)]
 class Recipe(BaseModel):
     """What a dataset is made of. Frozen; equal recipes over equal assets give equal datasets.
 
-    Ranges are (low, high), both ends included. Rows and lengths given as shares are shares of the height of the
-    sample, but for `horizon`, which is a share of the height of the whole background photo.
+    Ranges are (low, high), both ends included. `centre_row` is a share of the height of the sample; `horizon` and
+    `contact_rows` are shares of the height of the whole background photo.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
@@ -183,10 +183,10 @@ class Recipe(BaseModel):
     place: Mapping[str, Names] = {}
     """Classes that a cut-out may stand on instead of `ground`, by file name or pattern of the cut-out."""
     contact_rows: Ends = (0.0, 1.0)
-    """Range of rows of the photo for contacts under semantic placement."""
+    """Range of rows of the photo for contacts under semantic and perspective placement."""
     contact_distance: Annotated[tuple[Metres, Metres], Ascending] | None = None
-    """Range of distances for contacts under semantic placement: in metres for metric depth, otherwise in multiples of
-    the distance at the lower edge."""
+    """Range of distances for contacts under semantic and perspective placement: in metres for metric depth, otherwise
+    in multiples of the distance at the lower edge."""
     contact_sampling: Literal["picture", "distance", "log_distance"] = "picture"
     """picture: contacts are uniform over the pixels where an object may stand; distance: over the distance of these
     pixels; log_distance: over its logarithm, so that all orders of size are equally frequent."""
@@ -229,8 +229,8 @@ class Recipe(BaseModel):
 
     prior: Prior = "flat"
     """Depth of backgrounds without a depth map. flat: flat ground below the horizon, infinitely far above it; upright:
-    what the label map calls neither ground nor sky stands upright where it meets the ground. Default: upright with
-    label maps and without depth maps."""
+    what the label map calls neither ground nor sky stands upright where it meets the ground. With label maps and
+    without depth maps the default is upright."""
 
     depth: Literal["layered", "composite"] = "layered"
     """layered: combine the depth of background and objects exactly; composite: predict it with a teacher from each

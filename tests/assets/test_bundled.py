@@ -309,6 +309,16 @@ class TestWriteSamples:
             assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
         assert not list(tmp_path.rglob(".tmp-*"))
 
+    def test_an_edited_recipe_is_kept(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        write_samples(tmp_path)
+        recipe = tmp_path / "recipe.yaml"
+        edited = recipe.read_text().replace("per_pair: 20", "per_pair: 3")
+        recipe.write_text(edited)
+        (tmp_path / "backgrounds" / "road_01.jpg").unlink()
+        write_samples(tmp_path)
+        assert recipe.read_text() == edited and (tmp_path / "backgrounds" / "road_01.jpg").is_file()
+        assert caplog.messages == [f"{recipe} differs from the samples' own and is kept"]
+
     def test_folder_with_other_content_is_rejected(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("years of work")
         with pytest.raises(QumadeError, match=r"thesis\.txt"):

@@ -23,7 +23,8 @@ def test_many_findings_of_a_reason_share_a_line(count: int) -> None:
         "error: background /photos/00.jpg" if count <= 5 else f"error: {count} backgrounds, torn"
     )
     if count > 5:
-        assert f"00.jpg, 01.jpg, 02.jpg, 03.jpg, 04.jpg and {count - 5} others; is torn 0" in lines[0]
+        others = "1 other" if count == 6 else f"{count - 5} others"
+        assert f"00.jpg, 01.jpg, 02.jpg, 03.jpg, 04.jpg and {others}; is torn 0" in lines[0]
 
 
 def test_a_group_names_every_file() -> None:

@@ -39,7 +39,7 @@ def test_import_stats_and_cutouts(camvid: Path, tmp_path: Path, capsys: pytest.C
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (summary["kept"], summary["frames"], summary["splits"]) == (1, 1, ["train"])
     call("cutouts", camvid, "--dataset", "camvid", "--split", "val", "--out", tmp_path / "fg2", "--any-shape")
-    assert "1 cut-outs from 1 photos of val" in capsys.readouterr().out
+    assert "1 cut-out from 1 photo of val" in capsys.readouterr().out
     with pytest.raises(QumadeError, match=r"must be car, road, which its masks show"):
         call("cutouts", out, "--class", "car", "--out", tmp_path / "fg3")
 
@@ -145,7 +145,7 @@ def test_strict_refuses_what_is_left_out_of_cutouts(tmp_path: Path, capsys: pyte
     assert not (tmp_path / "fg").exists()
     call("cutouts", root, *flags)
     captured = capsys.readouterr()
-    assert "annotation 2 " in captured.err and "1 cut-outs" in captured.out
+    assert "annotation 2 " in captured.err and "1 cut-out" in captured.out
 
 
 def test_depth_alone_has_statistics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,7 +153,7 @@ def test_depth_alone_has_statistics(tmp_path: Path, capsys: pytest.CaptureFixtur
         (tmp_path / folder).mkdir()
         Image.fromarray(pixels).save(tmp_path / folder / "a.png")
     call("import", "kitti", tmp_path, "--out", tmp_path / "out")
-    assert "1 samples in" in capsys.readouterr().out
+    assert "1 sample in" in capsys.readouterr().out
     call("stats", tmp_path / "out", "--workers", "1", "--json")
     captured = capsys.readouterr()
     assert json.loads(captured.out.splitlines()[-1])["depth"]["mean"] == pytest.approx(0.5)

@@ -102,6 +102,18 @@ def test_every_error_is_one_line(
     assert (result.code, result.out, result.err.splitlines()[-1]) == (code, "", message)
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_only_verbs_that_resume_say_so(run: Run, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("qumade.cli.make_app", stop)
+    resumes = verb in {"start", "demo", "generate", "train", "predict", "import", "convert"}
+    said = "resumes from here" if resumes else "opens the page again" if verb == "studio" else "starts over"
+    result = run(verb)
+    assert (result.code, result.err) == (130, f"Interrupted; the same command {said}\n")
+
+
 def test_unexpected_errors_are_not_hidden(
     run: Run, folders: Folders, assets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

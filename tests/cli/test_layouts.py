@@ -19,9 +19,9 @@ def pictures(tmp_path):
     return tmp_path / "real"
 
 
-def test_a_layout_is_learnt_and_composites_are_measured_against_it(run, pictures, assets, tmp_path):
-    learnt = run("layout", pictures, "--out", tmp_path / "layout.yaml", "--json")
-    assert (learnt.code, learnt.last_line["objects"], learnt.last_line["pictures"]) == (0, 2, 2)
+def test_a_layout_is_learned_and_composites_are_measured_against_it(run, pictures, assets, tmp_path):
+    learned = run("layout", pictures, "--out", tmp_path / "layout.yaml", "--json")
+    assert (learned.code, learned.last_line["objects"], learned.last_line["pictures"]) == (0, 2, 2)
     assert load_layout(tmp_path / "layout.yaml").table[-1].sum() == 2  # both stand at the lower edge
     folders = (f"--backgrounds={assets / 'backgrounds'}", f"--foregrounds={assets / 'foregrounds'}")
     fields = ("--size=64x48", "--workers=1", f"--layout={tmp_path / 'layout.yaml'}")

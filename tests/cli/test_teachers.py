@@ -184,6 +184,17 @@ def test_two_sources_of_the_same_labels_are_wrong_usage(run: Run, flags: tuple[s
     assert code == 2 and words in text and text.count("\n") == 1
 
 
+@pytest.mark.parametrize(("verb", "composes"), [("generate", True), ("check", False), ("import", False)])
+def test_only_generate_promises_composite_depth(
+    verb: str, composes: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["qumade", verb, "--help"])
+    monkeypatch.setenv("COLUMNS", "300")
+    with pytest.raises(SystemExit):
+        main()
+    assert ("predicts the depth of every composed image" in " ".join(capsys.readouterr().out.split())) == composes
+
+
 @pytest.mark.slow
 def test_generate_without_a_teacher_imports_no_torch(asset_folders: Path) -> None:
     script = """

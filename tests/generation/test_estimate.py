@@ -25,7 +25,8 @@ def test_bytes_of_shards_are_about_those_of_their_tars(works, synthesizer) -> No
     [
         (Estimate(400_000, 9_140_000_000, 2100.0), "400,000 samples, about 9.1 GB in 35 minutes"),
         (Estimate(500, 12_400_000, 4.0), "500 samples, about 12 MB in less than a minute"),
-        (Estimate(1, 9_000, 0.1), "1 samples, about 1 MB in less than a minute"),
+        (Estimate(500, 12_400_000, 62.0), "500 samples, about 12 MB in 1 minute"),
+        (Estimate(1, 9_000, 0.1), "1 sample, about 1 MB in less than a minute"),
     ],
 )
 def test_text(found: Estimate, text: str) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from qumade.io.listing import entries, is_leftover, name_key, named, others
+from qumade.io.listing import counted, entries, is_leftover, name_key, named, others
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,10 @@ def test_entries_and_others(tmp_path: Path) -> None:
     (tmp_path / "night").mkdir()
     assert [path.name for path in entries(tmp_path)] == ["a.txt", "b.jpg", "night"]
     assert others(tmp_path, [tmp_path / "b.jpg"]) == ["a.txt", "night/"]
+
+
+def test_words_agree_with_their_number() -> None:
+    assert [counted(count, "entry", "entries") for count in (0, 1, 2_000)] == ["0 entries", "1 entry", "2,000 entries"]
 
 
 def test_names_in_a_message_are_few_and_on_one_line() -> None:

@@ -1,6 +1,7 @@
 """The samples that come with the package: a rendered road world with pixel-exact ground truth."""
 
 import json
+import logging
 import os
 from importlib.resources import files
 from pathlib import Path
@@ -9,8 +10,11 @@ import yaml
 
 from qumade.errors import AssetError
 from qumade.io.files import is_temporary, remove_temporary_files, write_bytes
+from qumade.io.pictures import printable
 
 __all__ = ["bundled_folder", "write_samples"]
+
+_log = logging.getLogger(__name__)
 
 
 def bundled_folder() -> Path:
@@ -22,7 +26,8 @@ def write_samples(folder: Path) -> None:
     """Copy the bundled samples into `folder` and write a recipe.yaml that works on them.
 
     Each file appears under its name only when it is complete. Existing samples are written again, so a second run
-    completes an interrupted copy. Raises QumadeError if `folder` is not a folder or contains other files.
+    completes an interrupted copy. A recipe.yaml that is not as it was written is kept, and a note says so. Raises
+    QumadeError if `folder` is not a folder or contains other files.
     """
     source = bundled_folder()
     names = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
@@ -34,7 +39,11 @@ def write_samples(folder: Path) -> None:
             remove_temporary_files(place)
         for name in names:
             write_bytes(folder / name, (source / name).read_bytes())
-        write_bytes(folder / recipe, _recipe(source).encode())
+        written = _recipe(source).encode()
+        if (folder / recipe).is_file() and (folder / recipe).read_bytes() != written:
+            _log.warning("%s differs from the samples' own and is kept", printable(folder / recipe))
+        else:
+            write_bytes(folder / recipe, written)
     except OSError as error:
         raise AssetError(
             f"Invalid folder: got {error.strerror} in {error.filename or os.path.abspath(folder)}; "

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from qumade.assets.scan import Finding, Kind
+from qumade.io.listing import counted
 
 __all__ = ["by_reason", "left_out_line", "lines_of_group", "short_findings"]
 
@@ -36,7 +37,7 @@ def short_findings(findings: Iterable[Finding]) -> list[str]:
             lines += [str(found) for found in group]
         else:
             names = ", ".join(Path(found.path).name for found in group[:_MOST_NAMES])
-            others = f"{names} and {len(group) - _MOST_NAMES:,} others"
+            others = f"{names} and {counted(len(group) - _MOST_NAMES, 'other', 'others')}"
             lines.append(f"{first.severity}: {len(group):,} {first.kind}s, {first.reason}: {others}; {first.detail}")
     return lines
 

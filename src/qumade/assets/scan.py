@@ -15,6 +15,7 @@ from qumade.assets.cut_sides import cut_name, cut_side
 from qumade.assets.cutouts import contact, cut_off_sides, match_masks, read_cutout, silhouette
 from qumade.assets.identities import signature
 from qumade.io.decode import read_rgba
+from qumade.io.listing import counted
 from qumade.io.pictures import UnusablePicture, content_hash, left_out, list_pictures, printable, require_text
 from qumade.io.progress import progress_bar
 
@@ -160,7 +161,8 @@ def _numbered(folder: Path, by_number: dict[Path, Path]) -> list[Finding]:
     if not by_number:
         return []
     image, mask = next(iter(by_number.items()))
-    detail = f"{len(by_number):,} masks are paired with cut-outs by number, such as {mask.name} with {image.name}"
+    count = counted(len(by_number), "mask is paired with a cut-out", "masks are paired with cut-outs")
+    detail = f"{count} by number, such as {mask.name} with {image.name}"
     return [Finding("info", "mask", printable(folder), "by-number", detail)]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
-from qumade.cli.app import VERBS, make_app
+from qumade.cli.app import RESUMING, VERBS, make_app
 from qumade.cli.common import escaped, say
 from qumade.cli.usage import usage_error
 from qumade.errors import QumadeError
@@ -49,11 +49,11 @@ def main() -> None:
         code = 1
     except OSError as error:
         where = f": {os.path.abspath(error.filename)}" if isinstance(error.filename, str) else ""
-        said = f"Error: {error.strerror or error}{where}; the same command resumes from here once this is fixed"
+        said = f"Error: {error.strerror or error}{where}; the same command {_again()} once this is fixed"
         say(escaped(said, one_line=True))
         code = 1
     except KeyboardInterrupt:
-        say("Interrupted; the same command resumes from here")
+        say(f"Interrupted; the same command {_again()}")
         code = 130
     sys.exit(code or 0)
 
@@ -68,6 +68,14 @@ def _example(verb: list[str]) -> str:
     text = getattr(import_module(f"qumade.cli.{module}"), function).__doc__ or ""
     found = re.search(r"Example: `(.+?)`", text, re.DOTALL)
     return " ".join(found.group(1).split()) if found else ""
+
+
+def _again() -> str:
+    """Return what the same command does after an interruption."""
+    verb = sys.argv[1] if sys.argv[1:] else ""
+    if verb == "studio":
+        return "opens the page again"
+    return "resumes from here" if verb in RESUMING else "starts over"
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -7,10 +7,10 @@ from cyclopts import App, Parameter
 
 from qumade import __version__
 
-__all__ = ["VERBS", "make_app"]
+__all__ = ["RESUMING", "VERBS", "make_app"]
 
 VERBS = {
-    "start": ("starting:start", "Makes a project of two folders."),
+    "start": ("starting:start", "Makes a project from a folder of photos and a folder of objects."),
     "demo": ("assets:demo", "Runs the whole pipeline on the bundled samples."),
     "samples": ("assets:samples", "Writes the bundled samples."),
     "check": ("assets:check", "Audits assets: names every file that cannot be used or looks wrong."),
@@ -26,11 +26,15 @@ VERBS = {
     "predict": ("networks:predict", "Predicts masks and depth of images and clips."),
     "export": ("networks:export", "Writes a network as one .onnx file."),
     "studio": ("studio:studio", "Opens a page in the browser: assets, samples, trainings, datasets, predictions."),
-    "import": ("importing:import_", "Converts a standard dataset into the layout of a DATA_PATH."),
+    "import": ("importing:import_", "Converts a standard dataset into a QuMaDe dataset."),
     "convert": ("converting:convert", "Converts a dataset to tar shards and back, or to the format of another tool."),
     "cutouts": ("importing:cutouts", "Cuts complete objects out of labelled photos."),
 }
 """The function that runs each verb, and its line in `qumade --help`."""
+
+
+RESUMING = {"start", "demo", "generate", "train", "predict", "import", "convert"}
+"""The verbs that keep what an interrupted command has done. The others start over."""
 
 
 def make_app(loaded: Collection[str] = VERBS) -> App:

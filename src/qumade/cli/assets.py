@@ -44,7 +44,8 @@ def samples(folder: Path, /) -> None:
     Parameters
     ----------
     folder
-        A new or empty folder.
+        A new or empty folder, or one with these samples and nothing else. They are written again, except for a
+        recipe.yaml that you have changed.
     """
     from qumade.assets.bundled import write_samples
 

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from qumade.cli.common import Json, finish, require_workers
 from qumade.convert.exporters import FormatName
 from qumade.errors import ConfigError
+from qumade.io.listing import counted
 
 __all__ = ["convert"]
 
@@ -23,8 +24,8 @@ def convert(
     workers: int | None = None,
     json: Json = False,
 ) -> None:
-    """Converts a dataset to tar shards and back, or to the format of another tool, splits kept. After an interruption,
-    the same command resumes.
+    """Converts a dataset to tar shards and back, or to the format of another tool. Splits are kept. After an
+    interruption, the same command resumes.
 
     Example: `qumade convert DATA_PATH --to coco --out coco`
 
@@ -62,7 +63,8 @@ def convert(
         return
     summary = run(data_path, to, out, polygons=polygons, workers=workers)
     splits = ", ".join(f"{count:,} {split}" for split, count in summary.splits.items())
-    text = f"{sum(summary.splits.values()):,} samples in {summary.root} as {summary.format}: {splits}"
+    text = counted(sum(summary.splits.values()), "sample", "samples")
+    text += f" in {summary.root} as {summary.format}: {splits}"
     if summary.classes:
         text += f"\nClasses: {', '.join(summary.classes)}"
     if summary.parts:
@@ -87,4 +89,5 @@ def _repack(
     else:
         samples = folder_to_shards(data_path, out, samples_per_shard=shard_samples)
     where = one_line(absolute(out))
-    finish(json, {"root": where, "samples": samples, "format": to}, f"{samples:,} samples in {where}")
+    text = f"{counted(samples, 'sample', 'samples')} in {where}"
+    finish(json, {"root": where, "samples": samples, "format": to}, text)

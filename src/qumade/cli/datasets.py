@@ -18,8 +18,9 @@ from qumade.cli.common import (
     show,
 )
 from qumade.cli.model_flags import flag_of, flag_values, flags_of
-from qumade.cli.teachers import TeacherFlags, labels_of_teachers
+from qumade.cli.teachers import ComposingTeacherFlags, labels_of_teachers
 from qumade.errors import ConfigError, QumadeError
+from qumade.io.listing import counted
 from qumade.recipe import Recipe
 
 __all__ = ["audit", "generate", "preview", "stats"]
@@ -33,7 +34,7 @@ else:
     RecipeFlags = flags_of(Recipe, "Recipe fields", without={"depth_teacher"})
 _SMALL = 2000  # samples, which are soon written
 _MEASURED = 256  # samples that --estimate draws
-_NO_TEACHERS, _NO_FIELDS = TeacherFlags(), RecipeFlags()
+_NO_TEACHERS, _NO_FIELDS = ComposingTeacherFlags(), RecipeFlags()
 
 
 def generate(
@@ -49,7 +50,7 @@ def generate(
     estimate: Annotated[bool, Parameter(negative="")] = False,
     strict: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
-    teachers: TeacherFlags = _NO_TEACHERS,
+    teachers: ComposingTeacherFlags = _NO_TEACHERS,
     fields: RecipeFlags = _NO_FIELDS,
 ) -> None:
     """Composes a dataset of images, masks and depth. After an interruption, the same command resumes.
@@ -60,7 +61,7 @@ def generate(
     ----------
     out
         DATA_PATH, the folder of the dataset, or a URL such as s3://bucket/name: new, empty, or started with the same
-        recipe. Required, but for --estimate.
+        recipe. Required, except with --estimate.
     recipe
         YAML file with any of the recipe fields below; `qumade samples` writes one. Flags override it.
     limit
@@ -147,14 +148,16 @@ def generate(
     note = prior_note(synthesizer.depth_encoding if predictor is None else predictor.encoding)
     if 2 * summary.fallbacks > summary.samples:
         say(
-            f"warning: {summary.fallbacks:,} objects found no place by the recipe's rules and used the fallback; "
-            "look at depth and label maps with `qumade check`, or widen scale"
+            f"warning: {counted(summary.fallbacks, 'object', 'objects')} found no place by the recipe's rules and used "
+            "the fallback; look at depth and label maps with `qumade check`, or widen scale"
         )
-    text = f"{summary.samples:,} samples in {where}, {summary.drawn:,} of them new\n"
-    text += f"Depth: kind {kind}, from {source}; {summary.depth_clipped_px:,} pixels nearer than the range\n"
+    text = f"{counted(summary.samples, 'sample', 'samples')} in {where}, {summary.drawn:,} of them new\n"
+    clipped = counted(summary.depth_clipped_px, "pixel", "pixels")
+    text += f"Depth: kind {kind}, from {source}; {clipped} nearer than the range\n"
     text += f"Splits: {', '.join(f'{n:,} {name}' for name, n in summary.splits.items())}\n"
     text += f"Rejected draws: {', '.join(f'{n:,} {reason}' for reason, n in summary.rejected.items())}; "
-    text += f"{summary.fallbacks:,} objects used the fallback, {summary.left_out:,} extra objects could not be placed"
+    text += f"{counted(summary.fallbacks, 'object', 'objects')} used the fallback, "
+    text += f"{counted(summary.left_out, 'extra object', 'extra objects')} could not be placed"
     finish(json, summary, "\n".join(filter(None, [text, note, few_samples(summary.splits)])))
 
 
@@ -175,7 +178,7 @@ def _say_what_is_coming(
     found = estimate(synthesizer, count, processes)
     later = "" if sharded else ", and a larger limit later adds to them"
     hint = "" if limit is not None else f" (--limit N writes fewer{later})"
-    say(f"Writing {found} with {processes} processes, into {one_line(absolute(out))}{hint}")
+    say(f"Writing {found} with {counted(processes, 'process', 'processes')}, into {one_line(absolute(out))}{hint}")
 
 
 def _say_what_it_takes(
@@ -197,15 +200,16 @@ def _say_what_it_takes(
     count, processes = sum(quadrants.counts().values()), workers or os.cpu_count() or 1
     found = estimate(synthesizer, count, processes, drawn=_MEASURED, in_shards=sharded)
     hours = found.seconds * processes / 3600
-    text = f"{found} with {processes} processes: {hours:,.2g} core-hours on this machine\n"
+    text = f"{found} with {counted(processes, 'process', 'processes')}: {hours:,.2g} core-hours on this machine\n"
     result = {"samples": count, "bytes": found.bytes, "core_hours": hours, "workers": processes}
     if sharded:
         samples = shard_samples or default_samples(synthesizer, count)
         shards = len(ShardPlan(quadrants, samples, synthesizer.recipe.seed))
         size = found.bytes / count * min(samples, count) / 1e6
-        text += f"In {shards:,} shards of at most {samples:,} samples, {size:,.0f} MB\n"
+        text += f"In {counted(shards, 'shard', 'shards')} of at most {counted(samples, 'sample', 'samples')}, "
+        text += f"{size:,.0f} MB\n"
         result |= {"shards": shards, "shard_samples": samples}
-    text += f"Measured on {min(_MEASURED, len(synthesizer)):,} samples"
+    text += f"Measured on {counted(min(_MEASURED, len(synthesizer)), 'sample', 'samples')}"
     finish(json, result, text)
 
 
@@ -237,9 +241,9 @@ def preview(
     side
         Longer side of each picture, in pixels.
     plain
-        Without outlines of the objects.
+        Leave out the outlines of the objects.
     zoom
-        With two parts of each picture four times as large: the seam of the object at its top and at its foot.
+        Also show two details of each picture, enlarged four times: the seam at the object's top and at its foot.
     """
     from qumade.io.pictures import printable
     from qumade.io.storage import is_url
@@ -273,7 +277,7 @@ def audit(data_path: str, /, *, fraction: float = 0.01, json: Json = False) -> i
     Parameters
     ----------
     data_path
-        The folder or the URL of a finished dataset. Of shards, every byte is read.
+        The folder or the URL of a finished dataset that `qumade generate` wrote. Of shards, every byte is read.
     fraction
         Share of the samples to redraw.
     json
@@ -286,9 +290,11 @@ def audit(data_path: str, /, *, fraction: float = 0.01, json: Json = False) -> i
     how = "compared byte by byte" if result.same_codecs else "compared within 2 levels, with codecs of another version"
     lines = [
         *map(str, result.problems),
-        f"{one_line(str(result.root))}: {result.files:,} files of {result.samples:,} samples checked, ",
+        f"{one_line(str(result.root))}: {counted(result.files, 'file', 'files')} of "
+        f"{counted(result.samples, 'sample', 'samples')} checked, "
+        f"{counted(result.redrawn, 'sample', 'samples')} redrawn and {how}: "
+        f"{counted(len(result.problems), 'problem', 'problems')}",
     ]
-    lines[-1] += f"{result.redrawn:,} samples redrawn and {how}: {len(result.problems):,} problems"
     if not result.depth_compared:
         lines.append("depth/ was not compared: a network predicted it from the composites")
     finish(json, result, "\n".join(lines))
@@ -315,7 +321,7 @@ def stats(
     Parameters
     ----------
     data_path
-        The folder of a dataset.
+        The folder or the URL of a dataset.
     fraction
         Share of the samples to read, a stratified selection.
     workers
@@ -323,7 +329,7 @@ def stats(
     layout
         Layout file of real pictures: measures how far the dataset's layout is from it, and writes layout.png.
     like
-        The same for the layout of another dataset, given its folder.
+        Folder of another dataset to compare the layout with, instead of --layout. It cannot be one of shards.
     json
         Print one JSON object as the last line on stdout.
     """

@@ -9,6 +9,7 @@ from qumade.cli.common import Json, finish, require_workers, say
 from qumade.cli.teachers import LabelTeacherFlags, TeacherFlags, labels_of_photos
 from qumade.convert.importers import DatasetName
 from qumade.depth.encoding import DepthKind
+from qumade.io.listing import counted
 
 if TYPE_CHECKING:
     from qumade.convert.importers.records import Source
@@ -38,7 +39,7 @@ def import_(
     workers: int | None = None,
     json: Json = False,
 ) -> None:
-    """Converts a standard dataset into the layout of a DATA_PATH. After an interruption, the same command resumes.
+    """Converts a standard dataset into a QuMaDe dataset. After an interruption, the same command resumes.
 
     Photos without labels become a dataset too, with the labels that teachers predict.
 
@@ -104,7 +105,8 @@ def import_(
     summary = write_import(source, out, strict=strict, workers=workers)
     splits = ", ".join(f"{count:,} {split or 'without a split'}" for split, count in sorted(summary.splits.items()))
     text = (
-        f"{summary.samples:,} samples in {printable(Path(summary.root))}, {summary.written:,} of them new: {splits}\n"
+        f"{counted(summary.samples, 'sample', 'samples')} in {printable(Path(summary.root))}, "
+        f"{summary.written:,} of them new: {splits}\n"
     )
     text += f"Folders: {', '.join(summary.folders)}"
     text += f"; the mask shows {', '.join(map(one_line, source.classes))}" if source.classes else ""
@@ -177,15 +179,15 @@ def cutouts(
     places it with that side outside the image or behind another object. The label maps of a standard dataset contain
     more information than its masks: use them with `--dataset`.
 
-    Photos without labels are cut by the label maps that a teacher predicts: `--label-teacher`.
+    For photos without labels, `--label-teacher` names a network that predicts the label maps.
 
     Example: `qumade cutouts CamVid --dataset camvid --class car --out foregrounds --backgrounds backgrounds`
 
     Parameters
     ----------
     path
-        DATA_PATH with masks, with `--dataset` the folder of a standard dataset as downloaded, or with `--label-teacher`
-        a folder of photos.
+        DATA_PATH with masks, in a folder and not in shards; with `--dataset` the folder of a standard dataset as
+        downloaded; with `--label-teacher` a folder of photos.
     out
         Folder for the cut-outs: new or empty. Each cut-out is named after its photo.
     backgrounds
@@ -249,9 +251,11 @@ def cutouts(
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items())
     of = f" of {', '.join(summary.splits)}" if any(summary.splits) else ""
     parts = f" ({summary.parts:,} of them cut on one side)" if summary.parts else ""
-    text = f"{summary.kept:,} cut-outs{parts} from {summary.frames:,} photos{of} in "
+    kept, photos = counted(summary.kept, "cut-out", "cut-outs"), counted(summary.frames, "photo", "photos")
+    text = f"{kept}{parts} from {photos}{of} in "
     text += f"{printable(Path(summary.foregrounds))}; left out: {left_out}"
     text += "".join(f"\n{count:,} of {name}" for name, count in summary.classes.items())
     if summary.backgrounds_folder is not None:
-        text += f"\n{summary.backgrounds:,} photos without objects in {printable(Path(summary.backgrounds_folder))}"
+        without = counted(summary.backgrounds, "photo", "photos")
+        text += f"\n{without} without objects in {printable(Path(summary.backgrounds_folder))}"
     finish(json, summary, text)

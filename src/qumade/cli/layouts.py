@@ -4,6 +4,7 @@ from pathlib import Path
 
 from qumade.cli.common import Json, finish
 from qumade.errors import ConfigError
+from qumade.io.listing import counted
 
 __all__ = ["layout"]
 
@@ -25,8 +26,8 @@ def layout(
     Parameters
     ----------
     source
-        The folder of a dataset with masks; or boxes: a CSV file with the columns x, y, width, height, image_width,
-        image_height and image, or a COCO JSON file.
+        The folder of a dataset with masks, not of shards; or boxes: a CSV file with the columns x, y, width, height,
+        image_width, image_height and image, or a COCO JSON file.
     out
         YAML file to write.
     split
@@ -34,7 +35,8 @@ def layout(
     category
         Read only the boxes of this category of a COCO file.
     least_share
-        Share of the picture's pixels below which a connected part of a mask is no object; by default 0.0001.
+        Smallest share of the picture's pixels that a connected part of a mask must cover to count as an object
+        (default: 0.0001).
     json
         Print one JSON object as the last line on stdout.
     """
@@ -63,5 +65,6 @@ def layout(
         found = layout_of_boxes(source, category)
     save_layout(found, out)
     objects = int(found.table.sum())
-    text = f"{objects:,} objects ({found.told_apart}) of {found.pictures:,} pictures\n{out.absolute()}"
+    text = f"{counted(objects, 'object', 'objects')} ({found.told_apart}) of "
+    text += f"{counted(found.pictures, 'picture', 'pictures')}\n{out.absolute()}"
     finish(json, {"path": out.absolute(), "objects": objects, "pictures": found.pictures}, text)

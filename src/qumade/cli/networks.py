@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from qumade.cli.common import Json, finish, say
 from qumade.errors import AssetError, ConfigError
+from qumade.io.listing import counted
 
 __all__: list[str] = []
 
@@ -49,7 +50,7 @@ def predict(
     strict
         Refuse a folder that holds anything but pictures, instead of leaving it out and saying so.
     smooth
-        Of a clip: share of the earlier frames in the prediction of a frame, from 0 (off) to below 1.
+        For clips: weight of the previous frame's prediction in the running average, from 0 (off) to below 1.
     device
         Device to run on (a GPU if available).
     json
@@ -171,7 +172,8 @@ def adapt(
     if result.agreement:
         rows = [f"  {each:.1f}    {value:.4f}" for each, value in zip(ALPHAS, result.agreement, strict=True)]
         text = "\n".join(["alpha  agreement with itself on mirrored and recoloured photos", *rows, ""])
-    text += f"alpha {result.alpha:g} from {result.photos:,} photos: {result.run}\nLook at {result.sheet}"
+    text += f"alpha {result.alpha:g} from {counted(result.photos, 'photo', 'photos')}: {result.run}\n"
+    text += f"Look at {result.sheet}"
     if result.alpha == 0:
         found = ": with no other alpha does the network agree better with itself" if result.agreement else ""
         text += f"\nNothing changed, the network is that of the run{found}"

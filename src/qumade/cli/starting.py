@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from qumade.cli.common import Json, finish, model
+from qumade.io.listing import counted
 
 __all__ = ["start"]
 
@@ -22,8 +23,9 @@ def start(
     download: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
-    """Makes a project of two folders: cut-outs, depth and labels of the photos, a recipe, a contact sheet and a page.
-    After an interruption or a change of the folders, the same command brings it up to date.
+    """Makes a project from a folder of photos and a folder of objects: cut-outs, depth and labels of the photos, a
+    recipe, a contact sheet and a page. After an interruption or a change of the folders, the same command brings it up
+    to date.
 
     Example: `qumade start PHOTOS OBJECTS --out PROJECT`
 
@@ -60,8 +62,9 @@ def start(
     )
     report = project.report
     lines = [
-        f"{report.backgrounds.usable:,} photos and {report.foregrounds.usable:,} cut-outs: up to {report.samples:,} "
-        "samples",
+        f"{counted(report.backgrounds.usable, 'photo', 'photos')} and "
+        f"{counted(report.foregrounds.usable, 'cut-out', 'cut-outs')}: up to "
+        f"{counted(report.samples, 'sample', 'samples')}",
         *(f"Note: {note}" for note in project.notes),
         f"Look at\n  {project.page}\n  {project.sheet}",
         "Next\n  " + "\n  ".join(project.next_commands),

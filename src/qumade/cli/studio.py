@@ -34,7 +34,7 @@ def studio(
     open
         A further folder to open; may be repeated.
     host
-        Name or address to serve to other machines. The printed address then holds a token; who knows it may do
+        Name or address to serve to other machines. The printed address then holds a token; whoever has it can do
         everything that the page can. Use it only in a network that you trust: the connection is not encrypted.
     port
         Port of the page; a free one by default.

@@ -13,7 +13,7 @@ from qumade.cli.model_flags import flag_of
 if TYPE_CHECKING:
     from qumade.generation.executors import Executor
 
-__all__ = ["LabelTeacherFlags", "TeacherFlags", "labels_of_photos", "labels_of_teachers"]
+__all__ = ["ComposingTeacherFlags", "LabelTeacherFlags", "TeacherFlags", "labels_of_photos", "labels_of_teachers"]
 
 
 @Parameter(name="*", group="Teachers")
@@ -40,6 +40,20 @@ class LabelTeacherFlags:
 @dataclass(frozen=True, kw_only=True)
 class TeacherFlags(LabelTeacherFlags):
     """The networks that label the photos.
+
+    Parameters
+    ----------
+    depth_teacher
+        Network that predicts the depth of each photo once: auto, ORG/NAME on the hub, a folder, or FILE.onnx.
+    """
+
+    depth_teacher: str | None = None
+
+
+@Parameter(name="*", group="Teachers")
+@dataclass(frozen=True, kw_only=True)
+class ComposingTeacherFlags(TeacherFlags):
+    """The networks that label the photos, or the images composed of them.
 
     Parameters
     ----------

@@ -61,18 +61,19 @@ def train(
         these labels. May be repeated.
     unlabelled
         A folder of photos without labels, and its share of every batch, as PHOTOS or PHOTOS:0.5 (half, by default). The
-        averaged network labels them, and what it is sure of is learnt from.
+        averaged network pseudo-labels them; only pixels it is confident about count. How confident it must be can be
+        set in a config file only.
     augment
         Augment the training samples (yes); a config file can change the settings of augmentation.
     loss
         The loss of both mask and depth.
     track
-        Where the figures go besides the run folder: some of tensorboard,mlflow,wandb,trackio, each if its package is
-        installed.
+        Where the figures go besides the run folder: a list such as tensorboard,wandb, of tensorboard, mlflow, wandb and
+        trackio. It replaces the default. The package of each must be installed.
     workers
         Worker processes that read ahead (by default depends on the number of cores).
     threads
-        Threads that compute (all cores).
+        Compute threads (default: all cores).
     json
         Print one JSON object as the last line on stdout.
     """

@@ -21,6 +21,7 @@ from qumade.depth.codec import inverse_depth_table
 from qumade.depth.encoding import DepthEncoding
 from qumade.errors import ConfigError
 from qumade.io.files import write_bytes
+from qumade.io.listing import counted
 from qumade.io.processes import cores, mapped
 from qumade.io.progress import progress_bar
 from qumade.plan.indices import stratified_indices
@@ -156,7 +157,7 @@ def format_statistics(result: Statistics) -> str:
         note = f"inverse depth, {unit or 'each image over its own range'}; {depth.unknown_share:.2%} unknown"
         lines.append(f"{'depth':14}{depth.mean:10.6f}{depth.std:10.6f}   {note}")
     for each in result.classes:
-        line = f"{each.name:14}{each.objects:10,} objects in {each.samples:,} samples"
+        line = f"{each.name:14}{each.objects:10,} objects in {counted(each.samples, 'sample', 'samples')}"
         if each.median_area is not None and each.mean_centre is not None:
             u, v = each.mean_centre
             line += f"; boxes of {each.median_area:.1%} of the image (median), around ({u:.0%}, {v:.0%})"

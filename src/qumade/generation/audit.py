@@ -53,7 +53,7 @@ def audit(path: Path | str, *, fraction: float = 0.01, progress: bool = True) ->
     Redrawn files must be equal byte by byte. If the codec that wrote them has another version, decoded JPEGs must agree
     within 2 levels and decoded PNGs exactly; no other setting of a codec may differ. Depth that was predicted from the
     composites is checked for missing and truncated files but not compared: networks do not guarantee equal bytes.
-    Of shards, every byte is read and held against the hashes.
+    Of shards, every byte is read and checked against the hashes.
     Raises QumadeError if `path` is not a finished dataset of this package, or if an asset is missing or has changed.
     """
     if not 0 <= fraction <= 1:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from qumade.data.shard_files import json_member, sample_members
 from qumade.generation.shards import draw_rows
+from qumade.io.listing import counted
 from qumade.plan.indices import stratified_indices
 from qumade.synth.synthesizer import Synthesizer
 
@@ -25,9 +26,8 @@ class Estimate:
     def __str__(self) -> str:
         size = f"{self.bytes / 1e9:,.1f} GB" if self.bytes >= 1e9 else f"{max(1, round(self.bytes / 1e6)):,} MB"
         minutes = round(self.seconds / 60)
-        return f"{self.samples:,} samples, about {size} in {minutes:,} minutes" if minutes else (
-            f"{self.samples:,} samples, about {size} in less than a minute"
-        )  # fmt: skip
+        time_ = counted(minutes, "minute", "minutes") if minutes else "less than a minute"
+        return f"{counted(self.samples, 'sample', 'samples')}, about {size} in {time_}"
 
 
 def estimate(

@@ -3,7 +3,7 @@
 Work is pure, so Ray may run a task again after a worker or a node is lost: the bytes are the same. To Ray's object
 store go, once: the work (recipe, catalog and tables), which each worker process opens once; the machine code of this
 process, which takes a new node more than a minute to compile; and decoded cut-outs, if a process can't hold them all
-and would decode nearly one for every sample. Assets are read where the recipe says, by each worker, and held against
+and would decode nearly one for every sample. Assets are read where the recipe says, by each worker, and checked against
 their content hashes: every node must reach them.
 """
 

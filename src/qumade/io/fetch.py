@@ -47,7 +47,7 @@ def fetch_folder(url: str, *, sub_folders: bool = False, progress: bool = False)
     """Return a local folder with the files of the folder at a URL, fetched where the cache does not hold them.
 
     Pictures and .npy files are fetched, with `sub_folders` those of the folder's sub-folders too; what else lies there
-    is there by name, and empty. Cached files are held against their hashes. `progress` shows a bar on stderr. Raises
+    is there by name, and empty. Cached files are checked against their hashes. `progress` shows a bar on stderr. Raises
     QumadeError naming the URL where the folder is missing or cannot be read, and for a file that is larger than 512 MiB
     or whose name no folder can hold.
     """

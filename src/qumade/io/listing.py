@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-__all__ = ["entries", "is_leftover", "name_key", "named", "others"]
+__all__ = ["counted", "entries", "is_leftover", "name_key", "named", "others"]
 
 # What Windows, macOS, Synology and file managers leave in folders without being asked. Compared in lower case.
 _LEFTOVERS = {
@@ -35,6 +35,11 @@ def named(names: Collection[str], most: int = 3) -> str:
     """Return the first names for a message, on one line: "a, b, c and 4 more"."""
     shown = [name if name.isprintable() else ascii(name)[1:-1] for name in list(names)[:most]]
     return ", ".join(shown) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Return a number with the words that agree with it: "1 entry", "3 entries"."""
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def name_key(name: str) -> str:

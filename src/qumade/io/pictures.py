@@ -12,7 +12,7 @@ from typing import Any
 
 from qumade.errors import AssetError, QumadeError
 from qumade.io.files import open_regular
-from qumade.io.listing import is_leftover, named, others
+from qumade.io.listing import counted, is_leftover, named, others
 
 __all__ = [
     "SUFFIXES",
@@ -104,7 +104,8 @@ def left_out(folder: Path, pictures: Collection[Path]) -> str | None:
         hints.append("; sub-folders are not read")
     if any(name.lower().endswith((".heic", ".heif")) for name in names):
         hints.append("; HEIC needs: pip install 'qumade[heif]'")
-    return f"{len(names):,} entries are left out, not named as pictures: {named(names)}{''.join(hints)}"
+    count = counted(len(names), "entry is", "entries are")
+    return f"{count} left out, not named as pictures: {named(names)}{''.join(hints)}"
 
 
 def read_picture(path: Path) -> bytes:

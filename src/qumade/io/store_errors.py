@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from qumade.io.listing import counted
+
 __all__ = ["PACKAGES", "explained", "is_final", "one_line_of"]
 
 PACKAGES = {
@@ -41,7 +43,7 @@ def explained(error: BaseException, url: str) -> str:
         return f"{line}: the store is full; make room, and the same command goes on from here"
     gap_s = _clock_gap_s(error)
     if _code(error) == _SKEWED or (isinstance(error, PermissionError) and abs(gap_s) > _MOST_SKEW_S):
-        by = f" by {abs(gap_s) / 60:,.0f} minutes" if gap_s else ""
+        by = f" by {counted(round(abs(gap_s) / 60), 'minute', 'minutes')}" if gap_s else ""
         return f"{line}: the clock of this machine differs from the store's{by}; set the clock right"
     package = PACKAGES.get(url.partition("://")[0])
     where = "" if package is None else f" ({_CREDENTIALS[package]})"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qumade.errors import RunError
 from qumade.io.files import new_file
+from qumade.io.listing import counted
 from qumade.io.pictures import printable
 from qumade.prediction.folder import VideoOutput
 
@@ -91,8 +92,8 @@ class ClipReader:
         told = self._told
         if not (self._ended or self.damaged or self._packets < told):
             return ""
-        count = f"{self.frames:,} of {told:,} frames" if told else f"{self.frames:,} frames"
-        more = f", {self.damaged:,} places are damaged" if self.damaged else ""
+        count = f"{self.frames:,} of {told:,} frames" if told else counted(self.frames, "frame", "frames")
+        more = f", {counted(self.damaged, 'place is', 'places are')} damaged" if self.damaged else ""
         ended = f" ({self._ended})" if self._ended else ""
         return f"Invalid clip: {printable(self.clip)} is damaged: {count} could be read{more}{ended}"
 

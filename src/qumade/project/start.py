@@ -22,6 +22,7 @@ from qumade.assets.fetched import local_folder
 from qumade.assets.label_names import label_table
 from qumade.errors import AssetError, ConfigError, MissingPackage, RunError
 from qumade.io.files import cache_folder, only_one, read_bytes, write_bytes
+from qumade.io.listing import counted
 from qumade.io.pictures import UnusablePicture, list_pictures, printable
 from qumade.io.storage import is_url
 from qumade.plan.splits import FEW
@@ -208,8 +209,8 @@ img {{ max-width: 100%; height: auto; }}
 pre {{ overflow-x: auto; background: #f1f1ee; padding: 12px; font-size: 13px; }}
 </style></head><body>
 <h1>{html.escape(root.name)}</h1>
-<p>{report.backgrounds.usable:,} photos and {report.foregrounds.usable:,} cut-outs:
-up to {report.samples:,} samples.</p>
+<p>{counted(report.backgrounds.usable, "photo", "photos")} and
+{counted(report.foregrounds.usable, "cut-out", "cut-outs")}: up to {counted(report.samples, "sample", "samples")}.</p>
 <h2>What was assumed</h2><ul>{items or "<li>Nothing.</li>"}</ul>
 <h2>What to do next</h2><pre>{lines}</pre>
 <h2>Samples</h2><p><img src="sheet.png" alt="Samples of the recipe: image, mask and depth"></p>

@@ -13,6 +13,7 @@ from qumade.assets.findings_text import by_reason, left_out_line, lines_of_group
 from qumade.assets.identities import Identities, group_identities
 from qumade.assets.local_recipe import LocalRecipe, shown_asset
 from qumade.assets.scan import Finding, Kind, ScannedBackground, ScannedForeground
+from qumade.io.listing import counted
 from qumade.io.pictures import printable
 from qumade.plan.indices import stratified_indices
 from qumade.plan.scale_check import check_scales
@@ -139,7 +140,8 @@ def format_report(report: AssetReport) -> str:
         f"Samples      {report.samples:,} = {photos.usable:,} backgrounds x {drawn} cut-outs x {report.per_pair:,}",
         f"Splits       {', '.join(f'{count:,} {name}' for name, count in report.splits.items())}",
         f"Reuse        each background in {photos.reuse:,} samples, each cut-out in {cutouts.reuse:,}",
-        f"Findings     {seen['error']:,} errors, {seen['warning']:,} warnings, {seen['info']:,} notes",
+        f"Findings     {counted(seen['error'], 'error', 'errors')}, {counted(seen['warning'], 'warning', 'warnings')}, "
+        f"{counted(seen['info'], 'note', 'notes')}",
     ]
     left_out = [left_out_line(kind, folder.usable, report.findings) for kind, folder in _folders(report)]
     lines += filter(None, [*left_out, few_samples(report.splits)])
@@ -161,8 +163,8 @@ def _samples_of_splits(catalog: Catalog, per_pair: int) -> dict[str, int]:
 
 def _counts(folder: FolderReport) -> str:
     mirrored = f", {folder.mirrored:,} with their mirror image" if folder.mirrored else ""
-    counts = f"{folder.files:,} files, {folder.usable:,} usable, {folder.identities:,} different{mirrored}"
-    return f"{counts}  ({folder.folder})"
+    counts = f"{folder.usable:,} usable, {folder.identities:,} different{mirrored}"
+    return f"{counted(folder.files, 'file', 'files')}, {counts}  ({folder.folder})"
 
 
 def _folders(report: AssetReport) -> list[tuple[Kind, FolderReport]]:

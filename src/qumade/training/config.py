@@ -110,7 +110,7 @@ class ExtraDataset(BaseModel):
     data: DatasetLocation
     """Folder or URL of a dataset, or a recipe file."""
     share: Annotated[float, Field(gt=0.0, lt=1.0)]
-    """Share of every batch; the shares of all extra datasets add up to less than 1."""
+    """Share of every batch; the shares of all extra datasets and of unlabelled photos add up to less than 1."""
     parts: Literal["both", "mask", "depth"] = "both"
     """Labels that are used."""
 
@@ -178,7 +178,7 @@ class TrainConfig(BaseModel):
     mean: tuple[Channel, Channel, Channel] | None = None
     """Mean of R, G, B in [0, 1]. By default from the dataset's statistics.json, else from a sample of the images."""
     std: tuple[Spread, Spread, Spread] | None = None
-    """Standard deviation of R, G, B, by default from the same place."""
+    """Standard deviation of R, G, B. By default from the same source as mean."""
     inverse_depth_limits: Annotated[tuple[float, float], AfterValidator(_ordered)] | None = None
     """Output range of predicted inverse depth, far and near end. By default the dataset's, else measured."""
 

@@ -97,4 +97,4 @@ def test_frames_without_labels_are_named(root: Path, save_picture: SavePicture) 
     folder = root / "leftImg8bit" / "val" / "lindau"
     save_picture(folder / "other_leftImg8bit.png", np.zeros((2, 4, 3), np.uint8))
     source = read_cityscapes(root)
-    assert source.notes == (f"1 entries of {folder} are left out, without labels in gtFine: other_leftImg8bit.png",)
+    assert source.notes == (f"1 entry of {folder} is left out, without labels in gtFine: other_leftImg8bit.png",)

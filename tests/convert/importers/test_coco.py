@@ -145,8 +145,8 @@ def test_what_cannot_be_drawn_is_unknown_counted_and_named(
     make(tmp_path, save_picture, [GOOD, GOOD | fields])
     source = read_coco(tmp_path)
     (note,) = source.notes
-    assert re.search(rf"1 annotations of .*json cannot be drawn, .*annotation 1 of 01.png has .*{reason}", note) or (
-        re.search(rf"1 annotations of .*annotation 1 of 01.png reaches .*{reason}", note)
+    assert re.search(rf"1 annotation of .*json cannot be drawn, .*annotation 1 of 01.png has .*{reason}", note) or (
+        re.search(rf"1 annotation of .*annotation 1 of 01.png reaches .*{reason}", note)
     )
     (record,) = source.records
     labels = record.read_labels((HEIGHT, WIDTH))
@@ -207,7 +207,7 @@ def test_ids_must_be_unique_and_lead_somewhere(
 
 def test_annotations_of_other_classes_without_an_image_are_counted(tmp_path: Path, save_picture: SavePicture) -> None:
     make(tmp_path, save_picture, [GOOD, {"category_id": 1, "segmentation": [], "image_id": 99}])
-    assert re.search("1 annotations of other classes have no image .*: annotation 1", read_coco(tmp_path).notes[0])
+    assert re.search("1 annotation of another class has no image .*: annotation 1", read_coco(tmp_path).notes[0])
 
 
 def test_a_photo_of_another_size_than_its_labels_is_refused(tmp_path: Path, save_picture: SavePicture) -> None:
@@ -303,4 +303,4 @@ def test_a_file_without_annotations_is_not_labelled(tmp_path: Path, save_picture
     make(tmp_path, save_picture, [GOOD])
     source = read_coco(tmp_path)
     assert [record.split for record in source.records] == ["val"]
-    assert source.notes[0].endswith("instances_test.json are left out: the file has no annotation")
+    assert source.notes[0].endswith("instances_test.json is left out: the file has no annotation")

@@ -85,7 +85,7 @@ def test_a_photo_with_a_crowd_of_the_class_is_no_background(root: Path) -> None:
 def test_a_category_that_the_file_does_not_list_is_unknown(root: Path) -> None:
     edited(root, lambda content: content["annotations"][0]["segments_info"][1].update(category_id=77))
     source = read_coco_panoptic(root)
-    assert source.notes[0].startswith("1 segments of ") and source.notes[0].endswith("segment 70000 of 1.jpg")
+    assert source.notes[0].startswith("1 segment of ") and source.notes[0].endswith("segment 70000 of 1.jpg")
     assert source.records[0].uncertain
     labels = source.records[0].read_labels((4, 6))
     assert labels.ignore[0].tolist() == [False] * 2 + [True] * 4 and not labels.in_front.any()
@@ -124,4 +124,4 @@ def test_a_listed_segment_must_be_in_the_map(root: Path) -> None:
 
 def test_images_without_an_annotation_are_named(root: Path) -> None:
     edited(root, lambda c: c["images"].append({"id": 10, "file_name": "2.jpg"}))
-    assert read_coco_panoptic(root).notes[0].endswith("are left out, without an annotation: 2.jpg")
+    assert read_coco_panoptic(root).notes[0].endswith("is left out, without an annotation: 2.jpg")

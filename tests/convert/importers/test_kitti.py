@@ -79,7 +79,7 @@ def test_drives_without_photos_are_left_out_and_counted(tmp_path: Path, save_pic
     save_picture(other / "0000000005.png", CODES)
     source = read_kitti(tmp_path)
     assert len(source.records) == 3
-    assert source.notes == ("1 drives are left out, with depth but no photos: 2011_09_28_drive_0002_sync/image_02",)
+    assert source.notes == ("1 drive is left out, with depth but no photos: 2011_09_28_drive_0002_sync/image_02",)
 
 
 def test_a_frame_without_its_photo_is_named(tmp_path: Path, save_picture: SavePicture) -> None:

@@ -41,4 +41,4 @@ def test_photos_without_labels_are_named(tmp_path: Path, save_picture: SavePictu
     for stem in ("a", "b"):
         save_picture(tmp_path / "training" / "image_2" / f"{stem}.png", np.zeros((2, 4, 3), np.uint8))
     save_picture(tmp_path / "training" / "semantic" / "a.png", IDS)
-    assert read_kitti_semantics(tmp_path).notes[0].endswith("are left out, without a semantic map: b.png")
+    assert read_kitti_semantics(tmp_path).notes[0].endswith("is left out, without a semantic map: b.png")

@@ -158,7 +158,7 @@ def test_images_without_a_file_are_named_and_leftovers_are_not_read(tmp_path: Pa
     assert not read_labelme(root).notes
     (root / "more").mkdir()
     Image.new("RGB", (4, 4)).save(root / "more" / "b.png")
-    assert read_labelme(root).notes == (f"1 images of {root} are left out, without a JSON file: more/b.png",)
+    assert read_labelme(root).notes == (f"1 image of {root} is left out, without a JSON file: more/b.png",)
 
 
 def test_a_wrong_shape_is_named(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_frames_that_lack_a_part_are_left_out_and_named(tmp_path: Path, save_pic
     (frames / "classSegmentation" / "Camera_1" / "classgt_00007.png").unlink()
     source = read_virtual_kitti(tmp_path)
     assert [record.stem for record in source.records] == ["Scene01_15-deg-left_Camera_0_00007"]
-    assert source.notes == ("1 frames are left out: Scene01/15-deg-left/Camera_1 lacks classSegmentation",)
+    assert source.notes == ("1 frame is left out: Scene01/15-deg-left/Camera_1 lacks classSegmentation",)
 
 
 def test_maps_in_other_colours_are_refused(tmp_path: Path, save_picture: SavePicture) -> None:

@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
 def test_objects_have_the_classes_of_their_pixels_and_void_is_ignored(root: Path) -> None:
     source = read_voc(root, ("person", "car"))
     (record,) = source.records
-    assert source.notes == (f"1 images in the lists of {root} are left out, without a photo or a map: not_downloaded",)
+    assert source.notes == (f"1 image in the lists of {root} is left out, without a photo or a map: not_downloaded",)
     assert (record.stem, record.split) == ("a", "val")
     labels = record.read_labels((6, 8))
     assert labels.instances[0].tolist() == [1, 1, 1, 0, 2, 2, 0, 0]
@@ -145,7 +145,7 @@ def test_maps_in_no_list_are_named(root: Path) -> None:
     for part in ("Class", "Object"):
         path = root / f"Segmentation{part}"
         (path / "b.png").write_bytes((path / "a.png").read_bytes())
-    assert read_voc(root).notes[1].endswith("are left out, in no list of ImageSets/Segmentation: b.png")
+    assert read_voc(root).notes[1].endswith("is left out, in no list of ImageSets/Segmentation: b.png")
 
 
 def test_a_palette_in_another_order_is_refused(root: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_folder_without_labels_is_left_out(root: Path, labels: str) -> None:
         (root / "labels" / "val").rmdir()
     source = read_yolo(root)
     assert [record.stem for record in source.records] == ["a"]
-    assert re.fullmatch(r"1 images of .*val are left out: none of them has a label file in .*val", source.notes[0])
+    assert re.fullmatch(r"1 image of .*val is left out: none has a label file in .*val", source.notes[0])
 
 
 def test_what_is_left_out_is_named(root: Path) -> None:

@@ -28,7 +28,7 @@ from qumade.errors import DatasetError
 from qumade.extras import needs
 from qumade.io.decode import decode_rgb
 from qumade.io.files import read_bytes
-from qumade.io.listing import named
+from qumade.io.listing import counted, named
 from qumade.io.pictures import printable, read_picture
 
 __all__ = ["MAX_JSON_BYTES", "image_of", "read_coco", "require_unique", "split_of"]
@@ -80,7 +80,9 @@ def _records(root: Path, path: Path, classes: Collection[str]) -> tuple[list[Rec
     choose_classes(table, classes, path)  # refuses unknown ones
     chosen = {number: place for place, name in enumerate(classes) for number in table[name]}
     if images and not listed:
-        return [], [f"{len(images):,} images of {printable(path)} are left out: the file has no annotation"]
+        of = f"of {printable(path)}"
+        count = counted(len(images), f"image {of} is", f"images {of} are")
+        return [], [f"{count} left out: the file has no annotation"]
     folders = [folder for folder in (root / name, root / "images" / name, root / "images", root) if folder.is_dir()]
     photos = {number: image_of(folders, root, file_name, path) for number, file_name, _ in images}
     sizes = {number: size or _size_of(photos[number]) for number, _, size in images}
@@ -165,8 +167,8 @@ def _of_images(
         found[image].append(check_annotation(annotation, known, sizes[image]))
     if not aside:
         return found, []
-    text = f"{len(aside):,} annotations of other classes have no image or another one's id in {printable(path)}"
-    return found, [f"{text}: {named(aside)}"]
+    count = counted(len(aside), "annotation of another class has", "annotations of other classes have")
+    return found, [f"{count} no image or another one's id in {printable(path)}: {named(aside)}"]
 
 
 def _require_drawable(
@@ -188,7 +190,8 @@ def _unknown(annotations: dict[int, list[Annotation]], photos: dict[int, Path], 
     ]
     if not bad:
         return []
-    return [f"{len(bad):,} annotations of {printable(path)} cannot be drawn, their pixels are unknown: {named(bad)}"]
+    count = counted(len(bad), "annotation", "annotations")
+    return [f"{count} of {printable(path)} cannot be drawn, the pixels are unknown: {named(bad)}"]
 
 
 def image_of(folders: list[Path], root: Path, file_name: str, path: Path) -> Path:

@@ -1,7 +1,7 @@
 """Check and draw the annotations of COCO files. What cannot be true is not drawn: its pixels are unknown.
 
-An outline is held against its picture's size, and against its own `bbox` and `area` where the file has them. `area` is
-that of the outline, or of the box, as some tools write it.
+An outline is checked against its picture's size, and against its own `bbox` and `area` where the file has them. `area`
+is that of the outline, or of the box, as some tools write it.
 """
 
 from typing import Any, NamedTuple

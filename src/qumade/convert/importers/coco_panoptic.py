@@ -20,7 +20,7 @@ from qumade.convert.importers.records import Labels, Record, Source, choose_clas
 from qumade.errors import DatasetError
 from qumade.io.decode import decode_rgb
 from qumade.io.files import read_bytes
-from qumade.io.listing import named
+from qumade.io.listing import counted, named
 from qumade.io.pictures import one_line, printable, read_picture
 
 __all__ = ["read_coco_panoptic"]
@@ -92,11 +92,13 @@ def _records(root: Path, path: Path, classes: Collection[str]) -> tuple[list[Rec
         records.append(Record(stem, split_of(name), image, source, read, uncertain=uncertain, inputs=(ids,)))
     notes = []
     if file_names:
-        count = f"{len(file_names):,} images of {printable(path)}"
-        notes.append(f"{count} are left out, without an annotation: {named([*file_names.values()])}")
+        of = f"of {printable(path)}"
+        count = counted(len(file_names), f"image {of} is", f"images {of} are")
+        notes.append(f"{count} left out, without an annotation: {named([*file_names.values()])}")
     if strange:
-        count = f"{len(strange):,} segments of {printable(path)}"
-        notes.append(f"{count} have a category_id that the file does not list, they are unknown: {named(strange)}")
+        of = f"of {printable(path)}"
+        count = counted(len(strange), f"segment {of} is", f"segments {of} are")
+        notes.append(f"{count} unknown, with a category_id that the file does not list: {named(strange)}")
     return records, notes
 
 

@@ -17,7 +17,7 @@ from qumade.convert.importers.records import (
 )
 from qumade.depth.encoding import KITTI_SCALE, METRES_16_BIT
 from qumade.errors import ConfigError, DatasetError
-from qumade.io.listing import named
+from qumade.io.listing import counted, named
 from qumade.io.pictures import printable
 
 __all__ = ["read_kitti"]
@@ -41,7 +41,8 @@ def read_kitti(root: Path, classes: Collection[str] = ()) -> Source:
     drives, missing = _drives(root)
     found = require_records([*drives, *_selection(root), *_plain(root)], root, LAYOUT)
     # the depth of all drives is one download; the photos are many
-    note = f"{len(missing):,} drives are left out, with depth but no photos: {named(missing)}"
+    count = counted(len(missing), "drive is", "drives are")
+    note = f"{count} left out, with depth but no photos: {named(missing)}"
     return Source("kitti", root, found, ("depth",), depth=METRES_16_BIT, notes=(note,) if missing else ())
 
 

@@ -25,7 +25,7 @@ from qumade.errors import DatasetError
 from qumade.extras import needs
 from qumade.io.decode import decode_grey
 from qumade.io.files import read_bytes
-from qumade.io.listing import is_leftover, named
+from qumade.io.listing import counted, is_leftover, named
 from qumade.io.pictures import printable
 
 __all__ = ["read_labelme"]
@@ -69,8 +69,9 @@ def read_labelme(root: Path, classes: Collection[str] = ("car",)) -> Source:
     required = require_records(records, root, LAYOUT)
     used = {image.resolve() for _, image, _ in found}
     unused = [path.relative_to(root).as_posix() for path in _files(root, IMAGE_SUFFIXES) if path.resolve() not in used]
-    count = f"{len(unused):,} images of {printable(root)}"
-    notes = (f"{count} are left out, without a JSON file: {named(unused)}",) if unused else ()
+    of = f"of {printable(root)}"
+    count = counted(len(unused), f"image {of} is", f"images {of} are")
+    notes = (f"{count} left out, without a JSON file: {named(unused)}",) if unused else ()
     return Source("labelme", root, required, folders_of(classes), tuple(classes), notes=notes)
 
 

@@ -17,7 +17,7 @@ from qumade.depth.encoding import METRES_16_BIT, DepthEncoding
 from qumade.errors import ConfigError, DatasetError
 from qumade.io.decode import decode_grey
 from qumade.io.files import open_regular
-from qumade.io.listing import is_leftover, name_key, named, others
+from qumade.io.listing import counted, is_leftover, name_key, named, others
 from qumade.io.pictures import SUFFIXES, printable, read_picture
 
 __all__ = [
@@ -217,7 +217,9 @@ def pictures_by_stem(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -
 def left_out(folder: Path, used: Iterable[Path], why: str) -> list[str]:
     """Return a line that counts the entries of a folder that are not used and names the first; none if all are."""
     names = others(folder, used) if folder.is_dir() else []
-    return [f"{len(names):,} entries of {printable(folder)} are left out, {why}: {named(names)}"] if names else []
+    of = f"of {printable(folder)}"
+    count = counted(len(names), f"entry {of} is", f"entries {of} are")
+    return [f"{count} left out, {why}: {named(names)}"] if names else []
 
 
 def require_records(records: Iterable[Record], root: Path, layout: str) -> tuple[Record, ...]:

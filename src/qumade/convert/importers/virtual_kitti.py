@@ -32,7 +32,7 @@ from qumade.depth.encoding import METRES_16_BIT
 from qumade.errors import DatasetError
 from qumade.io.decode import decode_rgb
 from qumade.io.files import read_bytes
-from qumade.io.listing import named
+from qumade.io.listing import counted, named
 from qumade.io.pictures import printable, read_picture
 
 __all__ = ["read_virtual_kitti"]
@@ -97,7 +97,8 @@ def read_virtual_kitti(root: Path, classes: Collection[str] = ("car",)) -> Sourc
     found = require_records(records if has_masks or has_depth else [], root, "SceneNN/VARIATION/frames/rgb/Camera_N")
     folders = (("masks", "ignore") if has_masks else ()) + (("depth",) if has_depth else ())
     chosen = tuple(classes) if has_masks else ()
-    notes = [f"{sum(lacking.values()):,} frames are left out: {named(list(lacking))}"] if lacking else []
+    count = counted(sum(lacking.values()), "frame is", "frames are")
+    notes = [f"{count} left out: {named(list(lacking))}"] if lacking else []
     inputs = tuple(path for folder in frames if (path := folder.parent / "colors.txt").is_file())
     code = METRES_16_BIT if has_depth else None
     return Source("virtual_kitti", root, found, folders, chosen, code, notes=tuple(notes), inputs=inputs)

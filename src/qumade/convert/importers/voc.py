@@ -28,7 +28,7 @@ from qumade.convert.importers.records import (
 )
 from qumade.errors import DatasetError
 from qumade.io.files import read_bytes
-from qumade.io.listing import is_leftover, name_key, named
+from qumade.io.listing import counted, is_leftover, name_key, named
 from qumade.io.palette import read_palette, voc_palette
 from qumade.io.pictures import printable
 
@@ -75,8 +75,9 @@ def read_voc(root: Path, classes: Collection[str] = ("car",)) -> Source:
     found = require_records(records, root, LAYOUT)
     notes = []
     if missing:
-        count = f"{len(missing):,} images in the lists of {printable(root)}"
-        notes.append(f"{count} are left out, without a photo or a map: {named(missing)}")
+        listed_in = f"in the lists of {printable(root)}"
+        count = counted(len(missing), f"image {listed_in} is", f"images {listed_in} are")
+        notes.append(f"{count} left out, without a photo or a map: {named(missing)}")
     used = [class_maps[stem] for stem in splits if stem in class_maps]
     notes += left_out(root / "SegmentationClass", used, "in no list of ImageSets/Segmentation")
     shared = tuple(path for path in (root / "labelmap.txt",) if path.is_file())

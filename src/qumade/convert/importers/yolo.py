@@ -25,6 +25,7 @@ from qumade.errors import DatasetError
 from qumade.extras import needs
 from qumade.io.config import read_yaml, shown
 from qumade.io.files import read_bytes
+from qumade.io.listing import counted
 from qumade.io.pictures import printable
 
 __all__ = ["read_yolo"]
@@ -105,8 +106,9 @@ def _records(
     notes = left_out(images, image_of.values(), "no images (sub-folders are not read)")
     used = [label_of[stem] for stem in image_of if stem in label_of]
     if image_of and not used:
-        count = f"{len(image_of):,} images of {printable(images)}"
-        return [], [*notes, f"{count} are left out: none of them has a label file in {printable(labels)}"]
+        of = f"of {printable(images)}"
+        count = counted(len(image_of), f"image {of} is", f"images {of} are")
+        return [], [*notes, f"{count} left out: none has a label file in {printable(labels)}"]
     notes += left_out(labels, [*used, labels / NAMES_OF_CLASSES], "without an image")
     return [
         Record(

@@ -173,10 +173,9 @@ def test_variances_of_batches_add_up_to_that_of_all_photos():
     network = build_network(NetworkConfig()).eval()
     photos = 0.2 * torch.rand(17, 3, 32, 64)
     photos[16:] += 0.7
-    place = norms(network).index(first_norm(network))
-    whole = statistics_of(network, [photos])[place]
+    whole = statistics_of(network, [photos])[0]  # the input of the first one is of the photos alone
     for cut in ([16, 1], [9, 8], [5, 4, 4, 4], [1, 16]):
-        for one, other in zip(statistics_of(network, photos.split(cut))[place], whole, strict=True):
+        for one, other in zip(statistics_of(network, photos.split(cut))[0], whole, strict=True):
             torch.testing.assert_close(one, other)
 
 
@@ -184,8 +183,7 @@ def test_photos_of_another_shape_count_by_their_share():
     torch.manual_seed(3)
     network = build_network(NetworkConfig()).eval()
     wide, tall = torch.rand(6, 3, 32, 64), 0.3 * torch.rand(2, 3, 64, 64)
-    place = norms(network).index(first_norm(network))
-    (mean, variance), *each = (statistics_of(network, given)[place] for given in ([wide, tall], [wide], [tall]))
+    (mean, variance), *each = (statistics_of(network, given)[0] for given in ([wide, tall], [wide], [tall]))
     wanted = 0.75 * each[0][0] + 0.25 * each[1][0]
     torch.testing.assert_close(mean, wanted)
     within = 0.75 * each[0][1] + 0.25 * each[1][1]
@@ -198,7 +196,27 @@ def test_batches_are_cut_evenly(number, sizes):
     images = [np.full((4, 8, 3), n / number, np.float32) for n in range(number)]
     batches = adapt_module._batched(images)
     assert [len(batch) for batch in batches] == sizes
-    torch.testing.assert_close(torch.cat(batches)[:, 0, 0, 0], torch.arange(number) / number)
+    shown = [batch[:, 0, 0, 0].mul(number).round().int().tolist() for batch in batches]
+    assert shown == [list(range(first, number, len(sizes))) for first in range(len(sizes))]
+    assert [len(batch) for batch in adapt_module._batched(images, 1 << 22)] == [number]
+    assert len(adapt_module._batched(images, 20 * 32)) == -(-number // 20)
+
+
+def test_neither_the_number_nor_the_order_of_photos_decides_which_ones_count(run, photos, tmp_path):
+    """The 17th photo counts as the others do, at every level, wherever it stands in the folder."""
+    for place in ("first", "last"):
+        folder = tmp_path / place
+        folder.mkdir()
+        for number in range(17):
+            light = 180 if number == 16 else 0
+            name = f"{(number + 1) % 17 if place == 'first' else number:02}.png"
+            Image.fromarray(
+                np.random.default_rng(number).integers(0, 60, (64, 64, 3), np.uint8) + np.uint8(light)
+            ).save(folder / name)
+        adapt(run, folder, tmp_path / f"{place}_run", alpha=1.0)
+    one, other = (load_network(tmp_path / f"{place}_run").state_dict() for place in ("first", "last"))
+    for name, values in one.items():
+        torch.testing.assert_close(values, other[name], rtol=1e-3, atol=1e-4)
 
 
 def test_an_adapted_run_keeps_no_scores_of_the_network_before(run, photos, tmp_path):

@@ -285,5 +285,6 @@ def test_minutes_are_counted_again_where_the_speed_is_another(changes):
     asked = TrainConfig(data=DATA, minutes=10)
     timed = asked.model_copy(update={**FOUND, "found": left_open(asked)})
     assert set(STEPS) <= set(left_open(changed(timed, **changes)))
-    assert not {"steps", "epoch_steps"} & set(left_open(changed(of_a_run(), **changes)))  # epochs take what they take
     assert not set(STEPS) & set(left_open(changed(timed, seed=4)))
+    if "start_from" not in changes:  # which has a size of its own
+        assert not set(STEPS) & set(left_open(changed(of_a_run(), **changes)))  # epochs take what they take

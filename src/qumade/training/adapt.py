@@ -52,6 +52,9 @@ begun to fall, since a network that sees objects everywhere agrees with itself a
 MOST_PHOTOS = 1024  # spread evenly over the folder
 FEW_PHOTOS = 64  # for the agreement, which is measured for every alpha
 BATCH = 16
+TOGETHER = 1 << 22
+"""Pixels of the photos that are normalised together: what deeper levels see then does not depend on which photos share
+a batch. About a gigabyte; more photos are cut into parts that are alike."""
 SHOWN = 6
 
 
@@ -97,7 +100,7 @@ def _adapt(source: RunFolder, photos: Path, target: RunFolder, alpha: float | No
     images, left_out = _read(photos, network.config.size)
     if strict and left_out:
         raise RunError(f"Invalid photos: {left_out[0]}; must be none with --strict")
-    batches = _batched(images)
+    batches = _batched(images, TOGETHER)
     measured = statistics_of(network, batches)
     agreements: tuple[float, ...] = ()
     if alpha is None:
@@ -120,7 +123,7 @@ def _adapt(source: RunFolder, photos: Path, target: RunFolder, alpha: float | No
         if note_of_training.is_file():
             shutil.copyfile(note_of_training, copied)
     sheet = target.root / "adapted.png"
-    save_sheet(_sheet(network, best, batches[0]), sheet)
+    save_sheet(_sheet(network, best, batches[0][:SHOWN]), sheet)
     for which, network_ in moved.items():
         trained_note = read_weights_note(source.root, which)
         kept = {name: value for name, value in trained_note.items() if name not in ("format", "network", "metrics")}
@@ -152,7 +155,7 @@ class _Pooled:
     def add(self, values: Tensor) -> None:
         """Add a batch [N, C, H, W]."""
         photos = len(values)
-        variance, mean = torch.var_mean(values.double(), (0, 2, 3), correction=0)
+        variance, mean = (moment.double() for moment in torch.var_mean(values, (0, 2, 3), correction=0))
         total = self.photos + photos
         apart = mean - self.mean
         self.square = (self.photos * self.square + photos * variance) / total
@@ -168,9 +171,9 @@ class _Pooled:
 
 def statistics_of(network: MaskDepthNetwork, batches: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Return mean and variance of the input of each batch normalisation over batches of images, float [N, 3, H, W] in
-    [0, 1]: those of all photos together, whatever batches they are in. Each batch is normalised by its own statistics,
-    as in training, so what deeper levels see depends a little on the photos beside. Raises RunError where no batch has
-    more than one value at the network's coarsest level."""
+    [0, 1]: those of all photos together, each with equal weight. Each batch is normalised by its own statistics, as in
+    training, so a batch should be large, and like the others. Raises RunError where no batch has more than one value at
+    the network's coarsest level."""
     copied = copy.deepcopy(network).eval()
     pooled = [_Pooled() for _ in _norms(copied)]
     for norm, found in zip(_norms(copied), pooled, strict=True):
@@ -269,17 +272,18 @@ def _read(folder: Path, trained: tuple[int, int]) -> tuple[list[NDArray[np.float
     return images, tuple(unused)
 
 
-def _batched(images: Sequence[NDArray[np.float32]]) -> list[Tensor]:
-    """Return images as float32 [N, 3, H, W], in batches of one size each, cut evenly: no photo stands alone because the
-    others filled a batch."""
+def _batched(images: Sequence[NDArray[np.float32]], pixels: int = 0) -> list[Tensor]:
+    """Return images as float32 [N, 3, H, W], in batches of one size each, of at most BATCH images or `pixels`. Those of
+    a size are dealt out evenly: no photo stands alone because the others filled a batch, and no batch holds one hour of
+    a drive."""
     by_size: dict[tuple[int, ...], list[NDArray[np.float32]]] = {}
     for image in images:
         by_size.setdefault(image.shape, []).append(image)
-    return [
-        torch.from_numpy(np.stack(some[part[0] : part[-1] + 1])).permute(0, 3, 1, 2)  # channels last
-        for some in by_size.values()
-        for part in np.array_split(np.arange(len(some)), -(-len(some) // BATCH))
-    ]
+    batches = []
+    for (height, width, _), some in by_size.items():
+        parts = -(-len(some) // max(BATCH, pixels // (height * width)))
+        batches += [np.stack(some[first::parts]) for first in range(parts)]
+    return [torch.from_numpy(batch).permute(0, 3, 1, 2) for batch in batches]  # channels last
 
 
 def _sheet(before: MaskDepthNetwork, after: nn.Module, images: Tensor) -> Image.Image:

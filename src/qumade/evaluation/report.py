@@ -14,7 +14,7 @@ from PIL import Image
 
 from qumade import __version__
 from qumade.evaluation.cards import Card
-from qumade.evaluation.class_scores import class_lines
+from qumade.evaluation.class_scores import MEAN, class_groups, class_lines
 from qumade.evaluation.compare import Comparison, Run, letter, swapped_runs
 from qumade.evaluation.evaluation import DEPTH_REGIONS, Evaluation
 from qumade.evaluation.gap import RunGaps
@@ -102,6 +102,8 @@ def write_report(
             values = [*(group.means[name.column] for group in groups), groups[0].baselines[name.column]]
             lines.append({"title": _arrowed(name), "cells": [format_number(value) for value in values]})
         sections.append({"title": title, "lines": lines})
+    shown_groups = groups[1:] if len(groups) == 2 else groups
+    headline_groups = [group for group in shown_groups if group.name in ("all", "test") or len(groups) == 2]
     headlines = [name for name in names if name.column in HEADLINES]
     content = {
         "title": f"{run} on {evaluation.dataset}",
@@ -119,13 +121,20 @@ def write_report(
         "masks": evaluation.has_masks,
         "cards": [
             {
+                "title": f"Mean class IoU, {group.name}",
+                "value": format_number(group.ious[MEAN]),
+                "baseline": format_number(None if group.ious[MEAN] is None else 0.0),  # background everywhere
+            }
+            for group in class_groups(evaluation, headline_groups, keep)
+        ]
+        + [
+            {
                 "title": f"{_section_of(name)} {name.title}, {group.name}",
                 "value": format_number(group.means[name.column]),
                 "baseline": format_number(group.baselines[name.column]),
             }
             for name in headlines
-            for group in (groups[1:] if len(groups) == 2 else groups)
-            if group.name in ("all", "test") or len(groups) == 2
+            for group in headline_groups
         ],
         "baseline": BASELINE,
         "splits_note": f"{SPLITS_NOTE} {trained}".rstrip(),

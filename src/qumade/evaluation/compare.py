@@ -147,11 +147,9 @@ def compare(
 def _class_differences(
     evaluations: Sequence[Evaluation], keep: NDArray[np.bool_], classes: Sequence[str], seed: int
 ) -> tuple[tuple[Interval, ...], ...]:
-    confusions = [class_confusions(evaluation, classes) for evaluation in evaluations]
-    first, *others = [of_run[keep] for of_run in confusions if of_run is not None] or [None]
-    if first is None:
-        return ()
-    return tuple(tuple(class_iou_differences(first, other, seed=seed)) for other in others)
+    of_runs = (class_confusions(evaluation, classes) for evaluation in evaluations)
+    confusions = [of_run[keep] for of_run in of_runs if of_run is not None]
+    return tuple(tuple(class_iou_differences(confusions[0], other, seed=seed)) for other in confusions[1:])
 
 
 def require_same_classes(runs: Sequence[Run]) -> None:

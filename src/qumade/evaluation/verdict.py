@@ -139,9 +139,9 @@ def _of_masks(iou: NDArray[np.float64], share: NDArray[np.float64]) -> list[tupl
 
 
 def _of_classes(evaluation: Evaluation, keep: NDArray[np.bool_]) -> list[tuple[float, str]]:
-    """Return the two classes that are taken most for one another, and the class that is overlooked most: the share of
-    the true pixels of the first with its words. Pixels of objects that are taken for background are a weakness of the
-    masks as long as all classes lose as many: only what a class loses beyond that counts as its own."""
+    """Return which class is taken most for what: the share of its true pixels, and the words. Pixels of objects that
+    are taken for background are a weakness of the masks where all classes lose as many: only what a class loses beyond
+    that counts here."""
     if evaluation.confusions is None:
         return []
     confusion = evaluation.confusions[keep].sum(0)[1:]

@@ -273,16 +273,18 @@ def _read(folder: Path, trained: tuple[int, int]) -> tuple[list[NDArray[np.float
 
 
 def _batched(images: Sequence[NDArray[np.float32]], pixels: int = 0) -> list[Tensor]:
-    """Return images as float32 [N, 3, H, W], in batches of one size each, of at most BATCH images or `pixels`. Those of
-    a size are dealt out evenly: no photo stands alone because the others filled a batch, and no batch holds one hour of
-    a drive."""
+    """Return images as float32 [N, 3, H, W], in batches of one size each, cut evenly: no photo stands alone because the
+    others filled a batch. A batch has at most BATCH images, in their order, or at most `pixels`; then images are dealt
+    out in turn, so that no batch holds one hour of a drive."""
     by_size: dict[tuple[int, ...], list[NDArray[np.float32]]] = {}
     for image in images:
         by_size.setdefault(image.shape, []).append(image)
     batches = []
     for (height, width, _), some in by_size.items():
         parts = -(-len(some) // max(BATCH, pixels // (height * width)))
-        batches += [np.stack(some[first::parts]) for first in range(parts)]
+        places = np.arange(len(some))
+        of_parts = [places[first::parts] for first in range(parts)] if pixels else np.array_split(places, parts)
+        batches += [np.stack([some[place] for place in part]) for part in of_parts]
     return [torch.from_numpy(batch).permute(0, 3, 1, 2) for batch in batches]  # channels last
 
 

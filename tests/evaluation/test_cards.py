@@ -52,7 +52,7 @@ def run(tmp_path):
     save_config(config, folder / "config.yaml")
     weights = {"source": "a package", "sha256": "0" * 64, "licence": "Apache-2.0"}
     (folder / "encoder.json").write_text(json.dumps({"encoder": "lite", "pretrained": weights}))
-    (folder / "results.csv").write_text("step,loss,score,seconds\n17,2.0,0.5,30\n34,1.0,0.4,60\n")
+    (folder / "results.csv").write_text("step,loss,score,best,seconds\n17,2.0,0.5,1,30\n34,1.0,0.4,0,60\n")
     started = {"started": "2026-01-02T03:04:05+00:00", "device": "cpu", "cpu": "a chip", "gpu": None, "threads": 2}
     (folder / "environment.json").write_text(json.dumps({"starts": [started | {"versions": {"qumade": "1"}}]}))
     return folder
@@ -92,3 +92,29 @@ def test_the_history_of_a_run_is_told(run):
 def test_an_exported_network_has_no_history(tmp_path):
     card = run_card(NetworkConfig(), tmp_path / "model.onnx")
     assert "not known" in texts(card)["Training"] and card.plots == ()
+
+
+def test_the_best_weights_are_those_of_the_last_row_that_is_marked(run):
+    (run / "results.csv").write_text("step,score,best,seconds\n10,,1,1\n20,,1,2\n30,,1,3\n40,0.9,0,4\n")
+    assert texts(run_card(NetworkConfig(), run))["Length"] == "40 steps in 4 seconds, best weights after step 30"
+    (run / "results.csv").write_text("step,score,seconds\n10,0.9,1\n20,0.1,2\n")
+    assert texts(run_card(NetworkConfig(), run))["Length"] == "20 steps in 2 seconds"
+    (run / "weights").mkdir()
+    (run / "weights" / "best.json").write_text(json.dumps({"step": 20}))
+    assert texts(run_card(NetworkConfig(), run))["Length"] == "20 steps in 2 seconds, best weights after step 20"
+
+
+def test_an_adapted_run_is_as_long_as_its_training_was(run):
+    (run / "results.csv").unlink()
+    (run / "weights").mkdir()
+    note = {"step": 17, "before_adapting": {"metrics": {}, "steps": 34, "seconds": 60.0}}
+    (run / "weights" / "best.json").write_text(json.dumps(note))
+    assert training_note(run).startswith("Undertrained: 34 steps")
+    assert texts(run_card(NetworkConfig(), run))["Length"] == "34 steps in 1.0 minutes, best weights after step 17"
+    for damaged in (
+        {"before_adapting": 3},
+        {"before_adapting": {"steps": "many"}},
+        {"before_adapting": {"steps": None}},
+    ):
+        (run / "weights" / "best.json").write_text(json.dumps(damaged))
+        assert training_note(run) == "" and "Length" not in texts(run_card(NetworkConfig(), run))

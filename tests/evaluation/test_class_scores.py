@@ -142,7 +142,7 @@ def test_runs_are_compared_class_by_class_whatever_their_order(dataset: FolderDa
     assert lines["car"] == [1.0, car / (car + person)] and lines["person"] == [1.0, 0.0]
     text = format_comparison(runs, [comparison])
     assert [line.split() for line in text.splitlines() if "IoU person" in line] == [
-        ["class", "IoU", "person", "1.000", "0.000", "+1"]
+        ["class", "IoU", "person", "1.000", "0.000", "+1", "(+1", "to", "+1)"]
     ]
     found = comparison_as_json(runs, [comparison])["datasets"][0]["classes"]
     assert found["B"]["groups"]["all"]["iou"]["person"] == 0.0

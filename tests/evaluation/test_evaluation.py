@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -155,3 +156,37 @@ def test_an_observer_receives_each_sample_with_its_prediction(make_samples, orac
     assert [sample for sample, _ in seen] == [samples.triples[2], samples.triples[0]] and predict.pictures == 2
     for sample, predicted in seen:
         np.testing.assert_array_equal(predicted.inverse_depth, sample.inverse_depth)
+
+
+def test_an_ignored_picture_is_unknown_and_not_empty(make_samples, oracle):
+    samples = make_samples(3, empty=3)
+    samples.triples[1] = replace(samples.triples[1], ignore=np.ones((32, 40), bool))
+    half = np.zeros((32, 40), bool)
+    half[:, :20] = True
+    samples.triples[2] = replace(samples.triples[2], ignore=half)
+    predict = oracle(samples)
+
+    def everywhere(images):
+        return [found._replace(mask=np.ones_like(found.mask)) for found in predict(images)]
+
+    found = evaluate(everywhere, samples, predicted_kind="metric")
+    assert found.scores["object_share"].to_pylist() == [0.0, None, 0.0]
+    assert found.scores["predicted_share"].to_pylist() == [1.0, None, 0.5]
+
+
+@pytest.mark.parametrize("kind", ["metric", None])
+def test_pictures_with_near_and_far_swapped_are_marked(make_samples, oracle, kind):
+    samples = make_samples(3)
+    predict = oracle(samples)
+    turned = samples.triples[1].image.tobytes()
+
+    def inside_out(images):
+        return [
+            found._replace(inverse_depth=1 - found.inverse_depth if image.tobytes() == turned else found.inverse_depth)
+            for found, image in zip(predict(images), images, strict=True)
+        ]
+
+    found = evaluate(inside_out, samples, predicted_kind=kind)
+    assert found.scores["depth_swapped"].to_pylist() == [0, 1, 0]
+    fitted = found.scores["fitted_delta1"].to_pylist()
+    assert fitted[0] == fitted[2] == 1 and fitted[1] < 0.9

@@ -96,3 +96,11 @@ def test_an_attribute_without_values_is_left_out():
     gaps = transfer_gaps(measure(Samples([scene([])])), measure(Samples([scene([(10, 20, 30, 70)])])))
     assert {gap.name for gap in gaps} == {"light", "contrast", "colour", "sharpness"}
     assert gap_sentence(()).startswith("No gap")
+
+
+def test_only_the_pictures_at_the_positions_are_measured():
+    samples = Samples([scene([(10, 20, 30, 70)], light=0.2 + 0.1 * n, seed=n) for n in range(5)])
+    measured, wanted = measure(samples, positions=np.array([1, 3])), measure(Samples([samples[1], samples[3]]))
+    assert measured.keys() == wanted.keys()
+    assert all(np.array_equal(measured[name], wanted[name]) for name in wanted)
+    assert len(measure(samples, 1, np.array([1, 3]))["light"]) == 1

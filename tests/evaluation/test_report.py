@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 
@@ -7,14 +8,16 @@ import pytest
 from PIL import Image
 
 from qumade.data.dataset import LabeledSample
+from qumade.data.folder import FolderDataset
 from qumade.evaluation.cards import Card
-from qumade.evaluation.compare import Run, compare, draw_wins, wins
+from qumade.evaluation.compare import Run, compare, comparison_as_json, draw_wins, wins
 from qumade.evaluation.evaluation import evaluate
 from qumade.evaluation.gap import Gap, RunGaps
 from qumade.evaluation.panels import Panel, draw_rows, worst
 from qumade.evaluation.report import Section, Table, Wins, write_comparison, write_report
 from qumade.evaluation.summary import SPLITS_NOTE, summarise
 from qumade.evaluation.verdict import how_good, weakness
+from qumade.prediction.predictor import Prediction
 from qumade.viz.score_plots import plot_training
 
 CURVE = [{"step": 10.0, "loss": 2.0, "val_iou": 0.1}, {"step": 20.0, "loss": 1.0, "val_iou": 0.5}]
@@ -148,3 +151,50 @@ def test_significantly_better_values_are_bold(make_samples, oracle, tmp_path):
     assert line.count('class="better"') == 1 and line.index("better") > line.index("<td>")
     line = re.search(r"<tr><td>delta &lt; 1.25 ↑</td>(.*?)</tr>", text).group(1)
     assert "better" not in line
+
+
+def test_unknown_masks_and_swapped_depth_have_rows(make_samples, oracle, tmp_path):
+    samples = make_samples(4, empty=1)
+    samples.triples[3] = replace(samples.triples[3], ignore=np.ones((32, 40), bool))
+    predict = oracle(samples)
+
+    def inside_out(images):
+        return [found._replace(inverse_depth=1 - found.inverse_depth) for found in predict(images)]
+
+    found = evaluate(inside_out, samples)
+    write_report(tmp_path / "r.html", "run", found, summarise(found), [])
+    page = read(tmp_path / "r.html")
+    assert "4 pictures evaluated, 1 of them without an object, 1 with an unknown mask." in page.text
+    text = (tmp_path / "r.html").read_text()
+    for title, number in (("no object, left out", 1), ("mask unknown, left out", 1), ("near and far swapped", 3)):
+        assert f"<tr><td>{title}</td><td>{number}</td><td></td></tr>" in text
+    runs = [Run("right", predict), Run("wrong", inside_out)]
+    write_comparison(tmp_path / "c.html", runs, [compare(runs, samples)], [[]], [[]])
+    assert "B: In 3 of 3 pictures near and far are swapped." in read(tmp_path / "c.html").text
+
+
+def test_classes_that_are_confused_are_seen_at_once(two_class_dataset, tmp_path):
+    dataset = FolderDataset(two_class_dataset)
+    seen = {(sample := dataset.read(n)).image.tobytes(): sample.class_map for n in range(len(dataset))}
+
+    def network(numbers):
+        maps = {image: np.array([0, *numbers], np.uint8)[each] for image, each in seen.items()}
+
+        def predict(images):
+            found = [maps[image.tobytes()] for image in images]
+            return [Prediction((each > 0).astype(np.float32), np.zeros(each.shape, np.float32), each) for each in found]
+
+        return predict
+
+    classes = {"trained_tasks": ("mask",), "classes": ("car", "person")}
+    runs = [Run(name, network(numbers), None, *classes.values()) for name, numbers in (("a", (1, 2)), ("b", (2, 1)))]
+    found = evaluate(runs[1].predict, dataset, **classes)
+    write_report(tmp_path / "r.html", "run", found, summarise(found), [])
+    assert "<b>0.000</b><span>Mean class IoU, all<br>trivial baseline 0.000" in (tmp_path / "r.html").read_text()
+    comparison = compare(runs, dataset)
+    write_comparison(tmp_path / "c.html", runs, [comparison], [[]], [[]])
+    assert "A is better than B in mean class IoU (1.000 against 0.000)." in read(tmp_path / "c.html").text
+    line = re.search(r"<tr><td>mean of the classes ↑</td>(.*?)</tr>", (tmp_path / "c.html").read_text()).group(1)
+    assert line.startswith('<td class="better">1.000</td><td>0.000</td><td>+1</td><td>+1 to +1</td>')
+    scores = comparison_as_json(runs, [comparison])["datasets"][0]["differences"][0]["classes"]
+    assert scores["mean_iou"]["low"] == 1 and scores["iou"].keys() == {"car", "person"}

@@ -9,11 +9,11 @@ from PIL import Image
 
 from qumade.data.folder import FolderDataset
 from qumade.errors import QumadeError
-from qumade.evaluation.runs import compare, evaluate
+from qumade.evaluation.runs import _training_pictures, compare, evaluate
 from qumade.evaluation.targets import choose
 from qumade.models.config import NetworkConfig
 from qumade.prediction.predictor import Prediction, load_predictor
-from qumade.training.config import TrainConfig, save_config
+from qumade.training.config import ExtraDataset, TrainConfig, save_config
 
 
 class Bright:
@@ -135,3 +135,27 @@ def test_a_run_of_several_classes_is_evaluated_and_compared_with_its_page(
             ),
         )
         compare([two_class_run, tmp_path], [two_class_dataset], tmp_path / "both", progress=False)
+
+
+def test_the_training_split_is_measured_and_other_data_is_named(
+    two_class_dataset: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[list[int]] = []
+
+    def positions_of(dataset: Any, count: int = 200, positions: Any = None) -> dict[str, Any]:
+        measured.append([] if positions is None else positions.tolist())
+        return {}
+
+    monkeypatch.setattr("qumade.evaluation.runs.measure", positions_of)
+    training = FolderDataset(two_class_dataset).positions("train").tolist()
+    assert 2 < len(training) < len(FolderDataset(two_class_dataset))
+    further = ExtraDataset(data=data, share=0.25)
+    whole = TrainConfig(data=two_class_dataset)
+    mixed = whole.model_copy(update={"limit": 2, "extra_datasets": (further,)})
+    for name, config in (("good", whole), ("bad", mixed)):
+        (tmp_path / name).mkdir()
+        save_config(config, tmp_path / name / "config.yaml")
+    about = [_training_pictures(tmp_path / name)[0] for name in ("good", "bad")]
+    assert measured[0] == training and len(measured[1]) == 2 and set(measured[1]) < set(training)
+    start = f"trained on {two_class_dataset.name}, whose split train is measured"
+    assert about == [start, f"{start}; also trained on {data} (25 % of every batch), not measured"]

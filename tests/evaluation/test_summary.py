@@ -1,6 +1,8 @@
 import json
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from qumade.depth.encoding import DepthEncoding
@@ -11,11 +13,14 @@ from qumade.evaluation.summary import (
     SPLITS_NOTE,
     aligned,
     as_json,
+    few_pictures,
     format_number,
     format_summary,
     how_evaluated,
     score_names,
     summarise,
+    swapped_depth,
+    told_pictures,
 )
 
 SPLITS = np.array(["test", "train", "seen background", "test", "train", ""])
@@ -129,3 +134,27 @@ def test_numbers(value, text):
 )
 def test_columns_are_as_wide_as_their_longest_entries(rows, lines):
     assert aligned(rows) == lines
+
+
+def test_pictures_without_a_score_are_no_pictures_behind_it(make_samples, oracle):
+    samples = make_samples(60, depth_encoding=None)
+    everything = np.ones((32, 40), bool)
+    samples.triples[2:] = [replace(triple, ignore=everything) for triple in samples.triples[2:]]
+    found = evaluate(oracle(samples), samples)
+    groups = summarise(found)
+    assert (groups[0].pictures, groups[0].no_object, groups[0].unknown, told_pictures(groups[0])) == (60, 0, 58, 2)
+    assert few_pictures(groups).startswith("Few samples: 2 of all.")
+    rows = [line.split("  ") for line in format_summary(found, groups).splitlines()]
+    assert [row[-1].strip() for row in rows if row[0] == "mask unknown, left out"] == ["58"]
+    assert as_json(found, groups)["groups"]["all"]["mask_unknown"] == 58
+
+
+def test_swapped_depth_is_counted_in_every_group(evaluation):
+    place = evaluation.scores.column_names.index("depth_swapped")
+    scores = evaluation.scores.set_column(place, "depth_swapped", pa.array([1.0, 0, 0, 1, 0, None]))
+    found = replace(evaluation, scores=scores)
+    groups = summarise(found)
+    assert [group.swapped for group in groups] == [2, 0, 2, 0]
+    assert swapped_depth(groups[0]) == "In 2 of 6 pictures near and far are swapped." and swapped_depth(groups[1]) == ""
+    assert "near and far swapped" in format_summary(found, groups)
+    assert "near and far swapped" not in format_summary(evaluation, summarise(evaluation))

@@ -1,11 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from qumade.evaluation.compare import Run, compare
+from qumade.data.dataset import LabeledSample
+from qumade.evaluation.compare import Run, compare, swapped_runs
 from qumade.evaluation.evaluation import evaluate
+from qumade.evaluation.panels import best, headline_scores, worst
 from qumade.evaluation.summary import summarise
 from qumade.evaluation.verdict import how_good, how_they_differ, weakness
+from qumade.prediction.predictor import Prediction
 
 ALL = np.ones(60, bool)
 
@@ -92,3 +97,130 @@ def test_the_better_run_of_a_pair_is_named_only_where_pictures_tell(make_samples
     assert first.startswith("A is better than B in mask IoU (1.000 against 0.") and "apart in delta < 1.25" in first
     assert "B is better than A in mask IoU (1.000 against 0." in how_they_differ(compare([bad, good], samples))
     assert "Too few pictures tell A and B apart" in how_they_differ(compare([good, bad], samples, limit=5))
+
+
+def test_only_pictures_with_the_score_are_counted(make_samples, oracle):
+    samples = make_samples(60, depth_encoding=None, splits=np.array(["train"] * 10 + ["test"] * 50))
+    ignored = [replace(triple, ignore=np.ones((32, 40), bool)) for triple in samples.triples]
+    samples.triples[11:] = ignored[11:]
+    found = evaluate(oracle(samples), samples)
+    text = how_good(found, summarise(found), every(found))
+    assert text.startswith("On 11 pictures, 10 of them of the split train, masks overlap the true ones by 100 %")
+    assert "without an object" not in weakness(found, every(found))
+    samples.triples = ignored
+    found = evaluate(oracle(samples), samples)
+    assert how_good(found, summarise(found), every(found)) == "On 60 pictures, no score is defined."
+
+
+def test_depth_of_other_pictures_than_the_masks_says_of_how_many(perfect):
+    iou = np.where((np.arange(60) < 5) | (np.arange(60) > 50), 1.0, np.nan)
+    found = with_scores(perfect, mask_iou=iou)
+    text = how_good(found, summarise(found), ALL)
+    assert (
+        text.startswith("On 14 pictures, 5 of them of the split train, masks")
+        and "100 % of the depth in 60 pictures is within" in text
+    )
+
+
+def test_depth_that_is_inside_out_is_told(make_samples, oracle):
+    samples = make_samples(60, splits=np.array(["train"] * 10 + ["test"] * 50))
+    predict = oracle(samples)
+
+    def inside_out(images):
+        return [found._replace(inverse_depth=1 - found.inverse_depth) for found in predict(images)]
+
+    found = evaluate(inside_out, samples)
+    assert how_good(found, summarise(found), ALL).endswith(" In 50 of 50 pictures near and far are swapped.")
+    assert found.scores["depth_delta1"].to_numpy().mean() < 0.7
+
+
+class Classes:
+    """Bright boxes on black, each of one class, which the red channel numbers."""
+
+    name, has_masks, depth_encoding, classes = "boxes", True, None, ("car", "person")
+    has_instances = True
+
+    def __init__(self, count=30):
+        rng = np.random.default_rng(0)
+        self.samples = []
+        for number in range(count):
+            class_map = np.zeros((32, 32), np.uint8)
+            top, left = rng.integers(0, 20, 2)
+            class_map[top : top + 8, left : left + 8] = 1 + number % 2
+            image = np.repeat(class_map[:, :, None], 3, axis=2)
+            self.samples.append(LabeledSample(image, 255 * (class_map > 0).astype(np.uint8), None, None, class_map))
+        self.stems = self.splits = np.full(count, "", np.str_)
+
+    def __len__(self):
+        return len(self.samples)
+
+    def read(self, position):
+        return self.samples[position]
+
+
+def seeing(*classes):
+    """A network with perfect outlines that takes car and person for these numbers, 0 for nothing."""
+    table = np.array([0, *classes], np.uint8)
+
+    def predict(images):
+        maps = [table[image[..., 0]] for image in images]
+        return [Prediction((each > 0).astype(np.float32), np.zeros(each.shape, np.float32), each) for each in maps]
+
+    return predict
+
+
+def judged(predict):
+    found = evaluate(predict, Classes(), trained_tasks=("mask",), classes=Classes.classes)
+    return found, how_good(found, summarise(found), every(found)), weakness(found, every(found))
+
+
+def test_a_network_that_confuses_classes_is_not_called_good():
+    _, text, weak = judged(seeing(2, 2))
+    assert text == (
+        "On 30 pictures, masks overlap the true ones by 100 % (mask IoU; an empty mask: 0 %); those of its 2 classes "
+        "by 25 % (mean class IoU)."
+    )
+    assert weak == "It takes car for person (100 % of its pixels)."
+    _, text, weak = judged(seeing(1, 2))
+    assert "those of its 2 classes by 100 % (mean class IoU)." in text
+    assert weak == "No weakness stands out: in nine of ten pictures the class IoU is above 1.00."
+
+
+def test_a_class_that_is_overlooked_is_named_beside_the_objects_that_are():
+    _, _, weak = judged(seeing(1, 0))
+    assert weak == (
+        "It fails most at objects that it does not see (15 of 30: IoU below 0.1). It takes person for background "
+        "(100 % of its pixels)."
+    )
+    _, _, weak = judged(seeing(0, 0))
+    assert weak == "It fails most at objects that it does not see (30 of 30: IoU below 0.1)."
+
+
+def test_the_worst_pictures_of_several_classes_show_the_wrong_class():
+    found, _, _ = judged(seeing(2, 2))
+    cars = list(range(0, 30, 2))
+    assert [title for title, _ in headline_scores(found)] == ["class IoU", "mask IoU"]
+    assert worst(found)[:15] == cars and not set(best(found)) & set(cars)
+
+
+def test_runs_that_differ_in_classes_alone_are_told_apart():
+    runs = [
+        Run(name, seeing(*table), None, ("mask",), Classes.classes) for name, table in (("a", (1, 2)), ("b", (1, 1)))
+    ]
+    text = how_they_differ(compare(runs, Classes()))
+    assert "A is better than B in mean class IoU (1.000 against 0.25" in text
+    assert "A and B cannot be told apart in mask IoU (1.000 against 1.000)." in text
+    text = how_they_differ(compare(runs[::-1], Classes()))
+    assert "B is better than A in mean class IoU (1.000 against 0.25" in text
+    assert "Too few pictures tell A and B apart in mean class IoU" in how_they_differ(compare(runs, Classes(), limit=6))
+
+
+def test_a_run_with_depth_inside_out_is_named_in_a_comparison(make_samples, oracle):
+    samples = make_samples(4)
+    predict = oracle(samples)
+
+    def inside_out(images):
+        return [found._replace(inverse_depth=1 - found.inverse_depth) for found in predict(images)]
+
+    comparison = compare([Run("right", predict), Run("wrong", inside_out)], samples)
+    assert swapped_runs(comparison) == ["B: In 4 of 4 pictures near and far are swapped."]

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.optimize import nnls
 
 from qumade.depth.encoding import UNDESCRIBED_DEPTH, DepthEncoding
 from qumade.errors import QumadeError
@@ -68,9 +69,10 @@ def test_scale_undoes_a_factor(truth, factor):
 def test_scale_and_shift_are_the_least_squares(prediction, truth):
     aligned = align(prediction, truth, "scale and shift", CLAMP)
     columns = np.stack([prediction.ravel(), np.ones(prediction.size)], axis=1)
-    best = np.linalg.lstsq(columns, truth.ravel(), rcond=None)[0]
-    wanted = np.sum((columns @ best - truth.ravel()) ** 2)
-    assert np.sum((aligned.inverse_depth - truth) ** 2) <= wanted + 1e-9
+    best = nnls(np.concatenate([columns, -columns[:, 1:]], axis=1), truth.ravel())  # a shift of either sign
+    assert np.sum((aligned.inverse_depth - truth) ** 2) <= best[1] ** 2 + 1e-9
+    free = np.linalg.lstsq(columns, truth.ravel(), rcond=None)[0][0]
+    assert aligned.swapped == (aligned.scale == 0 and free < 0) or abs(free) < 1e-6
 
 
 @given(MAPS, st.floats(0.1, 10), st.floats(-5, 5))
@@ -85,7 +87,7 @@ def test_nothing_is_fitted_to_sky_or_unknown_depth():
     for alignment in ("scale", "scale and shift"):
         aligned = align(prediction, truth, alignment, CLAMP)
         assert (aligned.scale, aligned.shift) == pytest.approx((2, 0))
-    assert align(prediction, truth, "none", CLAMP)[1:] == (1, 0)
+    assert align(prediction, truth, "none", CLAMP)[1:] == (1, 0, False)
 
 
 def test_a_constant_becomes_the_mean_and_a_median_of_zero_everything_far():
@@ -110,3 +112,16 @@ def test_without_a_pixel_to_fit_everything_is_unknown(alignment):
 def test_predictions_that_cannot_be_evaluated(prediction, wanted):
     with pytest.raises(QumadeError, match=wanted):
         align(prediction, np.ones((2, 2)), "scale", CLAMP)
+
+
+def test_depth_that_is_inside_out_gets_the_best_scale_that_is_not_negative():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0.1, 1, (64, 64))
+    aligned = align(1 - truth, truth, "scale and shift", CLAMP)
+    assert aligned.swapped and (aligned.scale, aligned.shift) == (0, pytest.approx(truth.mean()))
+    noisy = 0.3 * rng.uniform(0, 1, truth.shape) - truth
+    aligned = align(noisy, truth, "scale and shift", CLAMP)
+    grid = [((s * noisy + t - truth) ** 2).mean() for s in np.linspace(0, 1, 21) for t in np.linspace(-1, 2, 61)]
+    assert aligned.swapped and ((aligned.inverse_depth - truth) ** 2).mean() <= min(grid) + 1e-12
+    assert not align(truth, truth, "scale and shift", CLAMP).swapped
+    assert not align(np.ones_like(truth), truth, "scale and shift", CLAMP).swapped

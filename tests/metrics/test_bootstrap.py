@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qumade.metrics.bootstrap import CELLS, mean_differences, means
+from qumade.metrics.bootstrap import CELLS, class_iou_differences, mean_differences, means
+from qumade.metrics.classes import class_ious
 
 
 def test_fewer_than_20_pictures_have_no_interval():
@@ -66,3 +67,29 @@ def test_without_any_value_there_is_none():
     assert np.isnan(found.value) and found.low is None and found.pictures == 0
     (found,) = means(np.zeros((0, 1)), resamples=10)
     assert np.isnan(found.value)
+
+
+def test_differences_of_class_iou_are_those_of_the_added_matrices():
+    rng = np.random.default_rng(5)
+    truth = rng.integers(1, 50, (30, 3))
+    first = np.zeros((30, 3, 3), np.int64)
+    first[:, range(3), range(3)] = truth
+    second = first.copy()
+    second[:, 1, 2], second[:, 1, 1] = truth[:, 1] // 2, truth[:, 1] - truth[:, 1] // 2  # half is mistaken
+    car, person, mean = class_iou_differences(first, second)
+    for found, number in ((car, 0), (person, 1)):
+        assert found.value == pytest.approx((class_ious(first.sum(0)) - class_ious(second.sum(0)))[number])
+        assert found.low is not None and 0 < found.low < found.value < found.high and found.pictures == 30
+    assert mean.value == pytest.approx((car.value + person.value) / 2) and mean.low > 0
+    assert [found.value for found in class_iou_differences(first, first)] == [0, 0, 0]
+
+
+def test_a_class_that_few_pictures_show_has_no_interval():
+    first = np.zeros((30, 3, 3), np.int64)
+    first[:, 1, 1], first[:5, 2, 2] = 7, 3
+    second = first.copy()
+    second[:5, 2] = [0, 3, 0]
+    car, person, mean = class_iou_differences(first, second)
+    assert (person.value, person.low, person.pictures) == (1, None, 5) and car.pictures == mean.pictures == 30
+    absent = class_iou_differences(first[5:], second[5:])
+    assert np.isnan(absent[1].value) and absent[2].value == absent[0].value == 0

@@ -5,7 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
+import qumade.training.adapt as adapt_module
 from qumade.errors import QumadeError, RunError
+from qumade.evaluation.cards import training_note
 from qumade.models.config import NetworkConfig
 from qumade.models.network import build_network
 from qumade.prediction.predictor import load_predictor
@@ -19,7 +21,7 @@ from qumade.training.adapt import (
 )  # fmt: skip
 from qumade.training.config import TrainConfig, load_config
 from qumade.training.loop import train
-from qumade.training.run_folder import RunFolder, load_network, write_weights
+from qumade.training.run_folder import RunFolder, load_network, read_weights_note, write_weights
 
 
 @pytest.fixture
@@ -50,6 +52,10 @@ def first_norm(network):
     return network.encoder.bn1
 
 
+def norms(network):
+    return [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+
+
 def test_the_statistics_are_those_of_the_photos():
     """The input of the first normalisation is a convolution of the image alone: its moments are known."""
     torch.manual_seed(1)
@@ -61,10 +67,9 @@ def test_the_statistics_are_those_of_the_photos():
         for batch in batches:
             network(batch)
     hook.remove()
-    position = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)].index(norm)
-    mean, variance = statistics_of(network, batches)[position]
-    torch.testing.assert_close(mean, torch.stack([each.mean((0, 2, 3)) for each in seen]).mean(0))
-    torch.testing.assert_close(variance, torch.stack([each.var((0, 2, 3)) for each in seen]).mean(0))
+    mean, variance = statistics_of(network, batches)[norms(network).index(norm)]
+    torch.testing.assert_close(mean, torch.cat(seen).mean((0, 2, 3)))
+    torch.testing.assert_close(variance, torch.cat(seen).var((0, 2, 3)))
 
 
 def test_photos_without_statistics_are_refused():
@@ -160,3 +165,73 @@ def test_what_cannot_be_adapted_is_refused(run, photos, tmp_path):
     adapt(run, photos, tmp_path / "out", alpha=0.5)
     with pytest.raises(QumadeError, match="a run that `qumade adapt` wrote; must be another folder"):
         train(TrainConfig(data=tmp_path / "data"), tmp_path / "out")
+
+
+def test_variances_of_batches_add_up_to_that_of_all_photos():
+    """The law of total variance: batches of 16 dark photos and one bright one have a variance between them."""
+    torch.manual_seed(2)
+    network = build_network(NetworkConfig()).eval()
+    photos = 0.2 * torch.rand(17, 3, 32, 64)
+    photos[16:] += 0.7
+    whole = statistics_of(network, [photos])[0]  # the input of the first one is of the photos alone
+    for cut in ([16, 1], [9, 8], [5, 4, 4, 4], [1, 16]):
+        for one, other in zip(statistics_of(network, photos.split(cut))[0], whole, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_photos_of_another_shape_count_by_their_share():
+    torch.manual_seed(3)
+    network = build_network(NetworkConfig()).eval()
+    wide, tall = torch.rand(6, 3, 32, 64), 0.3 * torch.rand(2, 3, 64, 64)
+    (mean, variance), *each = (statistics_of(network, given)[0] for given in ([wide, tall], [wide], [tall]))
+    wanted = 0.75 * each[0][0] + 0.25 * each[1][0]
+    torch.testing.assert_close(mean, wanted)
+    within = 0.75 * each[0][1] + 0.25 * each[1][1]
+    between = 0.75 * (each[0][0] - wanted) ** 2 + 0.25 * (each[1][0] - wanted) ** 2
+    torch.testing.assert_close(variance, within + between, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("number", "sizes"), [(1, [1]), (16, [16]), (17, [9, 8]), (40, [14, 13, 13])])
+def test_batches_are_cut_evenly(number, sizes):
+    images = [np.full((4, 8, 3), n / number, np.float32) for n in range(number)]
+    batches = adapt_module._batched(images)
+    assert [len(batch) for batch in batches] == sizes
+    torch.testing.assert_close(torch.cat(batches)[:, 0, 0, 0], torch.arange(number) / number)
+    assert [len(batch) for batch in adapt_module._batched(images, 1 << 22)] == [number]
+    parts = -(-number // 20)
+    dealt = [(batch[:, 0, 0, 0] * number).round().int().tolist() for batch in adapt_module._batched(images, 20 * 32)]
+    assert dealt == [list(range(first, number, parts)) for first in range(parts)]
+
+
+def test_neither_the_number_nor_the_order_of_photos_decides_which_ones_count(run, photos, tmp_path):
+    """The 17th photo counts as the others do, at every level, wherever it stands in the folder."""
+    for place in ("first", "last"):
+        folder = tmp_path / place
+        folder.mkdir()
+        for number in range(17):
+            light = 180 if number == 16 else 0
+            name = f"{(number + 1) % 17 if place == 'first' else number:02}.png"
+            Image.fromarray(
+                np.random.default_rng(number).integers(0, 60, (64, 64, 3), np.uint8) + np.uint8(light)
+            ).save(folder / name)
+        adapt(run, folder, tmp_path / f"{place}_run", alpha=1.0)
+    one, other = (load_network(tmp_path / f"{place}_run").state_dict() for place in ("first", "last"))
+    for name, values in one.items():
+        torch.testing.assert_close(values, other[name], rtol=1e-3, atol=1e-4)
+
+
+def test_an_adapted_run_keeps_no_scores_of_the_network_before(run, photos, tmp_path):
+    folder = RunFolder(run)
+    for which in ("best", "last"):
+        network = load_network(run, which)
+        write_weights(folder, which, network, network.config, {"step": 7, "epoch": 1, "metrics": {"val_iou": 0.9}})
+    folder.results.write_text("epoch,step,best,seconds\n1,7,1,2.0\n2,9,0,3.0\n")
+    folder.start.write_text(json.dumps({"run": "/earlier", "step": 400}))
+    adapt(run, photos, tmp_path / "out", alpha=0.5)
+    adapt(tmp_path / "out", photos, tmp_path / "twice", alpha=0.5)
+    for adapted in (tmp_path / "out", tmp_path / "twice"):
+        note = read_weights_note(adapted)
+        assert "metrics" not in note and note["step"] == 7
+        assert note["before_adapting"] == {"metrics": {"val_iou": 0.9}, "steps": 9, "seconds": 3.0}
+        assert RunFolder(adapted).start.read_text() == folder.start.read_text()
+        assert training_note(adapted) == training_note(run) and "9 steps are too few" in training_note(run)

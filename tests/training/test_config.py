@@ -262,3 +262,29 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path, text):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(QumadeError, match=str(tmp_path / "c.yaml")):
         load_config(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"encoder": "resnet50"},
+        {"encoder_frozen": 3},
+        {"precision": "bf16"},
+        {"micro_batch": 4},
+        {"optimizer": "adamw"},
+        {"val_limit": 5000},
+        {"pretrained": "required"},
+        {"start_from": "/earlier"},
+        {"mask_loss": "ms_ssim_l1"},
+        {"depth_loss": "ssi"},
+        {"augmentation": {"blur": 0.5}},
+    ],
+    ids=str,
+)
+def test_minutes_are_counted_again_where_the_speed_is_another(changes):
+    asked = TrainConfig(data=DATA, minutes=10)
+    timed = asked.model_copy(update={**FOUND, "found": left_open(asked)})
+    assert set(STEPS) <= set(left_open(changed(timed, **changes)))
+    assert not set(STEPS) & set(left_open(changed(timed, seed=4)))
+    if "start_from" not in changes:  # which has a size of its own
+        assert not set(STEPS) & set(left_open(changed(of_a_run(), **changes)))  # epochs take what they take

@@ -291,3 +291,18 @@ def test_an_objective_of_classes_is_least_where_the_right_class_is_certain(mask)
     truth = batch(mask=target)
     values = [loss(Output(logits, depth), truth)["mask"].item() for logits in (right, right.roll(1, 1), 0 * right)]
     assert values[0] == pytest.approx(0, abs=1e-3) and values[0] < min(values[1:])
+
+
+@pytest.mark.parametrize("name", ["ssi", "silog_ssi", "silog"])
+def test_the_unit_of_depth_changes_no_loss(name):
+    """Inverse depth in another unit, with its span, is the same depth: also where all values are small."""
+    target = maps(3, 2, 1, 32, 32)
+    prediction = maps(4, 2, 1, 32, 32)
+    nothing = torch.full_like(target, math.nan)
+    losses = [
+        Objective(depth=name, span=(0.0, unit))(
+            Output(torch.zeros_like(target), unit * prediction), Batch(nothing, nothing, unit * target)
+        )["depth"].item()
+        for unit in (1.0, 1e-4)
+    ]
+    assert losses[0] > 0.1 and losses[1] == pytest.approx(losses[0], rel=1e-6)

@@ -26,3 +26,7 @@ def test_it_stays_between_nothing_and_its_peak(case):
 def test_no_step_beyond_the_last(step):
     with pytest.raises(QumadeError, match=f"got {step}; must be from 0 to 9"):
         one_cycle(step, 10, 0.1)
+
+
+def test_the_only_step_trains_at_the_peak():
+    assert one_cycle(0, 1, 0.1) == 0.1

@@ -23,7 +23,7 @@ from qumade.training.config import TrainConfig, load_config
 from qumade.training.enough import undertrained
 from qumade.viz.score_plots import plot_training
 
-__all__ = ["Card", "dataset_card", "run_card", "training_note"]
+__all__ = ["Card", "dataset_card", "further_data", "run_card", "training_note"]
 
 MAX_BYTES = 1 << 24
 RECIPE_FIELDS = ("placement", "policy_weights", "objects", "per_pair", "seed")
@@ -81,30 +81,28 @@ def run_card(config: NetworkConfig, path: Path | None) -> Card:
     config_of_run = _config(path)
     if config_of_run is not None:
         settings = config_of_run.model_dump()
-        rows.append(("Trained on", _trained_on(settings)))
+        rows.append(("Trained on", " and ".join([str(config_of_run.data), *further_data(config_of_run)])))
         names = ("steps", "batch_size", "optimizer", "lr", "precision", "seed")
         rows.append(
             ("Settings", ", ".join(f"{name} {settings[name]}" for name in names if settings.get(name) is not None))
         )
     rows += _history(path)
     results = _results(path)
-    if results:
-        last, best = results[-1], max(results, key=lambda row: row.get("score") or 0)
-        steps, seconds = int(last["step"] or 0), last.get("seconds") or 0.0
+    if length := _length_of_training(path, results):
+        steps, seconds = length
         spent = f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
-        text = f"{steps:,} steps in {spent}, best weights after step {int(best['step'] or 0):,}"
+        best = _best_step(path, results)
+        text = f"{steps:,} steps in {spent}" + (f", best weights after step {best:,}" if best is not None else "")
         rows.append(("Length", text))
     return Card("The network", _texts(rows), tuple(plot_training(results)) if len(results) > 1 else ())
 
 
 def training_note(path: Path | None) -> str:
     """Return a warning where the run in a folder took too few steps to be judged; "" where it is not known to."""
-    results = _results(path) if path is not None and path.is_dir() else []
-    if path is None or not results:
+    if path is None or not path.is_dir() or (length := _length_of_training(path, _results(path))) is None:
         return ""
-    steps, seconds = int(results[-1].get("step") or 0), results[-1].get("seconds") or 0.0
     config = _config(path)
-    return "" if config is None else undertrained(config, steps, seconds)
+    return "" if config is None else undertrained(config, *length)
 
 
 def _made(metadata: Metadata) -> list[tuple[str, str]]:
@@ -133,14 +131,35 @@ def _composed(
     return [("How it was made", f"composites{sides}, {how}"), ("Recipe", ", ".join(fields))]
 
 
-def _trained_on(settings: Mapping[str, Any]) -> str:
-    parts = [str(settings["data"])]
-    parts += [
-        f"{one['data']} ({100 * one['share']:.3g} % of every batch)" for one in settings.get("extra_datasets") or ()
-    ]
-    if photos := settings.get("unlabelled"):
-        parts.append(f"photos without labels in {photos['photos']} ({100 * photos['share']:.3g} %)")
-    return " and ".join(parts)
+def further_data(config: TrainConfig) -> list[str]:
+    """Return what a network was trained on besides `data`: each further dataset and photos without labels, with their
+    shares."""
+    parts = [f"{one.data} ({100 * one.share:.3g} % of every batch)" for one in config.extra_datasets]
+    if photos := config.unlabelled:
+        parts.append(f"photos without labels in {photos.photos} ({100 * photos.share:.3g} %)")
+    return parts
+
+
+def _length_of_training(path: Path, results: list[dict[str, float | None]]) -> tuple[int, float] | None:
+    """Return the steps and the seconds of a training, None where its folder does not say. An adapted run has no
+    results of its own: it says how long the network was trained before."""
+    before = _note(path / "weights" / "best.json").get("before_adapting")
+    steps, seconds = None, None
+    if results:
+        steps, seconds = results[-1].get("step"), results[-1].get("seconds")
+    elif isinstance(before, dict):
+        steps, seconds = before.get("steps"), before.get("seconds")
+    if not isinstance(steps, int | float):
+        return (0, 0.0) if results else None
+    return int(steps), float(seconds) if isinstance(seconds, int | float) else 0.0
+
+
+def _best_step(path: Path, results: list[dict[str, float | None]]) -> int | None:
+    """Return the step of the best weights, None where nothing says it: scores alone do not, since a training without
+    validation has none, and of equal ones either may be the best."""
+    bests = [row.get("step") for row in results if row.get("best") == 1]
+    step = bests[-1] if bests else _note(path / "weights" / "best.json").get("step")
+    return int(step) if isinstance(step, int | float) else None
 
 
 def _history(path: Path) -> list[tuple[str, str]]:

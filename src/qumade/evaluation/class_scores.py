@@ -13,7 +13,9 @@ from qumade.metrics.classes import class_ious, mean_iou
 
 __all__ = [
     "MASK_NOTE",
+    "MEAN",
     "ClassGroup",
+    "class_confusions",
     "class_groups",
     "class_lines",
     "classes_as_json",
@@ -47,17 +49,24 @@ def class_groups(
 ) -> list[ClassGroup]:
     """Return the classes of each group of pictures, none for one class. `keep`: the pictures that count. With `classes`
     they come in that order."""
-    if evaluation.confusions is None:
-        return []
     classes = tuple(classes) or evaluation.classes
-    order = [0, *(1 + evaluation.classes.index(name) for name in classes)]
-    confusions = evaluation.confusions[:, order][:, :, order]
+    confusions = class_confusions(evaluation, classes)
+    if confusions is None:
+        return []
     splits = np.asarray(evaluation.scores["split"].to_pylist(), np.str_)
     found = []
     for group in groups:
         rows = keep if group.name == "all" else keep & (splits == group.name)
         found.append(ClassGroup(group.name, tuple(classes), confusions[rows].sum(0)))
     return found
+
+
+def class_confusions(evaluation: Evaluation, classes: Sequence[str]) -> NDArray[np.int64] | None:
+    """Return the confusion matrices of the pictures with the `classes` in this order, None for one class."""
+    if evaluation.confusions is None:
+        return None
+    order = [0, *(1 + evaluation.classes.index(name) for name in classes)]
+    return evaluation.confusions[:, order][:, :, order]
 
 
 def class_lines(groups: Sequence[ClassGroup]) -> list[tuple[str, list[float | None]]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qumade.data.dataset import SampleDataset
 from qumade.errors import ConfigError
-from qumade.evaluation.class_scores import ClassGroup, class_groups, class_lines, classes_as_json
+from qumade.evaluation.class_scores import ClassGroup, class_confusions, class_groups, class_lines, classes_as_json
 from qumade.evaluation.evaluation import SCORES, Evaluation, evaluate
 from qumade.evaluation.panels import Row, headline_scores, row_of
 from qumade.evaluation.summary import (
@@ -25,11 +25,12 @@ from qumade.evaluation.summary import (
     score_names,
     selected,
     summarise,
+    swapped_depth,
 )
 from qumade.evaluation.targets import Predict, as_text, choose, predict_each
 from qumade.io.storage import absolute
 from qumade.metrics.alignment import DepthKind, default_alignment, depth_kind
-from qumade.metrics.bootstrap import Interval, mean_differences
+from qumade.metrics.bootstrap import Interval, class_iou_differences, mean_differences
 from qumade.models.config import TASKS, Task
 
 __all__ = [
@@ -39,10 +40,10 @@ __all__ = [
     "comparison_as_json",
     "draw_wins",
     "format_comparison",
-    "format_difference",
     "format_interval",
     "letter",
     "require_same_classes",
+    "swapped_runs",
     "unique_names",
     "wins",
 ]
@@ -64,7 +65,8 @@ class Comparison:
     """All runs on one dataset: an evaluation and the means of each, over the same pictures and with the same alignment.
 
     `keep`, bool [pictures], marks the pictures that count. `differences` holds, for each run but the first, the first
-    run's mean minus its mean, by column of scores. `classes` are the scores of several classes of each run.
+    run's mean minus its mean, by column of scores. `classes` are the scores of several classes of each run,
+    `class_differences` those of each run but the first: the IoU of each class, and of their mean as the last.
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -73,6 +75,7 @@ class Comparison:
     differences: tuple[dict[str, Interval], ...]
     min_object_share: float
     classes: tuple[ClassGroup, ...] = ()
+    class_differences: tuple[tuple[Interval, ...], ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -137,7 +140,16 @@ def compare(
             dict(zip(SCORES, mean_differences(first, other, seed=seed), strict=True)) for other in others
         ),
         classes=tuple(found for of_run in classes for found in of_run),
+        class_differences=_class_differences(evaluations, keep, runs[0].classes, seed),
     )
+
+
+def _class_differences(
+    evaluations: Sequence[Evaluation], keep: NDArray[np.bool_], classes: Sequence[str], seed: int
+) -> tuple[tuple[Interval, ...], ...]:
+    of_runs = (class_confusions(evaluation, classes) for evaluation in evaluations)
+    confusions = [of_run[keep] for of_run in of_runs if of_run is not None]
+    return tuple(tuple(class_iou_differences(confusions[0], other, seed=seed)) for other in confusions[1:])
 
 
 def require_same_classes(runs: Sequence[Run]) -> None:
@@ -154,7 +166,7 @@ def require_same_classes(runs: Sequence[Run]) -> None:
 def wins(comparison: Comparison, winner: int, loser: int, score: int = 0, count: int = 8) -> list[tuple[int, float]]:
     """Return the rows where one run beats another, with the difference, largest first, at most `count`.
 
-    `score` is the index of a headline score: mask IoU and delta < 1.25, where the dataset has such labels.
+    `score` is the index of one of `headline_scores`.
     """
     better, worse = (headline_scores(comparison.evaluations[run])[score][1] for run in (winner, loser))
     lead = np.where(comparison.keep, better - worse, np.nan)
@@ -201,6 +213,7 @@ def format_comparison(runs: Sequence[Run], comparisons: Sequence[Comparison]) ->
         lines += [
             "",
             f"{comparison.dataset}: {comparison.groups[0].pictures:,} pictures. {how_evaluated(first, len(runs))}",
+            *swapped_runs(comparison),
         ]
         lines += filter(None, [few_pictures(comparison.groups[:1])])
         rows = [["", *heads]]
@@ -208,8 +221,8 @@ def format_comparison(runs: Sequence[Run], comparisons: Sequence[Comparison]) ->
             values = [format_number(group.means[name.column]) for group in comparison.groups]
             values += [format_interval(found[name.column]) for found in comparison.differences]
             rows.append([f"{name.section} {name.title}", *values])
-        for title, ious in class_lines(comparison.classes):
-            differences = [format_difference(ious[0], other) for other in ious[1:]]
+        for number, (title, ious) in enumerate(class_lines(comparison.classes)):
+            differences = [format_interval(found[number]) for found in comparison.class_differences]
             rows.append([f"class IoU {title}", *(format_number(iou) for iou in ious), *differences])
         lines += aligned(rows)
     return "\n".join(lines)
@@ -243,6 +256,7 @@ def comparison_as_json(runs: Sequence[Run], comparisons: Sequence[Comparison]) -
                         "first": letter(0),
                         "second": letter(number),
                         "scores": {column: _interval_json(found[column]) for column in columns},
+                        **_class_differences_json(comparison, number - 1),
                     }
                     for number, found in enumerate(comparison.differences, 1)
                 ],
@@ -251,14 +265,22 @@ def comparison_as_json(runs: Sequence[Run], comparisons: Sequence[Comparison]) -
     return {"runs": names, "datasets": datasets}
 
 
-def format_difference(first: float | None, other: float | None) -> str:
-    """Return the difference of two scores without an interval."""
-    return "-" if first is None or other is None else f"{first - other:+.3g}"
+def swapped_runs(comparison: Comparison) -> list[str]:
+    """Return a sentence for each run that predicts depth inside out in some pictures."""
+    told = [(letter(number), swapped_depth(group)) for number, group in enumerate(comparison.groups)]
+    return [f"{name}: {sentence}" for name, sentence in told if sentence]
 
 
 def _classes_json(comparison: Comparison) -> dict[str, Any]:
     found = {letter(number): classes_as_json([group])["classes"] for number, group in enumerate(comparison.classes)}
     return {"classes": found} if found else {}
+
+
+def _class_differences_json(comparison: Comparison, pair: int) -> dict[str, Any]:
+    if not comparison.class_differences:
+        return {}
+    *each, mean = (_interval_json(found) for found in comparison.class_differences[pair])
+    return {"classes": {"iou": dict(zip(comparison.classes[0].classes, each, strict=True)), "mean_iou": mean}}
 
 
 def _interval_json(interval: Interval) -> dict[str, Any]:

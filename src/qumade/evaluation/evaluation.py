@@ -51,12 +51,13 @@ class Evaluation:
     """Scores of one network on one dataset.
 
     `scores` has one row per picture: `sample` (position in the dataset), `stem`, `split`, `object_share` (of the
-    picture, true), `predicted_share`, `fitted_delta1` (delta < 1.25 of depth after scale and shift), `mask_pixels` and
-    `depth_pixels` that were evaluated, `depth_scale` and `depth_shift` of the alignment, and SCORES, null where
-    undefined. `baselines` has the SCORES of a trivial baseline on the same pictures: all background, and flat ground,
-    fitted to each picture by scale and shift. Outputs other than `trained_tasks` are neither scored nor shown. With
-    several `classes` masks are scored as objects of any of them, and `confusions` int64 [pictures, K + 1, K + 1] are
-    their confusion matrices.
+    picture, true) and `predicted_share`, both of pixels with a known mask alone and null where there are none,
+    `fitted_delta1` (delta < 1.25 of depth after scale and shift), `depth_swapped` (1 where near and far are swapped: a
+    scale below 0 would fit best), `mask_pixels` and `depth_pixels` that were evaluated, `depth_scale` and `depth_shift`
+    of the alignment, and SCORES, null where undefined. `baselines` has the SCORES of a trivial baseline on the same
+    pictures: all background, and flat ground, fitted to each picture by scale and shift. Outputs other than
+    `trained_tasks` are neither scored nor shown. With several `classes` masks are scored as objects of any of them, and
+    `confusions` int64 [pictures, K + 1, K + 1] are their confusion matrices.
     """
 
     dataset: str
@@ -133,13 +134,13 @@ def evaluate(
             "sample": position,
             "stem": as_text(str(stems[position])),
             "split": str(splits[position]),
-            "predicted_share": math.nan if probability is None else float((probability >= THRESHOLD).mean()),
+            "predicted_share": math.nan if probability is None else _predicted_share(probability, truth.mask),
         }
         evaluated = _evaluated_pixels(truth, clamp) | ({} if masks else {"mask_pixels": 0})
         fitted: Alignment | None = None if alignment is None else "scale and shift"
         best = scored if fitted == alignment else _score(None, predicted.inverse_depth, truth, fitted, clamp)
         identity["fitted_delta1"] = best.get("depth_delta1", math.nan)
-        rows.append(identity | evaluated | scored)
+        rows.append(identity | evaluated | scored | {"depth_swapped": best.get("depth_swapped", math.nan)})
         ground = _flat_ground(*sample.image.shape[:2])
         baseline_rows.append(_score(np.zeros_like(ground) if masks else None, ground, truth, fitted, clamp))
         if observe is not None:
@@ -224,25 +225,38 @@ def _score(
     found = depth_errors(aligned.inverse_depth, truth.inverse_depth, clamp, list(regions.values()))
     for name, errors in zip(regions, found, strict=True):
         scores |= {f"{name}_{key}": value for key, value in errors.items()}
-    return scores | {"depth_scale": aligned.scale, "depth_shift": aligned.shift}
+    swapped = math.nan if math.isnan(aligned.scale) else float(aligned.swapped)
+    return scores | {"depth_scale": aligned.scale, "depth_shift": aligned.shift, "depth_swapped": swapped}
 
 
 def _evaluated_pixels(truth: GroundTruth, clamp: Clamp | None) -> dict[str, object]:
     """Return how much of a picture is evaluated, and how much of it is object."""
     evaluated: dict[str, object] = {"object_share": math.nan, "mask_pixels": 0, "depth_pixels": 0}
     if truth.mask is not None:
-        evaluated["object_share"] = float((truth.mask >= THRESHOLD).mean())
-        evaluated["mask_pixels"] = int(np.count_nonzero(~np.isnan(truth.mask)))
+        known = int(np.count_nonzero(~np.isnan(truth.mask)))
+        evaluated["mask_pixels"] = known
+        if known:  # what is unknown everywhere may well show an object
+            evaluated["object_share"] = float((truth.mask >= THRESHOLD).mean())
     if truth.inverse_depth is not None and clamp is not None:
         evaluated["depth_pixels"] = int(np.count_nonzero(truth.inverse_depth >= clamp.far))
     return evaluated
+
+
+def _predicted_share(probability: NDArray[np.floating], truth: NDArray[np.floating] | None) -> float:
+    """Return the share of a picture that is predicted as object, in pixels whose mask is known, as for the true one: an
+    object in an ignored region counts for neither."""
+    predicted = probability >= THRESHOLD
+    if truth is None:
+        return float(predicted.mean())
+    known = ~np.isnan(truth)
+    return float((predicted & known).mean()) if known.any() else math.nan
 
 
 def _table(rows: Sequence[dict[str, object]] | Sequence[dict[str, float]]) -> pa.Table:
     """Return rows as a table of fixed columns; NaN and missing values become null, which every reader leaves out."""
     integers = [name for name in ("sample", "mask_pixels", "depth_pixels") if rows and name in rows[0]]
     texts = [name for name in ("stem", "split") if rows and name in rows[0]]
-    numbers = ["object_share", "predicted_share", "fitted_delta1"] if texts else []
+    numbers = ["object_share", "predicted_share", "fitted_delta1", "depth_swapped"] if texts else []
     columns: dict[str, pa.Array] = {}
     for name in integers[:1] + texts + numbers + integers[1:] + ["depth_scale", "depth_shift", *SCORES]:
         if name in integers or name in texts:

@@ -84,11 +84,13 @@ class RunGaps:
         return gap_sentence(self.gaps) if self.gaps else "The gap cannot be measured."
 
 
-def measure(dataset: SampleDataset, count: int = PICTURES) -> Values:
-    """Return the values of all attributes over at most `count` pictures: one for each picture, or one for each object,
-    that is each connected part of the mask that does not border mostly on ignored pixels."""
+def measure(dataset: SampleDataset, count: int = PICTURES, positions: NDArray[np.integer] | None = None) -> Values:
+    """Return the values of all attributes over at most `count` of the pictures at these positions (all): one for each
+    picture, or one for each object, that is each connected part of the mask that does not border mostly on ignored
+    pixels."""
+    positions = np.arange(len(dataset)) if positions is None else positions
     found: dict[str, list[float]] = {name: [] for name in _ATTRIBUTES}
-    for position in stratified_indices(len(dataset), count).tolist():
+    for position in positions[stratified_indices(len(positions), count)].tolist():
         for name, values in _of_sample(dataset[position]).items():
             found[name] += values
     return {name: np.array(values, np.float64) for name, values in found.items()}

@@ -62,19 +62,19 @@ class Row:
 
 
 def worst(evaluation: Evaluation, count: int = 32, min_object_share: float = 0.0) -> list[int]:
-    """Return the rows of the pictures with the lowest mask IoU (delta < 1.25 without masks), lowest first, among those
-    in which the object covers at least that share."""
+    """Return the rows of the pictures with the lowest of the first of `headline_scores`, lowest first, among those in
+    which the object covers at least that share."""
     return _ranked(evaluation, min_object_share)[:count]
 
 
 def best(evaluation: Evaluation, count: int = 4, min_object_share: float = 0.0) -> list[int]:
-    """Return the rows of the pictures with the highest of these scores, highest first. Where there are masks, only
+    """Return the rows of the pictures with the highest of this score, highest first. Where there are masks, only
     pictures with an object."""
     return _ranked(evaluation, min_object_share, with_object=True)[::-1][:count]
 
 
 def typical(evaluation: Evaluation, count: int = 4, min_object_share: float = 0.0) -> list[int]:
-    """Return the rows of the pictures around the median of these scores, lowest first. Where there are masks, only
+    """Return the rows of the pictures around the median of this score, lowest first. Where there are masks, only
     pictures with an object."""
     ranked = _ranked(evaluation, min_object_share, with_object=True)
     start = max(0, (len(ranked) - count) // 2)
@@ -90,9 +90,12 @@ def _ranked(evaluation: Evaluation, min_object_share: float, *, with_object: boo
 
 
 def headline_scores(evaluation: Evaluation) -> list[tuple[str, NDArray[np.float64]]]:
-    """Return title and values, float64 [pictures], of the scores that rank pictures: mask IoU, then delta < 1.25, where
-    the dataset has such labels. A picture without an object, correctly predicted as such, has an IoU of 1 here."""
+    """Return title and values, float64 [pictures], of the scores that rank pictures: class IoU with several classes,
+    mask IoU, then delta < 1.25, where the dataset has such labels. A picture without an object, correctly predicted as
+    such, has an IoU of 1 here."""
     found = []
+    if evaluation.has_masks and evaluation.confusions is not None:
+        found.append(("class IoU", np.array([_class_iou(confusion) for confusion in evaluation.confusions])))
     if evaluation.has_masks or not evaluation.has_depth:
         iou = evaluation.scores["mask_iou"].to_numpy().copy()
         iou[left_out(evaluation)] = 1.0
@@ -100,6 +103,16 @@ def headline_scores(evaluation: Evaluation) -> list[tuple[str, NDArray[np.float6
     if evaluation.has_depth:
         found.append(("delta < 1.25", evaluation.scores["depth_delta1"].to_numpy()))
     return found
+
+
+def _class_iou(confusion: NDArray[np.int64]) -> float:
+    """Return the mean IoU of the classes that a picture or its prediction shows: a class that is seen where there is
+    none counts as 0. NaN for a picture without a known pixel."""
+    common = np.diag(confusion)[1:]
+    union = (confusion.sum(0) + confusion.sum(1))[1:] - common
+    if not confusion.any():
+        return float("nan")
+    return float((common[union > 0] / union[union > 0]).mean()) if union.any() else 1.0
 
 
 def draw_rows(evaluation: Evaluation, predict: Predict, dataset: SampleDataset, rows: Sequence[int]) -> list[Row]:

@@ -14,17 +14,19 @@ from PIL import Image
 
 from qumade import __version__
 from qumade.evaluation.cards import Card
-from qumade.evaluation.class_scores import class_lines
-from qumade.evaluation.compare import Comparison, Run, format_difference, letter
+from qumade.evaluation.class_scores import MEAN, class_groups, class_lines
+from qumade.evaluation.compare import Comparison, Run, letter, swapped_runs
 from qumade.evaluation.evaluation import DEPTH_REGIONS, Evaluation
 from qumade.evaluation.gap import RunGaps
 from qumade.evaluation.panels import MASK_COLOURS, Panel, Row, headline_scores, jpeg
 from qumade.evaluation.summary import (
     BASELINE,
+    HEADLINES,
     SPLIT_WORDS,
     SPLITS_NOTE,
     Group,
     ScoreName,
+    count_rows,
     few_pictures,
     format_number,
     how_evaluated,
@@ -39,7 +41,6 @@ from qumade.viz.score_plots import plot_differences, plot_histogram, plot_interv
 
 __all__ = ["Section", "Table", "Wins", "write_comparison", "write_report"]
 
-HEADLINES = ("mask_iou", "depth_delta1")
 SECTIONS = {"mask": "Mask"} | {
     region.replace("_", " "): f"{region.replace('_', ' ').capitalize()}: {words}"
     for region, words in DEPTH_REGIONS.items()
@@ -101,6 +102,8 @@ def write_report(
             values = [*(group.means[name.column] for group in groups), groups[0].baselines[name.column]]
             lines.append({"title": _arrowed(name), "cells": [format_number(value) for value in values]})
         sections.append({"title": title, "lines": lines})
+    shown_groups = groups[1:] if len(groups) == 2 else groups
+    headline_groups = [group for group in shown_groups if group.name in ("all", "test") or len(groups) == 2]
     headlines = [name for name in names if name.column in HEADLINES]
     content = {
         "title": f"{run} on {evaluation.dataset}",
@@ -118,13 +121,20 @@ def write_report(
         "masks": evaluation.has_masks,
         "cards": [
             {
+                "title": f"Mean class IoU, {group.name}",
+                "value": format_number(group.ious[MEAN]),
+                "baseline": format_number(None if group.ious[MEAN] is None else 0.0),  # background everywhere
+            }
+            for group in class_groups(evaluation, headline_groups, keep)
+        ]
+        + [
+            {
                 "title": f"{_section_of(name)} {name.title}, {group.name}",
                 "value": format_number(group.means[name.column]),
                 "baseline": format_number(group.baselines[name.column]),
             }
             for name in headlines
-            for group in (groups[1:] if len(groups) == 2 else groups)
-            if group.name in ("all", "test") or len(groups) == 2
+            for group in headline_groups
         ],
         "baseline": BASELINE,
         "splits_note": f"{SPLITS_NOTE} {trained}".rstrip(),
@@ -133,10 +143,10 @@ def write_report(
                 "name": group.name,
                 "words": SPLIT_WORDS[group.name],
                 "pictures": f"{group.pictures:,}",
-                "no_object": f"{group.no_object:,}",
             }
             for group in groups
         ],
+        "counts": [(title, [f"{n:,}" for n in numbers]) for title, numbers in count_rows(evaluation, groups)],
         "sections": sections,
         "plots": _plots(evaluation, groups, keep),
         "extra": [
@@ -176,7 +186,7 @@ def write_comparison(
         parts.append(
             {
                 "name": comparison.dataset,
-                "verdict": how_they_differ(comparison),
+                "verdict": " ".join([how_they_differ(comparison), *swapped_runs(comparison)]),
                 "counted": _counted(comparison.groups[:1]) + _kept(comparison.min_object_share),
                 "few": few_pictures(comparison.groups[:1]),
                 "how": how_evaluated(first, len(runs)),
@@ -237,7 +247,10 @@ def _arrowed(name: ScoreName) -> str:
 def _counted(groups: Sequence[Group]) -> str:
     group = groups[0]
     text = f"{group.pictures:,} pictures evaluated" if group.pictures != 1 else "1 picture evaluated"
-    return f"{text}, {group.no_object:,} of them without an object." if group.no_object else f"{text}."
+    parts = [f"{group.no_object:,} of them without an object"] if group.no_object else []
+    if group.unknown:
+        parts.append(f"{group.unknown:,} {'' if parts else 'of them '}with an unknown mask")
+    return f"{', '.join([text, *parts])}."
 
 
 def _kept(min_object_share: float) -> str:
@@ -274,32 +287,35 @@ def _capital(title: str) -> str:
 
 
 def _compared(name: ScoreName, comparison: Comparison) -> dict[str, Any]:
+    values = [group.means[name.column] for group in comparison.groups]
+    return _line(
+        _arrowed(name), values, [found[name.column] for found in comparison.differences], name.higher_is_better
+    )
+
+
+def _compared_classes(comparison: Comparison) -> list[dict[str, Any]]:
+    return [
+        _line(f"{title} ↑", ious, [found[number] for found in comparison.class_differences])
+        for number, (title, ious) in enumerate(class_lines(comparison.classes))
+    ]
+
+
+def _line(
+    title: str, values: Sequence[float | None], differences: Sequence[Interval], higher_is_better: bool = True
+) -> dict[str, Any]:
     """Return one line of the table: the mean of each run, and each difference with its interval and pictures."""
-    better = [False] * len(comparison.groups)
+    better = [False] * len(values)
     cells = []
-    for number, found in enumerate(comparison.differences, 1):
-        interval = found[name.column]
+    for number, interval in enumerate(differences, 1):
         ends = "-"
         if interval.low is not None and interval.high is not None:
             ends = f"{interval.low:+.3g} to {interval.high:+.3g}"
             if interval.low > 0 or interval.high < 0:
-                better[0 if (interval.low > 0) == name.higher_is_better else number] = True
+                better[0 if (interval.low > 0) == higher_is_better else number] = True
         value = "-" if np.isnan(interval.value) else f"{interval.value:+.3g}"
         cells += [{"text": text, "better": False} for text in (value, ends, f"{interval.pictures:,}")]
-    means_ = [format_number(group.means[name.column]) for group in comparison.groups]
-    runs = [{"text": text, "better": wins} for text, wins in zip(means_, better, strict=True)]
-    return {"title": _arrowed(name), "cells": runs + cells}
-
-
-def _compared_classes(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return the line of each class: the IoU of each run, and each difference, without intervals."""
-    lines = []
-    for title, ious in class_lines(comparison.classes):
-        texts = [format_number(iou) for iou in ious]
-        for other in ious[1:]:
-            texts += [format_difference(ious[0], other), "-", f"{comparison.groups[0].pictures:,}"]
-        lines.append({"title": f"{title} ↑", "cells": [{"text": text, "better": False} for text in texts]})
-    return lines
+    runs = [{"text": format_number(value), "better": wins} for value, wins in zip(values, better, strict=True)]
+    return {"title": title, "cells": runs + cells}
 
 
 def _pair_plots(comparison: Comparison) -> list[dict[str, str]]:
@@ -317,12 +333,15 @@ def _pair_plots(comparison: Comparison) -> list[dict[str, str]]:
 def _overview(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
     """Return a plot for each headline score and pair: its difference on every dataset."""
     plots = []
-    for column, title in zip(HEADLINES, ("mask IoU", "delta < 1.25"), strict=True):
+    columns: list[tuple[str | None, str]] = [(None, "class IoU")] if comparisons[0].class_differences else []
+    columns += zip(HEADLINES, ("mask IoU", "delta < 1.25"), strict=True)
+    for column, title in columns:
         for number in range(len(comparisons[0].differences)):
             intervals: dict[str, Interval] = {}
             for comparison in comparisons:
-                interval = comparison.differences[number][column]
-                if not np.isnan(interval.value):
+                mean = comparison.class_differences[number][-1] if comparison.class_differences else None
+                interval = comparison.differences[number][column] if column is not None else mean
+                if interval is not None and not np.isnan(interval.value):
                     intervals[comparison.dataset] = interval
             if intervals:
                 names = (f"{title} of A", letter(number + 1))

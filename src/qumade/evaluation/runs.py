@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qumade.data.dataset import SampleDataset
 from qumade.data.opening import open_dataset
 from qumade.errors import QumadeError
+from qumade.evaluation.cards import further_data
 from qumade.evaluation.compare import Comparison, Run, draw_wins, letter, require_same_classes, unique_names, wins
 from qumade.evaluation.compare import compare as compare_on
 from qumade.evaluation.folder import Evaluated, check_folder, evaluate_into
@@ -18,6 +19,7 @@ from qumade.evaluation.report import Wins, write_comparison
 from qumade.evaluation.targets import choose
 from qumade.io.files import only_one
 from qumade.io.pictures import one_line
+from qumade.plan.indices import stratified_indices
 from qumade.prediction.predictor import Predictor, load_predictor
 from qumade.training.config import load_config
 
@@ -134,13 +136,25 @@ def compare(
 
 
 def _training_pictures(run: Path) -> tuple[str, Values | None]:
-    """Return what the data that a run was trained on is called, and its measured pictures. Where it cannot be read, as
-    it was moved or is on another machine: why, and None."""
+    """Return what the data that a run was trained on is called, and the measured pictures of its training split, with
+    what else it was trained on, which is not measured. Where it cannot be read, as it was moved or is on another
+    machine: why, and None."""
     if not run.is_dir():
         return "an .onnx file does not name the data that it was trained on", None
     try:
-        dataset = open_dataset(load_config(run / "config.yaml").data)
-        return f"trained on {one_line(dataset.name)}", measure(dataset)
+        config = load_config(run / "config.yaml")
+        dataset = open_dataset(config.data)
+        positions = dataset.positions("train")
+        about = f"trained on {one_line(dataset.name)}"
+        if len(positions):
+            about += ", whose split train is measured"
+        else:
+            positions = dataset.positions("")
+        if config.limit is not None:
+            positions = positions[stratified_indices(len(positions), config.limit)]
+        if others := further_data(config):
+            about += f"; also trained on {one_line(' and '.join(others))}, not measured"
+        return about, measure(dataset, positions=positions)
     except QumadeError as error:
         _log.warning("No gap to the training pictures of %s: %s", one_line(run.name), error)
         return f"the data that it was trained on cannot be read: {error}", None

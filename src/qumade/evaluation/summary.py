@@ -18,6 +18,7 @@ from qumade.plan.splits import SAMPLE_SPLITS, few_samples
 
 __all__ = [
     "BASELINE",
+    "HEADLINES",
     "SPLITS_NOTE",
     "SPLIT_WORDS",
     "Group",
@@ -25,6 +26,7 @@ __all__ = [
     "aligned",
     "as_json",
     "check_share",
+    "count_rows",
     "few_pictures",
     "format_number",
     "format_summary",
@@ -34,7 +36,12 @@ __all__ = [
     "score_names",
     "selected",
     "summarise",
+    "swapped_depth",
+    "told_pictures",
 ]
+
+HEADLINES = ("mask_iou", "depth_delta1")
+"""The columns of the scores that a verdict tells, where they are defined."""
 
 SPLIT_WORDS = {
     "all": "all pictures",
@@ -65,8 +72,9 @@ class ScoreName(NamedTuple):
 @dataclass(frozen=True)
 class Group:
     """Means over the pictures of one split, or of all. `no_object` pictures have neither a true nor a predicted object
-    and are left out of the mask's means. `counts` holds the number of pictures behind each mean, `baselines` the means
-    of the trivial baseline."""
+    and are left out of the mask's means, as are those whose mask is `unknown` everywhere. In `swapped` pictures near
+    and far are. `counts` holds the number of pictures behind each mean, `baselines` the means of the trivial
+    baseline."""
 
     name: str
     pictures: int
@@ -74,6 +82,8 @@ class Group:
     means: dict[str, float | None]
     counts: dict[str, int]
     baselines: dict[str, float | None]
+    unknown: int = 0
+    swapped: int = 0
 
 
 def score_names(evaluation: Evaluation) -> list[ScoreName]:
@@ -102,6 +112,8 @@ def summarise(evaluation: Evaluation, min_object_share: float = 0.0) -> list[Gro
     present = [name for name in SAMPLE_SPLITS if name is not None and (splits[keep] == name).any()]
     matrix, baselines = score_matrix(evaluation.scores), score_matrix(evaluation.baselines)
     empty = left_out(evaluation)
+    unknown = evaluation.scores["mask_pixels"].to_numpy() == 0
+    swapped = evaluation.scores["depth_swapped"].to_numpy() == 1
     groups = []
     for name in ["all", *present]:
         rows = keep if name == "all" else keep & (splits == name)
@@ -115,6 +127,8 @@ def summarise(evaluation: Evaluation, min_object_share: float = 0.0) -> list[Gro
                     column: int(n) for column, n in zip(SCORES, (~np.isnan(matrix[rows])).sum(axis=0), strict=True)
                 },
                 baselines=_means(baselines[rows]),
+                unknown=int((rows & unknown).sum()) if evaluation.has_masks else 0,
+                swapped=int((rows & swapped).sum()),
             )
         )
     return groups
@@ -168,7 +182,7 @@ def _depth_evaluated(evaluation: Evaluation) -> str:
     means = {
         "none": "none, as predicted",
         "scale": "the scale of each picture (ratio of medians of inverse depth)",
-        "scale and shift": "the scale and shift of each picture (least squares in inverse depth)",
+        "scale and shift": "the scale, at least 0, and shift of each picture (least squares in inverse depth)",
     }
     text = (
         f"True depth is {KIND_WORDS[evaluation.truth_kind]}, predicted depth {KIND_WORDS[evaluation.predicted_kind]}. "
@@ -192,6 +206,8 @@ def as_json(evaluation: Evaluation, groups: list[Group], min_object_share: float
             group.name: {
                 "pictures": group.pictures,
                 "no_object": group.no_object,
+                "mask_unknown": group.unknown,
+                "depth_swapped": group.swapped,
                 "means": {column: group.means[column] for column in columns},
                 "counts": {column: group.counts[column] for column in columns},
                 "trivial_baseline": {column: group.baselines[column] for column in columns},
@@ -205,8 +221,7 @@ def format_summary(evaluation: Evaluation, groups: list[Group]) -> str:
     """Return the means as a table of text: one row per score, one column per split, and last the trivial baseline."""
     heads = ["", *(group.name for group in groups), BASELINE]
     lines = [heads, ["pictures", *(f"{group.pictures:,}" for group in groups), ""]]
-    if evaluation.has_masks:
-        lines.append(["no object, left out", *(f"{group.no_object:,}" for group in groups), ""])
+    lines += [[title, *(f"{count:,}" for count in counts), ""] for title, counts in count_rows(evaluation, groups)]
     section = ""
     for name in score_names(evaluation):
         if name.section != section:
@@ -219,8 +234,34 @@ def format_summary(evaluation: Evaluation, groups: list[Group]) -> str:
 
 
 def few_pictures(groups: Sequence[Group]) -> str:
-    """Return a warning that names the splits of few pictures; "" if there are none."""
-    return few_samples({group.name: group.pictures for group in groups if len(groups) == 1 or group.name != "all"})
+    """Return a warning that names the splits in which few pictures have a score; "" if there are none."""
+    return few_samples(
+        {group.name: told_pictures(group) for group in groups if len(groups) == 1 or group.name != "all"}
+    )
+
+
+def told_pictures(group: Group) -> int:
+    """Return the number of pictures behind the headline scores of a group, the smallest one; 0 without a score."""
+    return min((group.counts[column] for column in HEADLINES if group.counts[column]), default=0)
+
+
+def swapped_depth(group: Group) -> str:
+    """Return a sentence where depth is inside out in pictures of a group, "" where it is in none."""
+    if not group.swapped:
+        return ""
+    pictures = f"{group.counts['depth_delta1']:,} picture{'s' if group.counts['depth_delta1'] != 1 else ''}"
+    return f"In {group.swapped:,} of {pictures} near and far are swapped."
+
+
+def count_rows(evaluation: Evaluation, groups: Sequence[Group]) -> list[tuple[str, list[int]]]:
+    """Return what tables say of the pictures of each group, as a title and their numbers: which ones are left out of
+    the mask's means, and in which near and far are swapped."""
+    rows = [("no object, left out", [group.no_object for group in groups])] if evaluation.has_masks else []
+    if groups[0].unknown:
+        rows.append(("mask unknown, left out", [group.unknown for group in groups]))
+    if groups[0].swapped:
+        rows.append(("near and far swapped", [group.swapped for group in groups]))
+    return rows
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from qumade.evaluation.class_scores import MEAN, class_groups
 from qumade.evaluation.compare import Comparison, letter
 from qumade.evaluation.evaluation import Evaluation
 from qumade.evaluation.panels import headline_scores
-from qumade.evaluation.summary import Group, format_number
+from qumade.evaluation.summary import Group, format_number, swapped_depth, told_pictures
+from qumade.metrics.bootstrap import Interval
 from qumade.plan.splits import FEW
 
 __all__ = ["how_good", "how_they_differ", "weakness"]
@@ -22,18 +24,28 @@ FITTED = {"none": "as it is", "scale": "with its scale fitted", "scale and shift
 
 def how_good(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.bool_]) -> str:
     """Return a sentence with the headline scores beside those of the trivial baseline: of the split test, or of all
-    pictures where it has few or none. `keep`, bool [pictures], marks those that count.
+    pictures where few or none of it have such scores. `keep`, bool [pictures], marks those that count. A second
+    sentence says in how many pictures depth is inside out.
 
     Flat ground is fitted to each picture by scale and shift. So the network is held against it after the same fit.
     """
-    group = next((group for group in groups if group.name == "test" and group.pictures >= FEW), groups[0])
+    group = next((group for group in groups if group.name == "test" and told_pictures(group) >= FEW), groups[0])
     iou, depth, flat = group.means["mask_iou"], group.means["depth_delta1"], group.baselines["depth_delta1"]
     parts = []
+    first = "depth_delta1" if iou is None else "mask_iou"  # the score whose pictures the sentence names
+    number = group.counts[first]
     if iou is not None:
         parts.append(f"masks overlap the true ones by {_percent(iou)} (mask IoU; an empty mask: {_percent(0)})")
+    for of_classes in class_groups(evaluation, [group], keep):
+        if (mean := of_classes.ious[MEAN]) is not None:
+            known = sum(of_classes.ious[name] is not None for name in of_classes.classes)
+            classes = f"its {known} classes" if known == len(of_classes.classes) else f"the {known} classes shown"
+            parts.append(f"those of {classes} by {_percent(mean)} (mean class IoU)")
     if depth is not None:
         alignment = evaluation.alignment or "none"
-        words = f"{_percent(depth)} of the depth is within a factor of 1.25 {FITTED[alignment]}"
+        pictures = group.counts["depth_delta1"]
+        of = "of the depth" if pictures == number else f"of the depth in {_pictures(pictures)}"
+        words = f"{_percent(depth)} {of} is within a factor of 1.25 {FITTED[alignment]}"
         of_split = np.asarray(evaluation.scores["split"].to_pylist(), np.str_) == group.name
         rows = keep if group.name == "all" else keep & of_split
         fitted = evaluation.scores["fitted_delta1"].to_numpy()[rows]
@@ -46,22 +58,27 @@ def how_good(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.b
                 else f"; flat ground reaches {_percent(flat)}"
             )
         parts.append(words)
-    pictures = f"{group.pictures:,} pictures" if group.pictures != 1 else "1 picture"
+    number = number if parts else group.pictures
     splits = [one.name for one in groups if one.name != "all"]
     split = group.name if group.name != "all" else splits[0] if len(splits) == 1 else ""
-    where = f"{pictures} of the split {split}" if split else pictures
-    if not split and (seen := next((one.pictures for one in groups if one.name == "train"), 0)):
+    where = f"{_pictures(number)} of the split {split}" if split else _pictures(number)
+    if not split and (seen := next((one.counts[first] for one in groups if one.name == "train"), 0)):
         where += f", {seen:,} of them of the split train"
-    return f"On {where}, {'; '.join(parts)}." if parts else f"On {where}, no score is defined."
+    sentence = f"On {where}, {'; '.join(parts)}." if parts else f"On {where}, no score is defined."
+    return " ".join(filter(None, [sentence, swapped_depth(group)]))
 
 
 def weakness(evaluation: Evaluation, keep: NDArray[np.bool_]) -> str:
     """Return a sentence on the largest weaknesses in the pictures to `keep`, bool [pictures]: at most two."""
     scores = {name: evaluation.scores[name].to_numpy()[keep].astype(float) for name in ("mask_iou", "object_share")}
-    found = [*_of_masks(scores["mask_iou"], scores["object_share"]), *_of_object_depth(evaluation, keep)]
-    found = sorted(found, key=lambda one: -one[0])[:2]
+    places = [*_of_masks(scores["mask_iou"], scores["object_share"]), *_of_object_depth(evaluation, keep)]
+    classes = _of_classes(evaluation, keep)
+    found = sorted([*places, *classes], key=lambda one: -one[0])[:2]
     if found:
-        return f"It fails most at {' and at '.join(text for _, text in found)}."
+        fails = " and at ".join(words for size, words in found if (size, words) in places)
+        sentences = [f"It {words}." for size, words in found if (size, words) in classes]
+        sentences += [f"It fails most at {fails}."] if fails else []
+        return " ".join(sentences if found[0] in classes else sentences[::-1])
     title, values = headline_scores(evaluation)[0]
     values = values[keep & ~np.isnan(values)]
     if not values.size:
@@ -74,8 +91,13 @@ def how_they_differ(comparison: Comparison) -> str:
     sentences = []
     first, *others = comparison.groups
     for number, (group, found) in enumerate(zip(others, comparison.differences, strict=True), 1):
+        told: list[tuple[str, float | None, float | None, Interval]] = []
+        if comparison.class_differences:
+            of_first, of_other = comparison.classes[0].ious[MEAN], comparison.classes[number].ious[MEAN]
+            told.append(("mean class IoU", of_first, of_other, comparison.class_differences[number - 1][-1]))
         for column, title in (("mask_iou", "mask IoU"), ("depth_delta1", "delta < 1.25")):
-            a, b, interval = first.means[column], group.means[column], found[column]
+            told.append((title, first.means[column], group.means[column], found[column]))
+        for title, a, b, interval in told:
             if a is None or b is None:
                 continue
             pair, values = (letter(0), letter(number)), [format_number(a), format_number(b)]
@@ -116,6 +138,26 @@ def _of_masks(iou: NDArray[np.float64], share: NDArray[np.float64]) -> list[tupl
     return found
 
 
+def _of_classes(evaluation: Evaluation, keep: NDArray[np.bool_]) -> list[tuple[float, str]]:
+    """Return which class is taken most for what: the share of its true pixels, and the words. Pixels of objects that
+    are taken for background are a weakness of the masks where all classes lose as many: only what a class loses beyond
+    that counts here."""
+    if evaluation.confusions is None:
+        return []
+    confusion = evaluation.confusions[keep].sum(0)[1:]
+    pixels = confusion.sum(1)
+    if len(confusion) < 2 or not pixels.any():
+        return []
+    shares = confusion / np.maximum(pixels, 1)[:, None]
+    sizes = shares.copy()
+    sizes[:, 0] -= confusion[:, 0].sum() / pixels.sum()
+    sizes[np.arange(len(sizes)), np.arange(len(sizes)) + 1] = 0
+    true, taken = np.unravel_index(int(sizes.argmax()), sizes.shape)
+    name, other = evaluation.classes[true], ("background", *evaluation.classes)[taken]
+    words = f"takes {name} for {other} ({_percent(float(shares[true, taken]))} of its pixels)"
+    return [(float(sizes[true, taken]), words)] if sizes[true, taken] >= GAP else []
+
+
 def _of_object_depth(evaluation: Evaluation, keep: NDArray[np.bool_]) -> list[tuple[float, str]]:
     overall, objects = (evaluation.scores[f"{name}_delta1"].to_numpy()[keep] for name in ("depth", "object_depth"))
     both = ~np.isnan(overall) & ~np.isnan(objects)
@@ -124,6 +166,10 @@ def _of_object_depth(evaluation: Evaluation, keep: NDArray[np.bool_]) -> list[tu
     everywhere, there = float(overall[both].mean()), float(objects[both].mean())
     words = f"the depth of objects ({_percent(there)} within a factor of 1.25)"
     return [(everywhere - there, words)] if everywhere - there >= GAP else []
+
+
+def _pictures(number: int) -> str:
+    return f"{number:,} pictures" if number != 1 else "1 picture"
 
 
 def _percent(share: float) -> str:

@@ -43,11 +43,12 @@ class Clamp(NamedTuple):
 
 class Aligned(NamedTuple):
     """A prediction aligned with ground truth, scale * prediction + shift: float64 [H, W], all NaN where no pixel could
-    be fitted."""
+    be fitted. `swapped`: near and far are, so that only a scale below 0 would have fitted best."""
 
     inverse_depth: NDArray[np.float64]
     scale: float
     shift: float
+    swapped: bool = False
 
 
 def depth_kind(encoding: DepthEncoding) -> DepthKind:
@@ -79,15 +80,16 @@ def align(prediction: NDArray[np.floating], truth: NDArray[np.floating], alignme
     """Fit predicted inverse depth [H, W] to ground truth [H, W] on the known pixels up to the clamp's far end.
 
     scale: the ratio of the medians of inverse depth (Zhou et al. 2017, there of depth); 0 where the predicted median
-    is not positive. scale and shift: least squares in inverse depth (Ranftl et al. 2022, MiDaS); scale 0 where the
-    prediction is constant. Raises QumadeError where the prediction has another shape or is not finite.
+    is not positive. scale and shift: least squares in inverse depth (Ranftl et al. 2022, MiDaS) under scale >= 0, else
+    depth that is inside out would fit as well as the right one; scale 0 where the prediction is constant. Raises
+    QumadeError where the prediction has another shape or is not finite.
     """
     if prediction.shape != truth.shape:
         raise RunError(f"Invalid prediction: got depth of shape {prediction.shape}; must be {truth.shape}")
     if not np.isfinite(prediction).all():
         raise RunError("Invalid prediction: got non-finite depth; must be finite")
     predicted = prediction.astype(np.float64)
-    scale, shift = 1.0, 0.0
+    scale, shift, swapped = 1.0, 0.0, False
     if alignment != "none":
         fitted = truth >= clamp.far
         p, t = predicted[fitted], truth[fitted].astype(np.float64)
@@ -97,16 +99,22 @@ def align(prediction: NDArray[np.floating], truth: NDArray[np.floating], alignme
             middle = float(np.median(p))
             scale = float(np.median(t)) / middle if middle > 0 else 0.0
         else:
-            scale, shift = _least_squares(p, t)
+            scale, shift, swapped = _least_squares(p, t)
         predicted = scale * predicted + shift
-    return Aligned(predicted, scale, shift)
+    return Aligned(predicted, scale, shift, swapped)
 
 
-def _least_squares(p: NDArray[np.float64], t: NDArray[np.float64]) -> tuple[float, float]:
+def _least_squares(p: NDArray[np.float64], t: NDArray[np.float64]) -> tuple[float, float, bool]:
+    """Return scale >= 0, shift, and whether the scale would be below 0 otherwise.
+
+    The error is convex in both. So where its minimum has a negative scale, the least one under scale >= 0 lies on the
+    edge: scale 0, and the shift is the mean of the truth."""
     p_mean, t_mean = float(p.mean()), float(t.mean())
     spread = p - p_mean
     variance = float(spread @ spread)
     # rounding errors give a constant some spread
     constant = variance <= p.size * (1e-12 * max(abs(p_mean), 1e-300)) ** 2
     scale = 0.0 if constant else float(spread @ (t - t_mean)) / variance
-    return scale, t_mean - scale * p_mean
+    swapped = scale < 0
+    scale = max(scale, 0.0)
+    return scale, t_mean - scale * p_mean, swapped

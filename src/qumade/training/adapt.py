@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,7 +30,14 @@ from qumade.models.network import MaskDepthNetwork, probabilities
 from qumade.models.resizing import shrunk, working_size
 from qumade.plan.indices import stratified_indices
 from qumade.training.config import load_config
-from qumade.training.run_folder import RunFolder, Which, load_network, read_weights_note, write_weights
+from qumade.training.run_folder import (
+    RunFolder,
+    Which,
+    load_network,
+    read_results,
+    read_weights_note,
+    write_weights,
+)
 from qumade.viz.batch_sheet import batch_sheet, predicted
 from qumade.viz.sheets import save_sheet
 
@@ -45,6 +52,9 @@ begun to fall, since a network that sees objects everywhere agrees with itself a
 MOST_PHOTOS = 1024  # spread evenly over the folder
 FEW_PHOTOS = 64  # for the agreement, which is measured for every alpha
 BATCH = 16
+TOGETHER = 1 << 22
+"""Pixels of the photos that are normalised together: what deeper levels see then does not depend on which photos share
+a batch. About a gigabyte; more photos are cut into parts that are alike."""
 SHOWN = 6
 
 
@@ -90,7 +100,7 @@ def _adapt(source: RunFolder, photos: Path, target: RunFolder, alpha: float | No
     images, left_out = _read(photos, network.config.size)
     if strict and left_out:
         raise RunError(f"Invalid photos: {left_out[0]}; must be none with --strict")
-    batches = _batched(images)
+    batches = _batched(images, TOGETHER)
     measured = statistics_of(network, batches)
     agreements: tuple[float, ...] = ()
     if alpha is None:
@@ -109,25 +119,65 @@ def _adapt(source: RunFolder, photos: Path, target: RunFolder, alpha: float | No
         "agreement": {f"{each:g}": value for each, value in zip(ALPHAS, agreements, strict=False)},
     }
     write_bytes(target.adapted, (json.dumps(note, indent=2) + "\n").encode())
-    if source.encoder.is_file():
-        shutil.copyfile(source.encoder, target.encoder)
+    for note_of_training, copied in ((source.encoder, target.encoder), (source.start, target.start)):
+        if note_of_training.is_file():
+            shutil.copyfile(note_of_training, copied)
     sheet = target.root / "adapted.png"
-    save_sheet(_sheet(network, best, batches[0]), sheet)
+    save_sheet(_sheet(network, best, batches[0][:SHOWN]), sheet)
     for which, network_ in moved.items():
         trained_note = read_weights_note(source.root, which)
-        kept = {name: value for name, value in trained_note.items() if name not in ("format", "network")}
+        kept = {name: value for name, value in trained_note.items() if name not in ("format", "network", "metrics")}
+        kept["before_adapting"] = _before(source, trained_note)
         write_weights(target, which, network_, network.config, kept | {"adapted": note})
     return Adapted(target.root, alpha, agreements, len(images), left_out, sheet)
 
 
+def _before(source: RunFolder, note: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of the network before it was adapted, which its scores are no longer true of: `metrics`, and
+    the `steps` and `seconds` of its training."""
+    if "before_adapting" in note:
+        return dict(note["before_adapting"])
+    before = {"metrics": note.get("metrics")}
+    with contextlib.suppress(RunError, OSError, ValueError, AttributeError, LookupError, TypeError):  # damaged
+        last = read_results(source.results)[-1]
+        before |= {"steps": int(last["step"] or 0), "seconds": last["seconds"]}
+    return before
+
+
+class _Pooled:
+    """Mean and variance of the channels of all batches that a normalisation has seen, each photo with equal weight, by
+    the law of total variance: that of the batches' means adds to the mean of their variances."""
+
+    def __init__(self) -> None:
+        self.photos, self.pixels = 0, 0
+        self.mean = self.square = torch.zeros(())  # `square`: the sum of squared deviations from the mean, per pixel
+
+    def add(self, values: Tensor) -> None:
+        """Add a batch [N, C, H, W]."""
+        photos = len(values)
+        variance, mean = (moment.double() for moment in torch.var_mean(values, (0, 2, 3), correction=0))
+        total = self.photos + photos
+        apart = mean - self.mean
+        self.square = (self.photos * self.square + photos * variance) / total
+        self.square = self.square + apart.square() * self.photos * photos / total**2
+        self.mean = self.mean + apart * photos / total
+        self.photos, self.pixels = total, self.pixels + values[:, 0].numel()
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Return mean and variance, float32 [C]; the variance is unbiased, as the running one of PyTorch."""
+        unbiased = self.square * (self.pixels / max(self.pixels - 1, 1))
+        return self.mean.float(), unbiased.float()
+
+
 def statistics_of(network: MaskDepthNetwork, batches: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Return mean and variance of the input of each batch normalisation over batches of images, float [N, 3, H, W] in
-    [0, 1]: means over the batches, each normalised by its own statistics, as in training. Raises RunError where no
-    batch has more than one value at the network's coarsest level."""
+    [0, 1]: those of all photos together, each with equal weight. Each batch is normalised by its own statistics, as in
+    training, so a batch should be large, and like the others. Raises RunError where no batch has more than one value at
+    the network's coarsest level."""
     copied = copy.deepcopy(network).eval()
-    for norm in _norms(copied):
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean
+    pooled = [_Pooled() for _ in _norms(copied)]
+    for norm, found in zip(_norms(copied), pooled, strict=True):
+        norm.register_forward_pre_hook(lambda _, given, found=found: found.add(given[0]))
         norm.training = True
     # A single value at the coarsest level has no deviation.
     measurable = [batch for batch in batches if batch[:, 0].numel() > network.stride**2]
@@ -138,7 +188,11 @@ def statistics_of(network: MaskDepthNetwork, batches: Sequence[Tensor]) -> list[
     with torch.no_grad():
         for batch in measurable:
             copied(batch)
-    return [_statistics(norm) for norm in _norms(copied)]
+    # A normalisation that no image reaches keeps its own.
+    return [
+        found.statistics() if found.photos else _statistics(norm)
+        for norm, found in zip(_norms(copied), pooled, strict=True)
+    ]
 
 
 def moved_towards(
@@ -218,16 +272,20 @@ def _read(folder: Path, trained: tuple[int, int]) -> tuple[list[NDArray[np.float
     return images, tuple(unused)
 
 
-def _batched(images: Sequence[NDArray[np.float32]]) -> list[Tensor]:
-    """Return images as float32 [N, 3, H, W], in batches of one size each."""
+def _batched(images: Sequence[NDArray[np.float32]], pixels: int = 0) -> list[Tensor]:
+    """Return images as float32 [N, 3, H, W], in batches of one size each, cut evenly: no photo stands alone because the
+    others filled a batch. A batch has at most BATCH images, in their order, or at most `pixels`; then images are dealt
+    out in turn, so that no batch holds one hour of a drive."""
     by_size: dict[tuple[int, ...], list[NDArray[np.float32]]] = {}
     for image in images:
         by_size.setdefault(image.shape, []).append(image)
-    return [
-        torch.from_numpy(np.stack(some[start : start + BATCH])).permute(0, 3, 1, 2)  # channels last
-        for some in by_size.values()
-        for start in range(0, len(some), BATCH)
-    ]
+    batches = []
+    for (height, width, _), some in by_size.items():
+        parts = -(-len(some) // max(BATCH, pixels // (height * width)))
+        places = np.arange(len(some))
+        of_parts = [places[first::parts] for first in range(parts)] if pixels else np.array_split(places, parts)
+        batches += [np.stack([some[place] for place in part]) for part in of_parts]
+    return [torch.from_numpy(batch).permute(0, 3, 1, 2) for batch in batches]  # channels last
 
 
 def _sheet(before: MaskDepthNetwork, after: nn.Module, images: Tensor) -> Image.Image:

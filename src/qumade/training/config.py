@@ -70,6 +70,12 @@ FOUND_FOR: dict[str, set[str]] = {
 }
 """Fields that can be left open, each with what it is then found for; those come first that others are found for."""
 
+_SPEED = {
+    "start_from", "pretrained", "encoder", "encoder_frozen", "optimizer", "micro_batch", "precision", "mask_loss",
+    "depth_loss", "val_limit", "augmentation",
+}  # fmt: skip
+"""What decides, besides the fields in FOUND_FOR, how many steps and validations fit into the minutes of a training."""
+
 
 def _by_strides(size: tuple[int, int]) -> tuple[int, int]:
     if size[0] % 32 or size[1] % 32:
@@ -283,6 +289,8 @@ def with_changes(
     other = {name for name in TrainConfig.model_fields if getattr(changed, name) != getattr(stored, name)}
     again: dict[str, Any] = {}
     for name, found_for in FOUND_FOR.items():
+        if name == "steps" and changed.minutes is not None:
+            found_for = found_for | _SPEED
         if name in stored.found and name not in changes and found_for & (other | again.keys()):
             again[name] = stored.found[name]
     kept = {name: wish for name, wish in stored.found.items() if name not in changes and name not in again}

@@ -24,6 +24,7 @@ _SMOOTH = 1.0  # pixels
 _BOUNDARY = 10.0  # additional weight of a pixel at an object's boundary
 _SHAPES = 0.5  # weight of ssi in silog_ssi
 _FLOOR = 0.01  # of the range: beyond a hundred times the nearest distance all pixels count as equally far
+_LEAST_DEVIATION = 1e-4  # of the range: a map without structure must not be divided by its rounding errors
 _MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW, _SIGMA = 11, 1.5
 
@@ -108,10 +109,13 @@ def scale_invariant_log(
     return torch.sqrt(variance.clamp(min=0) + 1e-8)
 
 
-def scale_shift_invariant(prediction: Tensor, target: Tensor, scales: int = 4) -> Tensor:
+def scale_shift_invariant(
+    prediction: Tensor, target: Tensor, span: tuple[float, float] = (0.0, 1.0), scales: int = 4
+) -> Tensor:
     """Scale- and shift-invariant loss with gradients at several scales (R. Ranftl et al., "Towards robust monocular
     depth estimation", TPAMI 2022). For each picture of inverse depth [N, 1, H, W], prediction and target are compared
-    after subtracting their own medians and dividing by their own mean deviations from these.
+    after subtracting their own medians and dividing by their own mean deviations from these, at least a ten-thousandth
+    of the range `span` (far, near).
 
     The paper's other alignment, least squares, is not used: there a prediction may lose its correlation with the
     target, since the fitted scale then goes to 0, and with it all gradients between pixels."""
@@ -123,7 +127,8 @@ def scale_shift_invariant(prediction: Tensor, target: Tensor, scales: int = 4) -
     if not pictures.any():
         return _nothing(prediction)
     prediction, target, weight, count = prediction[pictures], target[pictures], weight[pictures], count[pictures]
-    error = _standardised(prediction, weight, count) - _standardised(target, weight, count)
+    least = _LEAST_DEVIATION * (span[1] - span[0])
+    error = _standardised(prediction, weight, count, least) - _standardised(target, weight, count, least)
     loss = ((error.abs() * weight).sum((1, 2, 3)) / count).mean()
     for level in range(scales):
         step = 2**level
@@ -210,11 +215,12 @@ class Objective(nn.Module):
         if self.depth == "silog":
             return scale_invariant_log(prediction, target, self.span)
         if self.depth == "ssi":
-            return scale_shift_invariant(prediction, target)
+            return scale_shift_invariant(prediction, target, self.span)
         if self.depth == "silog_ssi":
             # silog learns far depth by ratio, ssi the shape of near objects: a quarter of the pixels suffices for it.
             ratios = scale_invariant_log(prediction, target, self.span)
-            return ratios + _SHAPES * scale_shift_invariant(prediction[..., ::2, ::2], target[..., ::2, ::2])
+            shapes = scale_shift_invariant(prediction[..., ::2, ::2], target[..., ::2, ::2], self.span)
+            return ratios + _SHAPES * shapes
         return structural_l1((prediction - far) / (near - far), (target - far) / (near - far))
 
 
@@ -228,10 +234,10 @@ def _nothing(prediction: Tensor) -> Tensor:
     return prediction.sum() * 0.0
 
 
-def _standardised(values: Tensor, weight: Tensor, count: Tensor) -> Tensor:
-    """Return each picture minus its median, divided by the mean deviation from it."""
+def _standardised(values: Tensor, weight: Tensor, count: Tensor, least: float) -> Tensor:
+    """Return each picture minus its median, divided by the mean deviation from it, at least `least`."""
     median = values.masked_fill(weight == 0, math.nan).flatten(1).nanmedian(dim=1).values.view(-1, 1, 1, 1)
-    deviation = (((values - median).abs() * weight).sum((1, 2, 3)) / count).clamp(min=1e-4)
+    deviation = (((values - median).abs() * weight).sum((1, 2, 3)) / count).clamp(min=least)
     return (values - median) / deviation.view(-1, 1, 1, 1)
 
 

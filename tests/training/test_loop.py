@@ -237,11 +237,11 @@ def _raise(error):
 def test_a_stop_comes_between_two_steps_and_the_same_call_resumes(config, whole, tmp_path, monkeypatch, plain, number):
     step, taken = Trainer.step, []
 
-    def stopped(self, batch, lr, progress):
+    def stopped(self, batch, lr, progress, number):
         taken.append(1)
         if len(taken) == 7:
             os.kill(os.getpid(), number)
-        return step(self, batch, lr, progress)
+        return step(self, batch, lr, progress, number)
 
     monkeypatch.setattr(Trainer, "step", stopped)
     before = signal.getsignal(number)
@@ -257,12 +257,12 @@ def test_a_stop_comes_between_two_steps_and_the_same_call_resumes(config, whole,
 def test_a_non_finite_loss_names_the_last_good_checkpoint(config, whole, tmp_path, monkeypatch, plain):
     step, taken = Trainer.step, []
 
-    def broken(self, batch, lr, progress):
+    def broken(self, batch, lr, progress, number):
         taken.append(1)
         if len(taken) == 6:
             with torch.no_grad():
                 next(self.network.parameters()).fill_(float("nan"))
-        return step(self, batch, lr, progress)
+        return step(self, batch, lr, progress, number)
 
     good = tmp_path / "run" / "checkpoint" / "step_000000004.safetensors"
     with monkeypatch.context() as patch:
@@ -390,11 +390,11 @@ def test_a_run_with_unlabelled_photos_resumes_to_the_same_bits(config, tmp_path,
     whole = train(config, tmp_path / "whole", **QUIET)
     step, taken = Trainer.step, []
 
-    def stopped(self, batch, lr, progress):
+    def stopped(self, batch, lr, progress, number):
         taken.append(progress)
         if len(taken) == 7:
             os.kill(os.getpid(), signal.SIGINT)
-        return step(self, batch, lr, progress)
+        return step(self, batch, lr, progress, number)
 
     monkeypatch.setattr(Trainer, "step", stopped)
     with pytest.raises(KeyboardInterrupt):

@@ -216,7 +216,7 @@ def _run(
             if report is not None and so_far.step == 0:
                 report.training_batch(batch)
             lr = one_cycle(so_far.step, budget.steps, budget.peak)
-            losses = trainer.step(batch, lr, so_far.step / budget.steps)
+            losses = trainer.step(batch, lr, so_far.step / budget.steps, so_far.step)
             update_ema(trainer.average, trainer.network, budget.ema_decay, so_far.step)
             if trainer.self_training is not None:
                 done = (so_far.step / budget.steps, (so_far.step + 1) / budget.steps)

@@ -18,13 +18,14 @@ from qumade.convert.shards import folder_to_shards
 from qumade.data.shard_store import write
 from qumade.errors import QumadeError
 from qumade.io.storage import open_storage
-from qumade.training import loop
+from qumade.training import best, loop
 from qumade.training.checkpoint import latest_checkpoint, read_checkpoint, read_tensors
 from qumade.training.config import TrainConfig, UnlabelledPhotos, load_config, save_config
 from qumade.training.loop import train
 from qumade.training.report import Report
 from qumade.training.run_folder import RunFolder, load_network, read_results
 from qumade.training.trainer import Trainer
+from qumade.training.validation import Scores
 
 QUIET = {"threads": 1, "workers": 0, "progress": False}
 
@@ -197,7 +198,9 @@ class Kill(Exception):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "count"), [("_save", 1), ("_save", 2), ("write_weights", 2), ("save_config", 1)])
+@pytest.mark.parametrize(
+    ("place", "count"), [("_save", 1), ("_save", 2), ("write_weights", 2), ("write_best", 2), ("save_config", 1)]
+)
 def test_unwritten_work_is_done_again(config, whole, tmp_path, monkeypatch, plain, place, count):
     calls = []
     true = getattr(loop, place)
@@ -213,6 +216,33 @@ def test_unwritten_work_is_done_again(config, whole, tmp_path, monkeypatch, plai
         train(config, tmp_path / "run", **QUIET)
     assert same_state(whole, train(config, tmp_path / "run", **QUIET))
     assert [row["epoch"] for row in read_results(tmp_path / "run" / "results.csv")] == [1, 2, 3, 4]
+    one, other = (RunFolder(run).weights("best").read_bytes() for run in (whole, tmp_path / "run"))
+    assert one == other
+
+
+def test_the_best_weights_of_a_finished_run_that_a_kill_held_up_are_written(config, tmp_path, monkeypatch, plain):
+    config, true = config.model_copy(update={"steps": 1, "epoch_steps": 1}), best.write_weights
+    with monkeypatch.context() as patch, pytest.raises(Kill):
+        killed = lambda folder, which, *given: _raise(Kill) if which == "best" else true(folder, which, *given)  # noqa: E731
+        patch.setattr(best, "write_weights", killed)
+        train(config, tmp_path / "run", **QUIET)
+    folder = RunFolder(train(config, tmp_path / "run", **QUIET))
+    assert folder.weights("best").read_bytes() == folder.weights("last").read_bytes()
+    load_network(folder.root)
+
+
+def test_the_best_weights_are_those_of_no_epoch_that_a_kill_undid(config, tmp_path, monkeypatch, plain):
+    """As on a GPU, where the epoch has another score when it is done again."""
+    config, save = config.model_copy(update={"steps": 2, "epoch_steps": 1}), loop._save
+    scores = iter([0.5, 0.9, 0.4])
+    monkeypatch.setattr(loop, "validate", lambda *_: Scores(1.0, next(scores), None))
+    with monkeypatch.context() as patch, pytest.raises(Kill):
+        patch.setattr(loop, "_save", lambda *given: _raise(Kill) if given[2].step == 2 else save(*given))
+        train(config, tmp_path / "run", **QUIET)
+    folder = RunFolder(train(config, tmp_path / "run", **QUIET))
+    assert [(row["score"], row["best"]) for row in read_results(folder.results)] == [(0.5, 1), (0.4, 0)]
+    assert json.loads(folder.weights("best").with_suffix(".json").read_text())["epoch"] == 1
+    load_network(folder.root)
 
 
 @pytest.mark.slow

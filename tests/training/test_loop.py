@@ -510,6 +510,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from qumade.training import budget, lr_finder, loop
 from qumade.training.config import load_config
+from qumade.training.report import Report
+from qumade.training.trainer import Trainer
 
 # Left alone, no two processes would have enough at the same step.
 if os.environ["RANK"] == "1":
@@ -517,21 +519,50 @@ if os.environ["RANK"] == "1":
 lr_finder.DIVERGED = 1.1
 new_trainer, made = loop.new_trainer, []
 loop.new_trainer = lambda *given, **options: made.append(new_trainer(*given, **options)) or made[-1]
-out = Path(sys.argv[2])
-loop.train(load_config(Path(sys.argv[1])), out, threads=1, workers=0, progress=False)
-weights = [weight.detach().numpy().tobytes() for group in made[0].optimizer.param_groups for weight in group["params"]]
-out.with_suffix("." + os.environ["RANK"]).write_text(hashlib.sha256(b"".join(weights)).hexdigest())
+folder = Path(sys.argv[1])
+
+
+def trained(name):
+    config = load_config(folder / f"{name.split('_')[0]}.yaml")
+    loop.train(config, folder / name, threads=1, workers=0, progress=False)
+    groups = made[-1].optimizer.param_groups
+    tensors = [weight.detach() for group in groups for weight in group["params"]]
+    for part in made[-1].modules.keys() & {"average", "teacher"}:
+        tensors += made[-1].modules[part].state_dict().values()
+    digest = hashlib.sha256(b"".join(tensor.contiguous().numpy().tobytes() for tensor in tensors)).hexdigest()
+    (folder / f"{name}.{os.environ['RANK']}").write_text(digest)
+
+
+def killed(self, batch, lr, progress, number):
+    if number == 7:
+        raise KeyboardInterrupt
+    return step(self, batch, lr, progress, number)
+
+
+trained("run")
+Report._draw = lambda *_: None  # would take most of the time
+trained("photos")
+step, Trainer.step = Trainer.step, killed
+try:
+    trained("photos_again")
+except KeyboardInterrupt:
+    Trainer.step = step
+    trained("photos_again")
 """
 
 
 @pytest.mark.slow
 def test_processes_launched_together_train_one_network(config, tmp_path):
+    """And so where they see photos, unlike numbers of them, and are interrupted: one launch for both."""
+    photos = UnlabelledPhotos(photos=config.data / "images", share=0.3, confidence=0.51)
+    with_photos = config.model_copy(update={"unlabelled": photos, "steps": 10, "epoch_steps": 5})
+    save_config(with_photos, tmp_path / "photos.yaml")
     update = {"task_weights": "uncertainty", "steps": None, "epoch_steps": None, "minutes": 0.03, "lr": "find"}
     config = config.model_copy(update=update)
-    save_config(config, tmp_path / "config.yaml")
+    save_config(config, tmp_path / "run.yaml")
     (tmp_path / "launched.py").write_text(LAUNCHED)
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    arguments = [tmp_path / "launched.py", tmp_path / "config.yaml", tmp_path / "run"]
+    arguments = [tmp_path / "launched.py", tmp_path]
     with subprocess.Popen([*launch, *map(str, arguments)], stderr=subprocess.PIPE, text=True) as process:
         try:
             _, err = process.communicate(timeout=240)
@@ -544,3 +575,7 @@ def test_processes_launched_together_train_one_network(config, tmp_path):
     assert row["step"] == load_config(tmp_path / "run" / "config.yaml").steps and row["val_iou"] is not None
     assert (tmp_path / "run.0").read_text() == (tmp_path / "run.1").read_text()
     load_network(tmp_path / "run", "last")
+    ends = {(tmp_path / f"{name}.{rank}").read_text() for name in ("photos", "photos_again") for rank in (0, 1)}
+    assert len(ends) == 1 and same_state(tmp_path / "photos", tmp_path / "photos_again")
+    starts = json.loads((tmp_path / "photos_again" / "environment.json").read_text())["starts"]
+    assert len(starts) == 2

@@ -267,11 +267,11 @@ def _raise(error):
 def test_a_stop_comes_between_two_steps_and_the_same_call_resumes(config, whole, tmp_path, monkeypatch, plain, number):
     step, taken = Trainer.step, []
 
-    def stopped(self, batch, lr, progress, number):
+    def stopped(self, batch, lr, progress, at):
         taken.append(1)
         if len(taken) == 7:
             os.kill(os.getpid(), number)
-        return step(self, batch, lr, progress, number)
+        return step(self, batch, lr, progress, at)
 
     monkeypatch.setattr(Trainer, "step", stopped)
     before = signal.getsignal(number)
@@ -287,12 +287,12 @@ def test_a_stop_comes_between_two_steps_and_the_same_call_resumes(config, whole,
 def test_a_non_finite_loss_names_the_last_good_checkpoint(config, whole, tmp_path, monkeypatch, plain):
     step, taken = Trainer.step, []
 
-    def broken(self, batch, lr, progress, number):
+    def broken(self, batch, lr, progress, at):
         taken.append(1)
         if len(taken) == 6:
             with torch.no_grad():
                 next(self.network.parameters()).fill_(float("nan"))
-        return step(self, batch, lr, progress, number)
+        return step(self, batch, lr, progress, at)
 
     good = tmp_path / "run" / "checkpoint" / "step_000000004.safetensors"
     with monkeypatch.context() as patch:
@@ -308,7 +308,7 @@ def test_non_finite_weights_are_never_saved(config, tmp_path, monkeypatch, plain
     step, taken = Trainer.step, []
 
     def broken(self, batch, lr, progress):
-        losses = step(self, batch, lr)
+        losses = step(self, batch, lr, progress, at)
         taken.append(1)
         if len(taken) == 8:  # the last before a checkpoint
             with torch.no_grad():
@@ -420,11 +420,11 @@ def test_a_run_with_unlabelled_photos_resumes_to_the_same_bits(config, tmp_path,
     whole = train(config, tmp_path / "whole", **QUIET)
     step, taken = Trainer.step, []
 
-    def stopped(self, batch, lr, progress, number):
+    def stopped(self, batch, lr, progress, at):
         taken.append(progress)
         if len(taken) == 7:
             os.kill(os.getpid(), signal.SIGINT)
-        return step(self, batch, lr, progress, number)
+        return step(self, batch, lr, progress, at)
 
     monkeypatch.setattr(Trainer, "step", stopped)
     with pytest.raises(KeyboardInterrupt):
@@ -527,16 +527,16 @@ def trained(name):
     loop.train(config, folder / name, threads=1, workers=0, progress=False)
     groups = made[-1].optimizer.param_groups
     tensors = [weight.detach() for group in groups for weight in group["params"]]
-    for part in made[-1].modules.keys() & {"average", "teacher"}:
+    for part in sorted(made[-1].modules.keys() & {"average", "teacher"}):
         tensors += made[-1].modules[part].state_dict().values()
     digest = hashlib.sha256(b"".join(tensor.contiguous().numpy().tobytes() for tensor in tensors)).hexdigest()
     (folder / f"{name}.{os.environ['RANK']}").write_text(digest)
 
 
-def killed(self, batch, lr, progress, number):
-    if number == 7:
+def killed(self, batch, lr, progress, at):
+    if at == 7:
         raise KeyboardInterrupt
-    return step(self, batch, lr, progress, number)
+    return step(self, batch, lr, progress, at)
 
 
 trained("run")

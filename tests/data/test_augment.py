@@ -196,6 +196,7 @@ def test_corners_from_outside_a_rotated_image_repeat_the_edge_and_are_unknown() 
     got = rotated(fitted(white, (20, 20)), 45)
     assert (got.pixels == 255).all()
     assert got.unknown[0, 0] and got.unknown[19, 19] and not got.unknown[10, 10] and not got.unknown[10, 0]
+    np.testing.assert_array_equal(got.outside, got.unknown)
     assert got.unknown.mean() == pytest.approx(1 - 2 * (np.sqrt(2) - 1), abs=0.03)  # four corners of a square
 
 

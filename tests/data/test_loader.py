@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from qumade.data.augmentation import Augmentation
 from qumade.data.dataset import LabeledSample
 from qumade.data.folder import FolderDataset
-from qumade.data.loader import PRELOADED, Batches, read_ahead, to_batch, training_batches
+from qumade.data.loader import PRELOADED, Batches, place_in_whole, read_ahead, to_batch, training_batches
 from qumade.data.mixture import Ingredient, Mixture
+from qumade.data.photos import PhotoFolder
 from qumade.data.synthetic import SyntheticDataset
 from qumade.errors import QumadeError
 from qumade.recipe import Recipe
@@ -53,8 +55,8 @@ def test_images_and_masks_are_scaled_to_0_to_1_and_labels_keep_their_positions()
     ignore = np.zeros((5, 7), bool)
     ignore[0, 1] = True
     batch = to_batch([LabeledSample(image, mask, depth, ignore), LabeledSample(image, mask, depth, None)], (7, 5))
-    assert [tuple(part.shape) for part in batch] == [(2, 3, 5, 7), (2, 1, 5, 7), (2, 1, 5, 7)]
-    assert {part.dtype for part in batch} == {torch.float32}
+    assert [tuple(part.shape) for part in batch[:3]] == [(2, 3, 5, 7), (2, 1, 5, 7), (2, 1, 5, 7)]
+    assert {part.dtype for part in batch[:3]} == {torch.float32}
     np.testing.assert_array_equal(batch.image[1].permute(1, 2, 0), image / np.float32(255))
     np.testing.assert_array_equal(batch.mask[1, 0], mask / np.float32(255))
     np.testing.assert_array_equal(batch.inverse_depth[1, 0], depth)
@@ -358,9 +360,26 @@ def test_processes_share_a_batch_without_parting_twins(twins: Mixture) -> None:
     for n, batch in enumerate(whole):
         for rank in (0, 1):
             slots = [2 * rank, 2 * rank + 1, 4 + 2 * rank, 5 + 2 * rank]
+            assert [place_in_whole(place, rank, 2, 2) for place in range(4)] == slots
             np.testing.assert_array_equal(parts[rank][n].image, batch.image[slots])
     with pytest.raises(QumadeError, match="must be a multiple of twice the 2 processes"):
         batches(twins, batch_size=6, world_size=2)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_batch_says_which_pixels_are_those_of_photos(make_dataset: Callable[..., Path], turned: bool) -> None:
+    """By ingredient: a labelled sample whose pixels are all ignored is no photo."""
+    root = make_dataset(4, size=(16, 12), folders=("images", "masks", "ignore"), seed=1)
+    for path in (root / "ignore").iterdir():
+        Image.new("L", (16, 12), 255).save(path)
+    ignored, photos = FolderDataset(root), PhotoFolder(root / "images", SIZE, workers=1)
+    mix = Mixture([Ingredient(ignored, np.arange(4), 0.5), Ingredient(photos, np.arange(4), 0.5)])
+    turn = Augmentation.none().model_copy(update={"rotate": 1.0, "rotate_deg": 40.0})
+    for batch in batches(mix, augmentation=turn if turned else Augmentation.none(), stop=3):
+        assert batch.mask.isnan().all() and batch.photos.shape == batch.mask.shape
+        assert not batch.photos[:3].any() and bool(batch.photos[3:].all()) != turned and batch.photos[3:].any()
+    alone = Mixture([Ingredient(ignored, np.arange(4))])
+    assert not len(next(iter(batches(alone))).photos)
 
 
 def test_a_batch_of_several_classes_holds_their_numbers():

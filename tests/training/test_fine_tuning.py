@@ -4,6 +4,7 @@ import re
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from qumade.errors import QumadeError
 from qumade.io.pictures import content_hash
@@ -43,6 +44,17 @@ def test_the_network_starts_from_the_weights_and_their_settings(run, data):
     assert any(f"Weights: those of {run} after its step" in note for note in setup.notes)
     network, expected = new_trainer(setup).network.state_dict(), load_network(run).state_dict()
     assert all(torch.equal(network[name], value) for name, value in expected.items())
+
+
+def test_depth_beyond_the_range_of_the_earlier_run_is_said(run, toy_dataset, tmp_path):
+    data = toy_dataset(tmp_path / "near", kind="metric")
+    content = yaml.safe_load((data / "dataset.yaml").read_text())
+    content["depth"]["range"] = [0.0, 6.0]
+    (data / "dataset.yaml").write_text(yaml.safe_dump(content))
+    setup = open_setup(TrainConfig(data=data, start_from=run, **SHORT), workers=0)
+    assert setup.config.inverse_depth_limits == (0.0, 2.0)
+    assert any("of the depth of near is nearer than the range of the network, which ends at inverse depth 2," in note
+               for note in setup.notes)  # fmt: skip
 
 
 def test_settings_can_be_changed(run, data):

@@ -18,13 +18,14 @@ from qumade.convert.shards import folder_to_shards
 from qumade.data.shard_store import write
 from qumade.errors import QumadeError
 from qumade.io.storage import open_storage
-from qumade.training import loop
+from qumade.training import best, loop
 from qumade.training.checkpoint import latest_checkpoint, read_checkpoint, read_tensors
 from qumade.training.config import TrainConfig, UnlabelledPhotos, load_config, save_config
 from qumade.training.loop import train
 from qumade.training.report import Report
 from qumade.training.run_folder import RunFolder, load_network, read_results
 from qumade.training.trainer import Trainer
+from qumade.training.validation import Scores
 
 QUIET = {"threads": 1, "workers": 0, "progress": False}
 
@@ -197,7 +198,9 @@ class Kill(Exception):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "count"), [("_save", 1), ("_save", 2), ("write_weights", 2), ("save_config", 1)])
+@pytest.mark.parametrize(
+    ("place", "count"), [("_save", 1), ("_save", 2), ("write_weights", 2), ("write_best", 2), ("save_config", 1)]
+)
 def test_unwritten_work_is_done_again(config, whole, tmp_path, monkeypatch, plain, place, count):
     calls = []
     true = getattr(loop, place)
@@ -213,6 +216,33 @@ def test_unwritten_work_is_done_again(config, whole, tmp_path, monkeypatch, plai
         train(config, tmp_path / "run", **QUIET)
     assert same_state(whole, train(config, tmp_path / "run", **QUIET))
     assert [row["epoch"] for row in read_results(tmp_path / "run" / "results.csv")] == [1, 2, 3, 4]
+    one, other = (RunFolder(run).weights("best").read_bytes() for run in (whole, tmp_path / "run"))
+    assert one == other
+
+
+def test_the_best_weights_of_a_finished_run_that_a_kill_held_up_are_written(config, tmp_path, monkeypatch, plain):
+    config, true = config.model_copy(update={"steps": 1, "epoch_steps": 1}), best.write_weights
+    with monkeypatch.context() as patch, pytest.raises(Kill):
+        killed = lambda folder, which, *given: _raise(Kill) if which == "best" else true(folder, which, *given)  # noqa: E731
+        patch.setattr(best, "write_weights", killed)
+        train(config, tmp_path / "run", **QUIET)
+    folder = RunFolder(train(config, tmp_path / "run", **QUIET))
+    assert folder.weights("best").read_bytes() == folder.weights("last").read_bytes()
+    load_network(folder.root)
+
+
+def test_the_best_weights_are_those_of_no_epoch_that_a_kill_undid(config, tmp_path, monkeypatch, plain):
+    """As on a GPU, where the epoch has another score when it is done again."""
+    config, save = config.model_copy(update={"steps": 2, "epoch_steps": 1}), loop._save
+    scores = iter([0.5, 0.9, 0.4])
+    monkeypatch.setattr(loop, "validate", lambda *_: Scores(1.0, next(scores), None))
+    with monkeypatch.context() as patch, pytest.raises(Kill):
+        patch.setattr(loop, "_save", lambda *given: _raise(Kill) if given[2].step == 2 else save(*given))
+        train(config, tmp_path / "run", **QUIET)
+    folder = RunFolder(train(config, tmp_path / "run", **QUIET))
+    assert [(row["score"], row["best"]) for row in read_results(folder.results)] == [(0.5, 1), (0.4, 0)]
+    assert json.loads(folder.weights("best").with_suffix(".json").read_text())["epoch"] == 1
+    load_network(folder.root)
 
 
 @pytest.mark.slow
@@ -237,11 +267,11 @@ def _raise(error):
 def test_a_stop_comes_between_two_steps_and_the_same_call_resumes(config, whole, tmp_path, monkeypatch, plain, number):
     step, taken = Trainer.step, []
 
-    def stopped(self, batch, lr, progress):
+    def stopped(self, batch, lr, progress, at):
         taken.append(1)
         if len(taken) == 7:
             os.kill(os.getpid(), number)
-        return step(self, batch, lr, progress)
+        return step(self, batch, lr, progress, at)
 
     monkeypatch.setattr(Trainer, "step", stopped)
     before = signal.getsignal(number)
@@ -257,12 +287,12 @@ def test_a_stop_comes_between_two_steps_and_the_same_call_resumes(config, whole,
 def test_a_non_finite_loss_names_the_last_good_checkpoint(config, whole, tmp_path, monkeypatch, plain):
     step, taken = Trainer.step, []
 
-    def broken(self, batch, lr, progress):
+    def broken(self, batch, lr, progress, at):
         taken.append(1)
         if len(taken) == 6:
             with torch.no_grad():
                 next(self.network.parameters()).fill_(float("nan"))
-        return step(self, batch, lr, progress)
+        return step(self, batch, lr, progress, at)
 
     good = tmp_path / "run" / "checkpoint" / "step_000000004.safetensors"
     with monkeypatch.context() as patch:
@@ -278,7 +308,7 @@ def test_non_finite_weights_are_never_saved(config, tmp_path, monkeypatch, plain
     step, taken = Trainer.step, []
 
     def broken(self, batch, lr, progress):
-        losses = step(self, batch, lr)
+        losses = step(self, batch, lr, progress, at)
         taken.append(1)
         if len(taken) == 8:  # the last before a checkpoint
             with torch.no_grad():
@@ -390,11 +420,11 @@ def test_a_run_with_unlabelled_photos_resumes_to_the_same_bits(config, tmp_path,
     whole = train(config, tmp_path / "whole", **QUIET)
     step, taken = Trainer.step, []
 
-    def stopped(self, batch, lr, progress):
+    def stopped(self, batch, lr, progress, at):
         taken.append(progress)
         if len(taken) == 7:
             os.kill(os.getpid(), signal.SIGINT)
-        return step(self, batch, lr, progress)
+        return step(self, batch, lr, progress, at)
 
     monkeypatch.setattr(Trainer, "step", stopped)
     with pytest.raises(KeyboardInterrupt):
@@ -480,6 +510,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from qumade.training import budget, lr_finder, loop
 from qumade.training.config import load_config
+from qumade.training.report import Report
+from qumade.training.trainer import Trainer
 
 # Left alone, no two processes would have enough at the same step.
 if os.environ["RANK"] == "1":
@@ -487,21 +519,50 @@ if os.environ["RANK"] == "1":
 lr_finder.DIVERGED = 1.1
 new_trainer, made = loop.new_trainer, []
 loop.new_trainer = lambda *given, **options: made.append(new_trainer(*given, **options)) or made[-1]
-out = Path(sys.argv[2])
-loop.train(load_config(Path(sys.argv[1])), out, threads=1, workers=0, progress=False)
-weights = [weight.detach().numpy().tobytes() for group in made[0].optimizer.param_groups for weight in group["params"]]
-out.with_suffix("." + os.environ["RANK"]).write_text(hashlib.sha256(b"".join(weights)).hexdigest())
+folder = Path(sys.argv[1])
+
+
+def trained(name):
+    config = load_config(folder / f"{name.split('_')[0]}.yaml")
+    loop.train(config, folder / name, threads=1, workers=0, progress=False)
+    groups = made[-1].optimizer.param_groups
+    tensors = [weight.detach() for group in groups for weight in group["params"]]
+    for part in sorted(made[-1].modules.keys() & {"average", "teacher"}):
+        tensors += made[-1].modules[part].state_dict().values()
+    digest = hashlib.sha256(b"".join(tensor.contiguous().numpy().tobytes() for tensor in tensors)).hexdigest()
+    (folder / f"{name}.{os.environ['RANK']}").write_text(digest)
+
+
+def killed(self, batch, lr, progress, at):
+    if at == 7:
+        raise KeyboardInterrupt
+    return step(self, batch, lr, progress, at)
+
+
+trained("run")
+Report._draw = lambda *_: None  # would take most of the time
+trained("photos")
+step, Trainer.step = Trainer.step, killed
+try:
+    trained("photos_again")
+except KeyboardInterrupt:
+    Trainer.step = step
+    trained("photos_again")
 """
 
 
 @pytest.mark.slow
 def test_processes_launched_together_train_one_network(config, tmp_path):
+    """And so where they see photos, unlike numbers of them, and are interrupted: one launch for both."""
+    photos = UnlabelledPhotos(photos=config.data / "images", share=0.3, confidence=0.51)
+    with_photos = config.model_copy(update={"unlabelled": photos, "steps": 10, "epoch_steps": 5})
+    save_config(with_photos, tmp_path / "photos.yaml")
     update = {"task_weights": "uncertainty", "steps": None, "epoch_steps": None, "minutes": 0.03, "lr": "find"}
     config = config.model_copy(update=update)
-    save_config(config, tmp_path / "config.yaml")
+    save_config(config, tmp_path / "run.yaml")
     (tmp_path / "launched.py").write_text(LAUNCHED)
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    arguments = [tmp_path / "launched.py", tmp_path / "config.yaml", tmp_path / "run"]
+    arguments = [tmp_path / "launched.py", tmp_path]
     with subprocess.Popen([*launch, *map(str, arguments)], stderr=subprocess.PIPE, text=True) as process:
         try:
             _, err = process.communicate(timeout=240)
@@ -514,3 +575,7 @@ def test_processes_launched_together_train_one_network(config, tmp_path):
     assert row["step"] == load_config(tmp_path / "run" / "config.yaml").steps and row["val_iou"] is not None
     assert (tmp_path / "run.0").read_text() == (tmp_path / "run.1").read_text()
     load_network(tmp_path / "run", "last")
+    ends = {(tmp_path / f"{name}.{rank}").read_text() for name in ("photos", "photos_again") for rank in (0, 1)}
+    assert len(ends) == 1 and same_state(tmp_path / "photos", tmp_path / "photos_again")
+    starts = json.loads((tmp_path / "photos_again" / "environment.json").read_text())["starts"]
+    assert len(starts) == 2

@@ -130,6 +130,32 @@ def test_silog_counts_all_that_is_very_far_as_equally_far():
     assert scale_invariant_log(prediction, target, (0.0, 1.0)).item() == pytest.approx(1e-4, abs=1e-5)
 
 
+@pytest.mark.parametrize("far", [0.0, 0.2])
+def test_silog_brings_near_what_is_predicted_very_far(far):
+    """Its gradient continues that of the logarithm; what is as far as predicted has none."""
+    target = torch.full((1, 1, 4, 4), far + 0.5, dtype=torch.float64)
+    target[..., :2] = far + 0.005
+    for share in (0.002, 0.0099999, 0.0100001):
+        prediction = torch.full_like(target, far + share).requires_grad_()
+        scale_invariant_log(prediction, target, (far, far + 1.0)).backward()
+        logs = torch.full_like(target, math.log(0.01)).requires_grad_()
+        d = logs + torch.where(target > far + 0.01, share / 0.01 - 1, 0) - (target - far).clamp(min=0.01).log()
+        torch.sqrt((d**2).mean() - 0.85 * d.mean() ** 2 + 1e-8).backward()
+        expected = logs.grad[..., 2:] / 0.01
+        torch.testing.assert_close(prediction.grad[..., 2:], expected, rtol=1e-3, atol=0)
+        assert (prediction.grad[..., 2:] < 0).all() and (share > 0.01 or prediction.grad[..., :2].abs().max() == 0)
+
+
+def test_the_default_depth_loss_has_silog_with_its_floor():
+    """And so the weights of default trainings are those that they were."""
+    prediction, target = torch.rand(2, 1, 32, 32) / 50, torch.rand(2, 1, 32, 32)
+    found = Objective()(Output(torch.zeros(2, 1, 32, 32), prediction), batch(inverse_depth=target))["depth"]
+    logs = torch.log(prediction.clamp(min=0.01)) - torch.log(target.clamp(min=0.01))
+    d, n = logs.flatten(), logs.numel()
+    silog = torch.sqrt((d.dot(d) / n - 0.85 * (d.sum() / n).square()).clamp(min=0) + 1e-8)
+    assert found == silog + 0.5 * scale_shift_invariant(prediction[..., ::2, ::2], target[..., ::2, ::2])
+
+
 @given(st.floats(0.1, 10.0), st.floats(-3.0, 3.0))
 def test_ssi_forgives_scale_and_shift(scale, shift):
     target = maps(1, 2, 1, 16, 16)

@@ -32,13 +32,15 @@ class Layers(NamedTuple):
 
     `pixels` uint8 [4, H, W]: red, green, blue and coverage; `unknown` bool [H, W]: True where coverage is unknown or
     ignored; `inverse_depth` float32 [H, W]: NaN where it is unknown or ignored. With `numbered` the fourth layer holds
-    the number of the class in place of coverage.
+    the number of the class in place of coverage. `outside` bool [H, W] is True for pixels from beyond the edge of the
+    image, None where there are none.
     """
 
     pixels: Tensor
     unknown: NDArray[np.bool_]
     inverse_depth: NDArray[np.float32]
     numbered: bool = False
+    outside: NDArray[np.bool_] | None = None
 
 
 class _Window(NamedTuple):
@@ -136,7 +138,7 @@ def rotated(layers: Layers, degrees: float) -> Layers:
     if layers.numbered:
         pixels[3] = torch.from_numpy(layers.pixels[3].numpy().take(nearest))
     inverse_depth = np.where(outside, np.float32(np.nan), layers.inverse_depth.take(nearest))
-    return Layers(pixels, unknown | outside, inverse_depth, layers.numbered)
+    return Layers(pixels, unknown | outside, inverse_depth, layers.numbered, outside)
 
 
 def _largest(sample: LabeledSample, size: tuple[int, int]) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from qumade.data.mixture import Key, Mixture
 from qumade.errors import ConfigError, DatasetError, QumadeError
 from qumade.plan.random_numbers import Stream
 
-__all__ = ["Batch", "Batches", "read_ahead", "to_batch", "training_batches"]
+__all__ = ["Batch", "Batches", "place_in_whole", "read_ahead", "to_batch", "training_batches"]
 
 # The server that reader processes are forked from imports these once. It would silently ignore a name of no module.
 PRELOADED = (__name__, "qumade.data.synthetic")
@@ -30,16 +30,19 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _AHEAD = 4  # batches that each worker, or the reader thread, prepares in advance
+_NO_PHOTOS = torch.zeros(0, 1, 1, 1, dtype=torch.bool)
 
 
 class Batch(NamedTuple):
     """A batch: `image` float32 [N, 3, H, W] in [0, 1]; `mask` float32 [N, 1, H, W], coverage in [0, 1], or with several
     classes the number of the class, 0 for no object; `inverse_depth` float32 [N, 1, H, W]. Mask and depth are NaN where
-    they are missing, unknown or ignored."""
+    they are missing, unknown or ignored. `photos` bool [N, 1, H, W] is True for the pixels of photos without labels,
+    but not for what lies beyond their edges; it is empty in a batch without such photos."""
 
     image: Tensor
     mask: Tensor
     inverse_depth: Tensor
+    photos: Tensor = _NO_PHOTOS
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on another device."""
@@ -53,6 +56,7 @@ class _Packed(NamedTuple):
     pixels: Tensor
     unknown: Tensor
     inverse_depth: Tensor
+    photos: Tensor
     full: int
 
 
@@ -98,6 +102,12 @@ def training_batches(
         return [key for place, key in enumerate(whole) if place // together % world_size == rank]
 
     return Batches(reader, keys, start, stop, workers, torch.device(device))
+
+
+def place_in_whole(place: int, rank: int, world_size: int, together: int = 1) -> int:
+    """Return the place in the whole batch of the sample at `place` in the part of a rank; `together` samples that
+    follow each other are in the same part."""
+    return (place // together * world_size + rank) * together + place % together
 
 
 def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -178,7 +188,8 @@ class _Reader:
             samples = self.mixture.read_many(keys)
         except QumadeError as error:  # the process that reads the batches raises it again
             return error
-        return _packed([self._varied(sample, key) for sample, key in zip(samples, keys, strict=True)])
+        photos = [self.mixture.ingredients[key.ingredient].is_unlabelled for key in keys]
+        return _packed([self._varied(sample, key) for sample, key in zip(samples, keys, strict=True)], photos)
 
     def _varied(self, sample: LabeledSample, key: Key) -> Layers:
         if self.augmentation is None:
@@ -239,18 +250,25 @@ def _same(packed: Any) -> Any:
     return packed
 
 
-def _packed(samples: Sequence[Layers]) -> _Packed:
+def _packed(samples: Sequence[Layers], photos: Sequence[bool] = ()) -> _Packed:
+    """Pack samples; `photos` says which of them are photos without labels."""
+    shown = []
+    if any(photos):
+        for sample, photo in zip(samples, photos, strict=True):
+            inside = True if sample.outside is None else ~sample.outside
+            shown.append(np.full(sample.unknown.shape, photo) & inside)
     return _Packed(
         torch.stack([sample.pixels for sample in samples]),
         torch.from_numpy(np.stack([sample.unknown for sample in samples])[:, None]),
         torch.from_numpy(np.stack([sample.inverse_depth for sample in samples])[:, None]),
+        torch.from_numpy(np.stack(shown)[:, None]) if shown else _NO_PHOTOS,
         1 if any(sample.numbered for sample in samples) else 255,
     )
 
 
 def _unpacked(packed: _Packed, device: torch.device) -> Batch:
-    pixels, unknown, inverse_depth = (part.to(device, non_blocking=True) for part in packed[:3])
+    pixels, unknown, inverse_depth, photos = (part.to(device, non_blocking=True) for part in packed[:4])
     # True division: 255 becomes exactly 1, and every level equals that of numpy.
     image = pixels[:, :3].float().div_(255)
     mask = pixels[:, 3:].float().div_(packed.full).masked_fill_(unknown, math.nan)
-    return Batch(image, mask, inverse_depth)
+    return Batch(image, mask, inverse_depth, photos)

@@ -49,6 +49,11 @@ class Ingredient:
     twins: bool = False
 
     @property
+    def is_unlabelled(self) -> bool:
+        """Whether the samples are photos without labels."""
+        return isinstance(self.dataset, PhotoFolder)
+
+    @property
     def has_masks(self) -> bool:
         return self.dataset.has_masks and self.parts != "depth"
 
@@ -77,8 +82,7 @@ class Mixture:
                 raise ConfigError(
                     f"Invalid extra_datasets: got no sample of {name}; must have at least one of the wanted splits"
                 )
-            unlabelled = isinstance(ingredient.dataset, PhotoFolder)
-            if not unlabelled and not ingredient.has_masks and not ingredient.has_depth:
+            if not ingredient.is_unlabelled and not ingredient.has_masks and not ingredient.has_depth:
                 raise ConfigError(f"Invalid parts: got {ingredient.parts!r} for {name}, which has none; must have some")
         first = self.ingredients[0]
         self.classes = known_classes(first.dataset) if first.has_masks else ()

@@ -30,6 +30,7 @@ from qumade.plan.indices import stratified_indices
 from qumade.plan.splits import few_samples
 from qumade.recipe import place_fields
 from qumade.training.config import TrainConfig, left_open
+from qumade.training.depth_range import MEASURED_PICTURES, DepthRange, default_depth_loss, kind_of_depth, note_on_units
 from qumade.training.fine_tuning import RATE_SHARE, EarlierRun, read_earlier_run
 from qumade.training.losses import Objective
 from qumade.training.runtime import default_workers, has_bf16_units, new_accelerator
@@ -40,12 +41,6 @@ __all__ = ["Setup", "open_setup", "with_steps"]
 STRIDE = 32
 AREA = {"tiny": 128 * 128, "small": 224 * 224, "base": 224 * 224}  # pixels
 MICRO_BATCH = 16  # samples that a CPU computes together
-MEASURED_PICTURES = 128
-METRIC_NEAR = 0.5  # 1/m, the default of recipes
-# Pixels beyond this share may be wrong: in 16 bits one level above 0 m is 256/m, and all others would be almost 0.
-NEAR_SHARE = 0.999
-NEAR_MARGIN = 1.25  # for nearer pixels that these samples do not show
-MEASURED_DEPTHS = 4096  # of a picture
 LEAST_SPREAD = 1e-3
 VALIDATIONS = 20  # in a training whose budget is in steps or minutes
 MAX_STATISTICS_BYTES = 1 << 24
@@ -97,7 +92,7 @@ class Setup:
         trained_tasks = tuple(task for task, there in labels.items() if there)
         return NetworkConfig(
             **fields,
-            depth_kind=self.mixture.depth_kind,
+            depth_kind=kind_of_depth(self.mixture, self.config.depth_loss),
             depth_sources=self.mixture.depth_sources,
             trained_tasks=trained_tasks,
             classes=self.mixture.classes,
@@ -178,17 +173,22 @@ def open_setup(
     if config.mean is None:
         found["mean"], found["std"], source = _colours(config, main, positions)
         notes.append(f"Mean and standard deviation of the pictures: {source}")
-    if config.inverse_depth_limits is None:
-        found["inverse_depth_limits"], note = _depth_range(ingredients)
-        notes += [note] if note else []
-    if config.depth_loss is None:
-        found["depth_loss"] = "silog_ssi" if mixture.depth_kind in ("metric", "scaled") else "ssi"
+    depth_range, limits, depth_loss = DepthRange(ingredients), config.inverse_depth_limits, config.depth_loss
+    if note := note_on_units(ingredients, depth_loss):
+        notes.append(note)
+    found["depth_loss"] = depth_loss = depth_loss or default_depth_loss(mixture)
+    if limits is None:
+        limits, measured = depth_range.found()
+        found["inverse_depth_limits"], notes = limits, [*notes, *measured]
+    if not resumed:
+        notes += depth_range.notes_on(limits, depth_loss)
     found["optimizer"] = optimizer = config.optimizer or default_optimizer(config)
     if config.lr is None:
         found["lr"] = default_rate(config, optimizer) * (1.0 if earlier is None else RATE_SHARE)
-    if earlier is not None and mixture.has_depth and earlier.network.depth_kind not in (None, mixture.depth_kind):
+    depth_kind = kind_of_depth(mixture, depth_loss)
+    if earlier is not None and mixture.has_depth and earlier.network.depth_kind not in (None, depth_kind):
         notes.append(
-            f"The depth of {main.name} is {mixture.depth_kind}, that of {earlier.folder.root} was "
+            f"The depth of {main.name} is {depth_kind}, that of {earlier.folder.root} was "
             f"{earlier.network.depth_kind}: it is learnt anew"
         )
     labels = [name for name, there in (("masks", mixture.has_masks), ("depth", mixture.has_depth)) if there]
@@ -307,46 +307,6 @@ def _colours(config: TrainConfig, dataset: SampleDataset, positions: NDArray[np.
 def _shows_objects(part: Ingredient) -> bool:
     masks = (part.dataset.read(position).mask for position in _stratified(part.positions, MEASURED_PICTURES).tolist())
     return any(mask is not None and bool((mask >= 128).any()) for mask in masks)
-
-
-def _depth_range(ingredients: list[Ingredient]) -> tuple[tuple[float, float], str | None]:
-    """Return (far, near) inverse depth of the first dataset with depth, and a line for the user if it was measured."""
-    part = next((part for part in ingredients if part.has_depth), None)
-    code = None if part is None else part.dataset.depth_encoding
-    if part is None or code is None or code.code != "metres":
-        return code.range if code is not None and isinstance(code.range, tuple) else (0.0, 1.0), None
-    recipe: Any = {}
-    if isinstance(part.dataset, SyntheticDataset):
-        recipe = part.dataset.recipe.model_dump()
-    elif isinstance(part.dataset, FolderDataset) and part.dataset.metadata is not None:
-        recipe = part.dataset.metadata.recipe
-    if recipe:
-        near = recipe.get("depth_near")
-        return (0.0, float(near) if isinstance(near, float | int) and near > 0 else METRIC_NEAR), None
-    near = _measured_near(part)
-    if not near > 0:
-        return (0.0, METRIC_NEAR), (
-            f"Nearest depth of {part.dataset.name}: {1 / METRIC_NEAR:g} m, since none of the measured training samples "
-            "has known depth; --inverse-depth-limits overrides it"
-        )
-    return (0.0, near), (
-        f"Nearest depth of {part.dataset.name}: {1 / near:.2g} m (inverse depth {near:.3g}), measured on "
-        f"{min(MEASURED_PICTURES, len(part.positions))} training samples; --inverse-depth-limits overrides it"
-    )
-
-
-def _measured_near(part: Ingredient) -> float:
-    """Return the largest inverse depth that the network has to predict, 0 where none is known."""
-    depths = [np.zeros(0, np.float32)]
-    for position in _stratified(part.positions, MEASURED_PICTURES).tolist():
-        triple = part.dataset.read(position)
-        if triple.inverse_depth is not None:
-            counts = np.isfinite(triple.inverse_depth)
-            known = triple.inverse_depth[counts if triple.ignore is None else counts & ~triple.ignore]
-            # An odd step visits all columns of images that are 2^n wide.
-            depths.append(known[:: len(known) // MEASURED_DEPTHS | 1])
-    pixels = np.concatenate(depths)
-    return NEAR_MARGIN * float(np.quantile(pixels, NEAR_SHARE)) if len(pixels) else 0.0
 
 
 def _fingerprint(ingredients: list[Ingredient], validation: NDArray[np.int64]) -> str:

@@ -9,7 +9,7 @@ import copy
 import torch
 from torch import nn
 
-__all__ = ["ema_copy", "ema_decay_for", "update_ema"]
+__all__ = ["ema_copy", "ema_decay_for", "share_statistics", "update_ema"]
 
 LONGEST = 1000  # steps
 
@@ -35,3 +35,16 @@ def update_ema(average: nn.Module, network: nn.Module, decay: float, step: int) 
     torch._foreach_lerp_([towards[name] for name in floating], [current[name] for name in floating], pace)
     for name in towards.keys() - set(floating):
         towards[name].copy_(current[name])
+
+
+@torch.no_grad()
+def share_statistics(average: nn.Module) -> None:
+    """Give every process the running statistics of the first one's average, which a checkpoint holds.
+
+    Each process averages those of its own share of the batches. Weights are equal anyway. All processes call it alike;
+    a single one keeps its own.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        for buffer in average.buffers():
+            if buffer.is_floating_point():
+                torch.distributed.broadcast(buffer, src=0)

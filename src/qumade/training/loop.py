@@ -22,6 +22,7 @@ from torch import Tensor
 from qumade.data.loader import to_batch
 from qumade.errors import ConfigError, QumadeError, RunError
 from qumade.io.files import only_one, remove_temporary_files
+from qumade.training.best import is_best, is_stale, weights_note, write_best
 from qumade.training.budget import steps_in
 from qumade.training.checkpoint import latest_checkpoint, read_latest, write_checkpoint
 from qumade.training.config import BUDGET, TrainConfig, differences, load_config, save_config
@@ -106,6 +107,9 @@ def train(
         setup = open_setup(_config_of(folder, config), accelerator, workers=workers, resumed=checkpoint is not None)
         if checkpoint is not None and setup.fingerprint != state["data"]:
             raise RunError(f"Invalid data: got other data than {checkpoint} was trained on; must be the same")
+        if checkpoint is not None and main:
+            average = {name.removeprefix("average."): tensors[name] for name in tensors if name.startswith("average.")}
+            write_best(folder, setup.network_config(), average, state["step"], state["rows"])
         if state.get("finished"):
             return folder.root
         trainer = new_trainer(setup)
@@ -216,7 +220,7 @@ def _run(
             if report is not None and so_far.step == 0:
                 report.training_batch(batch)
             lr = one_cycle(so_far.step, budget.steps, budget.peak)
-            losses = trainer.step(batch, lr, so_far.step / budget.steps)
+            losses = trainer.step(batch, lr, so_far.step / budget.steps, so_far.step)
             update_ema(trainer.average, trainer.network, budget.ema_decay, so_far.step)
             if trainer.self_training is not None:
                 done = (so_far.step / budget.steps, (so_far.step + 1) / budget.steps)
@@ -242,6 +246,7 @@ def _run(
                 so_far.sums, so_far.seconds = sums.values(), earlier_s + time.monotonic() - began
                 if setup.accelerator.is_main_process:
                     _save(folder, trainer, so_far)
+                    write_best(folder, setup.network_config(), trainer.average, so_far.step, so_far.rows)
                 saved = time.monotonic()
             if so_far.finished:
                 return
@@ -255,14 +260,13 @@ def _end_epoch(
     setup: Setup, trainer: Trainer, folder: RunFolder, so_far: _Progress, sums: "_Sums", report: Report | None,
     lr: float, speed: Row,
 ) -> None:  # fmt: skip
-    """Validate, add a row, decide whether the training ends, and write weights, results and pictures.
+    """Validate, add a row, decide whether the training ends, and write the last weights, results and pictures.
 
     The checkpoint is written after them, so that whatever a kill interrupts is done again.
     """
     budget = _budget(setup.config)
     scores = validate(setup, trainer)
-    before = [row["score"] for row in so_far.rows if row["score"] is not None]
-    best = scores.score is None or scores.score > max(before, default=-math.inf)
+    best = is_best(scores.score, [row["score"] for row in so_far.rows])
     steps = so_far.step - (so_far.rows[-1]["step"] if so_far.rows else 0)
     metrics = {
         **{name: value / steps for name, value in sums.values().items()},
@@ -280,21 +284,12 @@ def _end_epoch(
     samples = so_far.step * setup.config.batch_size
     row = {"epoch": len(so_far.rows) + 1, "step": so_far.step, "samples": samples, "lr": lr, **metrics}
     so_far.rows.append(row | {"best": int(best), **speed, "seconds": so_far.seconds})
-    so_far.finished = so_far.step == budget.steps or _is_stale(so_far.rows, setup.config.patience)
+    so_far.finished = so_far.step == budget.steps or is_stale(so_far.rows, setup.config.patience)
     sums.clear()
     if report is None:
         return
-    note = {"step": so_far.step, "epoch": row["epoch"], "metrics": metrics}
-    for which in ("best", "last"):
-        if best or which == "last":
-            write_weights(folder, which, trainer.average, setup.network_config(), note)
+    write_weights(folder, "last", trainer.average, setup.network_config(), weights_note(so_far.rows[-1]))
     report.epoch(so_far.rows, budget.epochs, trainer.average, final=so_far.finished)
-
-
-def _is_stale(rows: list[Row], patience: int | None) -> bool:
-    """Return whether the last `patience` validations were no better than the best before them."""
-    bests = [number for number, row in enumerate(rows) if row["best"]]
-    return patience is not None and len(rows) - 1 - bests[-1] >= patience
 
 
 def _save(folder: RunFolder, trainer: Trainer, so_far: _Progress) -> None:

@@ -89,20 +89,25 @@ def _boundary(target: Tensor, weight: Tensor) -> Tensor:
 
 
 def scale_invariant_log(
-    prediction: Tensor, target: Tensor, span: tuple[float, float], variance_focus: float = 0.85
+    prediction: Tensor, target: Tensor, span: tuple[float, float], variance_focus: float = 0.85, *, soft: bool = True
 ) -> Tensor:
     """SILog (D. Eigen et al., NIPS 2014), sqrt(mean d^2 - focus (mean d)^2) of d = log prediction - log target.
 
     Inverse depth [N, 1, H, W] within `span` (far, near). Means are over the batch, as in J. H. Lee et al., 2019; the
     square root makes the gradient independent of the size of the error. Below a hundredth of the range all pixels count
-    as equally far.
+    as equally far. A nearer pixel that is predicted to be there has no gradient, unless `soft` continues the logarithm
+    of the prediction by its tangent.
     """
     known, target = _known(target)
     if not known.any():
         return _nothing(prediction)
     far, near = span
     floor = _FLOOR * (near - far)
-    logs = torch.log((prediction - far).clamp(min=floor)) - torch.log((target - far).clamp(min=floor))
+    predicted = torch.log((prediction - far).clamp(min=floor))
+    if soft:
+        tangent = math.log(floor) + (prediction - far) / floor - 1
+        predicted = torch.where((prediction - far < floor) & (target - far > floor), tangent, predicted)
+    logs = predicted - torch.log((target - far).clamp(min=floor))
     weight = known.to(logs.dtype).flatten()
     difference, pixels = logs.flatten() * weight, weight.sum()
     variance = difference.dot(difference) / pixels - variance_focus * (difference.sum() / pixels).square()
@@ -218,7 +223,8 @@ class Objective(nn.Module):
             return scale_shift_invariant(prediction, target, self.span)
         if self.depth == "silog_ssi":
             # silog learns far depth by ratio, ssi the shape of near objects: a quarter of the pixels suffices for it.
-            ratios = scale_invariant_log(prediction, target, self.span)
+            # ssi also moves what silog leaves at the floor.
+            ratios = scale_invariant_log(prediction, target, self.span, soft=False)
             shapes = scale_shift_invariant(prediction[..., ::2, ::2], target[..., ::2, ::2], self.span)
             return ratios + _SHAPES * shapes
         return structural_l1((prediction - far) / (near - far), (target - far) / (near - far))

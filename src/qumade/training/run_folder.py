@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from qumade.errors import RunError
 from qumade.io.config import parse_model
@@ -59,14 +59,19 @@ class RunFolder:
         return self.root / "weights" / f"{which}.safetensors"
 
 
-def write_weights(folder: RunFolder, which: Which, network: nn.Module, config: NetworkConfig, note: Row) -> None:
-    """Write weights, and next to them WHICH.json with the network's config and `note` (step, epoch, metrics)."""
+def write_weights(
+    folder: RunFolder, which: Which, network: nn.Module | dict[str, Tensor], config: NetworkConfig, note: Row
+) -> None:
+    """Write the weights of a network, and next to them WHICH.json with its config and `note` (step, epoch, metrics).
+    A file that holds them already is left alone."""
     path = folder.weights(which)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"format": FORMAT, "network": config.model_dump(mode="json"), **note}
-    write_bytes(path, tensor_bytes(network.state_dict(), content), durable=True)
+    tensors = network.state_dict() if isinstance(network, nn.Module) else network
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    write_bytes(path.with_suffix(".json"), text.encode(), durable=True)
+    for file, data in ((path, tensor_bytes(tensors, content)), (path.with_suffix(".json"), text.encode())):
+        if not file.is_file() or file.read_bytes() != data:
+            write_bytes(file, data, durable=True)
 
 
 def write_encoder_note(folder: RunFolder, encoder: str | None, weights: EncoderWeights | None) -> None:

@@ -8,13 +8,15 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
 
 from qumade.data.augment import colour_jittered
-from qumade.data.loader import Batch
+from qumade.data.loader import Batch, place_in_whole
 from qumade.models.network import probabilities
+from qumade.training.ema import share_statistics
 
 __all__ = ["ROUNDS", "SelfTraining", "unlabelled_in"]
 
@@ -25,6 +27,7 @@ CHUNK = 8  # photos that a thread labels together
 # The student sees the photos in stronger colours than the teacher. Half of them are blurred.
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.5, 0.5, 0.5, 0.1
 BLUR_PX = 0.3, 2.0
+DRAWS = 8  # random numbers of a photo: its source, whether it shows it, and six of its colours
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +38,10 @@ class SelfTraining:
     label with `mask`, its inverse depth with `depth`: what a teacher was not trained for is noise. With `paste` half of
     the photos also show the object of a labelled sample of the batch, where masks are labels. `threads` threads label
     some photos each, so that labels do not depend on their number.
+
+    The random numbers of a photo are those of `seed`, the step and its place in the whole batch, of which this process
+    (`rank` of `processes`) has a part: a process that sees more photos than another does not draw other numbers later.
+    `slots` samples that follow each other are in the same part.
     """
 
     average: nn.Module
@@ -44,19 +51,25 @@ class SelfTraining:
     mask: bool = True
     depth: bool = True
     threads: int = 1
+    seed: int = 0
+    rank: int = 0
+    processes: int = 1
+    slots: int = 1
 
-    def __call__(self, batch: Batch, progress: float) -> Batch:
-        """Return the batch with labels for its unlabelled samples; `progress` is the share of the training that is
-        done. Before the first round they stay without. Random numbers are torch's, which a checkpoint holds."""
+    def __call__(self, batch: Batch, progress: float, step: int = 0) -> Batch:
+        """Return the batch of `step` with labels for its photos; `progress` is the share of the training that is done.
+        Before the first round they stay without."""
         chosen = unlabelled_in(batch)
         if not len(chosen) or progress < ROUNDS[0]:
             return batch
         labelled = torch.nonzero(~torch.isin(torch.arange(len(batch.image), device=chosen.device), chosen)).flatten()
-        masks, depths = self._labels(batch.image[chosen])
-        images = batch.image[chosen]
+        images, outside = batch.image[chosen], ~batch.photos[chosen]
+        # A turned photo repeats its edge: the teacher labels what no camera has seen.
+        masks, depths = (label.masked_fill(outside, math.nan) for label in self._labels(images))
+        draws = torch.stack([self._draws(step, place) for place in chosen.tolist()])
         if self.paste and self.mask and len(labelled):
-            sources = labelled[torch.randint(len(labelled), (len(chosen),)).to(labelled.device)]
-            pasted = (torch.rand(len(chosen)) < 0.5).to(masks.device)
+            sources = labelled[(draws[:, 0] * len(labelled)).long().to(labelled.device)]
+            pasted = (draws[:, 1] < 0.5).to(masks.device)
             shown = batch.mask[sources].nan_to_num(0.0) * pasted.view(-1, 1, 1, 1)
             coverage = shown.clamp(max=1.0)  # numbers of classes cover their pixels
             images = torch.lerp(images, batch.image[sources], coverage)
@@ -64,8 +77,10 @@ class SelfTraining:
             masks = torch.where(coverage > 0, blended, masks)
             # The object's depth is that of its own scene.
             depths = depths.masked_fill(coverage > 0, math.nan)
-        images = torch.stack([_strongly_coloured(image) for image in images])
-        image, mask, inverse_depth = (layer.clone() for layer in batch)
+        images = torch.stack(
+            [_strongly_coloured(image, *some) for image, some in zip(images, draws[:, 2:].tolist(), strict=True)]
+        )
+        image, mask, inverse_depth = (layer.clone() for layer in batch[:3])
         image[chosen], mask[chosen], inverse_depth[chosen] = images.to(image.dtype), masks, depths
         return Batch(image, mask, inverse_depth)
 
@@ -73,7 +88,14 @@ class SelfTraining:
         """Make the teacher what the average is now, if a round begins in the step from share `before` of the training
         to share `progress`."""
         if any(before < start <= progress for start in ROUNDS):
+            share_statistics(self.average)
             self.teacher.load_state_dict(self.average.state_dict())
+
+    def _draws(self, step: int, place: int) -> Tensor:
+        """Return the random numbers of the photo at a place of this process's part of a step's batch."""
+        whole = place_in_whole(place, self.rank, self.processes, self.slots)
+        (word,) = np.random.SeedSequence((self.seed, step, whole)).generate_state(1)
+        return torch.rand(DRAWS, generator=torch.Generator().manual_seed(int(word)), dtype=torch.float64)
 
     @torch.no_grad()
     def _labels(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,14 +119,15 @@ class SelfTraining:
 
 
 def unlabelled_in(batch: Batch) -> Tensor:
-    """Return the positions, int64 [n], of the samples of a batch that have no label at all."""
-    unknown = torch.isnan(batch.mask).flatten(1).all(1) & torch.isnan(batch.inverse_depth).flatten(1).all(1)
-    return torch.nonzero(unknown).flatten()
+    """Return the positions, int64 [n], of the photos without labels in a batch."""
+    return torch.nonzero(batch.photos.flatten(1).any(1)).flatten()
 
 
-def _strongly_coloured(image: Tensor) -> Tensor:
-    """Return an image float [3, H, W] in [0, 1] with other colours, and every other time blurred."""
-    brightness, contrast, saturation, hue, blur, sigma = torch.rand(6).tolist()
+def _strongly_coloured(
+    image: Tensor, brightness: float, contrast: float, saturation: float, hue: float, blur: float, sigma: float
+) -> Tensor:
+    """Return an image float [3, H, W] in [0, 1] with other colours, and every other time blurred, by random numbers in
+    [0, 1)."""
     pixels = image.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu()
     pixels = colour_jittered(
         pixels,

@@ -51,16 +51,16 @@ class Trainer:
         modules = {"network": self.network, "objective": self.objective, "average": self.average}
         return modules if self.self_training is None else modules | {"teacher": self.self_training.teacher}
 
-    def step(self, batch: Batch, lr: float, progress: float = 1.0) -> Tensors:
-        """Update the weights, but not their average, at learning rate `lr`, when the share `progress` of the training
-        is done.
+    def step(self, batch: Batch, lr: float, progress: float = 1.0, step: int = 0) -> Tensors:
+        """Update the weights, but not their average, at learning rate `lr`, in `step` (0, 1, ...), when the share
+        `progress` of the training is done.
 
         Returns detached scalars: "loss" and its parts before the update, and "gradient", the norm of the gradient
         before clipping.
         """
         self.optimizer.zero_grad(set_to_none=True)
         if self.self_training is not None:
-            batch = self.self_training(batch, progress)
+            batch = self.self_training(batch, progress, step)
         losses = self.gradient(batch)
         with one_thread():  # sums of products come out the same whatever the number of threads
             if self.l1:
@@ -193,6 +193,10 @@ def new_trainer(setup: Setup) -> Trainer:
             mask="mask" in network.config.trained_tasks,
             depth="depth" in network.config.trained_tasks,
             threads=torch.get_num_threads() if device.type == "cpu" else 1,
+            seed=config.seed,
+            rank=accelerator.process_index,
+            processes=processes,
+            slots=setup.mixture.slots,
         )
     return Trainer(
         network, average, objective, optimizer, gradient, clip=config.clip, l1=config.l1, self_training=self_training

@@ -26,6 +26,7 @@ from qumade.models.config import NetworkConfig
 from qumade.models.network import probabilities
 from qumade.models.resizing import most_probable_class, object_probability, resized, shrunk, working_size
 from qumade.training.data_setup import Setup
+from qumade.training.ema import share_statistics
 from qumade.training.trainer import Trainer
 
 __all__ = ["Group", "Scores", "groups_of", "validate", "validation_sums"]
@@ -78,6 +79,7 @@ def validate(setup: Setup, trainer: Trainer) -> Scores:
     def read(positions: list[int]) -> list[Group]:
         return groups_of(setup.main.read_many(positions), config.size)
 
+    share_statistics(trainer.average)
     sums = validation_sums(
         trainer.average,
         trainer.objective,

@@ -22,7 +22,7 @@ def batch_sheet(batch: Batch, config: NetworkConfig, title: str, *, count: int =
     """Return a sheet of image, mask and depth of the first `count` samples of a batch, as they reach the network.
     Unknown pixels are dark grey in the mask and slate in the depth. A label without known pixels is left out. With
     several classes the mask has their colours."""
-    image, mask, depth = (part[:count].detach().float().cpu().numpy() for part in batch)
+    image, mask, depth = (part[:count].detach().float().cpu().numpy() for part in batch[:3])
     rows = []
     for number in range(len(image)):
         pixels = np.ascontiguousarray((image[number].transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8))

@@ -307,7 +307,7 @@ def test_a_non_finite_loss_names_the_last_good_checkpoint(config, whole, tmp_pat
 def test_non_finite_weights_are_never_saved(config, tmp_path, monkeypatch, plain):
     step, taken = Trainer.step, []
 
-    def broken(self, batch, lr, progress):
+    def broken(self, batch, lr, progress, at):
         losses = step(self, batch, lr, progress, at)
         taken.append(1)
         if len(taken) == 8:  # the last before a checkpoint

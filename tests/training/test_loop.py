@@ -233,14 +233,14 @@ def test_the_best_weights_of_a_finished_run_that_a_kill_held_up_are_written(conf
 
 def test_the_best_weights_are_those_of_no_epoch_that_a_kill_undid(config, tmp_path, monkeypatch, plain):
     """As on a GPU, where the epoch has another score when it is done again."""
-    config, save = config.model_copy(update={"steps": 2, "epoch_steps": 1}), loop._save
-    scores = iter([0.5, 0.9, 0.4])
+    config, save = config.model_copy(update={"steps": 3, "epoch_steps": 1}), loop._save
+    scores = iter([0.5, 0.4, 0.9, 0.3])
     monkeypatch.setattr(loop, "validate", lambda *_: Scores(1.0, next(scores), None))
     with monkeypatch.context() as patch, pytest.raises(Kill):
-        patch.setattr(loop, "_save", lambda *given: _raise(Kill) if given[2].step == 2 else save(*given))
+        patch.setattr(loop, "_save", lambda *given: _raise(Kill) if given[2].step == 3 else save(*given))
         train(config, tmp_path / "run", **QUIET)
     folder = RunFolder(train(config, tmp_path / "run", **QUIET))
-    assert [(row["score"], row["best"]) for row in read_results(folder.results)] == [(0.5, 1), (0.4, 0)]
+    assert [(row["score"], row["best"]) for row in read_results(folder.results)] == [(0.5, 1), (0.4, 0), (0.3, 0)]
     assert json.loads(folder.weights("best").with_suffix(".json").read_text())["epoch"] == 1
     load_network(folder.root)
 

@@ -116,7 +116,7 @@ def _results() -> dict[str, Any]:
     }
 
 
-def test_tables_have_the_last_step_then_the_best_and_no_depth_where_none_was_learnt():
+def test_tables_have_the_last_step_then_the_best_and_no_depth_where_none_was_learned():
     lines = page.tables(_results()).splitlines()
     assert "| (c) | CamVid train | 0.300 | 0.150 | 0.400 | 0.200 | 10 |" in lines
     assert "| (c) | - | - | 0.125 | - | - |" in lines

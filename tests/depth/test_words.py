@@ -1,5 +1,5 @@
 from qumade.depth.encoding import METRES_16_BIT, UNDESCRIBED_DEPTH, DepthEncoding
-from qumade.depth.words import depth_in_words, learnt_from, prior_note, truth_note
+from qumade.depth.words import depth_in_words, learned_from, prior_note, truth_note
 
 PRIOR = DepthEncoding(kind="scaled", source="prior", code="inverse", bits=8, range=(0.0, 1.5))
 
@@ -19,9 +19,9 @@ def test_kind_and_source_in_words():
     assert depth_in_words(renderer) == "metric, from renderer"
 
 
-def test_what_a_network_learnt_from():
-    assert learnt_from(["dataset", "prior"]) == (
-        "learnt from the imported dataset and from a prior from the horizon "
+def test_what_a_network_learned_from():
+    assert learned_from(["dataset", "prior"]) == (
+        "learned from the imported dataset and from a prior from the horizon "
         "(and label maps, if there are any), not measured"
     )
-    assert learnt_from([]) == learnt_from(["renderer"]) == ""
+    assert learned_from([]) == learned_from(["renderer"]) == ""

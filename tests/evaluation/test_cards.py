@@ -61,7 +61,7 @@ def run(tmp_path):
 def test_the_card_of_a_run_has_settings_licence_date_and_curves(run):
     card = run_card(NetworkConfig(depth_kind="scaled", depth_sources=("prior",)), run)
     rows = texts(card)
-    assert "learnt from a prior" in rows["Its depth"] and "licence: Apache-2.0" in rows["Pretrained weights"]
+    assert "learned from a prior" in rows["Its depth"] and "licence: Apache-2.0" in rows["Pretrained weights"]
     assert rows["Trained on"] == f"{run.parent / 'data'} and {run.parent / 'more'} (10 % of every batch)"
     assert rows["Trained"] == "2026-01-02 on cpu (a chip, threads: 2)" and "steps 34" in rows["Settings"]
     assert rows["Length"] == "34 steps in 1.0 minutes, best weights after step 17" and len(card.plots) == 1

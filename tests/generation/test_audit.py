@@ -315,11 +315,14 @@ def test_a_missing_asset_is_named_and_no_flag_of_another_verb(works: Any, tmp_pa
 
 
 @pytest.mark.slow
-def test_effects_are_drawn_again_in_every_detail(works: Any) -> None:
+def test_effects_are_drawn_again_in_every_detail(works: Any, tmp_path: Path) -> None:
+    for path in works.recipe.foregrounds.iterdir():  # upside down they are something else
+        with Image.open(path) as image:
+            image.rotate(180).save(tmp_path / path.name)
     recipe = works.recipe.model_copy(
         update={
             "effects": Effects.all().model_copy(update={"often": 1.0, "distractors": (0, 4)}),
-            "distractor_foregrounds": works.recipe.foregrounds,
+            "distractor_foregrounds": tmp_path,
         }
     )
     trees = []

@@ -111,7 +111,7 @@ def test_what_is_no_run_is_refused(data, tmp_path):
 def test_depth_of_another_kind_is_said(run, toy_dataset, tmp_path):
     metric = toy_dataset(tmp_path / "metric", kind="metric")
     notes = open_setup(TrainConfig(data=metric, start_from=run, **SHORT), workers=0).notes
-    assert any("is metric" in note and "was scaled: it is learnt anew" in note for note in notes)
+    assert any("is metric" in note and "was scaled: it is learned anew" in note for note in notes)
 
 
 def test_a_longer_run_is_refused_with_the_way_to_go_on(run, data):

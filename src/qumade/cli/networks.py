@@ -56,7 +56,7 @@ def predict(
     json
         Print one JSON object as the last line on stdout.
     """
-    from qumade.depth.words import KIND_WORDS, learnt_from
+    from qumade.depth.words import KIND_WORDS, learned_from
     from qumade.io.pictures import left_out, printable
     from qumade.models.config import TASKS
     from qumade.prediction.clips import is_clip
@@ -105,7 +105,7 @@ def predict(
     for line in result["failed"]:
         say(f"Error: {line}")
     config = predictor.config
-    depth = learnt_from(config.depth_sources) if "depth" in config.trained_tasks else ""
+    depth = learned_from(config.depth_sources) if "depth" in config.trained_tasks else ""
     if depth and (result["predicted"] or result.get("clips")):
         lines.append(f"Depth is {KIND_WORDS[config.depth_kind]}, {depth}")
     finish(json, result, "\n".join(lines))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from qumade.depth.encoding import DepthEncoding, DepthKind
 
-__all__ = ["KIND_WORDS", "depth_in_words", "learnt_from", "prior_note", "truth_note"]
+__all__ = ["KIND_WORDS", "depth_in_words", "learned_from", "prior_note", "truth_note"]
 
 KIND_WORDS: dict[DepthKind | None, str] = {
     "metric": "metric",
@@ -41,7 +41,7 @@ def truth_note(encoding: DepthEncoding | None) -> str:
     return "The true depth of this dataset is a prior: scores of depth say how well a network repeats it, no more"
 
 
-def learnt_from(sources: Sequence[str]) -> str:
-    """Return what a network learnt its depth from, given the sources of its training data; "" if none is known."""
+def learned_from(sources: Sequence[str]) -> str:
+    """Return what a network learned its depth from, given the sources of its training data; "" if none is known."""
     known = [SOURCE_WORDS[source] for source in sources if source in SOURCE_WORDS]
-    return f"learnt from {' and from '.join(known)}" if known else ""
+    return f"learned from {' and from '.join(known)}" if known else ""

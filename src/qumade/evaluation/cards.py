@@ -11,7 +11,7 @@ from qumade.data.dataset import SampleDataset
 from qumade.data.folder import FolderDataset
 from qumade.data.metadata import Metadata
 from qumade.data.synthetic import SyntheticDataset
-from qumade.depth.words import KIND_WORDS, depth_in_words, learnt_from
+from qumade.depth.words import KIND_WORDS, depth_in_words, learned_from
 from qumade.errors import ConfigError, RunError
 from qumade.evaluation.targets import as_text
 from qumade.io.files import read_bytes
@@ -73,7 +73,7 @@ def run_card(config: NetworkConfig, path: Path | None) -> Card:
     rows = [("Network", f"{config.model}, encoder {config.encoder}, {width}x{height} px")]
     if "depth" in config.trained_tasks:
         rows.append(
-            ("Its depth", ", ".join(filter(None, [KIND_WORDS[config.depth_kind], learnt_from(config.depth_sources)])))
+            ("Its depth", ", ".join(filter(None, [KIND_WORDS[config.depth_kind], learned_from(config.depth_sources)])))
         )
     if path is None or not path.is_dir():
         rows.append(("Training", "not known: the settings are in the run folder that the network was exported from"))

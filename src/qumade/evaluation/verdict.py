@@ -27,7 +27,7 @@ def how_good(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.b
     pictures where few or none of it have such scores. `keep`, bool [pictures], marks those that count. A second
     sentence says in how many pictures depth is inside out.
 
-    Flat ground is fitted to each picture by scale and shift. So the network is held against it after the same fit.
+    Flat ground is fitted to each picture by scale and shift. So the network is compared with it after the same fit.
     """
     group = next((group for group in groups if group.name == "test" and told_pictures(group) >= FEW), groups[0])
     iou, depth, flat = group.means["mask_iou"], group.means["depth_delta1"], group.baselines["depth_delta1"]

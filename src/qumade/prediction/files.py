@@ -303,7 +303,7 @@ def meaning_of(name: str, config: NetworkConfig) -> dict[str, Any]:
         return {
             "kind": config.depth_kind,
             "meaning": depth_legend(config.depth_kind),
-            "learnt_from": list(config.depth_sources),
+            "learned_from": list(config.depth_sources),
             "range": list(config.inverse_depth_limits),
             "code": "inverse depth = range[0] + (range[1] - range[0]) * value / 65535; larger is nearer",
         }

@@ -220,7 +220,8 @@ class TrainConfig(BaseModel):
     mask_loss: Literal["bce_dice", "ms_ssim_l1"] = "bce_dice"
     """Loss of the mask."""
     depth_loss: Literal["silog_ssi", "silog", "ssi", "ms_ssim_l1"] | None = None
-    """Loss of the depth. By default silog_ssi (silog + ssi / 2) for metric and scaled depth, else ssi."""
+    """Loss of the depth. By default silog_ssi (silog + ssi / 2) for metric and scaled depth; ssi for affine depth, and
+    where several datasets have depth and not all is metric."""
     mask_weight: Annotated[float, Field(ge=0.0)] = 2.0
     """Weight of the mask loss; the depth loss has weight 1."""
     task_weights: Literal["fixed", "uncertainty"] = "fixed"

@@ -189,7 +189,7 @@ def open_setup(
     if earlier is not None and mixture.has_depth and earlier.network.depth_kind not in (None, depth_kind):
         notes.append(
             f"The depth of {main.name} is {depth_kind}, that of {earlier.folder.root} was "
-            f"{earlier.network.depth_kind}: it is learnt anew"
+            f"{earlier.network.depth_kind}: it is learned anew"
         )
     labels = [name for name, there in (("masks", mixture.has_masks), ("depth", mixture.has_depth)) if there]
     if (

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qumade.depth.words import KIND_WORDS
 from qumade.errors import ConfigError
 from qumade.evaluation.evaluation import DEPTH_REGIONS, SCORES, Evaluation
+from qumade.io.listing import counted
 from qumade.metrics.alignment import Clamp, DepthKind
 from qumade.metrics.scores import DEPTH_METRICS, MASK_METRICS
 from qumade.plan.splits import SAMPLE_SPLITS, few_samples
@@ -249,7 +250,7 @@ def swapped_depth(group: Group) -> str:
     """Return a sentence where depth is inside out in pictures of a group, "" where it is in none."""
     if not group.swapped:
         return ""
-    pictures = f"{group.counts['depth_delta1']:,} picture{'s' if group.counts['depth_delta1'] != 1 else ''}"
+    pictures = counted(group.counts["depth_delta1"], "picture", "pictures")
     return f"In {group.swapped:,} of {pictures} near and far are swapped."
 
 

@@ -11,6 +11,7 @@ from qumade.evaluation.compare import Comparison, letter
 from qumade.evaluation.evaluation import Evaluation
 from qumade.evaluation.panels import headline_scores
 from qumade.evaluation.summary import Group, format_number, swapped_depth, told_pictures
+from qumade.io.listing import counted
 from qumade.metrics.bootstrap import Interval
 from qumade.plan.splits import FEW
 
@@ -44,7 +45,7 @@ def how_good(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.b
     if depth is not None:
         alignment = evaluation.alignment or "none"
         pictures = group.counts["depth_delta1"]
-        of = "of the depth" if pictures == number else f"of the depth in {_pictures(pictures)}"
+        of = "of the depth" if pictures == number else f"of the depth in {counted(pictures, 'picture', 'pictures')}"
         words = f"{_percent(depth)} {of} is within a factor of 1.25 {FITTED[alignment]}"
         of_split = np.asarray(evaluation.scores["split"].to_pylist(), np.str_) == group.name
         rows = keep if group.name == "all" else keep & of_split
@@ -61,7 +62,7 @@ def how_good(evaluation: Evaluation, groups: Sequence[Group], keep: NDArray[np.b
     number = number if parts else group.pictures
     splits = [one.name for one in groups if one.name != "all"]
     split = group.name if group.name != "all" else splits[0] if len(splits) == 1 else ""
-    where = f"{_pictures(number)} of the split {split}" if split else _pictures(number)
+    where = counted(number, "picture", "pictures") + (f" of the split {split}" if split else "")
     if not split and (seen := next((one.counts[first] for one in groups if one.name == "train"), 0)):
         where += f", {seen:,} of them of the split train"
     sentence = f"On {where}, {'; '.join(parts)}." if parts else f"On {where}, no score is defined."
@@ -166,10 +167,6 @@ def _of_object_depth(evaluation: Evaluation, keep: NDArray[np.bool_]) -> list[tu
     everywhere, there = float(overall[both].mean()), float(objects[both].mean())
     words = f"the depth of objects ({_percent(there)} within a factor of 1.25)"
     return [(everywhere - there, words)] if everywhere - there >= GAP else []
-
-
-def _pictures(number: int) -> str:
-    return f"{number:,} pictures" if number != 1 else "1 picture"
 
 
 def _percent(share: float) -> str:

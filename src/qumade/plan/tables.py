@@ -16,11 +16,10 @@ from qumade.recipe import Policy, Recipe
 __all__ = ["OBJECT_ROW", "POLICIES", "REJECTIONS", "SAMPLE_ROW", "PlanTables", "plan_tables"]
 
 REJECTIONS = ("horizon", "hidden", "size", "layout", "row")
-"""Why a placement was rejected. horizon: the contact is on or above the horizon, too far away for its
-depth to be believed, or its depth is unknown; hidden: the
-object, or one that it hides, would not be visible enough; size: the size that perspective gives is out of range;
-layout: the layout has few objects of this size in this row; row: the next place in a row is not where the object may
-stand."""
+"""Why a placement was rejected. horizon: the contact is on or above the horizon, too far away for its depth to be
+believed, or its depth is unknown; hidden: the object, or one that it hides, would not be visible enough; size: the size
+that perspective gives is out of range; layout: the layout has few objects of this size in this row; row: the next place
+in a row is not where the object may stand."""
 
 POLICIES: tuple[Policy, ...] = get_args(Policy)  # plans store the number: append, never reorder
 

@@ -182,12 +182,14 @@ def _without_excluded(
         return not is_named(name, recipe.exclude)
 
     names = [*(path.name for path in list_pictures(recipe.backgrounds)), *cutout_names(recipe.foregrounds)]
+    folders = [recipe.backgrounds, recipe.foregrounds]
     if recipe.distractor_foregrounds is not None:
         names += [path.name for path in list_pictures(recipe.distractor_foregrounds)]
+        folders.append(recipe.distractor_foregrounds)
     for pattern in recipe.exclude:
         if not any(fnmatchcase(name, pattern) for name in names):
-            folders = f"{printable(recipe.backgrounds)} or {printable(recipe.foregrounds)}"
-            raise ConfigError(f"Invalid exclude: got {pattern!r}; must match a picture in {folders}")
+            where = " or ".join(map(printable, folders))
+            raise ConfigError(f"Invalid exclude: got {pattern!r}; must match a picture in {where}")
     return (
         [photo for photo in photos if kept(photo.name)],
         [cutout for cutout in cutouts if kept(cutout.name)],

@@ -14,10 +14,10 @@ _NEED_PERSPECTIVE = ("height_m", "camera_height_m")
 def idle_fields(recipe: Recipe, catalog: Catalog) -> Iterator[tuple[str, str]]:
     """Yield the name of each field that is set and has no effect on these assets, and why."""
     mapped = all(background.depth_name is not None for background in catalog.backgrounds)
-    without_labels = [name for name in _NEED_LABELS if recipe.labels is None and _is_set(recipe, name)]
-    for name in without_labels:
-        yield name, "it needs label maps (labels)"
-    if recipe.labels is not None and set(recipe.policies) == {"random"} and recipe.place:
+    if recipe.labels is None:
+        for name in filter(lambda name: _is_set(recipe, name), _NEED_LABELS):
+            yield name, "it needs label maps (labels)"
+    elif set(recipe.policies) == {"random"} and recipe.place:
         yield "place", "it is for semantic and perspective placement"
     if "perspective" not in recipe.policies:
         for name in filter(lambda name: _is_set(recipe, name), _NEED_PERSPECTIVE):

@@ -286,7 +286,8 @@ class _Panel:
             return
         self.say(None)
         pages = max(1, -(-len(positions) // PAGE))
-        self.status.set_text(f"{len(positions):,} of {len(table):,} samples, page {self.page + 1:,} of {pages:,}")
+        count = f"{len(positions):,} of {len(table):,} samples, page {self.page + 1:,} of {pages:,}"
+        self.status.set_text(f"{count}, by {title_of(self.by)}, {'largest' if self.descending else 'smallest'} first")
         self.grid.clear()
         with self.grid:
             for position, url in zip(shown.tolist(), urls, strict=True):

@@ -1,3 +1,4 @@
+import asyncio
 import socket
 import urllib.error
 import urllib.request
@@ -64,6 +65,19 @@ def test_a_port_that_is_taken_is_passed_over_or_named():
         assert server.free_port("127.0.0.1") > first
         with pytest.raises(ConfigError, match=f"got {first}; must be a free port"):
             server._checked("127.0.0.1", first)
+
+
+def test_the_address_is_printed_only_when_it_answers():
+    port = server.free_port("127.0.0.1")
+
+    async def start_late():
+        waiting = asyncio.create_task(server._listening("127.0.0.1", port))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        async with await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port):
+            await asyncio.wait_for(waiting, 30)
+
+    asyncio.run(start_late())
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The web server of the studio."""
 
+import asyncio
 import ipaddress
 import logging
 import socket
@@ -7,7 +8,7 @@ import webbrowser
 from pathlib import Path
 
 from fastapi import Response
-from nicegui import app, ui
+from nicegui import app, background_tasks, ui
 
 from qumade.errors import ConfigError
 from qumade.studio.access import Guard, is_local, new_token
@@ -47,12 +48,13 @@ def serve(studio: Studio, *, host: str = "localhost", port: int | None = None, s
     app.on_shutdown(studio.jobs.close)
     app.add_middleware(Guard, token=token)
 
-    def started() -> None:
+    async def announce() -> None:
+        await _listening(own, port)
         print(f"Studio at {address}\nStop it with Ctrl-C", flush=True)
         if show:
             webbrowser.open(address)
 
-    app.on_startup(started)
+    app.on_startup(lambda: background_tasks.create(announce()))  # only after it does the server listen
     logging.getLogger("nicegui").setLevel(logging.ERROR)  # its hints are for programmers
     ui.run(host=own, port=port, reload=False, show=False, show_welcome_message=False, title="QuMaDe studio")
 
@@ -94,6 +96,18 @@ def _checked(host: str, port: int) -> int:
     if not 0 < port < 65536 or not _is_free(host, port):
         raise ConfigError(f"Invalid --port: got {port}; must be a free port from 1 to 65535")
     return port
+
+
+async def _listening(host: str, port: int) -> None:
+    """Wait until a port answers."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.02)
+        else:
+            writer.close()
+            return
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -4,18 +4,18 @@
     python benchmarks/transfer.py ... --report docs/transfer.md
 
 Every arm (see ARMS) trains `tiny` with the same pretrained encoder (which --pretrained none leaves out), size, batches
-and number of steps. It is evaluated by car IoU on CamVid
-val at the photos' own 480x360, without unlabelled pixels: the averaged weights after the last step, and after every
---every steps for the curve. Depth is evaluated on three KITTI frames, mask and depth on the bundled scenes. --cores
-training runs are active at once, each on one core: a network as small as this one gains little from a second.
+and number of steps. It is evaluated by car IoU on CamVid val at the photos' own 480x360, without unlabelled pixels: the
+averaged weights after the last step, and after every --every steps. Depth is evaluated on three KITTI frames, mask and
+depth on the bundled scenes. --cores training runs are active at once, each on one core: a network as small as this one
+gains little from a second.
 
 Arms (w) and (W) need --rendered, a dataset that `tools/render_samples.py --training N --out DIR` has rendered.
 
 --pictures is a folder with qumade/{bgImages,fgImages,bgLabels}, camvid/ and kitti_demo/: $QUMADE_TEST_DATA, or
 ../shared/data. After an interruption, run the same command again: finished runs are kept, and an interrupted run
-resumes. Output in --out: runs/ARM-SEED (a run folder each), results.json, table.md, curves.png, and pictures/ for
-inspection, which are made from the photos and must not be redistributed. On the page that --report writes, the section
-"What the failures show" and everything after it are preserved.
+resumes. Output in --out: runs/ARM-SEED (a run folder each), results.json, table.md, scores.png, and pictures/ for
+inspection, which are made from the photos and must not be redistributed. On the page that --report writes, the sections
+"Conclusions" and "What the failures show" are preserved.
 """
 
 import argparse
@@ -63,7 +63,8 @@ PLAIN: dict[str, Any] = {
 class Arm:
     """The training data of an arm: `data`, `real` mixed with it, `unlabelled` photos, a recipe or dataset `depth_from`
     that teaches depth alone, and `rendered` samples that teach depth and mask, all relative to --out. `of` is the arm
-    whose runs this one adapts to the unlabelled photos instead of training."""
+    whose runs this one adapts to the unlabelled photos instead of training. With `twins`, each composite is shown twice
+    in a batch."""
 
     title: str
     data: str
@@ -72,6 +73,7 @@ class Arm:
     of: str | None = None
     depth_from: str | None = None
     rendered: str | None = None
+    twins: bool = False
 
 
 UNLABELLED = "data/camvid_train/images"
@@ -82,6 +84,7 @@ ARMS = {
     "s": Arm("composites, perspective with its defaults: like a street", "recipes/street.yaml"),
     "p": Arm("as s, but depth of flat ground", "recipes/p.yaml"),
     "x": Arm("as p, with all effects", "recipes/effects.yaml"),
+    "t": Arm("as x, on twins", "recipes/effects.yaml", twins=True),
     "u": Arm("as p + CamVid train without its labels", "recipes/p.yaml", unlabelled=UNLABELLED),
     "n": Arm("p adapted to CamVid train without labels", "recipes/p.yaml", unlabelled=UNLABELLED, of="p"),
     "d": Arm("composites of p + 10 % of CamVid train", "recipes/p.yaml", "data/camvid_tenth"),
@@ -174,7 +177,7 @@ def sides(text: str) -> tuple[int, int]:
 def run_all(options: argparse.Namespace) -> None:
     """Make missing data, run missing training and evaluation, and write the results."""
     from qumade.io.files import write_bytes
-    from transfer_page import ablation, draw_curves, tables, write_page
+    from transfer_page import ablation, draw_scores, mask_table, other_tables, write_page
 
     out: Path = options.out.absolute()
     sources = prepare(options.pictures.absolute(), out, options.size)
@@ -202,10 +205,11 @@ def run_all(options: argparse.Namespace) -> None:
         "arms": {arm: {"title": ARMS[arm].title, "runs": runs} for arm, runs in scores.items()},
     }  # fmt: skip
     write_bytes(out / "results.json", (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
-    draw_curves(results, out / "curves.png")
-    write_bytes(out / "table.md", f"{tables(results)}\n{ablation(results)}\n".encode())
-    print(f"{tables(results)}\n{ablation(results)}")
-    print(f"{out / 'results.json'}\n{out / 'curves.png'}\nLook at {out / 'pictures'} (not to be given away)")
+    draw_scores(results, out / "scores.png")
+    tables = "\n\n".join(filter(None, [mask_table(results), other_tables(results), ablation(results)]))
+    write_bytes(out / "table.md", f"{tables}\n".encode())
+    print(tables)
+    print(f"{out / 'results.json'}\n{out / 'scores.png'}\nLook at {out / 'pictures'} (not to be given away)")
     if options.report is not None:
         write_page(results, options.report.absolute())
         print(options.report.absolute())
@@ -392,7 +396,7 @@ def arm_config(
     return TrainConfig(
         data=out / source.data, extra_datasets=extra_datasets, model="tiny", size=size, batch_size=BATCH,
         steps=steps, epoch_steps=every,
-        depth_loss="silog", seed=seed, pretrained=pretrained, unlabelled=unlabelled,
+        depth_loss="silog", seed=seed, pretrained=pretrained, unlabelled=unlabelled, twins=source.twins,
     )  # fmt: skip
 
 

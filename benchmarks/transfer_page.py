@@ -1,4 +1,4 @@
-"""Write the results of `transfer.py` as curves, tables and a page."""
+"""Write the results of `transfer.py` as a figure, tables and a page."""
 
 import io
 import textwrap
@@ -12,36 +12,34 @@ from matplotlib.figure import Figure
 
 from qumade.io.files import write_bytes
 
-__all__ = ["KEPT_FROM", "ablation", "draw_curves", "mean_and_range", "tables", "write_page"]
+__all__ = ["KEPT", "ablation", "draw_scores", "mask_table", "mean_and_range", "other_tables", "write_page"]
 
 Results = dict[str, Any]
 
-KEPT_FROM = "## What the failures show"
-COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000")  # Okabe and Ito 2008
+KEPT = "## Conclusions", "## Depth, scenes and sizes"
+"""Between these two headings the page is written by hand."""
+WITH_LABELS = "cdefg"
+REAL, COMPOSITES = "#0072b2", "#d55e00"  # Okabe and Ito 2008
 
 
-def draw_curves(results: Results, path: Path) -> None:
-    """Write an image of IoU on CamVid val and of the training loss over the steps: means, and ranges over seeds."""
-    figure = Figure(figsize=(12, 4.8), layout="constrained")
-    panels = {
-        "iou": "car IoU on CamVid val, mean of images",
-        "pooled_iou": "the same, pooled",
-        "loss": "training loss",
-    }
-    for axes, (key, title) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        shown = {arm: entry for arm, entry in results["arms"].items() if not arm.isdigit()}
-        for number, (arm, entry) in enumerate(shown.items()):
-            steps = [point["step"] for point in entry["runs"][0]["curve"]]
-            values = np.array([[point[key] for point in run["curve"]] for run in entry["runs"]])
-            colour = COLOURS[number % len(COLOURS)]
-            axes.plot(steps, values.mean(0), color=colour, label=f"({arm}) {entry['title']}", marker=".", markersize=4)
-            axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+def draw_scores(results: Results, path: Path) -> None:
+    """Write an image of IoU on CamVid val by arm: a dot for each seed, a line for the mean, the best arms on top."""
+    arms = {arm: entry for arm, entry in results["arms"].items() if not arm.isdigit()}
+    order = sorted(arms, key=lambda arm: _means(arms[arm]["runs"])[0])
+    figure = Figure(figsize=(12, 1.4 + 0.3 * len(order)), layout="constrained")
+    panels = {"iou": "car IoU on CamVid val, mean of images", "pooled_iou": "the same, pooled"}
+    for axes, (key, title) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
+        for row, arm in enumerate(order):
+            values = [run["last"][key] for run in arms[arm]["runs"]]
+            colour = REAL if arm in WITH_LABELS else COMPOSITES
+            axes.plot([np.mean(values)] * 2, [row - 0.35, row + 0.35], color=colour, linewidth=2)
+            axes.plot(values, [row] * len(values), "o", color=colour, markersize=6, alpha=0.7)
+        axes.set_yticks(range(len(order)), [f"{arms[arm]['title']} ({arm})" for arm in order])
         axes.set_title(title)
-        axes.set_xlabel("step")
-        axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    for colour, label in ((REAL, "with labelled frames of CamVid"), (COMPOSITES, "without")):
+        axes.plot([], [], "o", color=colour, label=label)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
@@ -57,18 +55,15 @@ def mean_and_range(values: Sequence[float | None], digits: int = 3) -> str:
     return mean if min(known) == max(known) else f"{mean} ({min(known):.{digits}f} - {max(known):.{digits}f})"
 
 
-def tables(results: Results) -> str:
-    """Return the tables as Markdown: masks of real photos, the other datasets, and found cars by size."""
-    masks = [
+def mask_table(results: Results) -> str:
+    """Return the table of masks of real photos, as Markdown."""
+    lines = [
         "| | trained on | IoU, mean of images | IoU, pooled | *best on val: mean* | *pooled* | *step* |",
         "|---|---|---|---|---|---|---|",
     ]
-    others = [
-        "| | KITTI delta < 1.25 | KITTI AbsRel | scenes: mask IoU | scenes: delta < 1.25 | scenes: AbsRel |",
-        "|---|---|---|---|---|---|",
-    ]
-    arms = {arm: entry for arm, entry in results["arms"].items() if not arm.isdigit()}
-    for arm, entry in arms.items():
+    for arm, entry in results["arms"].items():
+        if arm.isdigit():
+            continue
         runs = entry["runs"]
         cells = [
             mean_and_range([run[which][key] for run in runs])
@@ -76,11 +71,22 @@ def tables(results: Results) -> str:
             for key in ("iou", "pooled_iou")
         ]
         steps = ", ".join(str(run["best"]["step"]) for run in runs)
-        masks.append(f"| ({arm}) | {entry['title']} | {' | '.join(cells)} | {steps} |")
-        others.append(f"| ({arm}) | {' | '.join(_others(runs, lambda run: run))} |")
+        lines.append(f"| ({arm}) | {entry['title']} | {' | '.join(cells)} | {steps} |")
+    return "\n".join(lines)
+
+
+def other_tables(results: Results) -> str:
+    """Return the tables of the other datasets, and of found cars by size, as Markdown."""
+    lines = [
+        "| | KITTI delta < 1.25 | KITTI AbsRel | scenes: mask IoU | scenes: delta < 1.25 | scenes: AbsRel |",
+        "|---|---|---|---|---|---|",
+    ]
+    arms = {arm: entry for arm, entry in results["arms"].items() if not arm.isdigit()}
+    for arm, entry in arms.items():
+        lines.append(f"| ({arm}) | {' | '.join(_others(entry['runs'], lambda run: run))} |")
     runs = [run for entry in arms.values() for run in entry["runs"]]  # arms without depth have no depth scores
-    others.append(f"| trivial baseline | {' | '.join(_others(runs, lambda run: run['baselines']))} |")
-    return "\n".join([*masks, "", *others, "", *_recall(arms), ""])
+    lines.append(f"| trivial baseline | {' | '.join(_others(runs, lambda run: run['baselines']))} |")
+    return "\n".join([*lines, "", *_recall(arms)])
 
 
 def ablation(results: Results) -> str:
@@ -121,23 +127,19 @@ def _others(runs: Sequence[Results], scores: Callable[[Results], Results]) -> li
 
 
 def write_page(results: Results, page: Path) -> None:
-    """Write the page, and its curves into images/ beside it. The existing section on failures is preserved."""
-    image = page.parent / "images" / f"{page.stem}_curves.png"
+    """Write the page, and its figure into images/ beside it. What is written by hand stays."""
+    image = page.parent / "images" / f"{page.stem}_scores.png"
     image.parent.mkdir(parents=True, exist_ok=True)
-    draw_curves(results, image)
+    draw_scores(results, image)
+    first, after = KEPT
     before = page.read_text() if page.is_file() else ""
-    kept = KEPT_FROM + before.split(KEPT_FROM, 1)[1] if KEPT_FROM in before else ""
-    write_bytes(page, (_page(results, f"images/{image.name}") + kept).encode())
+    kept = first + before.split(first, 1)[1].split(after, 1)[0] if first in before else ""
+    write_bytes(page, (_opening(results, f"images/{image.name}") + kept + _rest(results)).encode())
 
 
-def _page(results: Results, image: str) -> str:
-    settings, sources, arms = results["settings"], results["sources"], results["arms"]
-    seeds, size = settings["seeds"], "x".join(map(str, settings["size"]))
-    command = (
-        f"--arms {''.join(arms)} --seeds {seeds} --steps {settings['steps']} --every {settings['every']} --size {size}"
-    )
-    minutes = [round(run["minutes"]) for entry in arms.values() for run in entry["runs"]]
-    took = " to ".join(str(number) for number in sorted({min(minutes), max(minutes)}))
+def _opening(results: Results, image: str) -> str:
+    settings, sources = results["settings"], results["sources"]
+    seeds = settings["seeds"]
     numbers = f"Numbers are means of {seeds} seeds, with their range." if seeds > 1 else "Numbers are of one seed."
     pretrained = settings.get("pretrained", "none") == "required"
     encoder = " with an encoder pretrained on ImageNet that stays as it is" if pretrained else ""
@@ -146,33 +148,49 @@ def _page(results: Results, image: str) -> str:
         f"""Does training on composites help on real photos? The same network, `{settings["model"]}`{encoder}, was
         trained on composites, on real photos and on both. It was evaluated on real photos that no training used: the
         {sources["camvid_val"]} frames of CamVid val. {numbers}""",
-        f"    python benchmarks/transfer.py {command}",
-        tables(results).strip(),
-        """The first table is car IoU on CamVid val at 480x360, without unlabelled pixels. *Mean of images* is what
-        `qumade evaluate` reports. *Pooled* is the IoU of the pixels of all images together, in which large cars count
-        for more. Columns in italics were chosen on val and are therefore too optimistic. All other columns are the
-        averaged weights after the last step.""",
+        f"![Car IoU on CamVid val by training data]({image})",
+        mask_table(results),
+        """*Mean of images* is what `qumade evaluate` reports. *Pooled* is the IoU of the pixels of all images together,
+        in which large cars count for more. Columns in italics were chosen on val and are therefore too optimistic. All
+        other columns, and the figure, are of the averaged weights after the last step.""",
+    ]
+    return "\n".join(map(_folded, blocks)) + "\n"
+
+
+def _rest(results: Results) -> str:
+    settings, sources, arms = results["settings"], results["sources"], results["arms"]
+    size = "x".join(map(str, settings["size"]))
+    command = (
+        f"--arms {''.join(arms)} --seeds {settings['seeds']} --steps {settings['steps']} --every {settings['every']} "
+        f"--size {size}"
+    )
+    minutes = [round(run["minutes"]) for entry in arms.values() for run in entry["runs"]]
+    took = " to ".join(str(number) for number in sorted({min(minutes), max(minutes)}))
+    blocks = [
+        KEPT[1],
+        other_tables(results),
         f"""KITTI is {sources["kitti"]} frames with laser depth: a spot check, not a result. Scenes are the
         {sources["reference"]} bundled reference scenes, which no training uses. Depth is evaluated after fitting scale
         and shift to each image. `-` was trained without depth. The trivial baseline predicts background everywhere, and
-        flat ground below a horizon at 45 % of the height, fitted in the same way.""",
-        f"![IoU and loss over the steps]({image})",
-        "Lines are means over seeds, bands their range.",
+        flat ground below a horizon at 45 % of the height, fitted in the same way. Cars of the last table are those of
+        CamVid val, connected pixels each: the share of their pixels that was found.""",
         *_ablation_blocks(results),
         "## Setup",
+        f"    python benchmarks/transfer.py {command}",
         f"""All trainings use {size}, batches of {settings["batch_size"]}, {settings["steps"]:,} steps, one CPU core,
         the depth loss `silog`, and otherwise the defaults of `qumade train`. A training took {took} minutes, including
         an evaluation on val every {settings["every"]:,} steps. Where real frames are mixed in, with labels or without,
-        they are {settings["real_share"]:.0%} of every batch.""",
+        they are {settings["real_share"]:.0%} of every batch. Masks are evaluated at 480x360, without unlabelled
+        pixels.""",
     ]
-    return "\n".join(map(_folded, blocks)) + "\n" + "".join(map(_folded, _points(results))) + "\n"
+    return "\n".join(map(_folded, blocks)) + "\n" + "".join(map(_folded, _points(results)))
 
 
 def _points(results: Results) -> list[str]:
     """Return what the arms were trained on, for arms with results alone."""
     sources, size = results["sources"], "x".join(map(str, results["settings"]["size"]))
     arms = results["arms"].keys()
-    streets, flat = "spxundfmrRwWlo", "bpxundfmrwWlo"
+    streets, flat = "spxtundfmrRwWlo", "bpxtundfmrwWlo"
     points = [
         (
             arms,
@@ -215,6 +233,7 @@ def _points(results: Results) -> list[str]:
             """(x) has the effects of `--effects all`: distractors, shadows, kinds of edges, harmonising, haze and a
             camera.""",
         ),
+        ("t", "(t) is (x) with `--twins`: every composite is shown twice in a batch, with different effects."),
         (
             "u",
             """(u) has the frames of CamVid train without their labels beside the composites (`qumade train

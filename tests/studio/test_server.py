@@ -2,6 +2,7 @@ import asyncio
 import socket
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -77,7 +78,9 @@ def test_the_address_is_printed_only_when_it_answers():
         async with await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port):
             await asyncio.wait_for(waiting, 30)
 
-    asyncio.run(start_late())
+    # In a thread of its own: where tests drive a browser, a loop runs in this one.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, start_late()).result()
 
 
 @pytest.mark.slow

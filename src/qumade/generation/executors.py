@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from qumade.errors import RunError
 from qumade.generation.worker import Stopped, Task
-from qumade.io.processes import end_with_parent
+from qumade.io.processes import end_with_parent, shut_down
 
 __all__ = ["Executor", "local_processes", "this_process"]
 
@@ -73,11 +73,12 @@ def local_processes(work: Task[Unit, Result], chunks: Iterable[Unit], *, workers
     finally:
         stop.set()
         deadline = time.monotonic() + _GRACE_S
-        for worker in set(multiprocessing.active_children()) - others if running else ():
+        workers_begun = set(multiprocessing.active_children()) - others
+        for worker in workers_begun if running else ():
             # A worker before its first sample does not see the stop event. The next run repairs files torn by the kill.
             worker.join(max(0.0, deadline - time.monotonic()))
             worker.kill()
-        pool.shutdown(wait=True, cancel_futures=True)
+        shut_down(pool, workers_begun)
 
 
 @contextmanager

@@ -4,16 +4,17 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for_connection
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from qumade.errors import RunError
 
-__all__ = ["cores", "end_with_parent", "mapped"]
+__all__ = ["cores", "end_with_parent", "mapped", "shut_down"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,6 +46,7 @@ def mapped(function: Callable[[Item], Result], items: Sequence[Item], workers: i
     if workers <= 1:
         yield map(function, items)
         return
+    others = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=end_with_parent)
     # Workers start while Ctrl-C is blocked and inherit that: only this process receives it, and drops pending tasks.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -56,4 +58,21 @@ def mapped(function: Callable[[Item], Result], items: Sequence[Item], workers: i
         raise RunError("Invalid run: a worker process was killed, perhaps for lack of memory; run again") from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        executor.shutdown(cancel_futures=True)
+        shut_down(executor, set(multiprocessing.active_children()) - others)
+
+
+def shut_down(executor: ProcessPoolExecutor, workers: Collection[BaseProcess]) -> None:
+    """Drop what has not begun, and wait until all workers have ended.
+
+    A worker that is killed while it waits for its next task takes the lock of the queue with it. If the executor has
+    said by then that no task follows, the others wait for the lock for ever, and the executor for them: they are killed
+    too.
+    """
+    alive = list(workers)
+    executor.shutdown(wait=False, cancel_futures=True)
+    while alive:
+        wait_for_connection([worker.sentinel for worker in alive])
+        alive = [worker for worker in alive if worker.is_alive()]
+        if any(worker.exitcode for worker in workers):
+            for worker in alive:
+                worker.kill()

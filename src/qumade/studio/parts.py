@@ -1,7 +1,7 @@
 """Small parts that several panels use."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -94,22 +94,29 @@ async def choose_file(studio: Studio, kind: Kind, title: str, *, name: str | Non
     `name` is a path to start from where a new file is to be written.
     """
     found = [str(path) for path in studio.opened.found(kind) if name is None or not is_reserved(path)]
+    about = "" if found else f"No {kind} was found below the opened folders"
+    answer = await _choose_or_type(title, about, "Path", found, name or (found[0] if found else ""))
+    return Path(answer) if answer else None
+
+
+async def _choose_or_type(title: str, about: str, label: str, choices: Sequence[str], start: str) -> str | None:
+    """Ask for one of some names, or for another that is typed; None if cancelled."""
     with ui.dialog(value=True) as dialog, ui.card().classes("qs-dialog"):
         ui.label(title).classes("qs-title")
-        typed = {"path": name or (found[0] if found else "")}
-        with ui.element("div").classes("qs-list"):
-            for path in found:
-                button = ui.button(printable(Path(path)), on_click=partial(typed.__setitem__, "path", path))
+        if about:
+            hint(about)
+        names = ui.element("div").classes("qs-list")
+        typed = ui.input(label, value=start).props("dense outlined").classes("qs-wide")
+        with names:
+            for choice in choices:
+                button = ui.button(printable(Path(choice)), on_click=partial(typed.set_value, choice))
                 button.props("flat dense no-caps align=left")
-            if not found:
-                hint(f"No {kind} was found below the opened folders")
-        ui.input("Path").bind_value(typed, "path").props("dense outlined").classes("qs-wide")
         with ui.row():
-            ui.button("OK", on_click=lambda: dialog.submit(typed["path"]))
+            ui.button("OK", on_click=lambda: dialog.submit(typed.value))
             ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat")
     answer = await dialog
     dialog.delete()
-    return Path(answer) if answer else None
+    return None if answer is None else str(answer)
 
 
 async def confirm(question: str, answer: str) -> bool:
@@ -133,22 +140,10 @@ async def choose_class_folder(folder: Path) -> Path | None:
     classes = class_folders(folder)
     if not classes:
         return folder
-    with ui.dialog(value=True) as dialog, ui.card().classes("qs-dialog"):
-        ui.label("Class of the cut-outs").classes("qs-title")
-        hint("Sub-folders of the cut-outs are their classes. Choose one, or type the name of a new one.")
-        typed = {"class": classes[0]}
-        with ui.element("div").classes("qs-list"):
-            for name in classes:
-                button = ui.button(name, on_click=partial(typed.__setitem__, "class", name))
-                button.props("flat dense no-caps align=left")
-        ui.input("Class").bind_value(typed, "class").props("dense outlined").classes("qs-wide")
-        with ui.row():
-            ui.button("OK", on_click=lambda: dialog.submit(typed["class"]))
-            ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat")
-    answer = await dialog
-    dialog.delete()
+    about = "Sub-folders of the cut-outs are their classes. Choose one, or type the name of a new one."
+    answer = await _choose_or_type("Class of the cut-outs", about, "Class", classes, classes[0])
     if answer is None:
         return None
     if not re.fullmatch(CLASS_NAME, answer):
         raise ConfigError(f"Invalid class: got {answer[:60]!r}; must have letters, digits, spaces and _ . - only")
-    return folder / str(answer)
+    return folder / answer

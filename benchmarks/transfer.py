@@ -97,6 +97,7 @@ ARMS = {
     "W": Arm("as p + rendered roads with cars", "recipes/p.yaml", rendered="data/rendered"),
     "l": Arm("as p, laid out like CamVid train by a layout file", "recipes/l.yaml"),
     "o": Arm("as p, cars in a row in half of the composites", "recipes/o.yaml"),
+    "y": Arm("as x, cars in a row in half of the composites", "recipes/y.yaml"),
     # Controls: (d) without composites, and (a) without labelling the photos' own cars as background.
     "g": Arm("10 % of CamVid train alone", "data/camvid_tenth"),
     "h": Arm("as a, cars that photos show already ignored", "recipes/random_ignoring.yaml"),
@@ -295,6 +296,7 @@ def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
     save_layout(learn_layout(FolderDataset(data / "camvid_train")), data / "layout.yaml")
     save_recipe(Recipe(**flat, layout=data / "layout.yaml"), recipes / "l.yaml")
     save_recipe(Recipe(**flat, rows=0.5), recipes / "o.yaml")
+    save_recipe(Recipe(**flat, rows=0.5, effects=Effects.all()), recipes / "y.yaml")
     save_recipe(Recipe(**street | own), recipes / "camvid.yaml")
     for arm, (_, fields) in WITHOUT.items():
         save_recipe(Recipe(**flat | fields), recipes / f"{arm}.yaml")

@@ -190,7 +190,7 @@ def _points(results: Results) -> list[str]:
     """Return what the arms were trained on, for arms with results alone."""
     sources, size = results["sources"], "x".join(map(str, results["settings"]["size"]))
     arms = results["arms"].keys()
-    streets, flat = "spxtundfmrRwWlo", "bpxtundfmrwWlo"
+    streets, flat = "spxtundfmrRwWloy", "bpxtundfmrwWloy"
     points = [
         (
             arms,
@@ -255,6 +255,7 @@ def _points(results: Results) -> list[str]:
             pictures it does not see.""",
         ),
         ("o", "(o) has the cars of half of the composites in a row along the view (`rows: 0.5`)."),
+        ("y", "(y) has both: all effects, and the cars of half of the composites in a row."),
         *(
             (
                 arm,

@@ -162,10 +162,9 @@ def _rest(results: Results) -> str:
     size = "x".join(map(str, settings["size"]))
     command = (
         f"--arms {''.join(arms)} --seeds {settings['seeds']} --steps {settings['steps']} --every {settings['every']} "
-        f"--size {size}"
+        f"--size {size}{' --rendered DIR' if set('wW') & set(arms) else ''}"
     )
-    minutes = [round(run["minutes"]) for entry in arms.values() for run in entry["runs"]]
-    took = " to ".join(str(number) for number in sorted({min(minutes), max(minutes)}))
+    minutes = round(np.median([run["minutes"] for entry in arms.values() for run in entry["runs"]]))
     blocks = [
         KEPT[1],
         other_tables(results),
@@ -178,9 +177,9 @@ def _rest(results: Results) -> str:
         "## Setup",
         f"    python benchmarks/transfer.py {command}",
         f"""All trainings use {size}, batches of {settings["batch_size"]}, {settings["steps"]:,} steps, one CPU core,
-        the depth loss `silog`, and otherwise the defaults of `qumade train`. A training took {took} minutes, including
-        an evaluation on val every {settings["every"]:,} steps. Where real frames are mixed in, with labels or without,
-        they are {settings["real_share"]:.0%} of every batch. Masks are evaluated at 480x360, without unlabelled
+        the depth loss `silog`, and otherwise the defaults of `qumade train`. A training took {minutes} minutes in
+        the median, with an evaluation on val every {settings["every"]:,} steps. Where real frames are mixed in, with
+        labels or without, they are {settings["real_share"]:.0%} of every batch. Masks are evaluated at 480x360, without unlabelled
         pixels.""",
     ]
     return "\n".join(map(_folded, blocks)) + "\n" + "".join(map(_folded, _points(results)))

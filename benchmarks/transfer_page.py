@@ -179,8 +179,8 @@ def _rest(results: Results) -> str:
         f"""All trainings use {size}, batches of {settings["batch_size"]}, {settings["steps"]:,} steps, one CPU core,
         the depth loss `silog`, and otherwise the defaults of `qumade train`. A training took {minutes} minutes in
         the median, with an evaluation on val every {settings["every"]:,} steps. Where real frames are mixed in, with
-        labels or without, they are {settings["real_share"]:.0%} of every batch. Masks are evaluated at 480x360, without unlabelled
-        pixels.""",
+        labels or without, they are {settings["real_share"]:.0%} of every batch. Masks are evaluated at 480x360,
+        without unlabelled pixels.""",
     ]
     return "\n".join(map(_folded, blocks)) + "\n" + "".join(map(_folded, _points(results)))
 

@@ -34,15 +34,24 @@ def test_the_map_is_dark_where_nothing_stands():
     assert map_picture(counts * 0).std(axis=(0, 1)).max() == 0
 
 
+def look_at(open_page, path):
+    """Open a dataset, and wait until its pictures have replaced those of the one that was found first."""
+    page = open_page("look")
+    page.wait_for_selector(".qs-cell img[src]")
+    page.evaluate("document.querySelector('.qs-cell').id = 'before'")
+    page.get_by_role("button", name="Open dataset").click()
+    page.get_by_label("Path", exact=True).fill(str(path))
+    page.get_by_role("button", name="OK").click()
+    page.wait_for_selector("#before", state="detached")
+    page.wait_for_selector(".qs-dialog", state="detached")
+    return page
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["world_dataset", "world_shards"])
 def test_filters_the_map_and_a_network(request, open_page, world_run, kind):
     path = request.getfixturevalue(kind)
-    page = open_page("look")
-    page.wait_for_selector(".qs-cell img[src]")
-    page.get_by_role("button", name="Open dataset").click()
-    page.get_by_label("Path", exact=True).fill(str(path))
-    page.get_by_role("button", name="OK").click()
+    page = look_at(open_page, path)
     page.wait_for_selector(f".qs-path:has-text('{path}')")
     page.get_by_role("combobox", name="split").wait_for()
     stems = open_dataset(path).stems[:24].tolist()
@@ -74,11 +83,12 @@ def test_filters_the_map_and_a_network(request, open_page, world_run, kind):
 
 
 @pytest.mark.slow
-def test_the_map_by_keys(open_page):
-    page = open_page("look")
+def test_the_map_by_keys(open_page, world_dataset):
+    page = look_at(open_page, world_dataset)
     page.wait_for_selector("text=/^40 of 40 samples/")
     plot = page.locator("[data-map]")
     assert plot.evaluate("map => map.tabIndex") == 0, "the key Tab leads there"
+    page.keyboard.press("Tab")  # a browser marks the focus of those who use keys
     plot.focus()
     assert plot.evaluate("map => getComputedStyle(map).outlineStyle") == "solid", "the focus can be seen"
     plot.press("ArrowDown")
@@ -93,9 +103,8 @@ def test_the_map_by_keys(open_page):
 
 
 @pytest.mark.slow
-def test_two_networks_side_by_side(open_page, world, world_run, other_run):
-    page = open_page("look")
-    page.wait_for_selector(".qs-cell img[src]")
+def test_two_networks_side_by_side(open_page, world, world_dataset, world_run, other_run):
+    page = look_at(open_page, world_dataset)
     page.get_by_text("Scores and networks").click()
     # Each text comes together with what is drawn anew: a click after it meets nothing that is about to go.
     for button, path, then in (

@@ -35,7 +35,6 @@ class _Panel:
         self.studio, self.draft = studio, draft
         self.shown: list[Job] = []
         self.chosen: int | None = None
-        self.stale = True
         self.detail_of: tuple[int, bool] | None = None
         self.log: ui.label | None = None
         self.chart: ui.echart | None = None
@@ -109,7 +108,7 @@ class _Panel:
     def follow(self) -> None:
         """Show the jobs as they are on disk, so that nothing depends on this page being open."""
         jobs = self.studio.jobs.all()
-        if jobs != self.shown or self.stale:
+        if jobs != self.shown:
             self.shown = jobs
             self.show_list()
         active = sum(job.state not in FINISHED for job in jobs)
@@ -119,7 +118,6 @@ class _Panel:
             self.show_detail(job)
 
     def show_list(self) -> None:
-        self.stale = False
         self.list.clear()
         with self.list:
             for job in reversed(self.shown):
@@ -139,7 +137,6 @@ class _Panel:
 
     def choose(self, number: int) -> None:
         self.chosen = number
-        self.stale = True
         self.follow()
 
     def act(self, what: Any, job: Job) -> None:

@@ -8,7 +8,7 @@ import webbrowser
 from pathlib import Path
 
 from fastapi import Response
-from nicegui import app, background_tasks, ui
+from nicegui import app, ui
 
 from qumade.errors import ConfigError
 from qumade.studio.access import Guard, is_local, new_token
@@ -54,7 +54,7 @@ def serve(studio: Studio, *, host: str = "localhost", port: int | None = None, s
         if show:
             webbrowser.open(address)
 
-    app.on_startup(lambda: background_tasks.create(announce()))  # only after it does the server listen
+    app.on_startup(announce)  # in the background: the server listens only after its start
     logging.getLogger("nicegui").setLevel(logging.ERROR)  # its hints are for programmers
     ui.run(host=own, port=port, reload=False, show=False, show_welcome_message=False, title="QuMaDe studio")
 

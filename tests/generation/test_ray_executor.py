@@ -194,9 +194,6 @@ class FakeRay:
     def shutdown(self) -> None:
         """There is nothing to end."""
 
-    def cancel(self, reference: Any, force: bool) -> None:
-        """Tasks end before they are waited for."""
-
     def cluster_resources(self) -> dict[str, float]:
         return self.resources
 

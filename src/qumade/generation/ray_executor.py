@@ -49,7 +49,7 @@ def ray_tasks(
 
     `address` is that of a running cluster, as `ray.init` takes it. Without one, an embedded cluster of `workers`
     processes (default: all cores) runs as long as the iterator. With `gpu`, each unit has a GPU of its own where the
-    cluster has some. Closing the iterator cancels what runs. Raises RunError if the cluster can't be reached or loses a
+    cluster has some. Closing the iterator ends what runs. Raises RunError if the cluster can't be reached or loses a
     task again and again, or if a node has other versions of the packages that decide the bytes.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -80,8 +80,8 @@ def ray_tasks(
                     _log.warning(remark)
                 yield found
     finally:
-        for one in running:
-            ray.cancel(one, force=True)
+        # This ends the processes of what still runs. To cancel it first would race with what is just done: Ray then
+        # aborts this process (ray-project/ray#54846).
         ray.shutdown()
 
 

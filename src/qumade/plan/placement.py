@@ -30,11 +30,12 @@ __all__ = ["CROP_STEPS", "crop_share", "place_sample", "resized_size"]
 CROP_STEPS = 16
 """Number of steps in a range of crop sizes. Each background is resized to at most this many sizes."""
 
-_CROP, _OBJECT_COUNT = int(Stream.CROP), int(Stream.OBJECT_COUNT)
-_FOREGROUND, _PLACEMENT = int(Stream.FOREGROUND), int(Stream.PLACEMENT)
-_POLICY, _STANDING = int(Stream.POLICY), int(Stream.STANDING)
-_LAYOUT, _ROW = int(Stream.LAYOUT), int(Stream.ROW)
-_RANDOM, _PERSPECTIVE = POLICIES.index("random"), POLICIES.index("perspective")
+# Integers as np.int64: for an int, a constant, the compiler would compile the function that it is given to once more.
+_CROP, _OBJECT_COUNT = np.int64(Stream.CROP), np.int64(Stream.OBJECT_COUNT)
+_FOREGROUND, _PLACEMENT = np.int64(Stream.FOREGROUND), np.int64(Stream.PLACEMENT)
+_POLICY, _STANDING = np.int64(Stream.POLICY), np.int64(Stream.STANDING)
+_LAYOUT, _ROW = np.int64(Stream.LAYOUT), np.int64(Stream.ROW)
+_RANDOM, _PERSPECTIVE = np.int64(POLICIES.index("random")), np.int64(POLICIES.index("perspective"))
 _SEARCH = 16  # rows and columns of the grid on which the fallback searches for ground
 _PROBES = 64  # standing pixels that are tested to see whether a crop contains any
 
@@ -198,11 +199,13 @@ def _place(t, sample, things, which, policy, in_row):  # type: ignore[no-untyped
         if place_in_row(t, sample, things, which):
             return True
         things[which].fallback = True
-    if policy != _RANDOM:
-        if _place_by(t, sample, things, which, policy):
-            return True
+    by = policy
+    while not _place_by(t, sample, things, which, by):
+        if by == _RANDOM:
+            return False
         things[which].fallback = True
-    return _place_by(t, sample, things, which, _RANDOM)
+        by = _RANDOM
+    return True
 
 
 @compiled()
@@ -298,11 +301,14 @@ def place_sample(t, index, sample, things):  # type: ignore[no-untyped-def]
     sample.wanted = _wanted(t, number)
     _draw_foregrounds(t, sample, things)
     in_row = uniforms(t.seed, _ROW, index, 0, 0)[0] < t.rows
-    if not _place(t, sample, things, 0, policy, False) and not _place_fallback(t, sample, things[0]):
-        return False
-    count = 1
+    count = np.int64(0)
     # Draws are keyed by the object's position in the list: after a failure, the next try would repeat the same draws.
-    while count < sample.wanted and _place(t, sample, things, count, policy, in_row):
+    while count < sample.wanted:
+        if not _place(t, sample, things, count, policy, in_row and count > 0):
+            if count > 0:
+                break
+            if not _place_fallback(t, sample, things[0]):
+                return False
         count += 1
     sample.count = count
     _sort_far_to_near(things, count)

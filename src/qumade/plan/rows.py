@@ -15,7 +15,7 @@ from qumade.plan.tables import POLICIES
 
 __all__ = ["place_in_row"]
 
-_ROW = int(Stream.ROW)
+_ROW = np.int64(Stream.ROW)  # as in plan/placement.py
 _RANDOM, _PERSPECTIVE = POLICIES.index("random"), POLICIES.index("perspective")
 # Distance from one object to the next, in widths of the wider one. It grows by a quarter with every attempt.
 _LEAST_SPACING, _SPACING_JITTER, _GROWTH = 1.1, 0.9, 0.25

@@ -1,5 +1,6 @@
 """The panel Run: generate, train, evaluate, compare and adapt as jobs of their own, with their logs and curves."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class _Panel:
 
     def __init__(self, studio: Studio, draft: Draft) -> None:
         self.studio, self.draft = studio, draft
-        self.shown: list[Job] = []
+        self.rows: dict[int, tuple[ui.element, Callable[[Job], None]]] = {}  # of a job, and what shows its state there
         self.chosen: int | None = None
         self.detail_of: tuple[int, bool] | None = None
         self.log: ui.label | None = None
@@ -108,32 +109,43 @@ class _Panel:
     def follow(self) -> None:
         """Show the jobs as they are on disk, so that nothing depends on this page being open."""
         jobs = self.studio.jobs.all()
-        if jobs != self.shown:
-            self.shown = jobs
-            self.show_list()
+        for number in self.rows.keys() - {job.number for job in jobs}:  # somebody deleted its folder
+            self.rows.pop(number)[0].delete()
+        for each in jobs:
+            if each.number not in self.rows:
+                self.rows[each.number] = self.add_row(each)
+            self.rows[each.number][1](each)
         active = sum(job.state not in FINISHED for job in jobs)
         self.status.set_text(f"Jobs: {len(jobs)}, of them waiting or running: {active}" if jobs else NONE_YET)
         job = next((job for job in jobs if job.number == self.chosen), None)
         if job is not None:
             self.show_detail(job)
 
-    def show_list(self) -> None:
-        self.list.clear()
+    def add_row(self, job: Job) -> tuple[ui.element, Callable[[Job], None]]:
+        """Add a row above the others. It stays: a button that is drawn anew can swallow a click."""
         with self.list:
-            for job in reversed(self.shown):
-                with ui.element("div").classes("qs-card").props(f'data-job="{job.number}"'), ui.row().classes("qs-row"):
-                    ui.label(f"{job.number}").classes("qs-name")
-                    ui.label(job.state).classes("qs-chip " + ("qs-error" if job.state == "failed" else ""))
-                    ui.label(f"{job.verb} → {shown_name(job.out)}").classes("qs-text")
-                    if job.error:
-                        ui.label(job.error).classes("qs-text qs-error").props('role="alert"')
-                    ui.space()
-                    ui.button("Show", on_click=partial(self.choose, job.number)).props("flat dense")
-                    if job.state not in FINISHED:
-                        title = "Kill" if job.state == "stopping" else "Stop"
-                        ui.button(title, on_click=partial(self.act, self.studio.jobs.stop, job)).props("flat dense")
-                    if job.can_go_on:
-                        ui.button("Go on", on_click=partial(self.act, self.studio.jobs.go_on, job)).props("flat dense")
+            card = ui.element("div").classes("qs-card").props(f'data-job="{job.number}"')
+        with card, ui.row().classes("qs-row"):
+            ui.label(f"{job.number}").classes("qs-name")
+            state = ui.label().classes("qs-chip")
+            ui.label(f"{job.verb} → {shown_name(job.out)}").classes("qs-text")
+            error = ui.label().classes("qs-text qs-error").props('role="alert"')
+            ui.space()
+            ui.button("Show", on_click=partial(self.choose, job.number)).props("flat dense")
+            stop = ui.button("Stop", on_click=partial(self.act, self.studio.jobs.stop, job)).props("flat dense")
+            go_on = ui.button("Go on", on_click=partial(self.act, self.studio.jobs.go_on, job)).props("flat dense")
+        card.move(target_index=0)
+
+        def update(job: Job) -> None:
+            state.set_text(job.state)
+            state.classes(**{"add" if job.state == "failed" else "remove": "qs-error"})
+            error.set_text(job.error or "")
+            error.set_visibility(bool(job.error))
+            stop.set_text("Kill" if job.state == "stopping" else "Stop")
+            stop.set_visibility(job.state not in FINISHED)
+            go_on.set_visibility(job.can_go_on)
+
+        return card, update
 
     def choose(self, number: int) -> None:
         self.chosen = number

@@ -1,6 +1,6 @@
 """Does training on composites hold up on real photos? The same small network on composites, on CamVid, and on both.
 
-    python benchmarks/transfer.py [--arms abcspxundef] [--seeds 3] [--steps 1000] [--size 256x192] [--out out/transfer]
+    python benchmarks/transfer.py [--arms abckspxundef] [--seeds 3] [--steps 1000] [--size 256x192] [--out out/transfer]
     python benchmarks/transfer.py ... --report docs/transfer.md
 
 Every arm (see ARMS) trains `tiny` with the same pretrained encoder (which --pretrained none leaves out), size, batches
@@ -81,7 +81,8 @@ ARMS = {
     "a": Arm("composites, random placement", "recipes/random.yaml"),
     "b": Arm("composites, perspective, one car in view, depth of flat ground", "recipes/perspective.yaml"),
     "c": Arm("CamVid train", "data/camvid_train"),
-    "s": Arm("composites, perspective with its defaults: like a street", "recipes/street.yaml"),
+    "k": Arm("composites, perspective with its defaults: like a street", "recipes/street.yaml"),
+    "s": Arm("as k, without shadows", "recipes/s.yaml"),
     "p": Arm("as s, but depth of flat ground", "recipes/p.yaml"),
     "x": Arm("as p, with all effects", "recipes/effects.yaml"),
     "t": Arm("as x, on twins", "recipes/effects.yaml", twins=True),
@@ -92,7 +93,7 @@ ARMS = {
     "f": Arm("composites of p + CamVid train", "recipes/p.yaml", "data/camvid_train"),
     "m": Arm("as p, cars in the photos' predicted label maps are cars", "recipes/present.yaml"),
     "r": Arm("as p + depth of rendered scenes", "recipes/p.yaml", depth_from="recipes/rendered.yaml"),
-    "R": Arm("as s + depth of rendered scenes", "recipes/street.yaml", depth_from="recipes/rendered.yaml"),
+    "R": Arm("as s + depth of rendered scenes", "recipes/s.yaml", depth_from="recipes/rendered.yaml"),
     "w": Arm("as p + depth of rendered roads with cars", "recipes/p.yaml", depth_from="data/rendered"),
     "W": Arm("as p + rendered roads with cars", "recipes/p.yaml", rendered="data/rendered"),
     "l": Arm("as p, laid out like CamVid train by a layout file", "recipes/l.yaml"),
@@ -128,8 +129,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--arms",
-        default="abcspxundef",
-        help="any of " + "".join(ARMS) + "; g and h are controls, 1 to 0 an ablation of p, which needs p (abcspxundef)",
+        default="abckspxundef",
+        help=f"any of {''.join(ARMS)}; g and h are controls, 1 to 0 an ablation of p, which needs p (abckspxundef)",
     )
     parser.add_argument("--pretrained", choices=("required", "none"), default="required")
     parser.add_argument("--seeds", type=int, default=3)
@@ -285,24 +286,25 @@ def prepare(pictures: Path, out: Path, size: tuple[int, int]) -> dict[str, int]:
     recipes.mkdir(parents=True, exist_ok=True)
     save_recipe(Recipe(**common), recipes / "random.yaml")
     save_recipe(Recipe(**labelled), recipes / "random_ignoring.yaml")
-    street = labelled | {"placement": "perspective"}
+    save_recipe(Recipe(**labelled | {"placement": "perspective"}), recipes / "street.yaml")
+    street = labelled | {"placement": "perspective", "effects": Effects()}
     save_recipe(Recipe(**street | PLAIN), recipes / "perspective.yaml")
-    save_recipe(Recipe(**street), recipes / "street.yaml")
+    save_recipe(Recipe(**street), recipes / "s.yaml")
     flat = street | {"prior": "flat"}
     save_recipe(Recipe(**flat), recipes / "p.yaml")
     save_recipe(Recipe(**flat | {"present": "mask"}), recipes / "present.yaml")
     save_recipe(rendered(out / "data" / "samples", size), recipes / "rendered.yaml")
-    save_recipe(Recipe(**flat, effects=Effects.all()), recipes / "effects.yaml")
+    save_recipe(Recipe(**flat | {"effects": Effects.all()}), recipes / "effects.yaml")
     save_layout(learn_layout(FolderDataset(data / "camvid_train")), data / "layout.yaml")
     save_recipe(Recipe(**flat, layout=data / "layout.yaml"), recipes / "l.yaml")
     save_recipe(Recipe(**flat, rows=0.5), recipes / "o.yaml")
-    save_recipe(Recipe(**flat, rows=0.5, effects=Effects.all()), recipes / "y.yaml")
+    save_recipe(Recipe(**flat | {"rows": 0.5, "effects": Effects.all()}), recipes / "y.yaml")
     save_recipe(Recipe(**street | own), recipes / "camvid.yaml")
     for arm, (_, fields) in WITHOUT.items():
         save_recipe(Recipe(**flat | fields), recipes / f"{arm}.yaml")
     for arm, (_, names) in WITH.items():
         effects = Effects(**{name: getattr(Effects.all(), name) for name in names})
-        save_recipe(Recipe(**flat, effects=effects), recipes / f"{arm}.yaml")
+        save_recipe(Recipe(**flat | {"effects": effects}), recipes / f"{arm}.yaml")
     return counts | {
         "kitti": len(kitti.records),
         "reference": len(list((bundled_folder() / "reference" / "images").iterdir())),

@@ -189,7 +189,7 @@ def _points(results: Results) -> list[str]:
     """Return what the arms were trained on, for arms with results alone."""
     sources, size = results["sources"], "x".join(map(str, results["settings"]["size"]))
     arms = results["arms"].keys()
-    streets, flat = "spxtundfmrRwWloy", "bpxtundfmrwWloy"
+    streets, flat = "kspxtundfmrRwWloy", "bpxtundfmrwWloy"
     points = [
         (
             arms,
@@ -225,7 +225,8 @@ def _points(results: Results) -> list[str]:
             to 0.7, a third of a car visible at least, crops from half of the photo on, contacts uniform over the
             distance.""",
         ),
-        ("sR", f"{_listed('sR', arms)} depth from the label maps (`prior: upright`)."),
+        ("k", "(k) has shadows under 70 % of the cars. So has (x), and no other arm."),
+        ("ksR", f"{_listed('ksR', arms)} depth from the label maps (`prior: upright`)."),
         (flat, f"{_listed(flat, arms)} depth of flat ground."),
         (
             "x",

@@ -23,7 +23,8 @@ _DECIMALS = 6
 _ADDED = ("rejected_layout", "rejected_row")
 # What perspective placement sets by default came after the hashes, too.
 _PLAIN = {
-    "objects": (1, 1), "scale": (0.1, 0.5), "min_visible": 0.7, "crop": (1.0, 1.0), "contact_sampling": "picture"
+    "objects": (1, 1), "scale": (0.1, 0.5), "min_visible": 0.7, "crop": (1.0, 1.0), "contact_sampling": "picture",
+    "effects": "none",
 }  # fmt: skip
 _VARIANTS: dict[str, dict[str, Any]] = {
     "random": {"placement": "random"},
@@ -34,8 +35,11 @@ _VARIANTS: dict[str, dict[str, Any]] = {
         "policy_weights": {"random": 1.0, "semantic": 1.0, "perspective": 2.0}, "crop": (0.5, 1.0), "flip": True,
         "objects": (1, 3), "size": (160, 96),
     },
-    "street": {"placement": "perspective"},
-    "upright": {"placement": "perspective", "depths": None, "reliefs": None, "horizon": "labels"},
+    "street": {"placement": "perspective", "effects": "none"},
+    "upright": {
+        "placement": "perspective", "depths": None, "reliefs": None, "horizon": "labels", "effects": "none",
+    },
+    "shadowed": {"placement": "perspective"},
 }  # fmt: skip
 _PLANS = {
     "random": "8c79fb5181a2acce",
@@ -45,6 +49,7 @@ _PLANS = {
     "cropped": "b76f694f78bf57db",
     "street": "6ba325812a52a778",
     "upright": "7b313028cb9ec8af",
+    "shadowed": "6ba325812a52a778",
 }
 _SAMPLES = {
     "random": "6421d1a81fc672c4",
@@ -54,6 +59,7 @@ _SAMPLES = {
     "cropped": "9fc99a0f2eab0eb3",
     "street": "c7bcd328fb8a9536",
     "upright": "6285bf8810d236e4",
+    "shadowed": "7a73c002c80fc787",
 }
 
 

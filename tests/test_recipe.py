@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from qumade.effects import Effects
 from qumade.errors import ConfigError, QumadeError
 from qumade.recipe import (
     DEFAULT,
@@ -318,7 +319,7 @@ def test_file_that_cannot_be_read(tmp_path):
 
 STREET = {
     "objects": (1, 6), "min_visible": 0.35, "crop": (0.5, 1.0), "contact_sampling": "distance",
-    "scale": {"default": (0.03, 0.7)},
+    "scale": {"default": (0.03, 0.7)}, "effects": Effects(shadow=0.7),
 }  # fmt: skip
 
 
@@ -330,7 +331,7 @@ def test_perspective_for_all_samples_lays_out_a_street(make_recipe):
     for plain in (mixed, semantic):
         assert {name: getattr(plain, name) for name in STREET} == {
             "objects": (1, 1), "min_visible": 0.7, "crop": (1.0, 1.0), "contact_sampling": "picture",
-            "scale": {"default": (0.1, 0.5)},
+            "scale": {"default": (0.1, 0.5)}, "effects": Effects(),
         }  # fmt: skip
 
 
@@ -339,6 +340,8 @@ def test_what_is_given_wins_over_the_defaults_of_a_street(make_recipe):
     assert recipe.objects == (2, 2) and recipe.crop == (0.5, 1.0)
     assert recipe.scale == {"bus*": (0.2, 0.9), "default": (0.03, 0.7)}
     assert "crop" not in recipe.model_fields_set and "objects" in recipe.model_fields_set
+    without = make_recipe(placement="perspective", labels="labels", effects="none")
+    assert without.effects == Effects() and without.crop == (0.5, 1.0)
 
 
 @pytest.mark.parametrize(

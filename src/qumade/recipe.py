@@ -51,14 +51,15 @@ MOST_CLASSES = 254
 """The most classes: 8-bit label maps have two more values, for the background and for ignored pixels."""
 DEFAULT = "default"  # the key of a per-file table that holds for files that no other key names
 _DEFAULT_SCALE = (0.1, 0.5)
-# Scenes like those of a street: several objects, many of them small and far, cut off by the frame or behind others.
-# Networks trained on them do better on real streets (docs/transfer.md).
+# Scenes like those of a street: several objects, many of them small and far, cut off by the frame or behind others, and
+# most with a shadow. Networks trained on them do better on real streets (docs/transfer.md).
 _PERSPECTIVE_DEFAULTS: Mapping[str, Any] = {
     "objects": (1, 6),
     "scale": (0.03, 0.7),
     "min_visible": 0.35,
     "crop": (0.5, 1.0),
     "contact_sampling": "distance",
+    "effects": Effects(shadow=0.7),
 }
 # Wide, for a layout can only choose among the placements that the recipe would make without it.
 _LAYOUT_DEFAULTS: Mapping[str, Any] = {
@@ -175,7 +176,7 @@ class Recipe(BaseModel):
     placement: Policy = "random"
     """random: anywhere; semantic: on pixels of the right classes; perspective: also at the right size for the place.
     With perspective for all samples the defaults are those of a street: objects 1,6, scale 0.03,0.7, min_visible 0.35,
-    crop 0.5,1 and contact_sampling distance."""
+    crop 0.5,1, contact_sampling distance and effects with shadow 0.7."""
     policy_weights: Mapping[Policy, Annotated[float, Field(ge=0.0)]] | None = None
     """Share of samples per placement policy, instead of one policy for all."""
     ground: Names = ("road", "sidewalk", "terrain")
@@ -249,7 +250,8 @@ class Recipe(BaseModel):
     split: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
     """Shares of background identities and of foreground identities in train, val and test."""
     effects: EffectsField = Effects()
-    """Shadows, distractors, haze, camera and other effects: `all`, `none`, or a mapping of fields."""
+    """Shadows, distractors, haze, camera and other effects: `all`, `none`, or a mapping of fields. Default: with
+    perspective placement for all samples shadows, with probability 0.7; otherwise none."""
     distractor_foregrounds: Folder | None = None
     """Folder of cut-outs with alpha of other things than the object, which `effects.distractors` pastes with mask 0."""
 

@@ -225,7 +225,7 @@ def _points(results: Results) -> list[str]:
             to 0.7, a third of a car visible at least, crops from half of the photo on, contacts uniform over the
             distance.""",
         ),
-        ("k", "(k) has shadows under 70 % of the cars. So has (x), and no other arm."),
+        ("k", "(k) has shadows under 70 % of its cars, and so have the arms with all effects; the others have none."),
         ("ksR", f"{_listed('ksR', arms)} depth from the label maps (`prior: upright`)."),
         (flat, f"{_listed(flat, arms)} depth of flat ground."),
         (

@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -147,6 +148,25 @@ class Compiling:
         return sum(sum(made.stats.cache_misses.values()) for made in jit._functions.values())
 
 
+class Endless:
+    """Work of which only unit 0 ends. For the others, a file is named after the process that does them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def open(self) -> None:
+        """Nothing to prepare."""
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def __call__(self, unit: int, stopped: Callable[[], bool]) -> int:
+        if unit > 0:
+            (self.folder / f"{os.getpid()}").touch()
+            time.sleep(600)
+        return unit
+
+
 class Failing:
     """Work that fails."""
 
@@ -249,6 +269,23 @@ def test_a_killed_worker_and_a_lost_node_change_no_byte(
 
 
 @pytest.mark.slow
+def test_closing_ends_what_still_runs(cluster: Any, wait_until: Any, tmp_path: Path) -> None:
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    node = _add_node(cluster, 1)
+    tasks = ray_tasks(Endless(tmp_path), range(3), address=cluster.address)
+    assert next(tasks) == 0
+    wait_until(lambda: any(tmp_path.iterdir()), 120)
+    (process,) = (int(path.name) for path in tmp_path.iterdir())
+    assert _runs(process)
+    tasks.close()
+    wait_until(lambda: not _runs(process), 60)
+    assert len(list(tmp_path.iterdir())) == 1, "nothing else has begun"
+    cluster.remove_node(node)
+
+
+@pytest.mark.slow
 def test_a_new_node_takes_the_machine_code_of_the_driver(works: Any, cluster: Any, tmp_path: Path) -> None:
     from ray import cloudpickle
 
@@ -286,6 +323,14 @@ def test_ctrl_c_and_a_killed_driver_leave_a_state_that_the_same_command_finishes
     cluster.remove_node(node)
     generate_shards(Synthesizer(works.recipe, works.catalog), out, workers=1, **OPTIONS)
     assert read_tree(out) == expected
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _shards(out: Path) -> list[Path]:

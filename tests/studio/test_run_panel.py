@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,7 @@ def test_networks_are_compared_and_adapted(open_page, world, world_dataset, two_
     load_network(outs["adapt"])
     page.locator("[data-job]", has_text="compare →").get_by_role("button", name="Show").click()
     page.wait_for_selector(".qs-log >> text=comparison.html")
+    last = page.locator("[data-job]").first.get_attribute("data-job")
+    shutil.rmtree(world / "studio" / "jobs" / f"{int(last):06d}")
+    page.locator(f"[data-job='{last}']").wait_for(state="detached")
+    assert page.locator("[data-job]", has_text="compare →").is_visible()

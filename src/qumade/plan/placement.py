@@ -30,7 +30,7 @@ __all__ = ["CROP_STEPS", "crop_share", "place_sample", "resized_size"]
 CROP_STEPS = 16
 """Number of steps in a range of crop sizes. Each background is resized to at most this many sizes."""
 
-# Integers as np.int64: for an int, a constant, the compiler would compile the function that it is given to once more.
+# As np.int64: a plain int is a constant, and the compiler compiles a function once more for each constant it is given.
 _CROP, _OBJECT_COUNT = np.int64(Stream.CROP), np.int64(Stream.OBJECT_COUNT)
 _FOREGROUND, _PLACEMENT = np.int64(Stream.FOREGROUND), np.int64(Stream.PLACEMENT)
 _POLICY, _STANDING = np.int64(Stream.POLICY), np.int64(Stream.STANDING)

@@ -108,18 +108,17 @@ class _Panel:
 
     def follow(self) -> None:
         """Show the jobs as they are on disk, so that nothing depends on this page being open."""
-        jobs = self.studio.jobs.all()
-        for number in self.rows.keys() - {job.number for job in jobs}:  # somebody deleted its folder
+        jobs = {job.number: job for job in self.studio.jobs.all()}
+        for number in self.rows.keys() - jobs.keys():  # somebody deleted its folder
             self.rows.pop(number)[0].delete()
-        for each in jobs:
-            if each.number not in self.rows:
-                self.rows[each.number] = self.add_row(each)
-            self.rows[each.number][1](each)
-        active = sum(job.state not in FINISHED for job in jobs)
+        for number, job in jobs.items():
+            if number not in self.rows:
+                self.rows[number] = self.add_row(job)
+            self.rows[number][1](job)
+        active = sum(job.state not in FINISHED for job in jobs.values())
         self.status.set_text(f"Jobs: {len(jobs)}, of them waiting or running: {active}" if jobs else NONE_YET)
-        job = next((job for job in jobs if job.number == self.chosen), None)
-        if job is not None:
-            self.show_detail(job)
+        if self.chosen in jobs:
+            self.show_detail(jobs[self.chosen])
 
     def add_row(self, job: Job) -> tuple[ui.element, Callable[[Job], None]]:
         """Add a row above the others. It stays: a button that is drawn anew can swallow a click."""
@@ -139,7 +138,7 @@ class _Panel:
         def update(job: Job) -> None:
             state.set_text(job.state)
             state.classes(**{"add" if job.state == "failed" else "remove": "qs-error"})
-            error.set_text(job.error or "")
+            error.set_text(job.error)
             error.set_visibility(bool(job.error))
             stop.set_text("Kill" if job.state == "stopping" else "Stop")
             stop.set_visibility(job.state not in FINISHED)

@@ -54,7 +54,7 @@ def main() -> None:
         size = {"width": 420, "height": 860} if options.narrow else {"width": 1400, "height": 880}
         with serving(world) as address:
             for panel in options.panel or PANELS:
-                page = browser.new_context(viewport=size, color_scheme=scheme).new_page()
+                page = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce").new_page()
                 page.set_default_timeout(_PATIENCE_MS)
                 page.goto(f"{address}?panel={panel}")
                 PANELS[panel](page)

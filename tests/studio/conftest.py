@@ -109,18 +109,43 @@ def studio_address(world: Path, world_dataset: Path, world_run: Path) -> Iterato
         yield address
 
 
+def _is_fault(said: Any) -> bool:
+    """Return whether a message of the browser's console is an error, or that NiceGUI drew something a second time."""
+    return said.type == "error" or "Re-rendering" in said.text
+
+
+_PAGES = pytest.StashKey[list[Any]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Show with a test that fails what its pages showed then."""
+    report = yield
+    for page in item.stash.get(_PAGES, []) if call.when == "call" and report.failed else []:
+        typed = page.evaluate("[...document.querySelectorAll('input')].map(input => input.value)")
+        report.sections.append((page.url, f"{page.inner_text('body')[:4000]}\n\nTyped: {typed}"))
+    return report
+
+
 @pytest.fixture
-def open_page(browser: Any, studio_address: str) -> Iterator[Callable[..., Any]]:
-    """Open a panel in a tab of its own; an error in the page's own scripts fails the test."""
+def open_page(request: Any, browser: Any, studio_address: str) -> Iterator[Callable[..., Any]]:
+    """Open a panel in a tab of its own; an error in the page's own scripts fails the test.
+
+    Nothing moves there: a button that is still on its way when the mouse is pressed is elsewhere when it is released,
+    and was not clicked.
+    """
     contexts: list[Any] = []
     errors: list[str] = []
+    pages = request.node.stash.setdefault(_PAGES, [])
 
     def opened(panel: str, at: str = studio_address, **how: Any) -> Any:
-        context = browser.new_context(viewport={"width": 1400, "height": 900}, **how)
+        context = browser.new_context(viewport={"width": 1400, "height": 900}, reduced_motion="reduce", **how)
         context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
+        pages.append(page)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.extend([said.text] if _is_fault(said) else []))
         page.goto(f"{at}?panel={panel}")
         return page
 

@@ -3,6 +3,7 @@ import io
 import pytest
 from PIL import Image
 
+from fixtures.studio_page import unfold
 from qumade.assets.classes import cutout_names
 
 pytestmark = pytest.mark.slow
@@ -41,7 +42,7 @@ def test_a_photo_with_a_hostile_name_its_ground_and_exclusion(open_page, world):
 
 def test_an_upload_that_is_no_picture_is_named(open_page, world):
     page = open_page("assets")
-    page.get_by_text("Add pictures").click()
+    unfold(page, "Add pictures")
     page.set_input_files("input[type=file]", {"name": "x.png", "mimeType": "image/png", "buffer": b"<svg/>"})
     page.wait_for_selector("text=Invalid picture")
     assert not (world / "samples" / "backgrounds" / "x.png").exists()
@@ -60,7 +61,7 @@ def test_cut_outs_of_classes_are_shown_excluded_and_added_by_class(open_page, wo
     page.locator(f".qs-cell[aria-label='{names[0]}']").click()
     page.get_by_role("button", name="Use it again").click()
     page.wait_for_selector("text=excluded", state="detached")
-    page.get_by_text("Add pictures").click()
+    unfold(page, "Add pictures")
     with Image.open(cutouts / names[0]) as image:
         data = io.BytesIO()
         image.rotate(5).save(data, "png")

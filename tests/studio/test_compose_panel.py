@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fixtures.studio_page import answer, unfold
 from qumade.recipe import Recipe, load_recipe
 from qumade.studio.controls import given_of, parse_recipe
 from qumade.synth.synthesizer import Synthesizer
@@ -53,6 +54,10 @@ def test_the_pictures_are_those_of_the_library_and_change_with_a_field(open_page
 def test_the_page_answers_while_it_draws(open_page):
     page = open_page("compose")
     page.wait_for_selector(".qs-cell img[src]")
+    # Twelve pictures may be there before the page was told that they are drawn.
+    page.get_by_label("Samples", exact=True).fill("0-47")
+    page.wait_for_function("document.querySelectorAll('.qs-cell').length == 48")
+    page.wait_for_selector(".qs-busy", state="hidden")
     before = page.locator(".qs-cell img").first.get_attribute("src")
     # What the page showed is noted as it happens: a fast machine may have drawn before a look from outside.
     page.evaluate(
@@ -63,7 +68,7 @@ def test_the_page_answers_while_it_draws(open_page):
     entry(page, "seed").fill("12")
     page.wait_for_function("(old) => document.querySelector('.qs-cell img').getAttribute('src') != old", arg=before)
     page.wait_for_selector(".qs-busy", state="hidden")
-    assert [True, 12] in page.evaluate("window.seen"), "it says that it draws, and the old pictures stay"
+    assert [True, 48] in page.evaluate("window.seen"), "it says that it draws, and the old pictures stay"
 
 
 def test_a_wrong_value_is_shown_where_it_was_typed_and_the_pictures_stay(open_page):
@@ -104,7 +109,7 @@ def test_a_sample_explains_itself_and_the_yaml_is_the_recipe(open_page, world, t
     page.keyboard.press("Enter")
     page.wait_for_selector(".qs-object")
     assert re.search(r"Stands at \(\d+, \d+\).* distance [\d.]+ m", page.locator(".qs-object").first.inner_text())
-    page.get_by_text("Recipe as YAML").click()
+    unfold(page, "Recipe as YAML")
     text = page.locator(".qs-yaml").first.inner_text()
     path = world / "samples" / "copied.yaml"
     path.write_text(text)
@@ -128,8 +133,7 @@ def test_saving_outside_of_the_opened_folders_is_refused(open_page, world):
     page.wait_for_selector(".qs-cell img[src]")
     for path, message in (("/etc/recipe.yaml", "must be below a folder that was opened"), (None, "Saved")):
         page.get_by_role("button", name="Save as").click()
-        page.get_by_label("Path", exact=True).fill(path or str(world / "samples" / "saved.yaml"))
-        page.get_by_role("button", name="OK").click()
+        answer(page, path or world / "samples" / "saved.yaml")
         page.wait_for_selector(f"text={message}")
     assert load_recipe(world / "samples" / "saved.yaml") == load_recipe(world / "samples" / "recipe.yaml")
     (world / "samples" / "saved.yaml").unlink()
@@ -137,8 +141,7 @@ def test_saving_outside_of_the_opened_folders_is_refused(open_page, world):
 
 def save_as(page, path):
     page.get_by_role("button", name="Save as").click()
-    page.get_by_label("Path", exact=True).fill(str(path))
-    page.get_by_role("button", name="OK").click()
+    answer(page, path)
 
 
 def test_the_recipe_of_a_dataset_is_not_saved_over_it(open_page, world, world_dataset):
@@ -147,8 +150,7 @@ def test_the_recipe_of_a_dataset_is_not_saved_over_it(open_page, world, world_da
     page = open_page("compose")
     page.wait_for_selector(".qs-cell img[src]")
     page.get_by_role("button", name="Open", exact=True).click()
-    page.get_by_label("Path", exact=True).fill(str(file))
-    page.get_by_role("button", name="OK").click()
+    answer(page, file)
     page.wait_for_selector(f"text=The recipe of {world_dataset}, not saved")
     page.get_by_role("button", name="Save as").click()
     assert page.get_by_label("Path", exact=True).input_value() == str(world / "studio" / "recipe.yaml")

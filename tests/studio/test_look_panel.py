@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from fixtures.studio_page import answer, unfold
 from qumade.data.opening import open_dataset
 from qumade.evaluation.runs import evaluate
 from qumade.models.network import build_network
@@ -40,8 +41,7 @@ def look_at(open_page, path):
     page.wait_for_selector(".qs-cell img[src]")
     page.evaluate("document.querySelector('.qs-cell').id = 'before'")
     page.get_by_role("button", name="Open dataset").click()
-    page.get_by_label("Path", exact=True).fill(str(path))
-    page.get_by_role("button", name="OK").click()
+    answer(page, path)
     page.wait_for_selector("#before", state="detached")
     page.wait_for_selector(".qs-dialog", state="detached")
     return page
@@ -69,10 +69,9 @@ def test_filters_the_map_and_a_network(request, open_page, world_run, kind):
     page.wait_for_selector("text=/^0 of 40 samples/")  # no car stands in the sky
     page.locator("[data-map]").click(position={"x": 5, "y": 5})
     page.wait_for_selector("text=/^40 of 40 samples/")
-    page.get_by_text("Scores and networks").click()
+    unfold(page, "Scores and networks")
     page.get_by_role("button", name="Choose network A").click()
-    page.get_by_label("Path", exact=True).fill(str(world_run))
-    page.get_by_role("button", name="OK").click()
+    answer(page, world_run)
     page.wait_for_selector("text=A: run")
     page.locator(".qs-cell").first.click()
     page.wait_for_selector(".qs-wipe")
@@ -105,7 +104,7 @@ def test_the_map_by_keys(open_page, world_dataset):
 @pytest.mark.slow
 def test_two_networks_side_by_side(open_page, world, world_dataset, world_run, other_run):
     page = look_at(open_page, world_dataset)
-    page.get_by_text("Scores and networks").click()
+    unfold(page, "Scores and networks")
     # Each text comes together with what is drawn anew: a click after it meets nothing that is about to go.
     for button, path, then in (
         ("Scores of A", world / "eval-a", "by mask IoU, smallest first"),
@@ -114,8 +113,7 @@ def test_two_networks_side_by_side(open_page, world, world_dataset, world_run, o
         ("Choose network B", other_run, "B: run-other"),
     ):
         page.get_by_role("button", name=button).click()
-        page.get_by_label("Path", exact=True).fill(str(path))
-        page.get_by_role("button", name="OK").click()
+        answer(page, path)
         page.wait_for_selector(f"text={then}")
         page.wait_for_selector(".qs-dialog", state="detached")
     first = page.locator(".qs-grid .qs-cell >> nth=0 >> .qs-caption")

@@ -1,5 +1,6 @@
 import pytest
 
+from fixtures.studio_page import unfold
 from qumade.studio.opened import Opened
 from qumade.studio.page import PANELS, first_panel
 from qumade.studio.state import Studio
@@ -21,7 +22,7 @@ def test_two_tabs_do_not_disturb_each_other_and_a_reload_keeps_the_recipe(open_p
         page.wait_for_selector(".qs-cell img[src]")
     seed = 'input[data-field="seed"]'
     one.locator(seed).first.fill("77")
-    one.get_by_text("Recipe as YAML").click()
+    unfold(one, "Recipe as YAML")
     one.wait_for_selector(".qs-yaml >> text=77")
     other.reload()
     other.wait_for_selector(".qs-cell img[src]")

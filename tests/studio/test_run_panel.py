@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fixtures.studio_page import unfold
 from qumade.models.config import NetworkConfig
 from qumade.models.network import build_network
 from qumade.studio.commands import COMMANDS
@@ -79,7 +80,7 @@ def test_networks_are_compared_and_adapted(open_page, world, world_dataset, two_
     }
     outs = {}
     for verb, values in typed.items():
-        page.get_by_text(COMMANDS[verb].title).click()
+        unfold(page, COMMANDS[verb].title)
         form = page.locator(".qs-section", has_text=COMMANDS[verb].title)
         for part, value in values.items():
             page.locator(f'input[data-part="{verb}.{part}"]').fill(str(value))

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from fixtures.studio_page import answer
 from qumade.assets.classes import cutout_names
 from qumade.training.run_folder import RunFolder, load_network, write_weights
 
@@ -44,8 +45,7 @@ def test_a_cut_out_goes_into_the_class_that_is_chosen(open_page, world, world_cl
     before = cutout_names(cutouts)
     page = open_page("try", at=classes_address)
     page.get_by_role("button", name="Network:").click()
-    page.get_by_label("Path", exact=True).fill(str(sure_run))
-    page.get_by_role("button", name="OK").click()
+    answer(page, sure_run)
     page.wait_for_selector("text=Network: run-sure")
     photo = sorted((world / "samples" / "backgrounds").iterdir())[0]
     page.set_input_files("input[type=file]", str(photo))

@@ -42,6 +42,11 @@ async def studio_page(studio: Studio, panel: str | None = None) -> None:
     ui.colors(primary="#0b6e4f", negative="#b3261e")
     dark = ui.dark_mode(None)
     chosen = panel if panel in PANELS else first_panel(studio)
+
+    async def other_colours() -> None:
+        now = await ui.run_javascript("document.body.classList.contains('body--dark')")
+        dark.value = app.storage.tab["dark"] = not now
+
     with ui.header().classes("qs-header"):
         with ui.label("QuMaDe").classes("qs-brand"):
             ui.element("span")
@@ -49,20 +54,14 @@ async def studio_page(studio: Studio, panel: str | None = None) -> None:
             for name, (title, _) in PANELS.items():
                 ui.tab(name, title)
         ui.space()
-        button = ui.button(icon="contrast").props("flat dense round color=grey aria-label='Dark or light'")
-        button.tooltip("Dark or light")
+        button = ui.button(icon="contrast", on_click=other_colours)
+        button.props("flat dense round color=grey aria-label='Dark or light'").tooltip("Dark or light")
     client = ui.context.client
     await client.connected()
     if client.is_deleted:  # the browser went away while the page was built
         return
     draft = studio.draft(str(app.storage.tab.setdefault("id", f"{id(object())}-{len(studio.drafts)}")))
     dark.value = app.storage.tab.get("dark")
-
-    async def other_colours() -> None:
-        now = await ui.run_javascript("document.body.classList.contains('body--dark')")
-        dark.value = app.storage.tab["dark"] = not now
-
-    button.on_click(other_colours)
     built: set[str] = set()
     with ui.element("main").classes("qs-page"), ui.tab_panels(tabs, value=chosen, animated=False, keep_alive=True):
         places = {}

@@ -107,6 +107,7 @@ async def _choose_or_type(title: str, about: str, label: str, choices: Sequence[
             hint(about)
         names = ui.element("div").classes("qs-list")
         typed = ui.input(label, value=start).props("dense outlined").classes("qs-wide")
+        typed.on("keydown.enter", lambda: dialog.submit(typed.value), args=[])
         with names:
             for choice in choices:
                 button = ui.button(printable(Path(choice)), on_click=partial(typed.set_value, choice))

@@ -32,7 +32,7 @@ def serve(studio: Studio, *, host: str = "localhost", port: int | None = None, s
     port = free_port(own) if port is None else _checked(own, port)
     address = address_of(host, port, token)
 
-    @ui.page("/", title="QuMaDe studio", favicon=_ICON, dark=None, response_timeout=60.0, reconnect_timeout=30.0)
+    @ui.page("/", title="QuMaDe studio", favicon=_ICON, dark=None, response_timeout=60.0)
     async def page(panel: str | None = None) -> None:
         await studio_page(studio, panel)
 
@@ -56,7 +56,18 @@ def serve(studio: Studio, *, host: str = "localhost", port: int | None = None, s
 
     app.on_startup(announce)  # in the background: the server listens only after its start
     logging.getLogger("nicegui").setLevel(logging.ERROR)  # its hints are for programmers
-    ui.run(host=own, port=port, reload=False, show=False, show_welcome_message=False, title="QuMaDe studio")
+    logging.getLogger("uvicorn.error").addFilter(_is_of_interest)
+    # A busy machine may answer late: with the default, a page that is silent for 2 s is cut off, and what is clicked at
+    # that moment is lost. 30 s allow for 12 s of silence.
+    ui.run(
+        host=own,
+        port=port,
+        reload=False,
+        show=False,
+        show_welcome_message=False,
+        title="QuMaDe studio",
+        reconnect_timeout=30.0,
+    )
 
 
 def own_host(host: str) -> str:
@@ -96,6 +107,12 @@ def _checked(host: str, port: int) -> int:
     if not 0 < port < 65536 or not _is_free(host, port):
         raise ConfigError(f"Invalid --port: got {port}; must be a free port from 1 to 65535")
     return port
+
+
+def _is_of_interest(record: logging.LogRecord) -> bool:
+    """Return False for what is raised where a browser goes away before it has its answer, as after a quick reload."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, RuntimeError) and str(error) == "No response returned.")
 
 
 async def _listening(host: str, port: int) -> None:

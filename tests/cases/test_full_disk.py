@@ -4,6 +4,7 @@ process left in its folder."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,22 @@ def test_a_full_disk_loses_nothing(run: Run, inputs: Path, tmp_path: Path, verb:
     _check(run, inputs, tmp_path, *COMMANDS[verb])
 
 
+@pytest.fixture
+def one_translation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch translates a network for the first export alone: that takes long, and writes nothing."""
+    export = pytest.importorskip("qumade.prediction.export")
+    translate, done = export._onnx_bytes, []
+
+    def once(network: Any) -> bytes:
+        if not done:
+            done.append(translate(network))
+        return done[0]
+
+    monkeypatch.setattr(export, "_onnx_bytes", once)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_translation")
 @pytest.mark.parametrize("verb", SLOW)
 def test_a_full_disk_loses_nothing_of_a_network(
     run: Run, inputs: Path, trained: Path, tmp_path: Path, verb: str

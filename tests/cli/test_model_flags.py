@@ -40,7 +40,8 @@ def given(**values: Any) -> dict[str, Any]:
 
 def test_each_field_is_a_flag_unless_left_out() -> None:
     assert [one.name for one in fields(FLAGS)] == [name for name in Example.model_fields if name != "hidden"]
-    assert flag_of("by_file") == "--by-file"
+    assert flag_of("by_file") == flag_of("by_file.0") == "--by-file"
+    assert flag_of("effects.haze.0") == "haze of --effects" and flag_of("scale.a.png.1") == "a.png of --scale"
 
 
 def test_help_and_defaults_come_from_the_model() -> None:
@@ -104,4 +105,12 @@ def test_a_group_of_fields_is_a_preset_or_a_file_or_yaml(tmp_path):
         assert flag_values(flags(effects=text), Recipe) == {"effects": expected}
     with pytest.raises(QumadeError, match=r"no_such\.yaml"):
         flag_values(flags(effects=str(tmp_path / "no_such.yaml")), Recipe)
+    for text, message in [
+        ("shadow: 3", r"Invalid shadow: got 3 in /.*haze\.yaml; must be at least 0 and at most 1"),
+        ("shadw: 1", r"Invalid effects field: got 'shadw' in /.*haze\.yaml; did you mean 'shadow'\?"),
+        ("- 1", r"Invalid effects: got \[1\] in /.*haze\.yaml; must be a mapping of fields"),
+    ]:
+        (tmp_path / "haze.yaml").write_text(text)
+        with pytest.raises(QumadeError, match=message):
+            flag_values(flags(effects=str(tmp_path / "haze.yaml")), Recipe)
     assert Recipe(backgrounds="b", foregrounds="f", effects="all").effects == Effects.all()

@@ -153,6 +153,7 @@ def test_messages_use_the_given_names_of_fields() -> None:
     for values, message in [
         ({"sides": [3, 0]}, "Invalid --sides: got 0 in FILE; must be a whole number of at least 1"),
         ({"cuont": 1}, "Invalid settings field: got 'cuont' in FILE; did you mean '--count'?"),
+        ({"part": {"daat": 1}}, "Invalid --part field: got 'daat' in FILE; did you mean 'data'?"),
     ]:
         with pytest.raises(QumadeError) as caught:
             parse(values, name_field=flag)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Show with a test that fails what its pages showed then."""
     report = yield
     for page in item.stash.get(_PAGES, []) if call.when == "call" and report.failed else []:
-        typed = page.evaluate("[...document.querySelectorAll('input')].map(input => input.value)")
-        report.sections.append((page.url, f"{page.inner_text('body')[:4000]}\n\nTyped: {typed}"))
+        with suppress(Exception):  # closed, or lost
+            typed = page.evaluate("[...document.querySelectorAll('input')].map(input => input.value)")
+            report.sections.append((page.url, f"{page.inner_text('body')[:4000]}\n\nTyped: {typed}"))
     return report
 
 

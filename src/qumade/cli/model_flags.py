@@ -14,14 +14,18 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from qumade.errors import ConfigError
-from qumade.io.config import read_yaml
+from qumade.io.config import parse_model, read_yaml
 
 __all__ = ["flag_of", "flag_values", "flags_of"]
 
 
 def flag_of(name: str) -> str:
-    """Return the flag of a field, or of a part of its value: --per-pair for per_pair, --size for size.0."""
-    return f"--{name.split('.')[0].replace('_', '-')}"
+    """Return the flag of a field, or of a part of its value: --per-pair for per_pair, --size for size.0, and `shadow of
+    --effects` for effects.shadow."""
+    field, *parts = name.split(".")
+    named = ".".join(part for part in parts if not part.isdecimal())
+    flag = f"--{field.replace('_', '-')}"
+    return f"{named} of {flag}" if named else flag
 
 
 def flags_of(model: type[BaseModel], title: str, *, without: Collection[str] = ()) -> Any:
@@ -47,7 +51,7 @@ def flag_values(flags: Any, model: type[BaseModel]) -> dict[str, Any]:
 
     Shorthands: a pair of numbers as LOW,HIGH or WIDTHxHEIGHT, or one number for both; names as A,B; `none` for a field
     that may be unset; a preset or a YAML file for a group of fields. Raises QumadeError naming the flag if
-    its text is not valid YAML.
+    its text is not valid YAML, and naming the file if it holds a wrong value.
     """
     values = {}
     for name in (one.name for one in fields(flags)):
@@ -114,9 +118,9 @@ def _value(name: str, text: str, info: FieldInfo) -> Any:
         return text
     if text.lstrip().startswith(("{", "[")):
         return _yaml(name, text)
-    if any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds):
-        # A model is the name of a preset, or a file of its fields.
-        return text if re.fullmatch(r"\w+", text) else read_yaml(Path(text), name)
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return text if re.fullmatch(r"\w+", text) else _from_file(name, Path(text).absolute(), kind)
     tables = [kind for kind in kinds if _origin(kind) is Mapping]
     if tables:  # one value for all files
         kinds, _ = _kinds(get_args(tables[0])[1])
@@ -129,6 +133,13 @@ def _value(name: str, text: str, info: FieldInfo) -> Any:
     if any(kind in (int, float) for kind in kinds):
         return _scalar(text)
     return text
+
+
+def _from_file(name: str, path: Path, model: type[BaseModel]) -> Any:
+    """Return the fields of a group in a file. They are validated here, where the messages can name the file."""
+    values = read_yaml(path, name)
+    parse_model(model, values, str(path), what=name)
+    return values
 
 
 def _origin(kind: Any) -> Any:

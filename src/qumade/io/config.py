@@ -186,8 +186,9 @@ def _unknown_field(
     owner = bare_type(owner)[0]
     known = list(owner.model_fields)
     near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
-    where = name_field(_dotted(loc[:-1])) if len(loc) > 1 else what
-    hint = f"did you mean {name_field(near[0])!r}?" if near else f"must be one of: {', '.join(map(name_field, known))}"
+    inner = len(loc) > 1
+    where, name = (name_field(_dotted(loc[:-1])), str) if inner else (what, name_field)
+    hint = f"did you mean {name(near[0])!r}?" if near else f"must be one of: {', '.join(map(name, known))}"
     return f"Invalid {where} field: got {shown(loc[-1])} in {source}; {hint}"
 
 

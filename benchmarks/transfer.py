@@ -89,6 +89,7 @@ ARMS = {
     "u": Arm("as p + CamVid train without its labels", "recipes/p.yaml", unlabelled=UNLABELLED),
     "n": Arm("p adapted to CamVid train without labels", "recipes/p.yaml", unlabelled=UNLABELLED, of="p"),
     "d": Arm("composites of p + 10 % of CamVid train", "recipes/p.yaml", "data/camvid_tenth"),
+    "D": Arm("as d, with shadows", "recipes/6.yaml", "data/camvid_tenth"),
     "e": Arm("composites made of 10 % of CamVid train + that 10 %", "recipes/camvid.yaml", "data/camvid_tenth"),
     "f": Arm("composites of p + CamVid train", "recipes/p.yaml", "data/camvid_train"),
     "m": Arm("as p, cars in the photos' predicted label maps are cars", "recipes/present.yaml"),

@@ -166,4 +166,4 @@ def test_unlabelled_photos_and_their_share_become_the_config(run, recipe, tmp_pa
 def test_a_share_of_unlabelled_photos_that_cannot_be_is_refused(run, recipe, tmp_path, share):
     photos = recipe.parent / "backgrounds"
     code, _, err = run("train", recipe, "--out", tmp_path / "run", *TINY, f"--unlabelled={photos}:{share}")
-    assert code == 1 and f"Invalid --unlabelled: got '{share}'" in err and not (tmp_path / "run").exists()
+    assert code == 1 and f"Invalid share of --unlabelled: got '{share}'" in err and not (tmp_path / "run").exists()

@@ -18,7 +18,7 @@ Results = dict[str, Any]
 
 KEPT = "## Conclusions", "## Depth, scenes and sizes"
 """Between these two headings the page is written by hand."""
-WITH_LABELS = "cdefg"
+WITH_LABELS = "cdDefg"
 REAL, COMPOSITES = "#0072b2", "#d55e00"  # Okabe and Ito 2008
 
 
@@ -189,7 +189,7 @@ def _points(results: Results) -> list[str]:
     """Return what the arms were trained on, for arms with results alone."""
     sources, size = results["sources"], "x".join(map(str, results["settings"]["size"]))
     arms = results["arms"].keys()
-    streets, flat = "kspxtundfmrRwWloy", "bpxtundfmrwWloy"
+    streets, flat = "kspxtundDfmrRwWloy", "bpxtundDfmrwWloy"
     points = [
         (
             arms,
@@ -225,7 +225,11 @@ def _points(results: Results) -> list[str]:
             to 0.7, a third of a car visible at least, crops from half of the photo on, contacts uniform over the
             distance.""",
         ),
-        ("k", "(k) has shadows under 70 % of its cars, and so have the arms with all effects; the others have none."),
+        (
+            "kD",
+            f"""{_listed("kD", arms)} shadows under 70 % of the cars, as the arms with all effects have; the others have
+            none.""",
+        ),
         ("ksR", f"{_listed('ksR', arms)} depth from the label maps (`prior: upright`)."),
         (flat, f"{_listed(flat, arms)} depth of flat ground."),
         (
@@ -273,7 +277,7 @@ def _points(results: Results) -> list[str]:
             for arm, learns in (("w", "depth alone"), ("W", "depth and masks"))
         ),
         (
-            "deg",
+            "dDeg",
             f"""10 % of CamVid train is {sources["camvid_tenth"]} of {sources["camvid_train"]} frames, spread evenly
             over the sequences.""",
         ),

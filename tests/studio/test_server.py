@@ -1,4 +1,5 @@
 import asyncio
+import json
 import socket
 import urllib.error
 import urllib.request
@@ -115,3 +116,10 @@ def test_a_page_that_is_left_at_once_is_no_error(open_page, world):
     port = page.url.split(":")[2].split("/")[0]
     said = (world / f"server-{port}.log").read_text()
     assert "Studio at" in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_page_on_a_busy_machine_may_be_silent_for_seconds(studio_address):
+    with urllib.request.urlopen(f"{studio_address}_nicegui_ws/socket.io/?EIO=4&transport=polling") as answer:
+        promised = json.loads(answer.read()[1:])
+    assert promised["pingTimeout"] >= 10_000, "milliseconds until a page that does not answer is cut off"

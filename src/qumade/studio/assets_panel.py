@@ -217,6 +217,7 @@ class _Panel:
                     image = ui.interactive_image(
                         add(ground.row.photo), content=line, events=["mousemove", "mousedown"]
                     ).classes("qs-large")
+                    image.style(f"aspect-ratio: {width} / {height}")  # nothing moves when the photo is there
                     at = [width / 2, 0.8 * height]
 
                     def point(x: float, y: float) -> None:

@@ -245,7 +245,8 @@ class _Panel:
         with self.detail, ui.element("div").classes("qs-why"):
             with ui.element("div"):
                 picture = self.studio.pictures.add(picture_of(drawn, self.draft.overlay, limits))
-                ui.interactive_image(picture, content=boxes(things, made.recipe.size)).classes("qs-large")
+                shown = ui.interactive_image(picture, content=boxes(things, made.recipe.size)).classes("qs-large")
+                shown.style("aspect-ratio: {} / {}".format(*made.recipe.size))  # nothing moves when it is there
             with ui.element("div"):
                 ui.label(f"Sample {drawn.index:,} · {drawn.stem}").classes("qs-title")
                 crop = ", mirrored" if row["flip"] else ""

@@ -1,3 +1,5 @@
+import os
+import signal
 import sys
 import time
 
@@ -59,3 +61,14 @@ def test_a_terminal_gets_the_usual_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with progress_bar(total=1) as bar:
         assert isinstance(bar, tqdm)
+
+
+def test_a_process_that_is_killed_at_its_bar_stops_no_other(capsys) -> None:
+    with progress_bar(total=1) as bar:
+        child = os.fork()
+        if not child:
+            with bar.get_lock():
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert bar.get_lock().acquire(timeout=10)
+        bar.get_lock().release()

@@ -1,6 +1,7 @@
 """Progress bars: in a notebook a widget, in a terminal one line that changes, and elsewhere a new line now and then."""
 
 import sys
+import threading
 import time
 from typing import Any
 
@@ -46,3 +47,7 @@ class _Lines(std.tqdm):  # type: ignore[misc]
         self._said_at, self._said = time.monotonic(), True
         self.fp.write(f"{self}\n")
         self.fp.flush()
+
+
+# That of tqdm is shared by forked processes: one that is killed while it holds it stops all others for ever.
+_Lines.set_lock(threading.RLock())

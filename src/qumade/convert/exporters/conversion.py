@@ -8,8 +8,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
-from tqdm.auto import tqdm
-
 from qumade.convert.exporters import FormatName
 from qumade.convert.exporters.coco import Coco
 from qumade.convert.exporters.depth_maps import DepthMaps
@@ -26,6 +24,7 @@ from qumade.io.config import read_yaml, write_yaml
 from qumade.io.files import is_temporary, only_one, remove_temporary_files
 from qumade.io.pictures import printable
 from qumade.io.processes import cores, mapped
+from qumade.io.progress import progress_bar
 
 __all__ = ["ConversionSummary", "convert"]
 
@@ -100,7 +99,7 @@ def convert(
             (out / folder).mkdir(parents=True, exist_ok=True)
             remove_temporary_files(out / folder)
         chunks = [chunk for name in names for chunk in _chunks(dataset, objects, name)]
-        bar = tqdm(total=len(dataset), desc=to, unit=" samples", disable=not progress)
+        bar = progress_bar(total=len(dataset), desc=to, unit=" samples", disable=not progress)
         with bar, mapped(writer.export, chunks, min(len(chunks), workers or cores())) as results:
             counted = zip(chunks, map(partial(_advance, bar.update), chunks, results), strict=True)
             for split, of_split in groupby(counted, key=lambda pair: pair[0].split):

@@ -97,7 +97,7 @@ def test_a_command_that_is_killed_again_and_again_ends_with_the_same_bytes(
     moments = sorted((draw.random(), draw.uniform(0.05, 0.7)) for _ in range(KILLS))
     command = [str(dataset) if word == "$IN" else word for word in COMMANDS[verb]]
     killer = [sys.executable, "-c", KILLER, str(tmp_path), json.dumps(command), json.dumps(moments)]
-    done = subprocess.run(killer, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(killer, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     killed = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("killed")]
     assert len(killed) == 2 and min(killed) >= KILLS // 2, killed
